@@ -1,0 +1,190 @@
+"""Group-wise quantized weight matrices: the format, the tensor, and how a float matrix becomes one.
+
+The layout is the one that ExecuTorch's stock kernels `quantized_decomposed::embedding_4bit` and
+`embedding_byte` read, so that one copy of a matrix serves them and our own kernels:
+
+    4 bits   data uint8 [rows, cols / 2]: the even column in the high nibble, the odd one in the low nibble,
+             value = nibble - 8, in -8..7
+    8 bits   data int8 [rows, cols]: value in -128..127 (`embedding_byte` takes int8 as well as uint8)
+
+Groups of `group_size` neighbouring columns share one scale and, where the format has one, one zero point:
+`weight = (value - zero_point) * scale`, computed in float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torchao.quantization.quant_primitives import MappingType, choose_qparams_affine, quantize_affine
+
+# torchao makes several float32 copies of what it quantizes; a large embedding goes through it piece by piece.
+_ELEMENTS_AT_ONCE = 1 << 24
+
+_FALLBACK_GROUP_SIZES = (64, 32)
+
+
+@dataclass(frozen=True)
+class QuantFormat:
+    """How a weight matrix is stored. Raises ValueError for a combination that has no layout."""
+
+    bits: Literal[4, 8]
+    """Bits a value."""
+
+    group_size: int
+    """Columns that share a scale; even, so that no byte of 4-bit data belongs to two groups."""
+
+    zero_point: bool
+    """Whether groups have a zero point: scales and zero points are then float32; scales are float16 otherwise."""
+
+    def __post_init__(self) -> None:
+        if self.bits not in (4, 8):
+            raise ValueError(f"bits must be 4 or 8, not {self.bits}")
+        if self.group_size <= 0 or self.group_size % 2:
+            raise ValueError(f"group_size must be a positive even number, not {self.group_size}")
+
+    @property
+    def scale_dtype(self) -> torch.dtype:
+        """float32 when the format has zero points, which are float32 too; float16 otherwise."""
+        return torch.float32 if self.zero_point else torch.float16
+
+    @property
+    def data_dtype(self) -> torch.dtype:
+        return torch.uint8 if self.bits == 4 else torch.int8
+
+    @property
+    def value_range(self) -> tuple[int, int]:
+        """Least and greatest stored value, both included."""
+        return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
+
+    def data_shape(self, rows: int, cols: int) -> tuple[int, int]:
+        """Shape of the packed data of a [rows, cols] matrix; ValueError if groups do not divide cols."""
+        self._groups(cols)
+        return rows, cols * self.bits // 8
+
+    def scale_shape(self, rows: int, cols: int) -> tuple[int, int]:
+        """Shape of the scales, and of the zero points; ValueError if groups do not divide cols."""
+        return rows, self._groups(cols)
+
+    def nbytes(self, rows: int, cols: int) -> int:
+        """Bytes of data, scales and zero points together; ValueError if groups do not divide cols."""
+        bytes_a_group = self.scale_dtype.itemsize * (2 if self.zero_point else 1)
+        return rows * (cols * self.bits // 8 + self._groups(cols) * bytes_a_group)
+
+    def _groups(self, cols: int) -> int:
+        if cols % self.group_size:
+            raise ValueError(f"{cols} columns are not divisible by the group size {self.group_size}")
+        return cols // self.group_size
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedTensor:
+    """A quantized [rows, cols] matrix: packed data and a scale, perhaps a zero point, per row and group."""
+
+    format: QuantFormat
+    data: Tensor
+    """`format.data_shape(rows, cols)`, uint8 for 4 bits and int8 for 8 bits."""
+
+    scale: Tensor
+    """[rows, groups], `format.scale_dtype`."""
+
+    zero_point: Tensor | None
+    """[rows, groups] float32, not necessarily whole numbers; None when the format has none."""
+
+    def __post_init__(self) -> None:
+        rows, cols = self.shape
+        scale_shape = self.format.scale_shape(rows, cols)
+        assert self.data.dtype == self.format.data_dtype, self.data.dtype
+        assert self.scale.shape == scale_shape and self.scale.dtype == self.format.scale_dtype
+        assert (self.zero_point is not None) == self.format.zero_point
+        if self.zero_point is not None:
+            assert self.zero_point.shape == scale_shape and self.zero_point.dtype == torch.float32
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, cols) of the matrix that is meant, not of its packed data."""
+        rows, stored = self.data.shape
+        return rows, stored * 8 // self.format.bits
+
+    def values(self) -> Tensor:
+        """The stored integers, int8 [rows, cols]."""
+        return self.data if self.format.bits == 8 else unpack_nibbles(self.data)
+
+    def dequantize(self) -> Tensor:
+        """The matrix as float32 [rows, cols]: `(value - zero_point) * scale`."""
+        rows, cols = self.shape
+        groups = self.values().to(torch.float32).view(rows, -1, self.format.group_size)
+        if self.zero_point is not None:
+            groups -= self.zero_point.unsqueeze(-1)
+        groups *= self.scale.to(torch.float32).unsqueeze(-1)
+        return groups.view(rows, cols)
+
+
+def pack_nibbles(values: Tensor) -> Tensor:
+    """Integers of -8..7, [rows, cols], as uint8 [rows, cols / 2], even columns in the high nibbles."""
+    nibbles = (values + 8).to(torch.uint8)
+    return (nibbles[:, 0::2] << 4) | nibbles[:, 1::2]
+
+
+def unpack_nibbles(data: Tensor) -> Tensor:
+    """The inverse of `pack_nibbles`: int8 [rows, cols] from uint8 [rows, cols / 2]."""
+    return torch.stack((data >> 4, data & 0xF), dim=-1).flatten(1).to(torch.int8) - 8
+
+
+def choose_format(rows: int, cols: int, bits: Literal[4, 8], group_size: int) -> QuantFormat | None:
+    """The symmetric format with the largest group that divides `cols`.
+
+    Candidates are `group_size`, then 64 and 32 where they are smaller. None when no candidate divides `cols`,
+    or the matrix is empty: it then stays dense.
+    """
+    if rows == 0 or cols == 0:
+        return None
+    for candidate in (group_size, *_FALLBACK_GROUP_SIZES):
+        if candidate <= group_size and cols % candidate == 0:
+            return QuantFormat(bits, candidate, zero_point=False)
+    return None
+
+
+def quantize(weight: Tensor, format: QuantFormat) -> QuantizedTensor:
+    """Round a finite float matrix [rows, cols] to the format, each value to the nearest that the format has.
+
+    Symmetric (`zero_point=False`) scales are rounded to float16 before values are, so values make up for it.
+    Raises ValueError when the group size does not divide cols, or a scale is beyond float16.
+    """
+    rows, cols = weight.shape
+    data = torch.empty(format.data_shape(rows, cols), dtype=format.data_dtype)
+    scale = torch.empty(format.scale_shape(rows, cols), dtype=format.scale_dtype)
+    zero_point = torch.empty(scale.shape, dtype=torch.float32) if format.zero_point else None
+    step = max(1, _ELEMENTS_AT_ONCE // cols)
+    for start in range(0, rows, step):
+        piece = slice(start, min(start + step, rows))
+        values, scale[piece], offsets = _quantize_rows(weight[piece].to(torch.float32), format)
+        data[piece] = pack_nibbles(values) if format.bits == 4 else values
+        if zero_point is not None:
+            zero_point[piece] = offsets
+    if not torch.isfinite(scale).all():
+        largest = weight.abs().max().item()
+        raise ValueError(f"weights up to {largest:.3g} need scales beyond {format.scale_dtype}")
+    return QuantizedTensor(format, data, scale, zero_point)
+
+
+def _quantize_rows(weight: Tensor, format: QuantFormat) -> tuple[Tensor, Tensor, Tensor]:
+    """int8 values [rows, cols], scales and zero points [rows, groups] of float32 rows, by torchao."""
+    least, greatest = format.value_range
+    scale, zero_point = choose_qparams_affine(
+        weight,
+        MappingType.ASYMMETRIC if format.zero_point else MappingType.SYMMETRIC,
+        (1, format.group_size),
+        torch.int8,
+        quant_min=least,
+        quant_max=greatest,
+        scale_dtype=format.scale_dtype,
+        zero_point_dtype=torch.int32,
+    )
+    values = quantize_affine(
+        weight, (1, format.group_size), scale.to(torch.float32), zero_point, torch.int8, least, greatest
+    )
+    shape = format.scale_shape(*weight.shape)
+    return values, scale.view(shape), zero_point.to(torch.float32).view(shape)
