@@ -37,7 +37,7 @@ class QuantFormat:
     """Columns that share a scale; even, so that no byte of 4-bit data belongs to two groups."""
 
     zero_point: bool
-    """Whether groups have a zero point: scales and zero points are then float32; scales are float16 otherwise."""
+    """Whether groups have a zero point: it and the scale are then float32; scales are float16 otherwise."""
 
     def __post_init__(self) -> None:
         if self.bits not in (4, 8):

@@ -1,0 +1,104 @@
+"""Stored weights -> every parameter and buffer of a model.
+
+A checkpoint leaves out what the model can tell: the second name of a tied tensor, and buffers that the config
+determines (rotary frequencies). Whoever compiles the model needs them too.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from compiler.errors import ModelError
+from compiler.model.quantized import QuantFormat, QuantizedTensor
+from compiler.model.weights import WeightSource, require_name
+
+
+class CompleteWeights:
+    """A `WeightSource` whose names are exactly the parameters and buffers of a model on the meta device.
+
+    Raises ModelError when `stored` lacks a tensor of the model, or has it in another shape.
+    """
+
+    def __init__(self, stored: WeightSource, skeleton: PreTrainedModel) -> None:
+        self._stored = stored
+        self._buffers = derived_buffers(skeleton)
+        self._stored_name = _stored_names(stored, skeleton, self._buffers.keys())
+
+    def names(self) -> Collection[str]:
+        return [*self._stored_name, *self._buffers]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        if name in self._buffers:
+            return tuple(self._buffers[name].shape)
+        return self._stored.shape(self._resolve(name))
+
+    def format_of(self, name: str) -> QuantFormat | None:
+        return None if name in self._buffers else self._stored.format_of(self._resolve(name))
+
+    def dense(self, name: str) -> Tensor:
+        return self._buffers[name] if name in self._buffers else self._stored.dense(self._resolve(name))
+
+    def quantized(self, name: str) -> QuantizedTensor:
+        return self._stored.quantized(self._resolve(name))
+
+    def _resolve(self, name: str) -> str:
+        require_name(name, self._stored_name, "the model")
+        return self._stored_name[name]
+
+
+def derived_buffers(skeleton: PreTrainedModel) -> dict[str, Tensor]:
+    """Float32 values, by name, of the buffers that no checkpoint stores, computed as at load.
+
+    Raises ModelError for a buffer that the model's own initialisation does not fill.
+    """
+    buffers: dict[str, Tensor] = {}
+    for prefix, module in skeleton.named_modules():
+        names = module._non_persistent_buffers_set
+        if not names:
+            continue
+        twin = copy.deepcopy(module).to_empty(device="cpu")
+        for name in names:
+            twin.get_buffer(name).fill_(torch.nan)
+        skeleton._init_weights(twin)  # type: ignore[no-untyped-call]
+        for name in sorted(names):
+            full_name = f"{prefix}.{name}" if prefix else name
+            buffer = twin.get_buffer(name)
+            if buffer.isnan().any():
+                kind = type(module).__name__
+                raise ModelError(f"the buffer {full_name} of {kind} cannot be computed from the config")
+            buffers[full_name] = buffer.to(torch.float32)
+    return buffers
+
+
+def _stored_names(
+    stored: WeightSource, skeleton: PreTrainedModel, derived: Collection[str]
+) -> dict[str, str]:
+    """For each tensor of the model that is not derived, the name under which `stored` has it."""
+    tensors = {
+        **dict(skeleton.named_parameters(remove_duplicate=False)),
+        **dict(skeleton.named_buffers(remove_duplicate=False)),
+    }
+    aliases: dict[int, list[str]] = {}
+    for name, tensor in tensors.items():
+        aliases.setdefault(id(tensor), []).append(name)
+    available = set(stored.names())
+    resolved: dict[str, str] = {}
+    for name, tensor in tensors.items():
+        if name in derived:
+            continue
+        found = next((alias for alias in aliases[id(tensor)] if alias in available), None)
+        if found is None:
+            require_name(name, available, "the checkpoint")
+            continue
+        if stored.shape(found) != tuple(tensor.shape):
+            raise ModelError(
+                f"{found} has shape {list(stored.shape(found))} in the checkpoint but {list(tensor.shape)} "
+                "by its config: weights and config are of two models"
+            )
+        resolved[name] = found
+    return resolved
