@@ -1,0 +1,112 @@
+"""A module on fake weights -> the forward TrainGraph (torch.export), loss as its only output.
+
+No weight is read here: parameters and buffers are fake tensors, so a 3B model is captured in seconds and megabytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.export.graph_signature import InputKind, OutputKind
+
+from compiler.errors import ModelError, UnsupportedOperator
+from compiler.graph import Adapter, Batch, Constant, Frozen, Role, TrainGraph
+from compiler.passes.normalize import drop_no_ops
+
+
+def to_fake(module: nn.Module) -> FakeTensorMode:
+    """Replaces every parameter and buffer, in place, by a float32 fake CPU tensor; ties are kept."""
+    mode = FakeTensorMode()
+    replaced: dict[int, Tensor] = {}
+
+    def fake(tensor: Tensor) -> Tensor:
+        if id(tensor) not in replaced:
+            dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+            meta = torch.empty(tensor.shape, dtype=dtype, device="meta")
+            value: Tensor = FakeTensor(mode, meta, torch.device("cpu"))
+            if isinstance(tensor, nn.Parameter):
+                value = nn.Parameter(value, requires_grad=tensor.requires_grad)
+            replaced[id(tensor)] = value
+        return replaced[id(tensor)]
+
+    for child in module.modules():
+        for table in (child._parameters, child._buffers):
+            for name, tensor in table.items():
+                if tensor is not None:
+                    table[name] = fake(tensor)
+    return mode
+
+
+def capture(
+    module: nn.Module, batch: Mapping[str, tuple[tuple[int, ...], torch.dtype]], *, prefix: str = ""
+) -> TrainGraph:
+    """`module(**batch)` must give the scalar loss. `batch`: name -> (shape, dtype). `module` becomes fake.
+
+    `prefix` is taken off the names of parameters and buffers.
+
+    Raises ModelError when there is nothing to train, the loss is no scalar, the model changes its buffers, or
+    torch.export cannot follow it.
+    """
+    trainable = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
+    if not trainable:
+        raise ModelError(
+            "the model has no trainable parameter: every parameter has requires_grad=False. Pass a PeftModel whose "
+            "adapter is trainable, a bare PreTrainedModel (a LoRA is added), or unfreeze some parameters.",
+            trainable_parameters=0,
+        )
+    with to_fake(module):
+        inputs = {name: torch.zeros(shape, dtype=dtype) for name, (shape, dtype) in batch.items()}
+        try:
+            program = torch.export.export(module, (), kwargs=inputs, strict=False)
+        except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, IndexError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ModelError(
+                f"torch.export cannot follow the model's forward: {reason}. Data-dependent control flow and shapes "
+                "are not supported; the model must give a scalar loss for module(**batch)."
+            ) from error
+    return _train_graph(program, set(trainable), prefix)
+
+
+def _train_graph(program: torch.export.ExportedProgram, learned: set[str], prefix: str) -> TrainGraph:
+    signature = program.graph_signature
+    mutated = [s.target for s in signature.output_specs if s.kind in (OutputKind.BUFFER_MUTATION,)]
+    if mutated:
+        raise ModelError(
+            f"the forward changes {len(mutated)} buffer(s), first {mutated[0]!r}; only stateless models can be "
+            "compiled. Put normalisation layers into eval mode and turn caches off.",
+            mutated_buffers=len(mutated),
+        )
+    graph = fx.Graph()
+    roles: dict[str, Role] = {}
+    specs = {spec.arg.name: spec for spec in signature.input_specs}
+    environment: dict[fx.Node, fx.Node] = {}
+    for node in program.graph.nodes:
+        if node.op == "call_function" and not isinstance(node.target, torch._ops.OpOverload | type(len)):
+            raise UnsupportedOperator(f"{node.target} is not an operator that lowpeak can differentiate")
+        copy = graph.node_copy(node, lambda n: environment[n])
+        environment[node] = copy
+        if node.op != "placeholder":
+            continue
+        spec = specs[node.name]
+        if spec.kind is InputKind.USER_INPUT:
+            roles[copy.name] = Batch(spec.arg.name)
+        elif spec.kind is InputKind.CONSTANT_TENSOR:
+            roles[copy.name] = Constant(str(spec.target), program.constants[str(spec.target)])
+        else:
+            target = str(spec.target)
+            name = target.removeprefix(prefix)
+            roles[copy.name] = Adapter(name) if target in learned else Frozen(name)
+    captured = TrainGraph(graph, roles)
+    loss = captured.results[0]
+    if loss.meta["val"].numel() != 1:
+        raise ModelError(
+            f"the module must return a scalar loss; its first output has shape {tuple(loss.meta['val'].shape)}"
+        )
+    captured.output.args = ((loss,),)
+    drop_no_ops(captured)
+    captured.drop_unused_inputs()
+    captured.verify()
+    return captured

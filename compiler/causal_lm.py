@@ -1,0 +1,120 @@
+"""A Hugging Face causal LM as a module that the compiler can capture: LoRA added, attention plain causal, loss inside.
+
+The module keeps the model's own structure and parameter names, so that an adapter trained from the artifact loads into
+`PeftModel.from_pretrained`.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig, PreTrainedModel
+
+from compiler.errors import ModelError
+
+ATTENTION = "lowpeak_causal"
+IGNORE_INDEX = -100
+DEFAULT_LORA_RANK = 16
+
+
+def _causal_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention call as one causal operator: batches are right-padded, so no mask is needed.
+
+    query [batch, heads, tokens, dim], key and value [batch, key heads, tokens, dim] -> [batch, tokens, heads, dim].
+    """
+    unsupported = [name for name in ("softcap", "s_aux", "sinks") if options.get(name) is not None]
+    if unsupported or not getattr(module, "is_causal", True):
+        what = f"attention with {unsupported[0]}" if unsupported else "attention that is not causal"
+        raise ModelError(f"{type(module).__name__} uses {what}, which lowpeak cannot compile")
+    out = nn.functional.scaled_dot_product_attention(
+        query, key, value, is_causal=True, scale=scaling, enable_gqa=True
+    )
+    return out.transpose(1, 2), None
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    return None
+
+
+AttentionInterface.register(ATTENTION, _causal_attention)
+AttentionMaskInterface.register(ATTENTION, _no_mask)
+
+
+class CausalLMLoss(nn.Module):
+    """`forward(input_ids, targets)`: both int64 [batch, tokens] -> mean cross-entropy over targets that are not -100.
+
+    `targets[i]` is the token after `input_ids[i]`: the shift of the labels is the caller's (compiler/batch.py).
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, targets: Tensor) -> Tensor:
+        logits = self.model(input_ids=input_ids, use_cache=False).logits
+        return nn.functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX
+        )
+
+
+def skeleton_of(module: nn.Module) -> nn.Module:
+    """A copy of an in-memory module without its weights (meta tensors); the module itself stays untouched."""
+    memo: dict[int, Any] = {}
+    for tensor in (*module.parameters(), *module.buffers()):
+        meta = torch.empty_like(tensor, device="meta")
+        memo[id(tensor)] = (
+            nn.Parameter(meta, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else meta
+        )
+    return copy.deepcopy(module, memo)
+
+
+def default_lora() -> LoraConfig:
+    return LoraConfig(r=DEFAULT_LORA_RANK, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+def with_lora(skeleton: PreTrainedModel, lora: LoraConfig | None) -> PeftModel:
+    """Adds the adapter on the meta device. Raises ModelError for a rank below 1 or targets that match nothing."""
+    lora = lora or default_lora()
+    if lora.r < 1:
+        raise ModelError(f"LoRA rank is {lora.r}; it must be at least 1 (16 is a good start)", rank=lora.r)
+    skeleton.requires_grad_(False)
+    try:
+        with torch.device("meta"):
+            return get_peft_model(skeleton, copy.deepcopy(lora))
+    except ValueError as error:
+        raise ModelError(f"the LoRA configuration does not fit the model: {error}") from error
+
+
+def loss_module(peft_model: PeftModel, seq_len: int) -> CausalLMLoss:
+    """The capture-ready module. Raises ModelError when seq_len is over the model's maximum or its window."""
+    base = peft_model.get_base_model()
+    config: PretrainedConfig = base.config
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is not None and seq_len > limit:
+        raise ModelError(
+            f"seq_len is {seq_len} tokens, but the model's maximum is {limit}; use seq_len {limit} or less",
+            seq_len=seq_len,
+            maximum=limit,
+        )
+    window = getattr(config, "sliding_window", None)
+    if window is not None and getattr(config, "use_sliding_window", True) and seq_len > window:
+        raise ModelError(
+            f"seq_len is {seq_len} tokens, over the model's sliding attention window of {window}; only full causal "
+            f"attention is supported, use seq_len {window} or less",
+            seq_len=seq_len,
+            maximum=window,
+        )
+    base.set_attn_implementation(ATTENTION)
+    return CausalLMLoss(peft_model).eval()

@@ -1,0 +1,163 @@
+"""TrainGraph: an fx graph whose node order is the schedule, and the roles of the values that enter and leave it.
+
+Every tensor enters as a placeholder: a frozen weight, an adapter tensor or a part of the batch. The outputs are the
+loss and, once differentiated, one gradient per adapter tensor. Shapes are static.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, fx
+
+if TYPE_CHECKING:
+    from compiler.model.quantized import QuantFormat
+
+QuantPart = Literal["data", "scale", "zero_point"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A tensor that the caller gives with every step."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A trainable tensor; it keeps its value from step to step. `name` is the module's parameter name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A parameter or buffer of the model that does not change. `name` is the module's name for it."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """One part of a frozen parameter that is stored quantized."""
+
+    name: str
+    format: QuantFormat
+    part: QuantPart
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A small tensor that the compiler made; equal constants share one name."""
+
+    name: str
+    value: Tensor = field(compare=False, repr=False)
+
+
+Role = Batch | Adapter | Frozen | Quantized | Constant
+
+
+@dataclass
+class TrainGraph:
+    """`graph`: the nodes; `roles`: placeholder name -> role; `gradients`: the adapter name of each output after the loss."""
+
+    graph: fx.Graph
+    roles: dict[str, Role]
+    gradients: tuple[str, ...] = ()
+
+    def inputs(self) -> Iterator[tuple[fx.Node, Role]]:
+        """Placeholders in order, with their roles."""
+        for node in self.graph.nodes:
+            if node.op == "placeholder":
+                yield node, self.roles[node.name]
+
+    def operations(self) -> list[fx.Node]:
+        return [node for node in self.graph.nodes if node.op == "call_function"]
+
+    @property
+    def output(self) -> fx.Node:
+        return self.graph.output_node()
+
+    @property
+    def results(self) -> tuple[fx.Node, ...]:
+        """Loss first, then the gradients."""
+        return tuple(self.output.args[0])  # type: ignore[arg-type]
+
+    def add_input(self, role: Role, value: Tensor, name: str) -> fx.Node:
+        """A new placeholder behind the last one; a constant that is already there is given back."""
+        last = None
+        for node, known in self.inputs():
+            if isinstance(role, Constant) and known == role:
+                return node
+            last = node
+        anchor = self.graph.inserting_after(last) if last else self.graph.inserting_before(next(iter(self.graph.nodes)))
+        with anchor:
+            node = self.graph.placeholder(name)
+        node.meta["val"] = value
+        self.roles[node.name] = role
+        return node
+
+    def drop_unused_inputs(self) -> None:
+        """Frozen tensors and constants that nothing reads need not be stored."""
+        for node, role in list(self.inputs()):
+            if not node.users and isinstance(role, Frozen | Quantized | Constant):
+                self.graph.erase_node(node)
+                del self.roles[node.name]
+
+    def verify(self) -> None:
+        """Asserts what every pass must leave true: a valid graph, static shapes, known roles, loss and gradients."""
+        self.graph.lint()
+        adapters = {}
+        for node, role in self.inputs():
+            if isinstance(role, Adapter):
+                adapters[role.name] = node
+        for node in self.graph.nodes:
+            if node.op == "placeholder":
+                assert node.name in self.roles, f"{node.name} has no role"
+            elif node.op == "call_function":
+                assert "val" in node.meta, f"{node.format_node()} has no value"
+                for value in tensors_of(node):
+                    assert all(isinstance(size, int) for size in value.shape), f"{node.name} has a dynamic shape"
+            else:
+                assert node.op == "output", f"{node.op} node {node.name}"
+        loss, *gradients = self.results
+        assert loss.meta["val"].numel() == 1, f"loss has shape {tuple(loss.meta['val'].shape)}"
+        assert len(gradients) == len(self.gradients)
+        for name, gradient in zip(self.gradients, gradients, strict=True):
+            assert gradient.meta["val"].shape == adapters[name].meta["val"].shape, f"gradient of {name}"
+
+    def dump(self) -> str:
+        """One line a node: name, dtype and shape, operator and operands, in schedule order."""
+        return "\n".join(filter(None, map(self._line, self.graph.nodes)))
+
+    def _line(self, node: fx.Node) -> str:
+        if node.op == "output":
+            return f"return {', '.join(result.name for result in self.results)}"
+        shapes = ", ".join(f"{str(v.dtype)[6:]}{list(v.shape)}" for v in tensors_of(node))
+        if node.op == "placeholder":
+            role = self.roles[node.name]
+            part = f".{role.part}" if isinstance(role, Quantized) else ""
+            return f"{node.name}: {shapes} = {type(role).__name__.lower()} {role.name}{part}"
+        arguments = ", ".join([*map(str, node.args), *(f"{k}={v}" for k, v in node.kwargs.items())])
+        return f"{node.name}: {shapes} = {operator_name(node)}({arguments})"
+
+
+def tensors_of(node: fx.Node) -> tuple[Tensor, ...]:
+    """The (fake) tensors that a node gives: one, or several for a multi-output operator."""
+    value = node.meta["val"]
+    return (value,) if isinstance(value, Tensor) else tuple(v for v in value if isinstance(v, Tensor))
+
+
+def operator_name(node: fx.Node) -> str:
+    """`aten.mm.default`, `lowpeak.dequantize.default` or `getitem`."""
+    target = node.target
+    return str(target) if isinstance(target, torch._ops.OpOverload) else getattr(target, "__name__", str(target))
+
+
+def place_of(node: fx.Node) -> str:
+    """Where in the model a node comes from, as a user knows it: the path of its innermost module."""
+    stack = node.meta.get("nn_module_stack")
+    return list(stack.values())[-1][0] or "the model itself" if stack else "the backward of the model"
