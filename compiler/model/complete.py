@@ -7,6 +7,7 @@ determines (rotary frequencies). Whoever compiles the model needs them too.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Collection
 
 import torch
@@ -21,7 +22,7 @@ from compiler.model.weights import WeightSource, require_name
 class CompleteWeights:
     """A `WeightSource` whose names are exactly the parameters and buffers of a model on the meta device.
 
-    Raises ModelError when `stored` lacks a tensor of the model, or has it in another shape.
+    Raises ModelError when `stored` lacks a tensor of the model, has it in another shape, or has one too many.
     """
 
     def __init__(self, stored: WeightSource, skeleton: PreTrainedModel) -> None:
@@ -101,4 +102,17 @@ def _stored_names(
                 "by its config: weights and config are of two models"
             )
         resolved[name] = found
+    _refuse_unused(available - {alias for names in aliases.values() for alias in names}, skeleton)
     return resolved
+
+
+def _refuse_unused(names: set[str], skeleton: PreTrainedModel) -> None:
+    """ModelError for stored tensors that the model has no place for: without them it would compute otherwise."""
+    ignored = [*(skeleton._keys_to_ignore_on_load_unexpected or ()), r"rotary_emb\.inv_freq$"]
+    unused = sorted(name for name in names if not any(re.search(each, name) for each in ignored))
+    if unused:
+        raise ModelError(
+            f"the checkpoint has {len(unused)} tensors that {type(skeleton).__name__} has not "
+            f"({', '.join(unused[:3])}...): it is of another model than its config says",
+            unused=len(unused),
+        )

@@ -22,8 +22,13 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from compiler.errors import ModelError
 from compiler.model.complete import CompleteWeights
 from compiler.model.configs import known_config
+from compiler.model.gguf import GgufWeights
+from compiler.model.gguf_file import GgufFile
 from compiler.model.hub import download
 from compiler.model.weights import RandomWeights, SafetensorsWeights, WeightSource
+
+# transformers leaves this mark on a float checkpoint that was once loaded from a GGUF file.
+_GGUF_ORIGIN = "gguf"
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -110,7 +115,16 @@ def _open_folder(folder: Path, name: str) -> ModelSource:
 def _open_file(path: Path) -> ModelSource:
     if path.suffix != ".gguf":
         raise ModelError(f"{path} is a file that is not a .gguf: give the checkpoint's folder instead")
-    raise ModelError("not yet")
+    weights = GgufWeights(GgufFile(path))
+
+    def tokenizer() -> PreTrainedTokenizerBase:
+        try:
+            return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        except (ValueError, OSError, KeyError, IndexError) as error:
+            raise ModelError(f"{path} has no tokenizer that transformers can convert: {error}") from error
+
+    config = weights.config
+    return ModelSource(path.stem, config, CompleteWeights(weights, _skeleton(config)), tokenizer)
 
 
 def _require_causal_lm(config: PretrainedConfig, name: str) -> None:
@@ -120,10 +134,10 @@ def _require_causal_lm(config: PretrainedConfig, name: str) -> None:
     if expected is None or config.is_encoder_decoder or (stored and expected not in stored):
         kind = ", ".join(stored or [config.model_type])
         raise ModelError(f"{name} is a {kind}, not a causal language model (such as LlamaForCausalLM)")
-    if getattr(config, "quantization_config", None) is not None:
+    method = (getattr(config, "quantization_config", None) or {}).get("quant_method", _GGUF_ORIGIN)
+    if method != _GGUF_ORIGIN:
         raise ModelError(
-            f"{name} is quantized already in a way that only its own library reads (quantization_config): "
-            "give the float checkpoint, or a .gguf file"
+            f"{name} is quantized already, by {method}: give its float checkpoint or a .gguf file"
         )
 
 
@@ -134,4 +148,5 @@ def _skeleton(config: PretrainedConfig) -> PreTrainedModel:
         model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
             config, dtype=torch.float32, attn_implementation="sdpa"
         )
-    return model.train(False)
+    model.train(False)
+    return model
