@@ -1,0 +1,88 @@
+"""When every value of a program is live, which values share memory in place, and how many bytes that makes.
+
+A step is the index of an operation; a value is live in [definition, last use + 1). With in-place sharing a value takes
+over the memory of an operand that dies at its definition, and both become one buffer.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from compiler.plan.problem import Buffer, MemoryProblem
+from compiler.plan.program import Kind, Program
+
+PERSISTENT = (Kind.ADAPTER,)
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """`lower[v]`, `upper[v]`: half-open lifetime of value v in steps; (0, 0) if it is never used.
+
+    `buffer[v]`: the value whose memory v takes over in place, itself if it has its own.
+    """
+
+    lower: tuple[int, ...]
+    upper: tuple[int, ...]
+    buffer: tuple[int, ...]
+
+
+def lifetimes(program: Program) -> Lifetimes:
+    """Lifetimes in the program's order. Batch values are live from step 0, adapters and results to the end."""
+    count, end = len(program.values), max(len(program.ops), 1)
+    lower, upper, buffer = [0] * count, [0] * count, list(range(count))
+    for step, op in enumerate(program.ops):
+        for value in op.writes:
+            lower[value], upper[value] = step, step + 1
+        for value in op.reads:
+            upper[value] = step + 1
+    for value, described in enumerate(program.values):
+        if described.kind in PERSISTENT or value in program.results:
+            upper[value] = end
+    for step, op in enumerate(program.ops):
+        if len(op.writes) != 1:
+            continue
+        (written,) = op.writes
+        for operand in op.in_place:
+            own = program.values[operand]
+            dies = upper[operand] == step + 1 and own.kind not in PERSISTENT
+            if dies and own.nbytes == program.values[written].nbytes:
+                buffer[written] = buffer[operand]
+                break
+    return Lifetimes(tuple(lower), tuple(upper), tuple(buffer))
+
+
+def memory_problem(program: Program, alignment: int) -> tuple[MemoryProblem, tuple[int, ...]]:
+    """The buffers to place, and for every value the index of its buffer (-1: needs no memory)."""
+    live = lifetimes(program)
+    members: dict[int, list[int]] = defaultdict(list)
+    for value, root in enumerate(live.buffer):
+        if live.upper[value] > live.lower[value] and program.values[value].nbytes:
+            members[root].append(value)
+    buffers, index = [], [-1] * len(program.values)
+    for root, values in members.items():
+        for value in values:
+            index[value] = len(buffers)
+        size = program.values[root].nbytes
+        lower = min(live.lower[value] for value in values)
+        upper = max(live.upper[value] for value in values)
+        buffers.append(Buffer(program.values[root].name, lower, upper, size, alignment))
+    return MemoryProblem(tuple(buffers)), tuple(index)
+
+
+def live_bytes(program: Program, alignment: int = 1) -> list[int]:
+    """Bytes that are live at every step, in-place sharing counted once and sizes rounded up to `alignment`."""
+    live = lifetimes(program)
+    change = [0] * (len(program.ops) + 1)
+    for value, root in enumerate(live.buffer):
+        if live.upper[value] == live.lower[value]:
+            continue
+        size = -(-program.values[root].nbytes // alignment) * alignment
+        start = live.lower[value] + (root != value)
+        change[start] += size
+        change[live.upper[value]] -= size
+    total, timeline = 0, []
+    for delta in change[:-1]:
+        total += delta
+        timeline.append(total)
+    return timeline

@@ -1,0 +1,137 @@
+"""A TrainGraph as the planner sees it: values, operations, costs; and the way back, from values to places in the arena."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import getitem
+
+import torch
+from torch import fx
+
+from compiler import op_table
+from compiler.devices import DeviceProfile
+from compiler.graph import Adapter, Batch, TrainGraph, tensors_of
+from compiler.plan.cost import Rates
+from compiler.plan.program import Kind, Op, Program, Value
+from compiler.targets import Target
+
+DEQUANTIZE = (torch.ops.lowpeak.dequantize.default,)
+INPUT_KINDS = {Batch: Kind.BATCH, Adapter: Kind.ADAPTER}
+
+
+@dataclass(frozen=True)
+class Location:
+    """A tensor lies `offset` bytes into value `value`; value None: into the frozen tensor of placeholder `frozen`."""
+
+    value: int | None
+    offset: int
+    frozen: str | None = None
+
+
+@dataclass(frozen=True)
+class PlanView:
+    """`locations[node name]`: where each tensor of the node lies. `views`: nodes that need no operation."""
+
+    program: Program
+    locations: dict[str, tuple[Location, ...]]
+    views: frozenset[str]
+
+
+def rates(device: DeviceProfile, target: Target) -> Rates:
+    return Rates(
+        device.gflops * 1e9 * target.matmul_efficiency,
+        device.memory_bytes_per_second,
+        device.disk_read_bytes_per_second,
+        device.disk_write_bytes_per_second,
+        target.seconds_per_op,
+    )
+
+
+def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanView:
+    """Values and operations of the graph in its present order; views resolved where the target has them."""
+    speed = rates(device, target)
+    forward = _ancestors(graph.results[0])
+    values: list[Value] = []
+    ops: list[Op] = []
+    locations: dict[str, tuple[Location, ...]] = {}
+    views: set[str] = set()
+
+    def define(name: str, nbytes: int, kind: Kind) -> Location:
+        values.append(Value(name, nbytes, kind))
+        return Location(len(values) - 1, 0)
+
+    for node in graph.graph.nodes:
+        if node.op == "output":
+            continue
+        nbytes = [t.numel() * t.element_size() for t in tensors_of(node)]
+        if node.op == "placeholder":
+            kind = INPUT_KINDS.get(type(graph.roles[node.name]))
+            locations[node.name] = (
+                (define(node.name, nbytes[0], kind),) if kind else (Location(None, 0, node.name),)
+            )
+            continue
+        alias = _alias(node, locations, target)
+        if alias is not None:
+            locations[node.name] = (alias,)
+            views.add(node.name)
+            continue
+        kind = Kind.WEIGHT if node.target in DEQUANTIZE else Kind.ACTIVATION
+        names = [node.name] if len(nbytes) == 1 else [f"{node.name}.{i}" for i in range(len(nbytes))]
+        locations[node.name] = tuple(define(n, size, kind) for n, size in zip(names, nbytes, strict=True))
+        reads = dict.fromkeys(
+            location.value
+            for operand in node.all_input_nodes
+            for location in locations[operand.name]
+            if location.value is not None
+        )
+        in_place = _in_place(node, locations) if target.in_place else ()
+        ops.append(
+            Op(
+                node.name,
+                tuple(reads),
+                tuple(location.value for location in locations[node.name]),  # type: ignore[misc]
+                speed.compute_seconds(op_table.flops(node), op_table.moved_bytes(node)),
+                node.name in forward,
+                in_place,
+            )
+        )
+    results = [locations[node.name][0].value for node in graph.results]
+    for index, kind in zip(results, [Kind.LOSS, *[Kind.GRADIENT] * (len(results) - 1)], strict=True):
+        assert index is not None, "a frozen tensor is a result"
+        if values[index].kind in (Kind.ACTIVATION, Kind.WEIGHT):
+            values[index] = Value(values[index].name, values[index].nbytes, kind)
+    program = Program(tuple(values), tuple(ops), frozenset(r for r in results if r is not None))
+    return PlanView(program, locations, frozenset(views))
+
+
+def _alias(node: fx.Node, locations: dict[str, tuple[Location, ...]], target: Target) -> Location | None:
+    if node.target is getitem:
+        source, index = node.args
+        return locations[source.name][index]  # type: ignore[union-attr,index]
+    offset = op_table.view_offset(node) if target.views else None
+    if offset is None:
+        return None
+    source = locations[node.args[0].name][0]  # type: ignore[union-attr]
+    if source.value is None and offset:
+        return None
+    return Location(source.value, source.offset + offset, source.frozen)
+
+
+def _in_place(node: fx.Node, locations: dict[str, tuple[Location, ...]]) -> tuple[int, ...]:
+    """Values that the result may take over: whole ones, of which no other operand is a part."""
+    allowed = op_table.in_place_operands(node)
+    parts = {
+        locations[operand.name][0].value for operand in node.all_input_nodes if operand not in allowed
+    }
+    places = [locations[operand.name][0] for operand in allowed]
+    return tuple(p.value for p in places if p.value is not None and p.offset == 0 and p.value not in parts)
+
+
+def _ancestors(node: fx.Node) -> set[str]:
+    found, pending = set(), [node]
+    while pending:
+        current = pending.pop()
+        if current.name not in found:
+            found.add(current.name)
+            pending.extend(current.all_input_nodes)
+    return found

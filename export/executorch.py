@@ -1,0 +1,328 @@
+"""The planned step -> an ExecuTorch program (.pte), written directly in ExecuTorch's own schema.
+
+Order, offsets and aliases are the plan's: a view is another tensor at the same bytes, an operator is one kernel call.
+Frozen tensors are external, by name, in the weights file; adapter tensors are state in the arena with their first
+value in the program. The methods `__et_training_*_forward` say which outputs are gradients and parameters, as
+ExecuTorch's training module expects.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from operator import getitem
+from typing import Any
+
+import torch
+from executorch.exir import schema
+from executorch.exir._serialize._program import PTEFile, serialize_pte_binary
+from executorch.exir.tensor import scalar_type_enum
+from executorch.exir.version import EXECUTORCH_SCHEMA_VERSION
+from torch import Tensor, fx
+
+from compiler.errors import UnsupportedOperator
+from compiler.graph import Adapter, Batch, Constant, Quantized, Role, operator_name, place_of, tensors_of
+from compiler.passes.rewrite import operands
+from compiler.planned import PlannedStep
+
+METHOD = "forward"
+ARENA = 1
+INT32_MAX = 2**31 - 1
+
+
+def frozen_key(role: Role) -> str:
+    """The name of a frozen tensor in the weights file."""
+    return f"{role.name}.{role.part}" if isinstance(role, Quantized) else role.name
+
+
+def emit(step: PlannedStep, adapter: Mapping[str, Tensor]) -> bytes:
+    """`adapter`: first values by name. Raises UnsupportedOperator for an operator without a stock kernel."""
+    plan = _Plan(step, adapter)
+    fqns = [name for name in step.graph.gradients]
+    plans = [
+        plan.execution_plan(),
+        _constant_method(f"__et_training_gradients_index_{METHOD}", [schema.Int(1)]),
+        _constant_method(f"__et_training_parameters_index_{METHOD}", [schema.Int(1 + len(fqns))]),
+        _constant_method(f"__et_training_fqn_{METHOD}", [schema.String(name) for name in fqns]),
+    ]
+    program = schema.Program(
+        version=EXECUTORCH_SCHEMA_VERSION,
+        execution_plan=plans,
+        constant_buffer=[schema.Buffer(b""), *plan.constants],
+        backend_delegate_data=[],
+        segments=[],
+        constant_segment=schema.SubsegmentOffsets(segment_index=0, offsets=[]),
+        mutable_data_segments=[],
+        named_data=[],
+    )
+    mutable = [schema.Buffer(b""), *plan.initial]
+    return bytes(serialize_pte_binary(PTEFile(program, mutable_data=mutable, named_data=None)))
+
+
+def check_operators(graph_operations: Iterable[fx.Node]) -> None:
+    """Raises UnsupportedOperator naming the first operator without a stock kernel, and its place in the model."""
+    available = _stock_kernels()
+    for node in graph_operations:
+        if node.target is getitem:
+            continue
+        try:
+            name, overload, _ = _kernel_call(node)
+        except LookupError:
+            name, overload = operator_name(node), ""
+        full = f"{name}.{overload}" if overload else name
+        if full not in available:
+            raise UnsupportedOperator(
+                f"ExecuTorch has no stock kernel for {operator_name(node)} (looked for {full}), used in "
+                f"{place_of(node)!r}; change that part of the model",
+                operator=operator_name(node),
+                place=place_of(node),
+            )
+
+
+class _Plan:
+    """Builds the execution plan of the step: values, operators and instructions."""
+
+    def __init__(self, step: PlannedStep, adapter: Mapping[str, Tensor]) -> None:
+        self.step = step
+        self.adapter = adapter
+        self.values: list[schema.EValue] = []
+        self.operators: dict[tuple[str, str], int] = {}
+        self.instructions: list[schema.Instruction] = []
+        self.constants: list[schema.Buffer] = []
+        self.initial: list[schema.Buffer] = []
+        self.tensors: dict[tuple[str, int], int] = {}
+        self.scalars: dict[tuple[type, object], int] = {}
+        self.row_ids: dict[int, int] = {}
+
+    def execution_plan(self) -> schema.ExecutionPlan:
+        graph = self.step.graph
+        inputs = []
+        for node in graph.graph.nodes:
+            if node.op == "output":
+                continue
+            for index, tensor in enumerate(tensors_of(node)):
+                if node.target is not getitem:
+                    self.tensors[node.name, index] = self._tensor(node, index, tensor)
+            if node.op == "placeholder":
+                if isinstance(graph.roles[node.name], Batch):
+                    inputs.append(self.tensors[node.name, 0])
+            elif node.target is not getitem and node.name not in self.step.view.views:
+                self._call(node)
+        parameters = {role.name: node for node, role in graph.inputs() if isinstance(role, Adapter)}
+        results = [*graph.results, *(parameters[name] for name in graph.gradients)]
+        return schema.ExecutionPlan(
+            name=METHOD,
+            container_meta_type=schema.ContainerMetadata("", ""),
+            values=self.values,
+            inputs=inputs,
+            outputs=[self._operand(node) for node in results],
+            chains=[schema.Chain([], [], self.instructions, None)],
+            operators=[schema.Operator(name, overload) for name, overload in self.operators],
+            delegates=[],
+            non_const_buffer_sizes=[0, self.step.arena_bytes],
+        )
+
+    def _add(self, value: Any) -> int:
+        self.values.append(schema.EValue(value))
+        return len(self.values) - 1
+
+    def _tensor(self, node: fx.Node, index: int, tensor: Tensor) -> int:
+        location = self.step.view.locations[node.name][index]
+        allocation, buffer, extra = None, 0, None
+        if location.value is not None:
+            offset = self.step.offset(node, index)
+            assert offset is not None
+            allocation = schema.AllocationDetails(ARENA, offset & 0xFFFFFFFF, offset >> 32)
+            role = self.step.graph.roles.get(node.name) if node.op == "placeholder" else None
+            if isinstance(role, Adapter):
+                self.initial.append(schema.Buffer(_raw(self.adapter[role.name])))
+                buffer = len(self.initial)
+        else:
+            role = self.step.graph.roles[location.frozen or node.name]
+            if isinstance(role, Constant):
+                buffer = self._constant(role.value)
+            else:
+                extra = schema.ExtraTensorInfo(0, frozen_key(role), schema.TensorDataLocation.EXTERNAL)
+        return self._add(_tensor_value(tensor, buffer, allocation, extra))
+
+    def _constant(self, value: Tensor) -> int:
+        self.constants.append(schema.Buffer(_raw(value)))
+        return len(self.constants)
+
+    def _operand(self, node: fx.Node) -> int:
+        if node.target is getitem:
+            source, index = node.args
+            return self.tensors[source.name, index]  # type: ignore[union-attr,index]
+        return self.tensors[node.name, 0]
+
+    def _call(self, node: fx.Node) -> None:
+        try:
+            name, overload, arguments = _kernel_call(node)
+        except LookupError as error:
+            raise UnsupportedOperator(f"{operator_name(node)} in {place_of(node)!r}: {error}") from error
+        operator = self.operators.setdefault((name, overload), len(self.operators))
+        indices = [self._argument(value, kind) for value, kind in arguments]
+        outs = [self.tensors[node.name, i] for i in range(len(tensors_of(node)))]
+        returned = outs if len(outs) == 1 else [self._add(schema.TensorList(outs))]
+        call = schema.KernelCall(operator, [*indices, *outs, *returned])
+        self.instructions.append(schema.Instruction(call))
+
+    def _argument(self, value: Any, kind: str) -> int:
+        """The index of an argument's value; `kind` is its schema type."""
+        if isinstance(value, RowIds):
+            if value.rows not in self.row_ids:
+                ids = torch.arange(value.rows)
+                self.row_ids[value.rows] = self._add(_tensor_value(ids, self._constant(ids), None, None))
+            return self.row_ids[value.rows]
+        if isinstance(value, fx.Node):
+            return self._operand(value)
+        if isinstance(value, list | tuple):
+            if any(isinstance(item, fx.Node) for item in value):
+                items = [self._argument(item, "Tensor") for item in value]
+                optional = "Optional[Tensor]" in kind
+                return self._add(schema.OptionalTensorList(items) if optional else schema.TensorList(items))
+            if "float" in kind:
+                return self._add(schema.DoubleList([float(item) for item in value]))
+            return self._add(schema.IntList([self._scalar(int(item)) for item in value]))
+        if isinstance(value, int) and not isinstance(value, bool) and kind.endswith("float"):
+            value = float(value)
+        return self._scalar(value)
+
+    def _scalar(self, value: Any) -> int:
+        key = (type(value), value)
+        if key not in self.scalars:
+            self.scalars[key] = self._add(_scalar_value(value))
+        return self.scalars[key]
+
+
+class RowIds:
+    """An operand 0 .. rows - 1 that no node gives: what makes the embedding kernel dequantize a whole matrix."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+
+
+KernelCall = tuple[str, str, list[tuple[Any, str]]]
+QUANTIZED_KERNELS = {4: "quantized_decomposed::embedding_4bit", 8: "quantized_decomposed::embedding_byte"}
+
+
+def _dequantize(node: fx.Node) -> KernelCall:
+    """(value - zero_point) * scale by group is what the stock quantized embedding computes for each row asked for."""
+    data, scale, zero_point, bits, *ids = node.args
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1  # type: ignore[operator]
+    rows = ids[0] if ids else RowIds(data.meta["val"].shape[0])  # type: ignore[union-attr]
+    arguments = [(x, "") for x in (data, scale, zero_point, low, high, rows, torch.float32)]
+    return QUANTIZED_KERNELS[bits], "dtype_out", arguments  # type: ignore[index]
+
+
+SPECIAL_KERNELS: dict[object, Callable[[fx.Node], KernelCall]] = {
+    torch.ops.lowpeak.dequantize.default: _dequantize,
+    torch.ops.lowpeak.dequantize_rows.default: _dequantize,
+}
+COPY_FORMS = {
+    torch.ops.aten.view.default: torch.ops.aten.view_copy.out,
+    torch.ops.aten.permute.default: torch.ops.aten.permute_copy.out,
+    torch.ops.aten.slice.Tensor: torch.ops.aten.slice_copy.Tensor_out,
+    torch.ops.aten.select.int: torch.ops.aten.select_copy.int_out,
+    torch.ops.aten.expand.default: torch.ops.aten.expand_copy.out,
+}
+
+
+def _kernel_call(node: fx.Node) -> KernelCall:
+    """(operator name, overload, arguments with schema types) of the out-variant kernel. LookupError if none."""
+    special = SPECIAL_KERNELS.get(node.target)
+    if special:
+        return special(node)
+    out = COPY_FORMS.get(node.target) or _out_variant(node.target)
+    given = operands(node)
+    arguments = []
+    for argument in out._schema.arguments:
+        if argument.is_out:
+            continue
+        value = given.get(argument.name, argument.default_value)
+        if node.target is torch.ops.aten.slice.Tensor and argument.name == "end" and value is not None:
+            value = min(value, INT32_MAX)
+        arguments.append((value, str(argument.type)))
+    return out._schema.name, out._schema.overload_name, arguments
+
+
+@functools.cache
+def _out_variant(target: torch._ops.OpOverload) -> torch._ops.OpOverload:
+    """The overload that writes into given tensors and otherwise takes the same arguments."""
+    if not isinstance(target, torch._ops.OpOverload):
+        raise LookupError(f"{target} is no operator")
+    wanted = [a.name for a in target._schema.arguments]
+    packet = target.overloadpacket
+    for overload in packet.overloads():
+        candidate = getattr(packet, overload)
+        plain = [a.name for a in candidate._schema.arguments if not a.is_out]
+        if len(plain) < len(candidate._schema.arguments) and set(plain) <= set(wanted):
+            types = {a.name: str(a.type) for a in target._schema.arguments}
+            if all(str(a.type) == types[a.name] for a in candidate._schema.arguments if not a.is_out):
+                return candidate
+    raise LookupError(f"{target} has no out variant")
+
+
+@functools.cache
+def _stock_kernels() -> frozenset[str]:
+    import executorch.kernels.quantized  # noqa: F401  registers the quantized embedding kernels
+    from executorch.extension.pybindings.portable_lib import _get_operator_names
+
+    return frozenset(_get_operator_names())
+
+
+def _scalar_value(value: Any) -> Any:
+    match value:
+        case None:
+            return schema.Null()
+        case bool():
+            return schema.Bool(value)
+        case int():
+            return schema.Int(value)
+        case float():
+            return schema.Double(value)
+        case torch.dtype():
+            return schema.Int(int(scalar_type_enum(value)))
+        case torch.layout() | torch.device() | torch.memory_format():
+            return schema.Null()
+        case _:
+            raise AssertionError(f"argument {value!r} of type {type(value).__name__}")
+
+
+def _tensor_value(
+    tensor: Tensor,
+    buffer: int,
+    allocation: schema.AllocationDetails | None,
+    extra: schema.ExtraTensorInfo | None,
+) -> schema.Tensor:
+    return schema.Tensor(
+        scalar_type=scalar_type_enum(tensor.dtype),
+        storage_offset=0,
+        sizes=list(tensor.shape),
+        dim_order=list(range(tensor.dim())),
+        requires_grad=False,
+        layout=0,
+        data_buffer_idx=buffer,
+        allocation_info=allocation,
+        shape_dynamism=schema.TensorShapeDynamism.STATIC,
+        extra_tensor_info=extra,
+    )
+
+
+def _raw(tensor: Tensor) -> bytes:
+    return tensor.detach().contiguous().cpu().numpy().tobytes()
+
+
+def _constant_method(name: str, values: list[Any]) -> schema.ExecutionPlan:
+    """A method without inputs that gives constants."""
+    return schema.ExecutionPlan(
+        name=name,
+        container_meta_type=schema.ContainerMetadata("", ""),
+        values=[schema.EValue(value) for value in values],
+        inputs=[],
+        outputs=list(range(len(values))),
+        chains=[schema.Chain([], [], [], None)],
+        operators=[],
+        delegates=[],
+        non_const_buffer_sizes=[0],
+    )
