@@ -1,0 +1,171 @@
+"""PEFT files: what is saved is what PEFT loads, names go both ways, and an earlier adapter is never lost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from compiler.errors import ArtifactError
+from export.adapter import CONFIG_FILE, TENSORS_FILE, load_peft_adapter, save_peft_adapter
+
+IDS = torch.arange(12).view(1, 12) % 40
+
+LORA: list[dict[str, Any]] = [
+    {"target_modules": ["q_proj", "v_proj", "down_proj"]},
+    {"target_modules": "all-linear", "use_rslora": True, "rank_pattern": {"q_proj": 3}},
+    {"target_modules": ["q_proj"], "use_dora": True},
+    {"target_modules": ["q_proj", "embed_tokens"]},
+    {"target_modules": ["q_proj"], "modules_to_save": ["lm_head", "norm"]},
+]
+
+
+def base_model() -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        vocab_size=40,
+        tie_word_embeddings=False,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def trained(**lora: Any) -> tuple[torch.nn.Module, dict[str, torch.Tensor], dict[str, Any]]:
+    """A model with a random adapter, its trainable tensors and its config."""
+    config = LoraConfig(task_type="CAUSAL_LM", r=2, **lora)
+    model = get_peft_model(base_model(), config).eval()
+    tensors: dict[str, torch.Tensor] = {
+        name: tensor for name, tensor in model.named_parameters() if tensor.requires_grad
+    }
+    with torch.no_grad():
+        for tensor in tensors.values():
+            tensor += 0.1 * torch.randn_like(tensor)
+    return model, tensors, model.peft_config["default"].to_dict()
+
+
+def loss(model: torch.nn.Module) -> float:
+    with torch.no_grad():
+        return float(model(input_ids=IDS, labels=IDS).loss)
+
+
+@pytest.mark.parametrize("lora", LORA, ids=str)
+def test_peft_loads_what_is_saved(lora: dict[str, Any], tmp_path: Path) -> None:
+    model, tensors, config = trained(**lora)
+    save_peft_adapter(tmp_path / "adapter", tensors, config)
+    loaded = PeftModel.from_pretrained(base_model(), tmp_path / "adapter").eval()
+    assert loss(loaded) == loss(model) != loss(base_model())
+
+
+@pytest.mark.parametrize("lora", LORA, ids=str)
+def test_load_gives_parameter_names(lora: dict[str, Any], tmp_path: Path) -> None:
+    _, tensors, config = trained(**lora)
+    save_peft_adapter(tmp_path / "adapter", tensors, config)
+    loaded_config, loaded = load_peft_adapter(tmp_path / "adapter")
+    assert loaded.keys() == tensors.keys()
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+    assert loaded_config["r"] == 2 and loaded_config["inference_mode"] is True
+
+
+def test_state_dict_names_are_taken_too_and_peft_folders_load(tmp_path: Path) -> None:
+    model, tensors, config = trained(target_modules=["q_proj"])
+    save_peft_adapter(tmp_path / "ours", get_peft_model_state_dict(model), config)
+    model.save_pretrained(str(tmp_path / "theirs"))
+    ours, theirs = (load_peft_adapter(tmp_path / name)[1] for name in ("ours", "theirs"))
+    assert ours.keys() == theirs.keys() == tensors.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_views_of_one_buffer_are_saved(tmp_path: Path) -> None:
+    _, tensors, config = trained(target_modules=["q_proj"])
+    flat = torch.cat([tensor.detach().flatten() for tensor in tensors.values()])
+    pieces = torch.split(flat, [tensor.numel() for tensor in tensors.values()])
+    views = {
+        name: piece.view(tensor.shape) for (name, tensor), piece in zip(tensors.items(), pieces, strict=True)
+    }
+    save_peft_adapter(tmp_path / "adapter", views, config)
+    loaded = load_peft_adapter(tmp_path / "adapter")[1]
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+
+
+def test_earlier_adapter_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    _, tensors, config = trained(target_modules=["q_proj"])
+    save_peft_adapter(tmp_path / "adapter", tensors, config)
+    doubled = {name: tensor * 2 for name, tensor in tensors.items()}
+    save_peft_adapter(tmp_path / "adapter", doubled, config)
+    loaded = load_peft_adapter(tmp_path / "adapter")[1]
+    assert all(torch.equal(loaded[name], doubled[name]) for name in doubled)
+    assert os.listdir(tmp_path) == ["adapter"]
+    assert sorted(os.listdir(tmp_path / "adapter")) == [CONFIG_FILE, TENSORS_FILE]
+
+
+@pytest.mark.parametrize("failing_rename", [1, 2])
+def test_earlier_adapter_survives_a_failed_write(
+    failing_rename: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, tensors, config = trained(target_modules=["q_proj"])
+    save_peft_adapter(tmp_path / "adapter", tensors, config)
+    renames = 0
+    rename = Path.rename
+
+    def fail_once(self: Path, target: Path) -> Path:
+        nonlocal renames
+        renames += 1
+        if renames == failing_rename:
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_once)
+    with pytest.raises(ArtifactError, match="No space left"):
+        save_peft_adapter(
+            tmp_path / "adapter", {name: tensor * 2 for name, tensor in tensors.items()}, config
+        )
+    loaded = load_peft_adapter(tmp_path / "adapter")[1]
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+    assert os.listdir(tmp_path) == ["adapter"]
+
+
+def test_folders_with_anything_else_are_refused(tmp_path: Path) -> None:
+    _, tensors, config = trained(target_modules=["q_proj"])
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ArtifactError, match=r"thesis\.tex"):
+        save_peft_adapter(tmp_path, tensors, config)
+    with pytest.raises(ArtifactError, match="not a folder"):
+        save_peft_adapter(tmp_path / "thesis.tex", tensors, config)
+
+
+def test_nothing_to_save_is_refused(tmp_path: Path) -> None:
+    _, tensors, config = trained(target_modules=["q_proj"])
+    with pytest.raises(ArtifactError, match="no adapter tensor"):
+        save_peft_adapter(tmp_path / "adapter", {}, config)
+    with pytest.raises(ArtifactError, match="not LORA"):
+        save_peft_adapter(tmp_path / "adapter", tensors, {"r": 2})
+    twice = tensors | {name.replace(".default", ""): tensor for name, tensor in tensors.items()}
+    with pytest.raises(ArtifactError, match="only"):
+        save_peft_adapter(tmp_path / "adapter", twice, config)
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_damaged_adapters_are_refused(tmp_path: Path) -> None:
+    _, tensors, config = trained(target_modules=["q_proj"])
+    folder = tmp_path / "adapter"
+    with pytest.raises(ArtifactError, match=f"no {CONFIG_FILE}"):
+        load_peft_adapter(folder)
+    save_peft_adapter(folder, tensors, config)
+    whole = (folder / TENSORS_FILE).read_bytes()
+    for damaged in (b"", whole[:40], whole[:-1]):
+        (folder / TENSORS_FILE).write_bytes(damaged)
+        with pytest.raises(ArtifactError, match=TENSORS_FILE):
+            load_peft_adapter(folder)
+    for damaged in (b"{", b"[]", b'{"peft_type": "IA3"}', b"\xff"):
+        (folder / CONFIG_FILE).write_bytes(damaged)
+        with pytest.raises(ArtifactError, match=CONFIG_FILE):
+            load_peft_adapter(folder)
