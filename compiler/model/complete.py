@@ -27,8 +27,8 @@ class CompleteWeights:
 
     def __init__(self, stored: WeightSource, skeleton: PreTrainedModel) -> None:
         self._stored = stored
+        self._stored_name = _stored_names(stored, skeleton)
         self._buffers = derived_buffers(skeleton)
-        self._stored_name = _stored_names(stored, skeleton, self._buffers.keys())
 
     def names(self) -> Collection[str]:
         return [*self._stored_name, *self._buffers]
@@ -76,22 +76,15 @@ def derived_buffers(skeleton: PreTrainedModel) -> dict[str, Tensor]:
     return buffers
 
 
-def _stored_names(
-    stored: WeightSource, skeleton: PreTrainedModel, derived: Collection[str]
-) -> dict[str, str]:
-    """For each tensor of the model that is not derived, the name under which `stored` has it."""
-    tensors = {
-        **dict(skeleton.named_parameters(remove_duplicate=False)),
-        **dict(skeleton.named_buffers(remove_duplicate=False)),
-    }
+def _stored_names(stored: WeightSource, skeleton: PreTrainedModel) -> dict[str, str]:
+    """For each tensor of the model that checkpoints store, the name under which `stored` has it."""
+    tensors: dict[str, Tensor] = skeleton.state_dict(keep_vars=True)
     aliases: dict[int, list[str]] = {}
     for name, tensor in tensors.items():
         aliases.setdefault(id(tensor), []).append(name)
     available = set(stored.names())
     resolved: dict[str, str] = {}
     for name, tensor in tensors.items():
-        if name in derived:
-            continue
         found = next((alias for alias in aliases[id(tensor)] if alias in available), None)
         if found is None:
             require_name(name, available, "the checkpoint")
@@ -107,7 +100,7 @@ def _stored_names(
 
 
 def _refuse_unused(names: set[str], skeleton: PreTrainedModel) -> None:
-    """ModelError for stored tensors that the model has no place for: without them it would compute otherwise."""
+    """ModelError for stored tensors that the model has no place for, as it would be wrong without them."""
     ignored = [*(skeleton._keys_to_ignore_on_load_unexpected or ()), r"rotary_emb\.inv_freq$"]
     unused = sorted(name for name in names if not any(re.search(each, name) for each in ignored))
     if unused:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import LlamaConfig, PretrainedConfig, Qwen2Config
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
@@ -46,30 +47,45 @@ def read_config(file: GgufFile, rope_factors: torch.Tensor | None) -> Pretrained
             raise ModelError(f"{file.path} has no field {kind}.{key}: it is not a whole {kind} model")
         return value
 
+    def count(key: str, *default: Scalar) -> int:
+        value = field(key, *default)
+        if not isinstance(value, int) or value <= 0:
+            raise ModelError(f"{file.path} has {kind}.{key} = {value}: it must be a positive whole number")
+        return value
+
+    if "token_embd.weight" not in file.tensors:
+        raise ModelError(f"{file.path} has no token_embd.weight: it is not a whole {kind} model")
+    layers = count("block_count")
+    if f"blk.{layers - 1}.attn_norm.weight" not in file.tensors:
+        raise ModelError(f"{file.path} should have {layers} layers but has no tensor of the last")
     scaling = field("rope.scaling.type", "none")
     if scaling != "none":
         raise ModelError(
             f"{file.path} has rope scaling of type {scaling}: give the checkpoint folder instead"
         )
-    heads, hidden = field("attention.head_count"), field("embedding_length")
+    heads, hidden = count("attention.head_count"), count("embedding_length")
     shape: dict[str, Any] = {
         "vocab_size": file.tensors["token_embd.weight"].shape[0],
         "hidden_size": hidden,
-        "intermediate_size": field("feed_forward_length"),
-        "num_hidden_layers": field("block_count"),
+        "intermediate_size": count("feed_forward_length"),
+        "num_hidden_layers": layers,
         "num_attention_heads": heads,
-        "num_key_value_heads": field("attention.head_count_kv", heads),
-        "max_position_embeddings": field("context_length"),
+        "num_key_value_heads": count("attention.head_count_kv", heads),
+        "max_position_embeddings": count("context_length"),
         "rms_norm_eps": field("attention.layer_norm_rms_epsilon"),
         "rope_parameters": {"rope_type": "default", "rope_theta": field("rope.freq_base", 10000.0)},
         "tie_word_embeddings": "output.weight" not in file.tensors,
     }
-    head_dim = field("attention.key_length", field("rope.dimension_count", hidden // heads))
+    head_dim = count("attention.key_length", count("rope.dimension_count", hidden // heads))
     if kind == "llama":
         shape["head_dim"] = head_dim
     for ours, theirs in _TOKEN_IDS.items():
-        shape[ours] = file.metadata.get(f"tokenizer.ggml.{theirs}")
-    config = _CONFIG_CLASSES[kind](**shape)
+        if f"tokenizer.ggml.{theirs}" in file.metadata:
+            shape[ours] = file.metadata[f"tokenizer.ggml.{theirs}"]
+    try:
+        config = _CONFIG_CLASSES[kind](**shape)
+    except (StrictDataclassError, ValueError, TypeError, ArithmeticError) as error:
+        raise ModelError(f"{file.path} has fields that do not make a {kind} model: {error}") from error
     return config if rope_factors is None else _with_llama3_rope(config, rope_factors, str(file.path))
 
 
@@ -88,6 +104,6 @@ def _with_llama3_rope(config: PretrainedConfig, factors: torch.Tensor, path: str
         "original_max_position_embeddings": 8192,
     }
     scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
-    if not torch.allclose(scaled, plain / factors, rtol=1e-4, atol=0):
+    if scaled.shape != plain.shape or not torch.allclose(scaled, plain / factors, rtol=1e-4, atol=0):
         raise ModelError(f"{path} scales rope by factors that are not Llama 3's: give the checkpoint folder")
     return config

@@ -1,7 +1,7 @@
 """The GGUF container: metadata and tensor table of a file, and the raw blocks of a tensor.
 
 The `gguf` package reads it too, but makes an array of every token of the vocabulary, which takes seconds to
-half a minute; vocabularies are skipped here. The format is that of docs/gguf.md in ggml-org/ggml, little endian.
+half a minute; vocabularies are skipped here. The format is that of docs/gguf.md in ggml-org/ggml.
 """
 
 from __future__ import annotations

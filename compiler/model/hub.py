@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
 from compiler.errors import EnvironmentProblem, ModelError
 
@@ -22,6 +22,8 @@ def download(name: str) -> Path:
     """
     try:
         return Path(snapshot_download(name, allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
+    except HFValidationError as error:
+        raise ModelError(f"{name} is neither a local path nor a hub name: {error}") from error
     except GatedRepoError as error:
         raise ModelError(
             f"{name} is gated: accept its license on the hub, then run `hf auth login`"

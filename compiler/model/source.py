@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -98,7 +99,7 @@ def _open_folder(folder: Path, name: str) -> ModelSource:
         raise ModelError(f"{folder} has no config.json: it is not a Hugging Face checkpoint folder")
     try:
         config = AutoConfig.from_pretrained(folder)
-    except (ValueError, OSError, KeyError) as error:
+    except (StrictDataclassError, ValueError, TypeError, OSError, KeyError) as error:
         raise ModelError(f"{folder / 'config.json'} cannot be read: {error}") from error
     _require_causal_lm(config, name)
     weights = SafetensorsWeights(folder)
