@@ -1,0 +1,249 @@
+"""Places buffers of known lifetimes in one arena of the smallest height: offset packing in the manner of best-fit.
+
+Every buffer, in some order, goes to the lowest offset that no placed buffer of an overlapping lifetime
+occupies. Several orders are tried (large, long-lived, or live at the peak first), then the best one is
+improved squeaky-wheel fashion (Joslin and Clements 1999): a buffer that sticks out above the target moves
+ahead of one that it overlaps, and what comes after that one is placed anew. All of it stops when the height
+reaches the lower bound. Work is bounded in placements, not in seconds, and random choices are seeded, so a problem
+always gets the same solution.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.plan import validate
+from compiler.plan.problem import MemoryProblem, MemorySolution
+
+Ints = NDArray[np.int64]
+
+_FREE = np.iinfo(np.int64).max // 2
+"""Where the free space above all placed buffers ends."""
+_ROUNDS = 8
+"""Orders among which the effort is shared."""
+_PER_BUFFER = 300
+"""Most placements for one buffer, so that tiny problems that cannot reach the bound end at once."""
+_NEAR = 1 / 3
+"""Rate of the exponential distribution of short moves, in neighbours."""
+
+
+def solve(problem: MemoryProblem, *, effort: int = 60_000, capacity: int | None = None) -> MemorySolution:
+    """Offsets with a small height, checked by the independent validator.
+
+    `effort` is the number of single placements spent beyond the first orders (some 25 microseconds each).
+    `capacity` (bytes) ends the search as soon as the height fits in it; a height above it means that no such
+    solution was found, and it is proved that there is none only if the lower bound is above it, too.
+    """
+    packer = _Packer(problem)
+    goal = packer.bound if capacity is None else max(packer.bound, capacity)
+    packer.search(goal, effort)
+    offsets = packer.offsets()
+    height = max(
+        (offset + buffer.size for offset, buffer in zip(offsets, problem.buffers, strict=True)), default=0
+    )
+    solution = MemorySolution(offsets, height, problem.lower_bound())
+    validate.check(problem, solution)
+    return solution
+
+
+class _Packer:
+    """One problem as arrays, the placement in progress, and the best one so far.
+
+    Buffers are stored by lifetime class (powers of 8 of the lifetime), within a class by start. Those that
+    overlap a given buffer are then among one slice of every class, no matter how many others there are.
+    """
+
+    def __init__(self, problem: MemoryProblem) -> None:
+        self.count = len(problem.buffers)
+        fields = ("lower", "upper", "size", "alignment")
+        rows = [[getattr(buffer, field) for field in fields] for buffer in problem.buffers]
+        lower, upper, size, alignment = np.array(rows, dtype=np.int64).reshape(self.count, 4).T
+        self.kept = np.flatnonzero(size)
+        lower, upper, size, alignment = (field[self.kept] for field in (lower, upper, size, alignment))
+        # Two lifetimes overlap when both contain the start of one of them, so steps without a start do not count.
+        starts, lower = np.unique(lower, return_inverse=True)
+        upper = np.searchsorted(starts, upper)
+        lifetime_class = np.floor(np.log2(upper - lower) / 3).astype(np.int64)
+        stored = np.lexsort((lower, lifetime_class))
+        self.kept = self.kept[stored]
+        self.lower, self.upper, self.size, self.alignment = (
+            field[stored].astype(np.int64) for field in (lower, upper, size, alignment)
+        )
+        self.lifetime = self.upper - self.lower
+        self.grain = int(np.gcd.reduce(self.alignment)) if self.size.size else 1
+        self.live = self._live_bytes(self.size)
+        self.bound = self._bound()
+        self.slices = self._slices(lifetime_class[stored])
+        self.size_list = self.size.tolist()
+        self.alignment_list = self.alignment.tolist()
+        self.padded_list = (-(-self.size // self.grain) * self.grain).tolist()
+        self.begin = np.zeros_like(self.size)
+        self.end = np.zeros_like(self.size)
+        # The upper end of the lifetime, or -1 while the buffer is not placed: one comparison tests for both.
+        self.placed_until = np.full_like(self.size, -1)
+        self.best_begin = self.begin.copy()
+        self.best_height = _FREE
+
+    def offsets(self) -> tuple[int, ...]:
+        """Best offsets in the order of the problem's buffers."""
+        offsets = np.zeros(self.count, dtype=np.int64)
+        offsets[self.kept] = self.best_begin
+        return tuple(offsets.tolist())
+
+    def _live_bytes(self, size: Ints) -> Ints:
+        change = np.zeros(int(self.upper.max(initial=0)) + 1, dtype=np.int64)
+        np.add.at(change, self.lower, size)
+        np.subtract.at(change, self.upper, size)
+        return np.cumsum(change)[:-1]
+
+    def _bound(self) -> int:
+        """Lower bound of the height when every offset is a multiple of `grain`: only the topmost is not padded."""
+        padded = -(-self.size // self.grain) * self.grain
+        padding_on_top = int((padded - self.size).max(initial=0))
+        return max(
+            int(self._live_bytes(padded).max(initial=0)) - padding_on_top, int(self.live.max(initial=0))
+        )
+
+    def _slices(self, lifetime_class: Ints) -> list[list[tuple[int, int]]]:
+        """For every buffer the non-empty slices of stored buffers that may overlap it."""
+        slices: list[list[tuple[int, int]]] = [[] for _ in range(self.size.size)]
+        for value in np.unique(lifetime_class):
+            begin, end = np.searchsorted(lifetime_class, [value, value + 1])
+            lower = self.lower[begin:end]
+            longest = self.lifetime[begin:end].max()
+            first = begin + np.searchsorted(lower, self.lower - longest, side="right")
+            last = begin + np.searchsorted(lower, self.upper)
+            for index in np.flatnonzero(first < last).tolist():
+                slices[index].append((int(first[index]), int(last[index])))
+        return slices
+
+    def _neighbours(self, index: int) -> Ints:
+        """Placed buffers whose lifetimes overlap that of buffer `index`."""
+        start = self.lower[index]
+        found = []
+        for first, last in self.slices[index]:
+            part = (self.placed_until[first:last] > start).nonzero()[0]
+            part += first
+            found.append(part)
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def place(self, index: int, best_fit: bool) -> int:
+        """Put buffer `index` into a gap between its placed neighbours: the lowest, or the tightest. Returns its end."""
+        near = self._neighbours(index)
+        size, alignment = self.size_list[index], self.alignment_list[index]
+        floor = np.zeros(near.size + 1, dtype=np.int64)
+        ceiling = np.full(near.size + 1, _FREE, dtype=np.int64)
+        begin = self.begin[near]
+        by_begin = begin.argsort()
+        ceiling[:-1] = begin[by_begin]
+        np.maximum.accumulate(self.end[near[by_begin]], out=floor[1:])
+        if alignment != self.grain:
+            floor = -(-floor // alignment) * alignment
+        gap = ceiling - floor
+        fits = gap >= size
+        choice = int(np.where(fits, gap, _FREE * 2).argmin() if best_fit else fits.argmax())
+        offset = int(floor[choice])
+        self.begin[index] = offset
+        self.end[index] = offset + self.padded_list[index]
+        self.placed_until[index] = self.upper[index]
+        end: int = offset + size
+        return end
+
+    def search(self, goal: int, effort: int) -> None:
+        """Keep the lowest of several greedy placements, then improve until `goal` or for `effort` placements."""
+        greedy: list[tuple[int, int, list[int], bool]] = []
+        for number, (order, best_fit) in enumerate(self._orders()):
+            self.placed_until.fill(-1)
+            height = max(self.place(index, best_fit) for index in order)
+            self._keep_if_lower(height)
+            if self.best_height <= goal:
+                return
+            greedy.append((height, number, order, best_fit))
+        greedy.sort()
+        effort = min(effort, _PER_BUFFER * self.size.size)
+        share = max(effort // _ROUNDS, 2 * self.size.size)
+        chooser = random.Random(0)
+        turn = 0
+        while effort > 0 and self.best_height > goal:
+            _, _, order, best_fit = greedy[turn % len(greedy)]
+            spent = self._improve(order, best_fit, goal, min(share, effort), chooser)
+            effort -= spent
+            turn += 1
+
+    def _keep_if_lower(self, height: int) -> None:
+        if height < self.best_height:
+            self.best_height = height
+            self.best_begin = self.begin.copy()
+
+    def _orders(self) -> Iterator[tuple[list[int], bool]]:
+        """Orders of placement and whether to fit tightly; those first that suit most training steps."""
+        if not self.size.size:
+            self.best_height = 0
+            return
+        size, lifetime, peak = self.size, self.lifetime, self._peak_during_lifetime()
+        area = size.astype(np.float64) * lifetime
+        for keys, best_fit in (
+            ((-size, -lifetime, -peak), False),
+            ((-area, -peak), False),
+            ((-lifetime, -size, -peak), True),
+            ((-lifetime, -size), False),
+            ((-area,), False),
+            ((-lifetime, self.lower), True),
+        ):
+            yield np.lexsort(keys).tolist(), best_fit
+
+    def _peak_during_lifetime(self) -> Ints:
+        """For every buffer, the most bytes live at a step of its lifetime (a sparse table of range maxima)."""
+        peak = np.zeros_like(self.size)
+        level = np.floor(np.log2(self.lifetime)).astype(np.int64)
+        table = self.live
+        for exponent in range(int(level.max()) + 1):
+            chosen = np.flatnonzero(level == exponent)
+            width = 1 << exponent
+            peak[chosen] = np.maximum(table[self.lower[chosen]], table[self.upper[chosen] - width])
+            table = np.maximum(table[:-width], table[width:])
+        return peak
+
+    def _improve(
+        self, order: list[int], best_fit: bool, goal: int, effort: int, chooser: random.Random
+    ) -> int:
+        """Squeaky wheel from one order; returns the placements spent.
+
+        A buffer that ends above the target, one byte below the best height, moves ahead of a buffer that it overlaps: half of
+        the time one placed shortly before it, else any.
+        """
+        rank = np.empty(len(order), dtype=np.int64)
+        sequence = np.array(order, dtype=np.int64)
+        rank[sequence] = np.arange(len(order))
+        self.placed_until.fill(-1)
+        position = spent = 0
+        while spent < effort:
+            index = int(sequence[position])
+            spent += 1
+            if self.place(index, best_fit) < self.best_height:
+                position += 1
+                if position < len(order):
+                    continue
+                end = self.begin + self.size
+                self._keep_if_lower(int(end.max()))
+                if self.best_height <= goal:
+                    break
+                position = int(rank[end >= self.best_height].min())
+                self.placed_until[sequence[position:]] = -1
+                continue
+            self.placed_until[index] = -1
+            ahead = np.sort(rank[self._neighbours(index)])
+            back = (
+                int(chooser.expovariate(_NEAR)) if chooser.random() < 0.5 else chooser.randrange(ahead.size)
+            )
+            target = int(ahead[max(ahead.size - 1 - back, 0)])
+            self.placed_until[sequence[target:position]] = -1
+            sequence[target + 1 : position + 1] = sequence[target:position].copy()
+            sequence[target] = index
+            rank[sequence[target : position + 1]] = np.arange(target, position + 1)
+            position = target
+        return spent
