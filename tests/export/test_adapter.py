@@ -36,7 +36,9 @@ def base_model() -> LlamaForCausalLM:
         vocab_size=40,
         tie_word_embeddings=False,
     )
-    return LlamaForCausalLM(config).eval()
+    model = LlamaForCausalLM(config)
+    model.train(False)
+    return model
 
 
 def trained(**lora: Any) -> tuple[torch.nn.Module, dict[str, torch.Tensor], dict[str, Any]]:
@@ -78,6 +80,7 @@ def test_load_gives_parameter_names(lora: dict[str, Any], tmp_path: Path) -> Non
 def test_state_dict_names_are_taken_too_and_peft_folders_load(tmp_path: Path) -> None:
     model, tensors, config = trained(target_modules=["q_proj"])
     save_peft_adapter(tmp_path / "ours", get_peft_model_state_dict(model), config)
+    assert isinstance(model, PeftModel)
     model.save_pretrained(str(tmp_path / "theirs"))
     ours, theirs = (load_peft_adapter(tmp_path / name)[1] for name in ("ours", "theirs"))
     assert ours.keys() == theirs.keys() == tensors.keys()
