@@ -64,6 +64,9 @@ def read_config(file: GgufFile, rope_factors: torch.Tensor | None) -> Pretrained
             f"{file.path} has rope scaling of type {scaling}: give the checkpoint folder instead"
         )
     heads, hidden = count("attention.head_count"), count("embedding_length")
+    theta = field("rope.freq_base", 10000.0)
+    if not theta > 0:
+        raise ModelError(f"{file.path} has {kind}.rope.freq_base = {theta}: it must be positive")
     shape: dict[str, Any] = {
         "vocab_size": file.tensors["token_embd.weight"].shape[0],
         "hidden_size": hidden,
@@ -73,7 +76,7 @@ def read_config(file: GgufFile, rope_factors: torch.Tensor | None) -> Pretrained
         "num_key_value_heads": count("attention.head_count_kv", heads),
         "max_position_embeddings": count("context_length"),
         "rms_norm_eps": field("attention.layer_norm_rms_epsilon"),
-        "rope_parameters": {"rope_type": "default", "rope_theta": field("rope.freq_base", 10000.0)},
+        "rope_parameters": {"rope_type": "default", "rope_theta": theta},
         "tie_word_embeddings": "output.weight" not in file.tensors,
     }
     head_dim = count("attention.key_length", count("rope.dimension_count", hidden // heads))

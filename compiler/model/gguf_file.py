@@ -155,6 +155,8 @@ def _read_entry(cursor: _Cursor) -> _Entry:
     gguf = import_gguf()
     name = cursor.string()
     shape = tuple(reversed([cursor.unpack("<Q") for _ in range(cursor.unpack("<I"))]))
+    if not shape:
+        raise ValueError(f"its tensor {name} has no dimensions")
     type = gguf.GGMLQuantizationType(cursor.unpack("<I"))
     row_nbytes = gguf.quant_shape_to_byte_shape(shape, type)[-1]
     return name, (type, shape, int(row_nbytes), cursor.unpack("<Q"))
