@@ -32,6 +32,36 @@ def test_layout_is_that_of_executorch_embedding_kernels(format: QuantFormat) -> 
     assert torch.equal(rows, tensor.dequantize())
 
 
+class _Rows(torch.nn.Module):
+    """All rows of a quantized matrix through the embedding kernel, as ExecuTorch programs call it."""
+
+    def __init__(self, tensor: QuantizedTensor) -> None:
+        super().__init__()
+        self.format = tensor.format
+        self.register_buffer("data", tensor.data)
+        self.register_buffer("scale", tensor.scale)
+        self.register_buffer("zero_point", tensor.zero_point)
+
+    def forward(self, indices: torch.Tensor) -> torch.Tensor:
+        op = torch.ops.quantized_decomposed
+        kernel = op.embedding_4bit.dtype if self.format.bits == 4 else op.embedding_byte.dtype
+        low, high = self.format.value_range
+        return kernel(self.data, self.scale, self.zero_point, low, high, indices, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("format", [each for each in FORMATS if each.group_size == 32], ids=str)
+def test_stock_runtime_dequantizes_the_same_bits(format: QuantFormat) -> None:
+    exir = pytest.importorskip("executorch.exir")
+    pytest.importorskip("executorch.kernels.quantized")
+    runtime = pytest.importorskip("executorch.extension.pybindings.portable_lib")
+    pytest.importorskip("executorch.exir.passes._quant_patterns_and_replacements")
+    tensor = quantize(torch.randn(5, 64, generator=torch.Generator().manual_seed(2)), format)
+    exported = torch.export.export(_Rows(tensor), (torch.arange(5),), strict=False)
+    edge = exir.to_edge(exported, compile_config=exir.EdgeCompileConfig(_check_ir_validity=False))
+    program = runtime._load_for_executorch_from_buffer(edge.to_executorch().buffer)
+    assert torch.equal(program.forward((torch.arange(5),))[0], tensor.dequantize())
+
+
 @pytest.mark.parametrize("format", FORMATS, ids=str)
 def test_every_value_is_the_nearest_the_format_has(format: QuantFormat) -> None:
     weight = torch.randn(16, 256, generator=torch.Generator().manual_seed(1))
