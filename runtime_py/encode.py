@@ -107,10 +107,15 @@ def _encode_text(prompt: str, completion: str, tokenizer: PreTrainedTokenizerBas
     encoded = tokenizer(prompt + completion, return_offsets_mapping=True)
     ids, eos = list(encoded["input_ids"]), tokenizer.eos_token_id
     starts = [start for start, _ in encoded["offset_mapping"]]
-    if completion and eos is not None and ids[-1:] != [eos]:
-        ids.append(eos)
-        starts.append(len(prompt) + len(completion))
-    return _example(ids, starts, [(len(prompt), len(prompt) + len(completion) + 1)])
+    end = len(prompt) + len(completion)
+    if completion and eos is not None:
+        if ids[-1:] == [eos]:
+            # An EOS that the tokenizer adds has no place in the text: its offsets are (0, 0).
+            starts[-1] = end
+        else:
+            ids.append(eos)
+            starts.append(end)
+    return _example(ids, starts, [(len(prompt), end + 1)])
 
 
 def _encode_chat(messages: list[Message], first: int, tokenizer: PreTrainedTokenizerBase) -> Example:

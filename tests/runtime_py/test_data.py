@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from compiler.errors import DataError
@@ -151,6 +151,23 @@ def test_eos_is_not_doubled_and_not_invented(tmp_path: Path, tokenizer: PreTrain
     tokenizer.eos_token = None
     (example,) = read(tmp_path, tokenizer, {"text": "The train"})
     assert spans(example, tokenizer) == ["The train"]
+
+
+def test_special_tokens_that_the_tokenizer_adds(
+    trained_tokenizer: Tokenizer, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    bos, eos = "<|im_start|>", "<|im_end|>"
+    own = Tokenizer.from_str(trained_tokenizer.to_str())
+    own.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A {eos}", special_tokens=[(token, own.token_to_id(token)) for token in (bos, eos)]
+    )
+    adding = PreTrainedTokenizerFast(tokenizer_object=own, eos_token=eos)  # type: ignore[no-untyped-call]
+    adding.chat_template = CHATML
+    (example,) = read(tmp_path, adding, {"prompt": "Call the", "completion": " dentist"})
+    assert adding.decode(list(example.input_ids)) == f"{bos}Call the dentist{eos}"
+    assert spans(example, adding) == [f" dentist{eos}"]
+    (example,) = read(tmp_path, adding, {"messages": CHAT})
+    assert [example] == read(tmp_path, tokenizer, {"messages": CHAT})
 
 
 def test_prompt_and_completion_as_messages(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
