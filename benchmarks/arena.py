@@ -1,6 +1,7 @@
 """Height over lower bound and seconds of the offset solver.
 
-Reproduce with `python -m benchmarks.arena` from the root of the repository. One core, default effort, the validator's time included. Prints machine and versions first.
+Reproduce with `python -m benchmarks.arena` from the root of the repository: one core,
+default effort, the validator's time included. Prints machine and versions first.
 """
 
 from __future__ import annotations
@@ -16,9 +17,7 @@ from tests.plan.instances import random_lifetimes, training_step
 
 def main() -> None:
     """Print one line per instance."""
-    print(
-        f"{platform.machine()} {platform.platform()}, Python {platform.python_version()}, numpy {np.__version__}"
-    )
+    print(f"{platform.platform()}, Python {platform.python_version()}, numpy {np.__version__}")
     instances = [
         (f"training step, {layers} layers x {tiles} tiles, seed {seed}", training_step(layers, tiles, seed))
         for layers, tiles, seed in (

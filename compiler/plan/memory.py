@@ -1,23 +1,24 @@
-"""Places buffers of known lifetimes in one arena of the smallest height: offset packing in the manner of best-fit.
+"""Places buffers of known lifetimes in one arena of small height: best-fit in several orders, then search.
 
 Every buffer, in some order, goes to the lowest offset that no placed buffer of an overlapping lifetime
 occupies. Several orders are tried (large, long-lived, or live at the peak first), then the best one is
 improved squeaky-wheel fashion (Joslin and Clements 1999): a buffer that sticks out above the target moves
-ahead of one that it overlaps, and what comes after that one is placed anew. All of it stops when the height
-reaches the lower bound. Work is bounded in placements, not in seconds, and random choices are seeded, so a problem
-always gets the same solution.
+ahead of one that it overlaps, and what comes after that one is placed anew. Buffers of equal lifetimes are
+first tried as one block, which makes training steps smaller and easier. All of it stops when the height
+reaches the lower bound. Work is bounded in placements, not in seconds, and random choices are seeded, so a
+problem always gets the same solution.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.plan import validate
-from compiler.plan.problem import MemoryProblem, MemorySolution
+from compiler.plan.problem import Buffer, MemoryProblem, MemorySolution
 
 Ints = NDArray[np.int64]
 
@@ -27,6 +28,8 @@ _ROUNDS = 8
 """Orders among which the effort is shared."""
 _PER_BUFFER = 300
 """Most placements for one buffer, so that tiny problems that cannot reach the bound end at once."""
+_FEWER = 0.9
+"""Share of buffers left by stacking equal lifetimes below which the stacked problem is tried first."""
 _NEAR = 1 / 3
 """Rate of the exponential distribution of short moves, in neighbours."""
 
@@ -40,14 +43,40 @@ def solve(problem: MemoryProblem, *, effort: int = 60_000, capacity: int | None 
     """
     packer = _Packer(problem)
     goal = packer.bound if capacity is None else max(packer.bound, capacity)
+    stacks = _stacks(problem)
+    if len(stacks) < _FEWER * len(problem.buffers):
+        merged = _Packer(MemoryProblem(tuple(block for block, _ in stacks)))
+        merged.search(goal, effort - effort // 3)
+        offsets = [0] * len(problem.buffers)
+        for (_, members), start in zip(stacks, merged.offsets(), strict=True):
+            for index, offset in members:
+                offsets[index] = start + offset
+        packer.adopt(offsets)
+        effort //= 3
     packer.search(goal, effort)
-    offsets = packer.offsets()
-    height = max(
-        (offset + buffer.size for offset, buffer in zip(offsets, problem.buffers, strict=True)), default=0
-    )
-    solution = MemorySolution(offsets, height, problem.lower_bound())
+    found = packer.offsets()
+    height = max((o + buffer.size for o, buffer in zip(found, problem.buffers, strict=True)), default=0)
+    solution = MemorySolution(found, height, problem.lower_bound())
     validate.check(problem, solution)
     return solution
+
+
+def _stacks(problem: MemoryProblem) -> list[tuple[Buffer, list[tuple[int, int]]]]:
+    """Blocks of buffers of the same lifetime and alignment, each with its members (index, offset inside)."""
+    groups: dict[tuple[int, int, int], list[int]] = {}
+    for index, buffer in enumerate(problem.buffers):
+        if buffer.size:
+            groups.setdefault((buffer.lower, buffer.upper, buffer.alignment), []).append(index)
+    stacks: list[tuple[Buffer, list[tuple[int, int]]]] = []
+    for (lower, upper, alignment), group in groups.items():
+        members: list[tuple[int, int]] = []
+        end = 0
+        for index in group:
+            offset = -(-end // alignment) * alignment
+            end = offset + problem.buffers[index].size
+            members.append((index, offset))
+        stacks.append((Buffer(str(len(stacks)), lower, upper, end, alignment), members))
+    return stacks
 
 
 class _Packer:
@@ -64,7 +93,7 @@ class _Packer:
         lower, upper, size, alignment = np.array(rows, dtype=np.int64).reshape(self.count, 4).T
         self.kept = np.flatnonzero(size)
         lower, upper, size, alignment = (field[self.kept] for field in (lower, upper, size, alignment))
-        # Two lifetimes overlap when both contain the start of one of them, so steps without a start do not count.
+        # Two lifetimes overlap when both contain the start of one of them: other steps do not count.
         starts, lower = np.unique(lower, return_inverse=True)
         upper = np.searchsorted(starts, upper)
         lifetime_class = np.floor(np.log2(upper - lower) / 3).astype(np.int64)
@@ -94,6 +123,11 @@ class _Packer:
         offsets[self.kept] = self.best_begin
         return tuple(offsets.tolist())
 
+    def adopt(self, offsets: Sequence[int]) -> None:
+        """Start from a valid placement (offsets in the order of the problem's buffers)."""
+        self.begin = np.array(offsets, dtype=np.int64)[self.kept]
+        self._keep_if_lower(int((self.begin + self.size).max(initial=0)))
+
     def _live_bytes(self, size: Ints) -> Ints:
         change = np.zeros(int(self.upper.max(initial=0)) + 1, dtype=np.int64)
         np.add.at(change, self.lower, size)
@@ -101,7 +135,7 @@ class _Packer:
         return np.cumsum(change)[:-1]
 
     def _bound(self) -> int:
-        """Lower bound of the height when every offset is a multiple of `grain`: only the topmost is not padded."""
+        """Lower bound of the height for offsets in multiples of `grain`: only the topmost is not padded."""
         padded = -(-self.size // self.grain) * self.grain
         padding_on_top = int((padded - self.size).max(initial=0))
         return max(
@@ -132,7 +166,7 @@ class _Packer:
         return found[0] if len(found) == 1 else np.concatenate(found)
 
     def place(self, index: int, best_fit: bool) -> int:
-        """Put buffer `index` into a gap between its placed neighbours: the lowest, or the tightest. Returns its end."""
+        """Put buffer `index` into the lowest or tightest gap between its placed neighbours; returns its end."""
         near = self._neighbours(index)
         size, alignment = self.size_list[index], self.alignment_list[index]
         floor = np.zeros(near.size + 1, dtype=np.int64)
@@ -154,7 +188,9 @@ class _Packer:
         return end
 
     def search(self, goal: int, effort: int) -> None:
-        """Keep the lowest of several greedy placements, then improve until `goal` or for `effort` placements."""
+        """Keep the lowest greedy placement, then improve it until `goal` or for `effort` placements."""
+        if self.best_height <= goal:
+            return
         greedy: list[tuple[int, int, list[int], bool]] = []
         for number, (order, best_fit) in enumerate(self._orders()):
             self.placed_until.fill(-1)
@@ -197,7 +233,7 @@ class _Packer:
             yield np.lexsort(keys).tolist(), best_fit
 
     def _peak_during_lifetime(self) -> Ints:
-        """For every buffer, the most bytes live at a step of its lifetime (a sparse table of range maxima)."""
+        """Most bytes live at a step of every buffer's lifetime, by a sparse table of range maxima."""
         peak = np.zeros_like(self.size)
         level = np.floor(np.log2(self.lifetime)).astype(np.int64)
         table = self.live
@@ -213,8 +249,8 @@ class _Packer:
     ) -> int:
         """Squeaky wheel from one order; returns the placements spent.
 
-        A buffer that ends above the target, one byte below the best height, moves ahead of a buffer that it overlaps: half of
-        the time one placed shortly before it, else any.
+        A buffer that ends above the target, one byte below the best height, moves ahead of a buffer that it
+        overlaps: half of the time one placed shortly before it, else any.
         """
         rank = np.empty(len(order), dtype=np.int64)
         sequence = np.array(order, dtype=np.int64)

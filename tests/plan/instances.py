@@ -119,7 +119,7 @@ def training_step(layers: int, tiles: int, seed: int, alignment: int = 64) -> Me
 
 
 def random_lifetimes(count: int, seed: int, mean_lifetime: int = 40) -> MemoryProblem:
-    """`count` buffers of skewed sizes and geometric-like lifetimes, two percent of them a third of the time."""
+    """`count` buffers of skewed sizes and mostly short lifetimes; two percent live far longer."""
     rng = random.Random(seed)
     buffers = []
     for index in range(count):
