@@ -58,7 +58,8 @@ def test_stock_runtime_dequantizes_the_same_bits(format: QuantFormat) -> None:
     tensor = quantize(torch.randn(5, 64, generator=torch.Generator().manual_seed(2)), format)
     exported = torch.export.export(_Rows(tensor), (torch.arange(5),), strict=False)
     edge = exir.to_edge(exported, compile_config=exir.EdgeCompileConfig(_check_ir_validity=False))
-    program = runtime._load_for_executorch_from_buffer(edge.to_executorch().buffer)
+    buffer = edge.to_executorch().buffer  # not copied by the runtime: it has to outlive the program
+    program = runtime._load_for_executorch_from_buffer(buffer)
     assert torch.equal(program.forward((torch.arange(5),))[0], tensor.dequantize())
 
 
