@@ -166,7 +166,7 @@ class _Packer:
         return found[0] if len(found) == 1 else np.concatenate(found)
 
     def place(self, index: int, best_fit: bool) -> int:
-        """Put buffer `index` into the lowest or tightest gap between its placed neighbours; returns its end."""
+        """Put buffer `index` into the lowest or tightest gap that it fits; returns its end."""
         near = self._neighbours(index)
         size, alignment = self.size_list[index], self.alignment_list[index]
         floor = np.zeros(near.size + 1, dtype=np.int64)
@@ -273,6 +273,8 @@ class _Packer:
                 continue
             self.placed_until[index] = -1
             ahead = np.sort(rank[self._neighbours(index)])
+            if not ahead.size:  # At offset 0 already: a block alone is as high as the best placement.
+                break
             back = (
                 int(chooser.expovariate(_NEAR)) if chooser.random() < 0.5 else chooser.randrange(ahead.size)
             )
