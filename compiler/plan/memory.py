@@ -34,7 +34,7 @@ _NEAR = 1 / 3
 """Rate of the exponential distribution of short moves, in neighbours."""
 
 
-def solve(problem: MemoryProblem, *, effort: int = 60_000, capacity: int | None = None) -> MemorySolution:
+def solve(problem: MemoryProblem, *, effort: int = 40_000, capacity: int | None = None) -> MemorySolution:
     """Offsets with a small height, checked by the independent validator.
 
     `effort` is the number of single placements spent beyond the first orders (some 25 microseconds each).
