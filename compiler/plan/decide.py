@@ -1,0 +1,232 @@
+"""Keep, recompute or offload: a mixed-integer program (HiGHS) over the values that the backward needs.
+
+Binary variables: keep[v], offload[v] of every forward value, recompute[i] of every forward operation.
+
+    minimize    sum seconds[i] recompute[i] + sum io_seconds[v] offload[v]
+    subject to  keep[v] + offload[v] + recompute[producer v] >= 1              v read by the backward
+                keep[u] + offload[u] + recompute[producer u] >= recompute[i]   u read by operation i
+                decided bytes alive in window w <= budget - other[w]           every window w of the step
+
+Decided bytes are those of kept values from definition to last use, and of recomputed ones from first to last use in
+the backward. `other[w]` is what is live in the window beside them (working sets, gradients, adapters), measured on a
+schedule; the planner (planner.py) alternates between this program and measuring.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import highspy
+import numpy as np
+
+from compiler.plan.cost import Rates
+from compiler.plan.program import Kind, Program
+from compiler.plan.rematerialize import Decisions
+
+FORWARD_WINDOWS = 32
+BACKWARD_WINDOWS = 160
+SMALL_BYTES = 1 << 14
+"""Values up to this size do not count against the budget; what they take together is measured as `other`."""
+OFFLOAD_FROM_BYTES = 1 << 16
+GAP = 3e-3
+MAX_NODES = 64
+"""Of the branch and bound; a limit in seconds would make plans depend on the machine's load."""
+SECONDS_PER_KEPT_BYTE = 1e-15
+"""Breaks ties: what costs nothing to recompute is not kept."""
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A forward value in steps of the undecided program: kept it would live in [born, dead), recomputed in [need, dead)."""
+
+    value: int
+    nbytes: int
+    born: int
+    need: int
+    dead: int
+
+
+class Decider:
+    """The mixed-integer program of one program; `decide` solves it for a budget and measured other bytes."""
+
+    def __init__(self, program: Program, rates: Rates, offload: bool) -> None:
+        self.program = program
+        self.rates = rates
+        self.offload = offload
+        self.producer = {v: i for i, op in enumerate(program.ops) for v in op.writes if op.forward}
+        self.direct: dict[int, list[int]] = defaultdict(list)
+        for step, op in enumerate(program.ops):
+            if not op.forward:
+                for value in op.reads:
+                    if value in self.producer:
+                        self.direct[value].append(step)
+        self.crossings = self._crossings()
+        first_backward = next((i for i, op in enumerate(program.ops) if not op.forward), len(program.ops))
+        steps = np.array([c.dead for c in self.crossings] + [first_backward, len(program.ops)])
+        self.window_ends = np.unique(
+            np.concatenate(
+                [
+                    np.linspace(0, first_backward, FORWARD_WINDOWS + 1)[1:].astype(np.int64),
+                    np.quantile(steps, np.linspace(0, 1, BACKWARD_WINDOWS), method="nearest").astype(np.int64),
+                ]
+            )
+        )
+
+    def windows_of(self, born: int, dead: int) -> tuple[int, int]:
+        """Half-open range of the windows that the lifetime [born, dead) touches."""
+        first = int(np.searchsorted(self.window_ends, born, side="right"))
+        last = int(np.searchsorted(self.window_ends, dead - 1, side="right"))
+        return first, min(last + 1, len(self.window_ends))
+
+    def _crossings(self) -> list[Crossing]:
+        """Every forward value that the backward may need, directly or to recompute something."""
+        ops = self.program.ops
+        first_need: dict[int, int] = {}
+        readers: dict[int, list[int]] = defaultdict(list)
+        for index, op in enumerate(ops):
+            if op.forward:
+                for value in op.reads:
+                    readers[value].append(index)
+        never = len(ops)
+        result = []
+        for index in reversed(range(len(ops))):
+            if not ops[index].forward:
+                continue
+            needs = [never]
+            for value in ops[index].writes:
+                uses = self.direct.get(value, [])
+                through = [first_need[r] for r in readers.get(value, []) if first_need[r] < never]
+                if uses or through:
+                    need = min(uses or through)
+                    dead = max((*uses, *through)) + 1
+                    result.append(Crossing(value, self.program.values[value].nbytes, index, need, dead))
+                    needs.append(need)
+            first_need[index] = min(needs)
+        return result[::-1]
+
+    def decided_bytes(self, decisions: Decisions) -> np.ndarray:
+        """Bytes of kept, recomputed and loaded values in every window, under the decisions."""
+        decided = np.zeros(len(self.window_ends), dtype=np.int64)
+        needed = set(self.direct)
+        for op in self.program.ops:
+            if op.name in decisions.recompute:
+                needed.update(op.reads)
+        for crossing in self.crossings:
+            name = self.program.values[crossing.value].name
+            producer = self.program.ops[self.producer[crossing.value]].name
+            comes_back = name in decisions.offload or producer in decisions.recompute
+            if crossing.nbytes > SMALL_BYTES and (comes_back or crossing.value in needed):
+                first, last = self.windows_of(crossing.need if comes_back else crossing.born, crossing.dead)
+                decided[first:last] += crossing.nbytes
+        return decided
+
+    def decide(self, budget: int | None, other: np.ndarray) -> Decisions | None:
+        """The fastest decisions whose kept bytes fit `budget` in every window; None if there are none.
+
+        Without a budget: the decisions with the smallest peak.
+        """
+        model = _Model()
+        recompute = {}
+        for index, op in enumerate(self.program.ops):
+            if op.forward:
+                recompute[index] = model.binary(op.seconds if budget is not None else op.seconds * 1e-3)
+        available: dict[int, list[int]] = {}
+        windows: list[list[tuple[int, float]]] = [[] for _ in self.window_ends]
+        offloaded: dict[int, int] = {}
+        for crossing in self.crossings:
+            value = self.program.values[crossing.value]
+            again = recompute[self.producer[crossing.value]]
+            columns = [(again, crossing.need)]
+            if value.kind is not Kind.WEIGHT:
+                columns.append((model.binary(SECONDS_PER_KEPT_BYTE * value.nbytes), crossing.born))
+            if self.offload and value.nbytes >= OFFLOAD_FROM_BYTES:
+                offloaded[crossing.value] = model.binary(self.rates.offload_seconds(value.nbytes))
+                columns.append((offloaded[crossing.value], crossing.need))
+            for column, start in columns if value.nbytes > SMALL_BYTES else ():
+                for window in range(*self.windows_of(start, crossing.dead)):
+                    windows[window].append((column, value.nbytes / 1e6))
+            available[crossing.value] = [column for column, _ in columns]
+        for value_index in self.direct:
+            model.at_least([(c, 1.0) for c in available[value_index]], 1.0)
+        for index, column in recompute.items():
+            for operand in self.program.ops[index].reads:
+                if operand in self.producer and operand in available:
+                    model.at_least([*((c, 1.0) for c in available[operand]), (column, -1.0)], 0.0)
+        peak = None if budget is not None else model.continuous(1.0)
+        for terms, beside in zip(windows, other, strict=True):
+            if peak is None:
+                model.at_most(terms, (budget - beside) / 1e6)  # type: ignore[operator]
+            else:
+                model.at_most([*terms, (peak, -1.0)], -beside / 1e6)
+        solution = model.solve()
+        if solution is None:
+            return None
+        chosen = {i for i, column in recompute.items() if solution[column] > 0.5}
+        away = {v for v, column in offloaded.items() if solution[column] > 0.5}
+        return Decisions(
+            frozenset(self.program.ops[i].name for i in chosen),
+            frozenset(self.program.values[v].name for v in away if self.producer[v] not in chosen),
+        )
+
+
+class _Model:
+    """A mixed-integer program gathered row by row and given to HiGHS at once."""
+
+    def __init__(self) -> None:
+        self.cost: list[float] = []
+        self.upper: list[float] = []
+        self.integer: list[bool] = []
+        self.rows: list[list[tuple[int, float]]] = []
+        self.row_lower: list[float] = []
+        self.row_upper: list[float] = []
+
+    def binary(self, cost: float) -> int:
+        return self._column(cost, 1.0, True)
+
+    def continuous(self, cost: float) -> int:
+        return self._column(cost, highspy.kHighsInf, False)
+
+    def _column(self, cost: float, upper: float, integer: bool) -> int:
+        self.cost.append(cost)
+        self.upper.append(upper)
+        self.integer.append(integer)
+        return len(self.cost) - 1
+
+    def at_least(self, terms: list[tuple[int, float]], bound: float) -> None:
+        self._row(terms, bound, highspy.kHighsInf)
+
+    def at_most(self, terms: list[tuple[int, float]], bound: float) -> None:
+        self._row(terms, -highspy.kHighsInf, bound)
+
+    def _row(self, terms: list[tuple[int, float]], lower: float, upper: float) -> None:
+        self.rows.append(terms)
+        self.row_lower.append(lower)
+        self.row_upper.append(upper)
+
+    def solve(self) -> np.ndarray | None:
+        """Values of the columns, or None if infeasible."""
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = len(self.cost), len(self.rows)
+        lp.col_cost_ = np.array(self.cost)
+        lp.col_lower_, lp.col_upper_ = np.zeros(len(self.cost)), np.array(self.upper)
+        lp.row_lower_, lp.row_upper_ = np.array(self.row_lower), np.array(self.row_upper)
+        lp.integrality_ = [
+            highspy.HighsVarType.kInteger if integer else highspy.HighsVarType.kContinuous
+            for integer in self.integer
+        ]
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        lp.a_matrix_.start_ = np.cumsum([0, *(len(row) for row in self.rows)])
+        lp.a_matrix_.index_ = np.array([column for row in self.rows for column, _ in row], dtype=np.int32)
+        lp.a_matrix_.value_ = np.array([factor for row in self.rows for _, factor in row], dtype=np.float64)
+        solver = highspy.Highs()
+        solver.setOptionValue("output_flag", False)
+        solver.setOptionValue("mip_rel_gap", GAP)
+        solver.setOptionValue("mip_max_nodes", MAX_NODES)
+        solver.setOptionValue("random_seed", 0)
+        solver.passModel(lp)
+        solver.run()
+        solution = solver.getSolution()
+        if not solution.value_valid or solver.getInfo().primal_solution_status != 2:
+            return None
+        return np.array(solution.col_value)

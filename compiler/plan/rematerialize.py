@@ -1,0 +1,126 @@
+"""Decisions about what crosses from forward to backward, and a program with the decisions carried out.
+
+    keep       the value stays in memory until its last use
+    recompute  the operation runs again just before the backward needs it
+    offload    the value goes to a file behind the forward and comes back just before the backward needs it
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from compiler.plan.cost import Rates
+from compiler.plan.program import Op, Program, Value
+
+COPY_SUFFIX = "_recomputed"
+STORE_SUFFIX = "_store"
+LOAD_SUFFIX = "_load"
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Operations to run again and values to offload, by name; everything else that is needed is kept."""
+
+    recompute: frozenset[str] = frozenset()
+    offload: frozenset[str] = frozenset()
+
+
+def carry_out(program: Program, decisions: Decisions, rates: Rates) -> Program:
+    """The program with recomputed operations and stores and loads put in; backward operations read from these."""
+    return _Builder(program, decisions, rates).build()
+
+
+@dataclass
+class _Builder:
+    program: Program
+    decisions: Decisions
+    rates: Rates
+    values: list[Value] = field(default_factory=list)
+    ops: list[Op] = field(default_factory=list)
+    replaced: dict[int, int] = field(default_factory=dict)
+    tokens: dict[int, int] = field(default_factory=dict)
+
+    def build(self) -> Program:
+        self.values = list(self.program.values)
+        self.producer = {value: op for op in self.program.ops for value in op.writes}
+        last_forward_use: dict[int, int] = {}
+        for index, op in enumerate(self.program.ops):
+            if op.forward:
+                last_forward_use.update(dict.fromkeys((*op.reads, *op.writes), index))
+        for index, op in enumerate(self.program.ops):
+            self.ops.append(op if op.forward else self._redirected(op))
+            for value in (*op.reads, *op.writes):
+                if last_forward_use.get(value) == index and self._is_offloaded(value):
+                    self._store(value)
+        return Program(tuple(self.values), tuple(self.ops), self.program.results)
+
+    def _is_offloaded(self, value: int) -> bool:
+        return self.program.values[value].name in self.decisions.offload and value not in self.tokens
+
+    def _redirected(self, op: Op) -> Op:
+        """The operation reading what the backward has of each operand, which is made first where need be."""
+        at_hand = {value: self._in_backward(value) for value in op.reads}
+        return Op(
+            op.name,
+            tuple(dict.fromkeys(at_hand.values())),
+            op.writes,
+            op.seconds,
+            op.forward,
+            tuple(at_hand[value] for value in op.in_place),
+            op.copy_of,
+        )
+
+    def _in_backward(self, value: int) -> int:
+        if value in self.replaced:
+            return self.replaced[value]
+        if value in self.tokens:
+            self._load(value)
+            return self.replaced[value]
+        producer = self.producer.get(value)
+        if producer is None or not producer.forward or producer.name not in self.decisions.recompute:
+            return value
+        self._run_again(producer)
+        return self.replaced[value]
+
+    def _run_again(self, producer: Op) -> None:
+        pending = [producer]
+        while pending:
+            op = pending[-1]
+            missing = [
+                p
+                for v in op.reads
+                if v not in self.replaced and (p := self.producer.get(v)) and p.forward
+                and p.name in self.decisions.recompute and v not in self.tokens
+            ]  # fmt: skip
+            if missing:
+                pending.extend(missing)
+                continue
+            pending.pop()
+            if op.writes[0] in self.replaced:
+                continue
+            again = self._redirected(op)
+            writes = tuple(self._new_value(v, COPY_SUFFIX) for v in op.writes)
+            self.replaced.update(zip(op.writes, writes, strict=True))
+            self.ops.append(
+                Op(op.name + COPY_SUFFIX, again.reads, writes, op.seconds, False, again.in_place, op.name)
+            )
+
+    def _store(self, value: int) -> None:
+        name = self.program.values[value].name
+        token = len(self.values)
+        self.values.append(Value(name + STORE_SUFFIX, 0, self.program.values[value].kind))
+        seconds = self.program.values[value].nbytes / self.rates.disk_write_bytes
+        self.ops.append(Op(name + STORE_SUFFIX, (value,), (token,), seconds, True))
+        self.tokens[value] = token
+
+    def _load(self, value: int) -> None:
+        name = self.program.values[value].name
+        back = self._new_value(value, LOAD_SUFFIX)
+        seconds = self.program.values[value].nbytes / self.rates.disk_read_bytes
+        self.ops.append(Op(name + LOAD_SUFFIX, (self.tokens[value],), (back,), seconds, False))
+        self.replaced[value] = back
+
+    def _new_value(self, value: int, suffix: str) -> int:
+        original = self.program.values[value]
+        self.values.append(Value(original.name + suffix, original.nbytes, original.kind))
+        return len(self.values) - 1

@@ -1,0 +1,139 @@
+"""What manifest.json of an artifact says: typed, and read back with every field checked.
+
+Sizes are bytes, times seconds. Every file that the manifest names lies directly in the artifact's folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from compiler.batch import BatchSpec
+from compiler.errors import ArtifactError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class TensorRecord:
+    """A tensor by name. `dtype` as torch prints it without the prefix, e.g. float32. `offset`: into the weights file."""
+
+    name: str
+    shape: list[int]
+    dtype: str
+    offset: int | None = None
+
+
+@dataclass(frozen=True)
+class QuantRecord:
+    """A frozen parameter that is stored quantized: its parts are `<name>.data`, `.scale`, perhaps `.zero_point`."""
+
+    name: str
+    bits: int
+    group_size: int
+    zero_point: bool
+
+
+@dataclass(frozen=True)
+class PlanRecord:
+    budget_bytes: int
+    planned_peak_bytes: int
+    """Everything resident because of the step: arena, optimizer state, weights, runtime."""
+    planned_anonymous_bytes: int
+    """The part of it that is anonymous memory: all but the mapped weights."""
+    arena_bytes: int
+    arena_lower_bound_bytes: int
+    optimizer_bytes: int
+    weights_bytes: int
+    runtime_bytes: int
+    predicted_step_seconds: float
+    recomputed_operations: int
+    offloaded_values: int
+    by_category: dict[str, int]
+    """Bytes at the arena's peak step, by kind of value."""
+
+
+@dataclass(frozen=True)
+class SampleRecord:
+    """A batch in sample.safetensors (user form) and its loss in the eager model with the same quantized weights."""
+
+    loss: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    schema_version: int
+    target: str
+    kernels: str
+    device: str
+    model_name: str
+    model_config: dict[str, Any] | None
+    """The Hugging Face config, or None for a plain module."""
+    adapter_config: dict[str, Any] | None
+    """The PEFT config, or None when the model's own parameters are trained."""
+    options: dict[str, Any]
+    batch: BatchSpec
+    inputs: list[TensorRecord]
+    """What the graph takes, in order."""
+    parameters: list[TensorRecord]
+    """What is trained, in the order of the gradients."""
+    weights: list[TensorRecord]
+    quantized: list[QuantRecord]
+    plan: PlanRecord
+    sample: SampleRecord | None
+    versions: dict[str, str]
+    files: dict[str, FileRecord]
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> Manifest:
+        """Raises ArtifactError for what is no manifest, or of another schema version."""
+        try:
+            raw = json.loads(text)
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ArtifactError(f"manifest.json is not JSON: {error}") from error
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if version != SCHEMA_VERSION:
+            raise ArtifactError(
+                f"the artifact has schema version {version!r}, this lowpeak reads {SCHEMA_VERSION}; compile it again"
+            )
+        return typing.cast(Manifest, _typed(Manifest, raw, "manifest"))
+
+
+def _typed(kind: Any, value: Any, where: str) -> Any:
+    """`value` as an instance of the annotation `kind`; ArtifactError names the place that does not fit."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        fields = {f.name for f in dataclasses.fields(kind)}
+        if not isinstance(value, dict) or set(value) != fields:
+            raise ArtifactError(f"manifest.json: {where} should have the fields {', '.join(sorted(fields))}")
+        hints = typing.get_type_hints(kind)
+        return kind(**{name: _typed(hints[name], value[name], f"{where}.{name}") for name in fields})
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        (inner,) = (a for a in arguments if a is not type(None))
+        return _typed(inner, value, where)
+    if origin is list and isinstance(value, list):
+        return [_typed(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if origin is dict and isinstance(value, dict):
+        return {key: _typed(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if kind is Any:
+        return value
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and type(value) is kind:
+        return value
+    raise ArtifactError(f"manifest.json: {where} should be {kind}, it is {type(value).__name__}")
