@@ -1,0 +1,217 @@
+"""Writing an artifact: into a temporary folder beside the final one, manifest last, then renamed.
+
+Whatever happens on the way, a kill included, the final name is what it was before or the whole new artifact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import errno
+import fcntl
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from compiler.errors import ArtifactError, EnvironmentProblem
+from export.artifact import MANIFEST, is_plain_name, sha256_of
+from export.manifest import FileRecord, Manifest
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+TEMPORARY_SUFFIX = ".writing"
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+class BundleWriter:
+    """Where the files of one artifact are made: `path(name)` for each, `finish(manifest)` at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.finished = False
+
+    def path(self, name: str) -> Path:
+        """Where to write the file `name`."""
+        assert is_plain_name(name), name
+        return self.folder / name
+
+    def finish(self, manifest: Manifest) -> Manifest:
+        """Hashes the files, writes the manifest with them and gives it back; `manifest.files` is not read."""
+        files = {}
+        for path in sorted(self.folder.iterdir()):
+            _sync(path)
+            files[path.name] = FileRecord(sha256_of(path), path.stat().st_size)
+        complete = dataclasses.replace(manifest, files=files)
+        (self.folder / MANIFEST).write_text(complete.to_json(), encoding="utf-8")
+        _sync(self.folder / MANIFEST)
+        _sync(self.folder)
+        self.finished = True
+        return complete
+
+
+@contextlib.contextmanager
+def writing(out: str | Path, *, overwrite: bool = False, expected_bytes: int = 0) -> Iterator[BundleWriter]:
+    """The artifact is at `out` when the block ends without an exception; it has to call `finish`.
+
+    `expected_bytes`: room to ask for beforehand. Raises ArtifactError when `out` is in use: by an artifact and
+    not `overwrite`, or by anything else. Raises EnvironmentProblem when the disk is full.
+    """
+    out = Path(out).resolve()
+    require_free_name(out, overwrite)
+    folder: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(out)
+        _require_room(out.parent, expected_bytes)
+        folder, lock = _temporary_folder(out)
+        try:
+            writer = BundleWriter(folder)
+            yield writer
+            assert writer.finished, "the artifact has no manifest"
+            require_free_name(out, overwrite)
+            _publish(folder, out)
+        finally:
+            os.close(lock)
+    except (OSError, SafetensorError) as error:
+        if not _is_disk_full(error):
+            raise
+        written = sum(file.stat().st_size for file in folder.iterdir()) if folder else 0
+        free = shutil.disk_usage(out.parent).free
+        needed = f"{expected_bytes} bytes" if expected_bytes else f"more than {written} bytes"
+        raise EnvironmentProblem(
+            f"the disk is full: the artifact {out} needs {needed}, {written} could be written and {free} are "
+            "free; free some space or give a folder on another disk",
+            needed_bytes=max(expected_bytes, written),
+            free_bytes=free,
+        ) from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_free_name(out: Path, overwrite: bool) -> None:
+    """Raises ArtifactError unless an artifact may be written to `out`; worth asking before a long compile."""
+    if not os.path.lexists(out):
+        return
+    if not out.is_dir():
+        raise ArtifactError(f"the output folder {out} is in use: it is a file; give another folder")
+    entries = {entry.name for entry in out.iterdir()}
+    if not entries:
+        return
+    foreign = entries - _own_files(out)
+    if foreign:
+        raise ArtifactError(
+            f"the output folder {out} is in use: it holds {min(foreign)}, which is no file of an artifact; give "
+            "another folder"
+        )
+    if not overwrite:
+        raise ArtifactError(
+            f"the output folder {out} is in use by an artifact; give another folder or overwrite it"
+        )
+
+
+def _own_files(folder: Path) -> set[str]:
+    """Names that the artifact in the folder lists, whatever its version; none if it is no artifact."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        if "schema_version" not in manifest:
+            return set()
+        return {MANIFEST, *map(str, manifest["files"])}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return set()
+
+
+def _temporary_folder(out: Path) -> tuple[Path, int]:
+    """A new folder beside `out` and a descriptor with its lock: without a lock it is a dead writer's."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=TEMPORARY_SUFFIX, dir=out.parent))
+        folder.chmod(0o777 & ~_umask())
+        with contextlib.suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if folder.exists():
+                    return folder, lock
+            except BlockingIOError:
+                pass  # another writer took it for a dead one's before it was locked
+            os.close(lock)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _remove_stale(out: Path) -> None:
+    """Removes what killed writers of the same artifact left behind."""
+    for folder in out.parent.glob(f".{_escaped(out.name)}.*{TEMPORARY_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([\[*?])", r"[\1]", name)
+
+
+def _require_room(folder: Path, expected_bytes: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < expected_bytes:
+        raise EnvironmentProblem(
+            f"the artifact needs {expected_bytes} bytes, {free} are free at {folder}; free some space or give a "
+            "folder on another disk",
+            needed_bytes=expected_bytes,
+            free_bytes=free,
+        )
+
+
+def _publish(folder: Path, out: Path) -> None:
+    """`folder` becomes `out`; an artifact that was there becomes `folder`, to be removed."""
+    if not out.exists() or not any(out.iterdir()):
+        folder.rename(out)
+    elif not _exchange(folder, out):
+        aside = folder.with_suffix(".previous")
+        out.rename(aside)
+        try:
+            folder.rename(out)
+        except BaseException:
+            aside.rename(out)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+    _sync(out.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swaps two folders at once, where the system can (Linux)."""
+    try:
+        swap = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    return bool(swap(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_disk_full(error: OSError | SafetensorError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in DISK_FULL
+    return any(f"os error {code})" in str(error) for code in DISK_FULL)

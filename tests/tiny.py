@@ -1,0 +1,212 @@
+"""Tiny models, their planned steps, and whole artifacts of them, made through the pieces of the compiler."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import LlamaConfig, PreTrainedModel, Qwen2Config
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+
+from compiler.batch import IGNORE_INDEX, BatchSpec
+from compiler.capture import capture
+from compiler.causal_lm import default_lora, loss_module, skeleton_of
+from compiler.devices import device
+from compiler.differentiate import differentiate
+from compiler.graph import Adapter, Batch, Frozen, Quantized, TrainGraph
+from compiler.model.quantized import quantize
+from compiler.passes.attention import Attention
+from compiler.passes.chunked_loss import ChunkedLoss
+from compiler.passes.dequantize_per_use import DequantizePerUse
+from compiler.passes.lower_attention import LowerAttention
+from compiler.passes.lower_loss import LowerLoss
+from compiler.passes.mask_logits import MaskLogits
+from compiler.passes.normalize import Normalize
+from compiler.passes.quantize import Quantize
+from compiler.passes.runner import Runner
+from compiler.passes.subset_softmax import SubsetSoftmax
+from compiler.plan.liveness import live_bytes
+from compiler.plan.problem import write_csv
+from compiler.planned import PlannedStep, place
+from compiler.planning import plan_view
+from compiler.targets import target
+from export.artifact import ADAPTER, CONSTANTS, GRAPH, PLAN, SAMPLE, WEIGHTS
+from export.bundle import writing
+from export.graph_file import constants_of, frozen_key, to_json
+from export.manifest import Manifest, PlanRecord, QuantRecord, SampleRecord, TensorRecord
+from export.weights_file import write_weights
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": 96,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+}
+SEQ_LEN = 12
+
+
+def tiny_llama(**config: Any) -> PreTrainedModel:
+    """Two layers, random weights, tied embeddings."""
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(
+        LlamaConfig(**{**SHAPE, "tie_word_embeddings": True, **config})
+    ).eval()
+
+
+def tiny_qwen2(**config: Any) -> PreTrainedModel:
+    """Two layers, random weights, biases in q, k and v, untied embeddings."""
+    torch.manual_seed(1)
+    return AutoModelForCausalLM.from_config(Qwen2Config(**{**SHAPE, **config})).eval()
+
+
+@dataclass(frozen=True)
+class TinyStep:
+    """`values`: every adapter and frozen tensor by its name in the graph (frozen_key for the latter)."""
+
+    step: PlannedStep
+    spec: BatchSpec
+    model: PeftModel
+    values: dict[str, Tensor]
+
+    @property
+    def graph(self) -> TrainGraph:
+        return self.step.graph
+
+
+def planned_step(
+    model: PreTrainedModel,
+    *,
+    lora: LoraConfig | None = None,
+    seq_len: int = SEQ_LEN,
+    batch_size: int = 1,
+    rows: int | None = None,
+    subset_size: int | None = None,
+    bits: int | None = 4,
+    query_block: int = 5,
+    target_name: str = "executorch",
+) -> TinyStep:
+    """The step in the graph's own order, everything kept for the backward. `bits` None: nothing quantized."""
+    peft_model = get_peft_model(copy.deepcopy(model), lora or default_lora()).eval()
+    shape = (batch_size, seq_len)
+    batch = {"input_ids": (shape, torch.int64), "targets": (shape, torch.int64)}
+    graph = capture(loss_module(skeleton_of(peft_model), seq_len), batch, prefix="model.")
+    passes: list[Any] = [Attention(), *([Quantize(bits, 32)] if bits else [])]
+    passes += [MaskLogits(rows)] if rows else []
+    passes += [SubsetSoftmax(subset_size)] if subset_size else []
+    runner = Runner()
+    runner.run(graph, [*passes, ChunkedLoss()])
+    graph = differentiate(graph)
+    runner.run(graph, [Normalize(), DequantizePerUse(), LowerAttention(query_block), LowerLoss(4, 64)])
+    runtime = target(target_name, "stock")
+    step = place(graph, plan_view(graph, runtime, device("laptop")), runtime)
+    spec = BatchSpec(True, batch_size, seq_len, rows, subset_size)
+    return TinyStep(step, spec, peft_model, _values(graph, peft_model))
+
+
+def _values(graph: TrainGraph, model: torch.nn.Module) -> dict[str, Tensor]:
+    own = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
+    values: dict[str, Tensor] = {}
+    for _, role in graph.inputs():
+        match role:
+            case Adapter(name):
+                values[name] = own[name].detach()
+            case Frozen(name):
+                values[name] = own[name].detach()
+            case Quantized(name, format, part):
+                values[frozen_key(role)] = getattr(quantize(own[name].detach(), format), part)
+    return values
+
+
+def tiny_batch(spec: BatchSpec, prompt: int = 4) -> dict[str, Tensor]:
+    """Random tokens; the labels of the first `prompt` do not count."""
+    generator = torch.Generator().manual_seed(2)
+    ids = torch.randint(0, SHAPE["vocab_size"], (spec.batch_size, spec.seq_len), generator=generator)
+    labels = ids.clone()
+    labels[:, :prompt] = IGNORE_INDEX
+    return {"input_ids": ids, "labels": labels}
+
+
+def tiny_manifest(tiny: TinyStep, **changes: Any) -> Manifest:
+    """All but the files and the places of the weights."""
+    step, view = tiny.step, tiny.step.view
+    formats = {role.name: role.format for _, role in tiny.graph.inputs() if isinstance(role, Quantized)}
+    inputs = [
+        TensorRecord(role.name, list(node.meta["val"].shape), str(node.meta["val"].dtype)[6:])
+        for node, role in tiny.graph.inputs()
+        if isinstance(role, Batch)
+    ]
+    manifest = Manifest(
+        schema_version=1,
+        target="executorch",
+        kernels="stock",
+        device="laptop",
+        model_name="tiny",
+        model_config=tiny.model.get_base_model().config.to_dict(),
+        adapter_config=_plain(tiny.model.peft_config["default"].to_dict()),
+        options={},
+        batch=tiny.spec,
+        inputs=inputs,
+        parameters=[TensorRecord(n, list(tiny.values[n].shape), "float32") for n in tiny.graph.gradients],
+        weights=[],
+        quantized=[QuantRecord(n, f.bits, f.group_size, f.zero_point) for n, f in formats.items()],
+        plan=PlanRecord(
+            budget_bytes=1 << 24,
+            planned_peak_bytes=step.arena_bytes + 300,
+            planned_anonymous_bytes=step.arena_bytes + 200,
+            arena_bytes=step.arena_bytes,
+            arena_lower_bound_bytes=max(live_bytes(view.program)),
+            optimizer_bytes=100,
+            weights_bytes=100,
+            runtime_bytes=100,
+            predicted_step_seconds=view.program.seconds,
+            recomputed_operations=0,
+            offloaded_values=0,
+            by_category={},
+        ),
+        sample=SampleRecord(0.0),
+        versions={},
+        files={},
+    )
+    return dataclasses.replace(manifest, **changes)
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+
+
+def write_artifact(
+    folder: Path,
+    tiny: TinyStep,
+    sample: dict[str, Tensor] | None = None,
+    overwrite: bool = False,
+    **changes: Any,
+) -> Path:
+    """A whole artifact without a program. `changes` replace fields of the manifest."""
+    frozen = {
+        frozen_key(role): tiny.values[frozen_key(role)]
+        for _, role in tiny.graph.inputs()
+        if isinstance(role, Frozen | Quantized)
+    }
+    with writing(folder, overwrite=overwrite) as bundle:
+        declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in frozen.items()]
+        entries = write_weights(bundle.path(WEIGHTS), declared, frozen.__getitem__)
+        save_file(
+            {name: tiny.values[name].contiguous() for name in tiny.graph.gradients}, bundle.path(ADAPTER)
+        )
+        save_file(constants_of(tiny.step), bundle.path(CONSTANTS))
+        save_file(sample or tiny_batch(tiny.spec), bundle.path(SAMPLE))
+        bundle.path(GRAPH).write_text(to_json(tiny.step))
+        write_csv(bundle.path(PLAN), tiny.step.problem, tiny.step.solution)
+        weights = [TensorRecord(e.name, list(e.shape), str(e.dtype)[6:], e.offset) for e in entries]
+        bundle.finish(tiny_manifest(tiny, weights=weights, **changes))
+    return folder
