@@ -192,8 +192,8 @@ def _check_presence(path: Path, name: str, record: FileRecord) -> None:
     if size != record.bytes:
         what = "truncated" if size < record.bytes else "too long"
         raise ArtifactError(
-            f"{name} of the artifact {path} is {what}: {size} bytes instead of {record.bytes}; copy or compile it "
-            "again",
+            f"{name} of the artifact {path} is {what}: {size} bytes instead of {record.bytes}; copy or "
+            "compile it again",
             bytes=size,
             expected_bytes=record.bytes,
         )

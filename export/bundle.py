@@ -61,8 +61,8 @@ class BundleWriter:
 def writing(out: str | Path, *, overwrite: bool = False, expected_bytes: int = 0) -> Iterator[BundleWriter]:
     """The artifact is at `out` when the block ends without an exception; it has to call `finish`.
 
-    `expected_bytes`: room to ask for beforehand. Raises ArtifactError when `out` is in use: by an artifact and
-    not `overwrite`, or by anything else. Raises EnvironmentProblem when the disk is full.
+    `expected_bytes`: room to ask for beforehand. Raises ArtifactError when `out` is in use: by an artifact
+    and not `overwrite`, or by anything else. Raises EnvironmentProblem when the disk is full.
     """
     out = Path(out).resolve()
     require_free_name(out, overwrite)
@@ -109,8 +109,8 @@ def require_free_name(out: Path, overwrite: bool) -> None:
     foreign = entries - _own_files(out)
     if foreign:
         raise ArtifactError(
-            f"the output folder {out} is in use: it holds {min(foreign)}, which is no file of an artifact; give "
-            "another folder"
+            f"the output folder {out} is in use: it holds {min(foreign)}, which is no file of an artifact; "
+            "give another folder"
         )
     if not overwrite:
         raise ArtifactError(
@@ -171,8 +171,8 @@ def _require_room(folder: Path, expected_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < expected_bytes:
         raise EnvironmentProblem(
-            f"the artifact needs {expected_bytes} bytes, {free} are free at {folder}; free some space or give a "
-            "folder on another disk",
+            f"the artifact needs {expected_bytes} bytes, {free} are free at {folder}; free some space or "
+            "give a folder on another disk",
             needed_bytes=expected_bytes,
             free_bytes=free,
         )

@@ -5,14 +5,15 @@
      "operations": [{"node", "operator", "args", "kwargs", "tensors", "view", "seconds"}]}
 
 A tensor is [dtype, shape, arena offset or null, category or null]. A tensor without an offset lies in the
-weights file, in the constants file, or (a batch tensor that nothing reads) nowhere. Arguments that JSON has no type
-for are objects of one key: {"node": name}, {"dtype": "int64"}, {"float": "-inf"}.
+weights file, in the constants file, or (a batch tensor that nothing reads) nowhere. Arguments without a JSON
+type are objects of one key: {"node": name}, {"dtype": "int64"}, {"float": "-inf"}.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, cast, get_args
 
 import torch
@@ -167,19 +168,36 @@ def _graph(records: Any) -> ScheduledGraph:
         define(_text(record["node"]), place)
         inputs.append(GraphInput(record["node"], record["kind"], _text(record["name"]), place))
     operations = []
+    outputs = {each.node: 1 for each in inputs}
     for record in records["operations"]:
         operation = _operation(record, arena_bytes)
         for name in operation.operands():
             _require(name in known, f"{operation.node} reads {name}, which no node before it gives")
+        if operation.view:
+            _require(
+                _is_view_call(operation, outputs), f"{operation.node} is no view of one tensor before it"
+            )
         define(operation.node, operation.tensors[0])
+        outputs[operation.node] = len(operation.tensors)
         operations.append(operation)
     results, gradients = tuple(records["results"]), tuple(records["gradients"])
     shapes = {each.name: each.tensor.shape for each in inputs if each.kind == "adapter"}
     _require(len(results) == len(gradients) + 1, f"{len(results)} results for {len(gradients)} gradients")
+    for name in results:
+        _require(known[name].offset is not None, f"the result {name} is not in the arena")
     for name, gradient in zip(results[1:], gradients, strict=True):
         _require(known[name].shape == shapes[gradient], f"{name} has not the shape of {gradient}")
     _require(math.prod(known[results[0]].shape) == 1, f"the loss {results[0]} is no scalar")
     return ScheduledGraph(tuple(inputs), tuple(operations), results, gradients, arena_bytes)
+
+
+def _is_view_call(operation: Operation, outputs: Mapping[str, int]) -> bool:
+    """A view is of its first argument; getitem picks one of the tensors that its first argument gives."""
+    source, *rest = operation.args
+    if not isinstance(source, NodeRef) or len(operation.tensors) != 1:
+        return False
+    picks = operation.operator == "getitem"
+    return not picks or (type(rest[0]) is int and 0 <= rest[0] < outputs[source.name])
 
 
 def _operation(record: Any, arena_bytes: int) -> Operation:

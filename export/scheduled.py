@@ -42,7 +42,7 @@ class NodeRef:
 
 @dataclass(frozen=True)
 class TensorPlace:
-    """A tensor, `offset` bytes into the arena or (None) elsewhere. `category`: why it is there (plan's Kind)."""
+    """A tensor, `offset` bytes into the arena or (None) elsewhere; `category`: why it is there, a Kind."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype

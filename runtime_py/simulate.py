@@ -1,0 +1,109 @@
+"""Proves an artifact on this machine: its step in one arena, loss and gradients beside eager PyTorch's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from compiler.errors import ArtifactError, DataError
+from export.artifact import Artifact, Progress
+from runtime_py.execute import execute
+from runtime_py.reference import reference_step
+from runtime_py.report import SimulationReport
+
+PERTURBATION = 0.02
+"""Standard deviation of what adapter tensors that are all zero are set to."""
+
+
+def simulate(
+    artifact: Artifact | str | Path,
+    *,
+    batch: Mapping[str, Tensor] | None = None,
+    reference: nn.Module | None = None,
+    perturb_adapter: bool = True,
+    progress: Progress | None = None,
+) -> SimulationReport:
+    """`batch`: as a user has it (with `token_subset` if the artifact's loss needs one); None: the sample's.
+
+    `reference`: the module that was compiled, in eval mode, if it is no Hugging Face model; see
+    reference_step. Without any reference the sample's stored loss is all there is to compare.
+    `perturb_adapter`: tensors that are all zero, as a fresh LoRA's B, get small values in both, for
+    gradients of A would all be zero otherwise. `progress(operations done, in all)`.
+
+    Raises ArtifactError for a damaged artifact and DataError for a batch that does not fit.
+    """
+    if not isinstance(artifact, Artifact):
+        artifact = Artifact.open(artifact)
+    manifest = artifact.manifest
+    given = artifact.sample() if batch is None else dict(batch)
+    if given is None:
+        raise DataError(f"the artifact {artifact.path} has no sample batch; give one")
+    compared = reference is not None or manifest.model_config is not None
+    adapter = artifact.adapter()
+    if perturb_adapter and compared:
+        adapter = _perturbed(adapter)
+    graph = artifact.graph()
+    if graph.arena_bytes != manifest.plan.arena_bytes:
+        raise ArtifactError(
+            f"the graph's arena has {graph.arena_bytes} bytes, the manifest says {manifest.plan.arena_bytes}"
+        )
+    run = execute(
+        graph,
+        manifest.batch.graph_inputs(given, given.get("token_subset")),
+        adapter,
+        artifact.tensor,
+        artifact.constants(),
+        progress,
+    )
+    reference_loss, cosine, error = None, None, None
+    if compared:
+        user_batch = {name: tensor for name, tensor in given.items() if name != "token_subset"}
+        reference_loss, gradients = reference_step(artifact, user_batch, adapter, reference)
+        cosine, error = _compare(run.gradients, gradients)
+    elif batch is None and manifest.sample:
+        reference_loss = manifest.sample.loss
+    plan = manifest.plan
+    return SimulationReport(
+        planned_peak_bytes=plan.planned_peak_bytes,
+        simulated_peak_bytes=run.touched_bytes
+        + plan.optimizer_bytes
+        + plan.weights_bytes
+        + plan.runtime_bytes,
+        loss=run.loss,
+        reference_loss=reference_loss,
+        loss_relative_error=None if reference_loss is None else _relative_error(run.loss, reference_loss),
+        gradient_cosine_min=cosine,
+        gradient_relative_error_max=error,
+        predicted_step_seconds=plan.predicted_step_seconds,
+        timeline=run.timeline,
+    )
+
+
+def _perturbed(adapter: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: value if bool(value.any()) else PERTURBATION * torch.randn(value.shape, generator=generator)
+        for name, value in adapter.items()
+    }
+
+
+def _relative_error(found: float, expected: float) -> float:
+    return abs(found - expected) / max(abs(expected), 1e-30)
+
+
+def _compare(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[float, float]:
+    """Least cosine and largest relative error over all gradients; NaN if any value of them is."""
+    cosines, errors = [], []
+    for name, gradient in found.items():
+        ours, theirs = gradient.double().flatten(), expected[name].double().flatten()
+        norms = ours.norm(), theirs.norm()
+        if not any(norms):
+            continue
+        cosines.append(ours @ theirs / (norms[0] * norms[1]).clamp(min=1e-300))
+        errors.append((ours - theirs).norm() / torch.maximum(*norms))
+    if not cosines:
+        return 1.0, 0.0
+    return torch.stack(cosines).min().item(), torch.stack(errors).max().item()
