@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.export.graph_signature import InputKind, OutputKind
 
 from compiler.errors import ModelError, UnsupportedOperator
-from compiler.graph import Adapter, Batch, Constant, Frozen, Role, TrainGraph
+from compiler.graph import Adapter, Batch, Constant, Frozen, Role, TrainGraph, changes_operand
 from compiler.passes.normalize import drop_no_ops
 
 
@@ -67,6 +67,8 @@ def capture(
                 f"torch.export cannot follow the model's forward: {reason}. Data-dependent control flow and shapes "
                 "are not supported; the model must give a scalar loss for module(**batch)."
             ) from error
+        if any(changes_operand(node) for node in program.graph.nodes):
+            program = program.run_decompositions({})
     return _train_graph(program, set(trainable), prefix)
 
 

@@ -18,6 +18,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from compiler.errors import ModelError
 from compiler.graph import Adapter, Role, TrainGraph
+from compiler.passes.in_place import make_functional
+
+aten = torch.ops.aten
+LEFT_TO_NORMALIZE = (aten.t.default, aten.transpose.int)
+"""Their decompositions take the time of several operators, and there are several for each matrix product."""
 
 
 def differentiate(forward: TrainGraph) -> TrainGraph:
@@ -42,6 +47,8 @@ def differentiate(forward: TrainGraph) -> TrainGraph:
 
     example = [_fake_of(node) for node, _ in placeholders]
     decompositions = dict(core_aten_decompositions())
+    for operator in LEFT_TO_NORMALIZE:
+        decompositions.pop(operator, None)
     with traceback.preserve_node_meta(), sdpa_kernel([SDPBackend.MATH]):
         module = make_fx(joint, decomposition_table=decompositions, tracing_mode="real")(*example)
     graph = module.graph
@@ -52,6 +59,7 @@ def differentiate(forward: TrainGraph) -> TrainGraph:
         node.meta["val"] = source.meta["val"]
     result = TrainGraph(graph, roles, tuple(names))
     result.output.args = (tuple(result.output.args[0]),)  # type: ignore[arg-type]
+    make_functional(result)
     return result
 
 

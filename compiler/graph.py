@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, fx
@@ -67,12 +67,15 @@ class TrainGraph:
     graph: fx.Graph
     roles: dict[str, Role]
     gradients: tuple[str, ...] = ()
+    inferred: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Results of operators on shapes and types that were seen before (passes/rewrite.py)."""
 
     def inputs(self) -> Iterator[tuple[fx.Node, Role]]:
-        """Placeholders in order, with their roles."""
+        """Placeholders in order, with their roles; they stand before every operation."""
         for node in self.graph.nodes:
-            if node.op == "placeholder":
-                yield node, self.roles[node.name]
+            if node.op != "placeholder":
+                return
+            yield node, self.roles[node.name]
 
     def operations(self) -> list[fx.Node]:
         return [node for node in self.graph.nodes if node.op == "call_function"]
@@ -93,8 +96,8 @@ class TrainGraph:
             if isinstance(role, Constant) and known == role:
                 return node
             last = node
-        anchor = self.graph.inserting_after(last) if last else self.graph.inserting_before(next(iter(self.graph.nodes)))
-        with anchor:
+        # Before None is at the front.
+        with self.graph.inserting_after(last) if last else self.graph.inserting_before(None):
             node = self.graph.placeholder(name)
         node.meta["val"] = value
         self.roles[node.name] = role
@@ -110,15 +113,19 @@ class TrainGraph:
     def verify(self) -> None:
         """Asserts what every pass must leave true: a valid graph, static shapes, known roles, loss and gradients."""
         self.graph.lint()
-        adapters = {}
-        for node, role in self.inputs():
-            if isinstance(role, Adapter):
-                adapters[role.name] = node
+        adapters: dict[str, fx.Node] = {}
+        inputs_end = False
         for node in self.graph.nodes:
             if node.op == "placeholder":
+                assert not inputs_end, f"input {node.name} stands behind an operation"
                 assert node.name in self.roles, f"{node.name} has no role"
+                role = self.roles[node.name]
+                if isinstance(role, Adapter):
+                    adapters[role.name] = node
             elif node.op == "call_function":
+                inputs_end = True
                 assert "val" in node.meta, f"{node.format_node()} has no value"
+                assert not changes_operand(node), f"{node.format_node()} changes its operand"
                 for value in tensors_of(node):
                     assert all(isinstance(size, int) for size in value.shape), f"{node.name} has a dynamic shape"
             else:
@@ -149,6 +156,11 @@ def tensors_of(node: fx.Node) -> tuple[Tensor, ...]:
     """The (fake) tensors that a node gives: one, or several for a multi-output operator."""
     value = node.meta["val"]
     return (value,) if isinstance(value, Tensor) else tuple(v for v in value if isinstance(v, Tensor))
+
+
+def changes_operand(node: fx.Node) -> bool:
+    """Whether the operator writes into a tensor that it is given."""
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
 
 def operator_name(node: fx.Node) -> str:

@@ -33,12 +33,13 @@ class LowerAttention:
 
     def run(self, graph: TrainGraph) -> int:
         count = 0
+        masks: dict[tuple[int, int], fx.Node] = {}
         # A backward reads the logsumexp of its forward, so it goes first.
         for node in reversed(graph.operations()):
             if node.target is lowpeak.causal_attention.default:
-                _Lowering(graph, node, self.query_block).forward()
+                _Lowering(graph, node, self.query_block, masks).forward()
             elif node.target is lowpeak.causal_attention_backward.default:
-                _Lowering(graph, node, self.query_block).backward()
+                _Lowering(graph, node, self.query_block, masks).backward()
             else:
                 continue
             count += 1
@@ -46,8 +47,13 @@ class LowerAttention:
 
 
 class _Lowering:
-    def __init__(self, graph: TrainGraph, node: fx.Node, query_block: int) -> None:
+    """`masks`: the constants of query blocks (start, end), shared by all layers."""
+
+    def __init__(
+        self, graph: TrainGraph, node: fx.Node, query_block: int, masks: dict[tuple[int, int], fx.Node]
+    ) -> None:
         self.new = Rewriter(graph, node)
+        self.masks = masks
         self.node = node
         backward = node.target is lowpeak.causal_attention_backward.default
         self.query, self.key, self.value = node.args[1:4] if backward else node.args[:3]
@@ -103,9 +109,11 @@ class _Lowering:
 
     def _mask(self, start: int, end: int) -> fx.Node:
         """float [block, end]: 0 where a query may look, -inf on later keys."""
-        later = torch.arange(end)[None, :] > torch.arange(start, end)[:, None]
-        mask = torch.zeros(end - start, end).masked_fill(later, CAUSAL_MASK_VALUE)
-        return self.new.constant(f"causal_mask_{start}_{end}", mask)
+        if (start, end) not in self.masks:
+            later = torch.arange(end)[None, :] > torch.arange(start, end)[:, None]
+            mask = torch.zeros(end - start, end).masked_fill(later, CAUSAL_MASK_VALUE)
+            self.masks[start, end] = self.new.constant(f"causal_mask_{start}_{end}", mask)
+        return self.masks[start, end]
 
     def _queries(self, tensor: fx.Node, start: int, end: int) -> fx.Node:
         """[batch, heads, tokens, dim] -> [batch x key heads, shared x block, dim]"""

@@ -15,13 +15,13 @@ import torch
 from torch import fx
 
 from compiler.graph import TrainGraph
-from compiler.passes.rewrite import Rewriter, Rule, dense, rewrite
+from compiler.passes.rewrite import Rewriter, Rule, dense, dtype_of, operands, rewrite
 from compiler.passes.rules import elementwise, layout, padding
 
 aten = torch.ops.aten
 
 IDENTITIES = (
-    aten.alias.default, aten.detach.default, aten.clone.default, aten.contiguous.default, aten.lift_fresh_copy.default,
+    aten.alias.default, aten.clone.default, aten.contiguous.default, aten.lift_fresh_copy.default,
     aten._to_copy.default, aten.to.dtype, aten.to.device, aten.to.dtype_layout, aten.to.other,
     aten.dropout.default,
 )  # fmt: skip
@@ -29,10 +29,9 @@ IDENTITIES = (
 
 def drop_identity(graph: TrainGraph, node: fx.Node) -> bool:
     """alias(x), clone(x), x.to(same dtype) ...  ->  x"""
-    if node.target is aten.dropout.default and node.args[2]:
-        return False
-    source = node.args[0]
-    if source.meta["val"].dtype != node.meta["val"].dtype:
+    given = operands(node)
+    source = next(iter(given.values()))
+    if given.get("train") or dtype_of(source) != dtype_of(node):
         return False
     return Rewriter(graph, node).replace_with(source)
 
@@ -50,7 +49,7 @@ NO_OPS: dict[object, tuple[Rule, ...]] = {
 
 
 def drop_no_ops(graph: TrainGraph) -> int:
-    """What the forward graph needs before patterns are looked for in it."""
+    """What the forward graph needs before patterns are looked for in it; detach stays, it stops a gradient."""
     return rewrite(graph, NO_OPS)
 
 
@@ -59,10 +58,9 @@ class Normalize:
     """Applies every rule to the joint graph."""
 
     def run(self, graph: TrainGraph) -> int:
-        for node in graph.graph.nodes:
-            if node.op == "call_function":
-                node.meta["val"] = dense(node.meta["val"])
-        table: dict[object, tuple[Rule, ...]] = dict(NO_OPS)
+        for node in graph.operations():
+            node.meta["val"] = dense(node.meta["val"])
+        table: dict[object, tuple[Rule, ...]] = {**NO_OPS, aten.detach.default: (drop_identity,)}
         for rules in (layout.RULES, elementwise.RULES, padding.RULES):
             for target, some in rules.items():
                 table[target] = (*table.get(target, ()), *some)

@@ -16,13 +16,13 @@ Rule = Callable[[TrainGraph, fx.Node], bool]
 
 
 def operands(node: fx.Node) -> dict[str, Any]:
-    """Every argument of a call by its schema name, defaults filled in."""
-    given = dict(node.kwargs)
+    """Every argument of a call by its schema name and in its order, defaults filled in."""
+    given: dict[str, Any] = {}
     for position, argument in enumerate(node.target._schema.arguments):  # type: ignore[union-attr]
         if position < len(node.args):
             given[argument.name] = node.args[position]
         else:
-            given.setdefault(argument.name, argument.default_value)
+            given[argument.name] = node.kwargs.get(argument.name, argument.default_value)
     return given
 
 
@@ -30,9 +30,16 @@ def shape_of(node: fx.Node) -> tuple[int, ...]:
     return tuple(node.meta["val"].shape)
 
 
+def dtype_of(node: fx.Node) -> torch.dtype:
+    dtype: torch.dtype = node.meta["val"].dtype
+    return dtype
+
+
 def dense(value: Any) -> Any:
     """The value as the graph means it: every tensor contiguous in its logical order."""
-    return tree_map_only(Tensor, lambda t: t if t.is_contiguous() else t.new_empty(t.shape), value)
+    if isinstance(value, Tensor):
+        return value if value.is_contiguous() else value.new_empty(value.shape)
+    return tree_map_only(Tensor, dense, value)
 
 
 class Rewriter:
@@ -45,10 +52,9 @@ class Rewriter:
     def call(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> fx.Node:
         with self.graph.graph.inserting_before(self.node):
             new = self.graph.graph.call_function(target, args, kwargs)
-        new.meta["val"] = infer(new)
-        for key in ("nn_module_stack",):
-            if key in self.node.meta:
-                new.meta[key] = self.node.meta[key]
+        new.meta["val"] = infer(self.graph, new)
+        if "nn_module_stack" in self.node.meta:
+            new.meta["nn_module_stack"] = self.node.meta["nn_module_stack"]
         return new
 
     def constant(self, name: str, value: Tensor) -> fx.Node:
@@ -62,14 +68,27 @@ class Rewriter:
         return True
 
 
-def infer(node: fx.Node) -> Any:
-    """The fake value of a node from those of its operands."""
-    args, kwargs = tree_map_only(fx.Node, lambda n: n.meta["val"], (node.args, node.kwargs))
-    mode = next((t.fake_mode for t in tree_leaves((args, kwargs)) if hasattr(t, "fake_mode")), None)
-    if mode is None:
-        raise AssertionError(f"{node.format_node()} has no fake operand; create constants through add_input")
-    with mode, torch.no_grad():
-        return dense(node.target(*args, **kwargs))  # type: ignore[operator]
+def infer(graph: TrainGraph, node: fx.Node) -> Any:
+    """The fake value of a node from those of its operands; nodes of one kind share one value."""
+    key = (node.target, _signature(node.args), *((name, _signature(v)) for name, v in node.kwargs.items()))
+    if key not in graph.inferred:
+        args, kwargs = tree_map_only(fx.Node, lambda n: dense(n.meta["val"]), (node.args, node.kwargs))
+        mode = next((t.fake_mode for t in tree_leaves((args, kwargs)) if hasattr(t, "fake_mode")), None)
+        if mode is None:
+            raise AssertionError(f"{node.format_node()} has no fake operand; create constants through add_input")
+        with mode, torch.no_grad():
+            graph.inferred[key] = dense(node.target(*args, **kwargs))  # type: ignore[operator]
+    return graph.inferred[key]
+
+
+def _signature(argument: Any) -> object:
+    """What of an argument decides shape and type of the result: equal for arguments that give equal ones."""
+    if isinstance(argument, fx.Node):
+        return tuple((t.shape, t.dtype) for t in tensors_of(argument))
+    if isinstance(argument, list | tuple):
+        return tuple(map(_signature, argument))
+    # 1, 1.0 and True are equal, but not their types.
+    return type(argument), argument
 
 
 def rewrite(graph: TrainGraph, table: dict[Any, tuple[Rule, ...]]) -> int:

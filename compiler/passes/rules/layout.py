@@ -3,6 +3,7 @@
     permute(permute(x))          ->  permute(x)               permute(x), order kept   ->  view(x)
     view(view(x))                ->  view(x)                  view(x), same shape      ->  x
     unsqueeze, squeeze, reshape, flatten, transpose, t        ->  view or permute
+    getitem(split(x), i), getitem(unbind(x), i)               ->  slice(x), select(x)
     mm(x, permute(w))            ->  linear(x, w)
     mm(permute(a), b)            ->  permute(mm(permute(b), a))    where that copies fewer bytes
 """
@@ -10,16 +11,24 @@
 from __future__ import annotations
 
 import math
+from operator import getitem
 
 import torch
 from torch import fx
 
 from compiler.graph import TrainGraph
-from compiler.passes.rewrite import Rewriter, Rule, shape_of
+from compiler.passes.rewrite import Rewriter, Rule, operands, shape_of
 
 aten = torch.ops.aten
 permute = aten.permute.default
 view = aten.view.default
+PIECES = (aten.split.Tensor, aten.split_with_sizes.default, aten.unbind.int)
+
+
+def order_of(node: fx.Node) -> list[int]:
+    """Of a permute: axes of its operand, none negative."""
+    rank = len(shape_of(node))
+    return [axis % rank for axis in node.args[1]]  # type: ignore[union-attr,operator]
 
 
 def to_view(graph: TrainGraph, node: fx.Node) -> bool:
@@ -30,12 +39,12 @@ def to_view(graph: TrainGraph, node: fx.Node) -> bool:
 
 def to_permute(graph: TrainGraph, node: fx.Node) -> bool:
     """transpose(x, i, j), t(x)  ->  permute(x, order)"""
-    source = node.args[0]
+    source, *axes = operands(node).values()
     order = list(range(len(shape_of(source))))
-    i, j = (node.args[1], node.args[2]) if node.target is aten.transpose.int else (0, -1)
-    order[i], order[j] = order[j], order[i]
-    new = Rewriter(graph, node)
-    return new.replace_with(new.call(permute, source, order))
+    if len(order) > 1:
+        i, j = axes or (0, 1)
+        order[i], order[j] = order[j], order[i]
+    return _permute(Rewriter(graph, node), source, order)
 
 
 def fold_view(graph: TrainGraph, node: fx.Node) -> bool:
@@ -51,17 +60,40 @@ def fold_view(graph: TrainGraph, node: fx.Node) -> bool:
 
 def fold_permute(graph: TrainGraph, node: fx.Node) -> bool:
     """permute(permute(x))  ->  permute(x);  a permute that moves only axes of size 1  ->  view(x)"""
-    source, order = node.args[0], [axis % len(shape_of(node)) for axis in node.args[1]]
-    new = Rewriter(graph, node)
-    if source.target is permute:
-        inner = source.args[1]
-        source, order = source.args[0], [inner[axis] for axis in order]
-    moved = [axis for axis in order if shape_of(source)[axis] != 1]
-    if moved == sorted(moved):
-        return new.replace_with(new.call(view, source, list(shape_of(node))))
-    if source is node.args[0]:
+    source, order = node.args[0], order_of(node)
+    if source.target is not permute and not _keeps_order(source, order):
         return False
+    return _permute(Rewriter(graph, node), source, order)
+
+
+def _permute(new: Rewriter, source: fx.Node, order: list[int]) -> bool:
+    """In one step, because a rule that sees the outer of two permutes takes it for the whole transpose."""
+    if source.target is permute:
+        inner = order_of(source)
+        source, order = source.args[0], [inner[axis] for axis in order]  # type: ignore[assignment]
+    if _keeps_order(source, order):
+        return new.replace_with(new.call(view, source, list(shape_of(new.node))))
     return new.replace_with(new.call(permute, source, order))
+
+
+def _keeps_order(source: fx.Node, order: list[int]) -> bool:
+    moved = [axis for axis in order if shape_of(source)[axis] != 1]
+    return moved == sorted(moved)
+
+
+def piece_to_slice(graph: TrainGraph, node: fx.Node) -> bool:
+    """getitem(split(x, sizes), i)  ->  slice(x);  getitem(unbind(x), i)  ->  select(x, i)"""
+    pieces, index = node.args
+    if pieces.target not in PIECES:
+        return False
+    given = operands(pieces)
+    source, axis = given["self"], given["dim"] % len(shape_of(given["self"]))
+    new = Rewriter(graph, node)
+    if pieces.target is aten.unbind.int:
+        return new.replace_with(new.call(aten.select.int, source, axis, index))
+    sizes = [piece.shape[axis] for piece in pieces.meta["val"]]
+    start = sum(sizes[:index])
+    return new.replace_with(new.call(aten.slice.Tensor, source, axis, start, start + sizes[index]))
 
 
 def mm_to_linear(graph: TrainGraph, node: fx.Node) -> bool:
@@ -76,10 +108,10 @@ def mm_to_linear(graph: TrainGraph, node: fx.Node) -> bool:
 def addmm_to_linear(graph: TrainGraph, node: fx.Node) -> bool:
     """addmm(bias, x, permute(w))  ->  linear(x, w, bias);  addmm(bias, x, w)  ->  mm(x, w) + bias"""
     bias, left, right = node.args
-    if node.kwargs:
+    if any(factor != 1 for factor in node.kwargs.values()):
         return False
     new = Rewriter(graph, node)
-    if _is_transpose(right) and len(shape_of(bias)) == 1:
+    if _is_transpose(right) and shape_of(bias) == shape_of(node)[1:]:
         return new.replace_with(new.call(aten.linear.default, left, right.args[0], bias))
     return new.replace_with(new.call(aten.add.Tensor, new.call(aten.mm.default, left, right), bias))
 
@@ -98,7 +130,7 @@ def transpose_the_smaller(graph: TrainGraph, node: fx.Node) -> bool:
 
 
 def _is_transpose(node: fx.Node) -> bool:
-    return node.target is permute and list(node.args[1]) == [1, 0]
+    return node.target is permute and order_of(node) == [1, 0]
 
 
 RULES: dict[object, tuple[Rule, ...]] = {
@@ -111,6 +143,7 @@ RULES: dict[object, tuple[Rule, ...]] = {
     aten._unsafe_view.default: (to_view,),
     aten.transpose.int: (to_permute,),
     aten.t.default: (to_permute,),
+    getitem: (piece_to_slice,),
     view: (fold_view,),
     permute: (fold_permute,),
     aten.mm.default: (mm_to_linear, transpose_the_smaller),

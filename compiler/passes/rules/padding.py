@@ -9,18 +9,18 @@ import torch
 from torch import fx
 
 from compiler.graph import TrainGraph
-from compiler.passes.rewrite import Rewriter, Rule, operands, shape_of
+from compiler.passes.rewrite import Rewriter, Rule, dtype_of, operands, shape_of
 
 aten = torch.ops.aten
 
 
 def join_padded(graph: TrainGraph, node: fx.Node) -> bool:
-    parts = [_padded(argument) for argument in node.args]
-    if node.kwargs or len(parts) != 2 or None in parts:
+    if node.kwargs:
         return False
-    (axis, start, end, low), (other_axis, other_start, other_end, high) = sorted(  # type: ignore[misc]
-        parts, key=lambda part: part[1]  # type: ignore[index]
-    )
+    parts = [part for part in map(_padded, node.args) if part is not None]
+    if len(parts) != 2 or any(shape_of(padded) != shape_of(node) for padded in node.all_input_nodes):
+        return False
+    (axis, start, end, low), (other_axis, other_start, other_end, high) = sorted(parts, key=lambda part: part[1])
     size = shape_of(node)[axis]
     if axis != other_axis or (start, end, other_end) != (0, other_start, size):
         return False
@@ -28,18 +28,19 @@ def join_padded(graph: TrainGraph, node: fx.Node) -> bool:
     return new.replace_with(new.call(aten.cat.default, [low, high], axis))
 
 
-def _padded(value: object) -> tuple[int, int, int, fx.Node] | None:
+def _padded(node: object) -> tuple[int, int, int, fx.Node] | None:
     """(axis, start, end, x) of slice_scatter(zeros, x, axis, start, end) with step 1."""
-    if not isinstance(value, fx.Node) or value.target is not aten.slice_scatter.default:
+    if not isinstance(node, fx.Node) or node.target is not aten.slice_scatter.default:
         return None
-    given = operands(value)
-    zeros = given["input"] if "input" in given else given["self"]
+    given = operands(node)
+    zeros = given["self"]
     if zeros.target is not aten.full.default or zeros.args[1] != 0 or given["step"] != 1:
         return None
-    axis = given["dim"] % len(shape_of(value))
-    size = shape_of(value)[axis]
-    start = min(given["start"] or 0, size)
-    end = size if given["end"] is None else min(given["end"], size)
+    if dtype_of(given["src"]) != dtype_of(node):
+        return None
+    axis = given["dim"] % len(shape_of(node))
+    size = shape_of(node)[axis]
+    start, end, _ = slice(given["start"], given["end"]).indices(size)
     return axis, start, end, given["src"]
 
 
