@@ -1,0 +1,117 @@
+"""A user's training data -> the graph inputs of a range of steps, made before training starts.
+
+The tokenizer, and the head that a softmax subset is chosen by, stay in this process: the one that trains gets
+tensors only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from compiler.errors import DataError
+from compiler.model.quantized import QuantFormat, QuantizedTensor
+from export.artifact import Artifact
+from runtime_py.data import batches, read_jsonl
+from runtime_py.encode import NO_LOSS, Example
+
+TensorBatch = Mapping[str, Tensor]
+Data = str | Path | Sequence[Example] | Sequence[TensorBatch] | None
+"""JSONL, encoded examples, batches like the artifact's sample (taken in turn), or None: the sample itself."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Either `examples` or `given` batches, for the artifact."""
+
+    artifact: Artifact
+    examples: Sequence[Example]
+    given: Sequence[TensorBatch]
+    pad_token_id: int = 0
+
+    def graph_inputs(self, *, seed: int, first_step: int, steps: int) -> dict[str, Tensor]:
+        """Inputs of `steps` steps from `first_step` on: by name, [steps, *shape of the input].
+
+        `seed` orders the examples. Raises DataError when a batch does not fit the artifact.
+        """
+        spec = self.artifact.manifest.batch
+        subset = None
+        if spec.subset_size is not None:
+            from compiler.subset import choose_subset
+
+            subset = choose_subset(self._label_ids(), head(self.artifact), spec.subset_size)
+        chosen = islice(self._stream(seed, first_step), steps)
+        made = [spec.graph_inputs(batch, subset) for batch in chosen]
+        return {name: torch.stack([inputs[name] for inputs in made]) for name in made[0]}
+
+    def _stream(self, seed: int, first_step: int) -> Iterator[TensorBatch]:
+        if self.given:
+            start = first_step % len(self.given)
+            return cycle([*self.given[start:], *self.given[:start]])
+        spec = self.artifact.manifest.batch
+        return batches(
+            self.examples,
+            seq_len=spec.seq_len,
+            batch_size=spec.batch_size,
+            pad_token_id=self.pad_token_id,
+            seed=seed,
+            start_step=first_step,
+        )
+
+    def _label_ids(self) -> Tensor:
+        """Every token that is a label somewhere, int64 [n], ascending."""
+        seq_len = self.artifact.manifest.batch.seq_len
+        found = {label for example in self.examples for label in example.truncated(seq_len).labels}
+        found.update(label for batch in self.given for label in batch["labels"].flatten().tolist())
+        return torch.tensor(sorted(found - {NO_LOSS}), dtype=torch.int64)
+
+
+def training_data(artifact: Artifact, data: Data) -> TrainingData:
+    """Reads and encodes what there is to train on. Raises DataError when that cannot be done."""
+    if data is None:
+        sample = artifact.sample()
+        if sample is None:
+            raise DataError("the artifact has no sample batch: give training data")
+        return TrainingData(artifact, (), [sample])
+    if isinstance(data, str | Path):
+        if not artifact.manifest.batch.causal_lm:
+            raise DataError("the artifact is of a plain module, which takes no text: give a list of batches")
+        tokenizer = tokenizer_of(artifact)
+        return TrainingData(artifact, read_jsonl(data, tokenizer), (), tokenizer.pad_token_id or 0)
+    if not data:
+        raise DataError("there is no training data: the list is empty")
+    if isinstance(data[0], Example):
+        return TrainingData(artifact, cast(Sequence[Example], data), ())
+    return TrainingData(artifact, (), cast(Sequence[TensorBatch], data))
+
+
+def tokenizer_of(artifact: Artifact) -> PreTrainedTokenizerBase:
+    """Raises DataError when the artifact has none."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(artifact.path, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"the artifact {artifact.path} has no tokenizer that can be loaded, so text cannot be encoded: "
+            f"compile it from a model folder with tokenizer files, or give encoded examples ({error})"
+        ) from error
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    return tokenizer
+
+
+def head(artifact: Artifact) -> Tensor:
+    """The output embedding, float32 [vocabulary, hidden], dequantized if the artifact has it quantized."""
+    name = artifact.manifest.options["head"]
+    for record in artifact.manifest.quantized:
+        if record.name == name:
+            form = QuantFormat(4 if record.bits == 4 else 8, record.group_size, record.zero_point)
+            zero_point = artifact.tensor(f"{name}.zero_point") if record.zero_point else None
+            data, scale = artifact.tensor(f"{name}.data"), artifact.tensor(f"{name}.scale")
+            return QuantizedTensor(form, data, scale, zero_point).dequantize()
+    return artifact.tensor(name).to(torch.float32)

@@ -1,0 +1,163 @@
+"""Training from an artifact: in a process of its own, whose memory is watched from here.
+
+`out` holds checkpoint.safetensors while training and after it, and the trained adapter: adapter/ (PEFT
+files), or trained.safetensors for a plain module. A killed run continues with `resume`, bit for bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from compiler.errors import ArtifactError, EnvironmentProblem
+from export.adapter import save_peft_adapter
+from export.artifact import MANIFEST, PROGRAM, WEIGHTS, Artifact
+from export.manifest import Manifest
+from runtime_py.checkpoint import load_adapter, read_progress, require_same_run
+from runtime_py.optimizer import OptimizerOptions
+from runtime_py.prepare import Data, training_data
+from runtime_py.supervisor import StepReport, WorkerRun, supervise
+from runtime_py.worker import Job
+
+CHECKPOINT = "checkpoint.safetensors"
+ADAPTER = "adapter"
+TRAINED = "trained.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a call of `train` did. Bytes and seconds; measured values are 0 when no step was left to do."""
+
+    steps: int
+    """Updates that the adapter has had, earlier calls included."""
+    start_step: int
+    """Updates before this call; equal to `steps` when the goal was reached already."""
+    goal_steps: int
+    losses: tuple[float, ...]
+    """Of the steps of this call."""
+    step_seconds: float
+    """Median of a step."""
+    tokens_per_second: float | None
+    """Padding included; None for a plain module."""
+    planned_peak_bytes: int
+    planned_anonymous_bytes: int
+    peak_anonymous_bytes: int
+    """Most anonymous memory beyond the baseline: what training needs."""
+    peak_rss_bytes: int
+    """Most resident memory of the process in all: interpreter, libraries and mapped weights included."""
+    baseline_rss_bytes: int
+    """Resident memory of the process before it opened the artifact."""
+    adapter: Path | None
+    """The PEFT folder, or the file of a plain module's parameters; None without `out`."""
+
+    @property
+    def stopped(self) -> bool:
+        """Asked to stop before the goal."""
+        return self.steps < self.goal_steps
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), default=str, indent=1)
+
+
+def train(
+    artifact: Artifact | str | Path,
+    data: Data = None,
+    *,
+    steps: int,
+    optimizer: OptimizerOptions | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    checkpoint_every: int = 50,
+    on_step: Callable[[StepReport], None] | None = None,
+) -> TrainReport:
+    """Trains until the adapter has had `steps` updates; `resume` continues from `out`'s checkpoint, if any.
+
+    A checkpoint is written every `checkpoint_every` steps, at the end, and when the run is interrupted.
+    `on_step` is called here as steps end; what it raises stops the run. Raises ArtifactError (damaged
+    artifact, or `out` holds another run, or one that is not to be continued), DataError, EnvironmentProblem
+    (the process was killed, the disk is full).
+    """
+    if steps < 1 or checkpoint_every < 1:
+        raise ValueError(f"steps and checkpoint_every must be positive: {steps}, {checkpoint_every}")
+    if not isinstance(artifact, Artifact):
+        artifact = Artifact.open(artifact)
+    manifest = artifact.manifest
+    out = None if out is None else Path(out)
+    with tempfile.TemporaryDirectory(prefix="lowpeak-train-") as temporary:
+        spec = manifest.batch
+        job = Job(
+            manifest=str(artifact.path / MANIFEST),
+            program=str(artifact.file(PROGRAM)),
+            weights=str(artifact.file(WEIGHTS)),
+            batches=str(Path(temporary) / "batches.safetensors"),
+            first_step=0,
+            total_steps=steps,
+            seed=seed,
+            optimizer=optimizer or OptimizerOptions(),
+            tokens_per_step=spec.batch_size * spec.seq_len if spec.causal_lm else None,
+            checkpoint=None if out is None else str(out / CHECKPOINT),
+            checkpoint_every=checkpoint_every,
+        )
+        if out is not None:
+            job = dataclasses.replace(job, first_step=_start(job, manifest, out, resume))
+        run = WorkerRun()
+        if job.first_step < steps:
+            remaining = steps - job.first_step
+            inputs = training_data(artifact, data).graph_inputs(
+                seed=seed, first_step=job.first_step, steps=remaining
+            )
+            save_file(inputs, job.batches)
+            del inputs
+            run = supervise(job, Path(temporary), on_step)
+    seconds = statistics.median(step.seconds for step in run.steps) if run.steps else 0.0
+    return TrainReport(
+        steps=job.first_step + len(run.steps),
+        start_step=job.first_step,
+        goal_steps=steps,
+        losses=tuple(step.loss for step in run.steps),
+        step_seconds=seconds,
+        tokens_per_second=job.tokens_per_step / seconds if job.tokens_per_step and seconds else None,
+        planned_peak_bytes=manifest.plan.planned_peak_bytes,
+        planned_anonymous_bytes=manifest.plan.planned_anonymous_bytes,
+        peak_anonymous_bytes=max(0, run.peak_anonymous_bytes - run.baseline.anonymous_bytes),
+        peak_rss_bytes=run.peak_rss_bytes,
+        baseline_rss_bytes=run.baseline.rss_bytes,
+        adapter=None if out is None else _save_adapter(out, manifest),
+    )
+
+
+def _start(job: Job, manifest: Manifest, out: Path, resume: bool) -> int:
+    """The step to begin with; the folder is there afterwards."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentProblem(f"the folder {out} cannot be made: {error.strerror}") from error
+    checkpoint = out / CHECKPOINT
+    if not checkpoint.exists():
+        return 0
+    found = read_progress(checkpoint)
+    if not resume:
+        raise ArtifactError(
+            f"{out} holds a training run of {found.step} steps: resume it, or give a new folder",
+            steps=found.step,
+        )
+    require_same_run(checkpoint, found, job.progress(manifest, found.step))
+    return found.step
+
+
+def _save_adapter(out: Path, manifest: Manifest) -> Path:
+    tensors = load_adapter(out / CHECKPOINT)
+    if manifest.adapter_config is not None:
+        save_peft_adapter(out / ADAPTER, tensors, manifest.adapter_config)
+        return out / ADAPTER
+    temporary = out / f".{TRAINED}.tmp"
+    save_file(tensors, temporary)
+    return temporary.replace(out / TRAINED)

@@ -1,0 +1,199 @@
+"""The process that trains: `python -m runtime_py.worker job.json` -> one JSON object a line on stdout.
+
+    {"event": "ready", "rss_bytes": ..., "anonymous_bytes": ..., "file_bytes": ...}    the baseline
+    {"event": "step", "step": 0, "loss": ..., "seconds": ..., "tokens_per_second": ...}
+    {"event": "done" | "stopped", "step": ...}           updates made; stopped by SIGTERM or SIGINT
+    {"event": "error", "class": ..., "message": ..., "numbers": ...}                   exit code 1
+
+The baseline is the memory before anything of the artifact is opened. The process imports torch and the
+runtime only; what it holds beyond the baseline is there because of training.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import fcntl
+import gc
+import json
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from compiler.errors import ArtifactError, DataError, LowpeakError
+from export.manifest import Manifest
+from runtime_py.checkpoint import Progress, artifact_id, restore_checkpoint, save_checkpoint
+from runtime_py.memory import memory_of
+from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions
+from runtime_py.session import ExecuTorchSession, load_runtime
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is told; paths are of files."""
+
+    manifest: str
+    program: str
+    weights: str
+    batches: str
+    """safetensors; by graph input, [steps, *shape]: the batches from `first_step` on."""
+    first_step: int
+    total_steps: int
+    seed: int
+    """Of the batches' order; for the checkpoint."""
+    optimizer: OptimizerOptions
+    tokens_per_step: int | None
+    checkpoint: str | None
+    """Where to write it; continued from if `first_step` is not 0. None: nothing is kept."""
+    checkpoint_every: int
+    """Steps."""
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Job:
+        raw = json.loads(text)
+        return Job(**{**raw, "optimizer": OptimizerOptions(**raw["optimizer"])})
+
+    def progress(self, manifest: Manifest, step: int) -> Progress:
+        return Progress(artifact_id(manifest), step, self.seed, fingerprint(self.optimizer, self.total_steps))
+
+
+def fingerprint(options: OptimizerOptions, total_steps: int) -> str:
+    """All that an update depends on: the length of the run only when the schedule has an end."""
+    known: dict[str, Any] = dataclasses.asdict(options)
+    if options.schedule != "constant":
+        known["total_steps"] = total_steps
+    return json.dumps(known, sort_keys=True)
+
+
+class StopRequest:
+    """Set by SIGTERM or SIGINT, or when nobody reads the events any more; looked at between steps."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: object) -> None:
+        self.requested = True
+
+
+def run(job: Job, emit: Emit, stop: StopRequest) -> None:
+    """Trains from `first_step` to `total_steps`, or until asked to stop; then writes the checkpoint."""
+    load_runtime()
+    _warm_up(job.optimizer)
+    _trim()
+    baseline = memory_of()
+    assert baseline is not None
+    emit({"event": "ready", **dataclasses.asdict(baseline)})
+
+    manifest = Manifest.from_json(Path(job.manifest).read_text(encoding="utf-8"))
+    checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
+    session = ExecuTorchSession(job.program, job.weights, manifest)
+    optimizer = AdapterOptimizer(session.parameters, session.gradients, job.optimizer, job.total_steps)
+
+    def save(step: int) -> None:
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, job.progress(manifest, step), session.parameters, optimizer.state)
+
+    with _only_writer(checkpoint), safe_open(job.batches, "pt") as file:
+        batches = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        if checkpoint is not None and job.first_step:
+            wanted = job.progress(manifest, job.first_step)
+            found = restore_checkpoint(checkpoint, wanted, session.parameters, optimizer.state)
+            if found != job.first_step:
+                raise ArtifactError(f"{checkpoint} has moved to step {found}: another process trains there")
+        step = job.first_step
+        while step < job.total_steps and not stop.requested:
+            batch = {name: rows[step - job.first_step] for name, rows in batches.items()}
+            started = time.perf_counter()
+            loss = session.step(batch)
+            if not math.isfinite(loss):
+                raise DataError(
+                    f"the loss is {loss} at step {step}: train again with a lower learning rate or with "
+                    "clip_norm",
+                    step=step,
+                )
+            optimizer.update(step)
+            seconds = time.perf_counter() - started
+            speed = None if job.tokens_per_step is None else job.tokens_per_step / seconds
+            event = {"event": "step", "step": step, "loss": loss, "seconds": seconds}
+            step += 1
+            if step % job.checkpoint_every == 0 and step < job.total_steps:
+                save(step)
+            emit({**event, "tokens_per_second": speed})
+        save(step)
+    emit({"event": "done" if step >= job.total_steps else "stopped", "step": step})
+
+
+def _warm_up(options: OptimizerOptions) -> None:
+    """torch.optim imports torch's compiler, 70 MB, in its first step: no part of what training needs."""
+    parameter = torch.zeros(1)
+    AdapterOptimizer({"p": parameter}, {"p": torch.zeros(1)}, options, 1).update(0)
+
+
+def _trim() -> None:
+    """Gives freed memory back, so that it cannot hide what training allocates from now on."""
+    gc.collect()
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextmanager
+def _only_writer(checkpoint: Path | None) -> Iterator[None]:
+    """Holds the lock on the checkpoint's folder. Raises ArtifactError when another process trains there."""
+    if checkpoint is None:
+        yield
+        return
+    descriptor = os.open(checkpoint.parent, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ArtifactError(
+                f"another process still trains into {checkpoint.parent}: wait for its end, or give a new "
+                "folder"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def main(arguments: list[str]) -> int:
+    stop = StopRequest()
+    # What a library prints must not end up between the events.
+    events = os.dup(1)
+    os.dup2(2, 1)
+    torch.set_num_threads(1)
+
+    def emit(event: dict[str, Any]) -> None:
+        try:
+            os.write(events, (json.dumps(event) + "\n").encode())
+        except BrokenPipeError:
+            stop.requested = True
+
+    try:
+        run(Job.from_json(Path(arguments[0]).read_text(encoding="utf-8")), emit, stop)
+    except Exception as error:
+        numbers = error.numbers if isinstance(error, LowpeakError) else {}
+        emit({"event": "error", "class": type(error).__name__, "message": str(error), "numbers": numbers})
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

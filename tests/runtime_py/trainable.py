@@ -1,0 +1,69 @@
+"""A tiny artifact with its ExecuTorch program, and the eager model with the same quantized weights."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+
+from compiler.batch import BatchSpec
+from compiler.graph import Quantized
+from compiler.model.quantized import quantize
+from export.artifact import PROGRAM, Artifact
+from export.bundle import writing
+from export.executorch import emit
+from tests.tiny import SHAPE, TinyStep, planned_step, tiny_batch, tiny_llama, write_artifact
+
+
+def trainable_step(**options: Any) -> TinyStep:
+    """Llama whose adapter already does something, so that every gradient counts."""
+    tiny = planned_step(tiny_llama(), **options)
+    generator = torch.Generator().manual_seed(7)
+    for name in tiny.graph.gradients:
+        if "lora_B" in name:
+            tiny.values[name].normal_(std=0.05, generator=generator)
+    return tiny
+
+
+def trainable_artifact(folder: Path, tiny: TinyStep, **changes: Any) -> Artifact:
+    """The artifact of the step in `folder`, its program included."""
+    plain = write_artifact(folder.with_name(folder.name + ".plain"), tiny, **changes)
+    manifest = Artifact.open(plain).manifest
+    with writing(folder) as bundle:
+        for name in manifest.files:
+            shutil.copy(plain / name, bundle.path(name))
+        adapter = {name: tiny.values[name] for name in tiny.graph.gradients}
+        bundle.path(PROGRAM).write_bytes(emit(tiny.step, adapter))
+        bundle.finish(manifest)
+    shutil.rmtree(plain)
+    return Artifact.open(folder)
+
+
+def eager_model(tiny: TinyStep) -> PeftModel:
+    """A copy of the PEFT model with every quantized weight at its dequantized value."""
+    model = copy.deepcopy(tiny.model)
+    own = dict(model.named_parameters(remove_duplicate=False))
+    for role in {role.name: role for _, role in tiny.graph.inputs() if isinstance(role, Quantized)}.values():
+        weight = own[role.name].data
+        weight.copy_(quantize(weight, role.format).dequantize())
+    return model
+
+
+def eager_loss(model: torch.nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    return model(input_ids=batch["input_ids"], labels=batch["labels"]).loss
+
+
+def several_batches(spec: BatchSpec, count: int) -> list[dict[str, Tensor]]:
+    """Different batches; the labels of the first tokens do not count."""
+    generator = torch.Generator().manual_seed(11)
+    made = []
+    for _ in range(count):
+        batch = tiny_batch(spec)
+        ids = torch.randint(0, SHAPE["vocab_size"], batch["input_ids"].shape, generator=generator)
+        made.append({"input_ids": ids, "labels": torch.where(batch["labels"] < 0, batch["labels"], ids)})
+    return made
