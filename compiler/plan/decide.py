@@ -73,6 +73,10 @@ class Decider:
             )
         )
 
+    @property
+    def windows(self) -> int:
+        return len(self.window_ends)
+
     def windows_of(self, born: int, dead: int) -> tuple[int, int]:
         """Half-open range of the windows that the lifetime [born, dead) touches."""
         first = int(np.searchsorted(self.window_ends, born, side="right"))
@@ -121,16 +125,13 @@ class Decider:
                 decided[first:last] += crossing.nbytes
         return decided
 
-    def decide(self, budget: int | None, other: np.ndarray) -> Decisions | None:
-        """The fastest decisions whose kept bytes fit `budget` in every window; None if there are none.
-
-        Without a budget: the decisions with the smallest peak.
-        """
+    def decide(self, budget: int, other: np.ndarray) -> Decisions | None:
+        """The fastest decisions whose bytes fit `budget` in every window; None if there are none."""
         model = _Model()
         recompute = {}
         for index, op in enumerate(self.program.ops):
             if op.forward:
-                recompute[index] = model.binary(op.seconds if budget is not None else op.seconds * 1e-3)
+                recompute[index] = model.binary(op.seconds)
         available: dict[int, list[int]] = {}
         windows: list[list[tuple[int, float]]] = [[] for _ in self.window_ends]
         offloaded: dict[int, int] = {}
@@ -153,12 +154,8 @@ class Decider:
             for operand in self.program.ops[index].reads:
                 if operand in self.producer and operand in available:
                     model.at_least([*((c, 1.0) for c in available[operand]), (column, -1.0)], 0.0)
-        peak = None if budget is not None else model.continuous(1.0)
         for terms, beside in zip(windows, other, strict=True):
-            if peak is None:
-                model.at_most(terms, (budget - beside) / 1e6)  # type: ignore[operator]
-            else:
-                model.at_most([*terms, (peak, -1.0)], -beside / 1e6)
+            model.at_most(terms, (budget - int(beside)) / 1e6)
         solution = model.solve()
         if solution is None:
             return None
@@ -171,26 +168,17 @@ class Decider:
 
 
 class _Model:
-    """A mixed-integer program gathered row by row and given to HiGHS at once."""
+    """A program over binary variables, gathered row by row and given to HiGHS at once."""
 
     def __init__(self) -> None:
         self.cost: list[float] = []
-        self.upper: list[float] = []
-        self.integer: list[bool] = []
         self.rows: list[list[tuple[int, float]]] = []
         self.row_lower: list[float] = []
         self.row_upper: list[float] = []
 
     def binary(self, cost: float) -> int:
-        return self._column(cost, 1.0, True)
-
-    def continuous(self, cost: float) -> int:
-        return self._column(cost, highspy.kHighsInf, False)
-
-    def _column(self, cost: float, upper: float, integer: bool) -> int:
+        """A new column; its index."""
         self.cost.append(cost)
-        self.upper.append(upper)
-        self.integer.append(integer)
         return len(self.cost) - 1
 
     def at_least(self, terms: list[tuple[int, float]], bound: float) -> None:
@@ -209,12 +197,9 @@ class _Model:
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = len(self.cost), len(self.rows)
         lp.col_cost_ = np.array(self.cost)
-        lp.col_lower_, lp.col_upper_ = np.zeros(len(self.cost)), np.array(self.upper)
+        lp.col_lower_, lp.col_upper_ = np.zeros(len(self.cost)), np.ones(len(self.cost))
         lp.row_lower_, lp.row_upper_ = np.array(self.row_lower), np.array(self.row_upper)
-        lp.integrality_ = [
-            highspy.HighsVarType.kInteger if integer else highspy.HighsVarType.kContinuous
-            for integer in self.integer
-        ]
+        lp.integrality_ = [highspy.HighsVarType.kInteger] * len(self.cost)
         lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
         lp.a_matrix_.start_ = np.cumsum([0, *(len(row) for row in self.rows)])
         lp.a_matrix_.index_ = np.array([column for row in self.rows for column, _ in row], dtype=np.int32)

@@ -1,27 +1,35 @@
-"""The trade of memory for time: plans for a range of budgets."""
+"""The trade of memory for time: the fastest plan for each of several budgets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from compiler.plan.planner import Plan, Planner
-
-
-def budgets_between(planner: Planner, points: int) -> list[int]:
-    """`points` budgets in bytes, evenly spaced from the smallest plan's peak to the fastest plan's."""
-    low, high = planner.smallest().peak_bytes, planner.fastest().peak_bytes
-    return [low + (high - low) * i // max(points - 1, 1) for i in range(points)]
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 
-def pareto(planner: Planner, budgets: Sequence[int]) -> list[tuple[int, Plan]]:
-    """(budget, plan) for every budget that has a plan; a larger budget is never slower."""
-    curve: list[tuple[int, Plan]] = []
-    best: Plan | None = None
+class Timed(Protocol):
+    @property
+    def seconds(self) -> float: ...
+
+
+P = TypeVar("P", bound=Timed)
+
+
+@dataclass(frozen=True)
+class Point(Generic[P]):
+    """A budget in bytes and the fastest plan known that fits it."""
+
+    budget: int
+    plan: P
+
+
+def pareto(plan: Callable[[int], P | None], budgets: Iterable[int]) -> list[Point[P]]:
+    """Points in order of budget, without the budgets that have no plan; a larger budget is never slower."""
+    curve: list[Point[P]] = []
     for budget in sorted(budgets):
-        plan = planner.plan(budget)
-        if plan is None:
-            continue
-        if best is None or (plan.seconds, plan.peak_bytes) < (best.seconds, best.peak_bytes):
-            best = plan
-        curve.append((budget, best))
+        found = plan(budget)
+        known = curve[-1].plan if curve else None
+        best = min((p for p in (known, found) if p is not None), key=lambda p: p.seconds, default=None)
+        if best is not None:
+            curve.append(Point(budget, best))
     return curve
