@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+import compiler.ops  # noqa: F401  registers the operators that passes insert
 from compiler.graph import Constant, TrainGraph, tensors_of
 
 Rule = Callable[[TrainGraph, fx.Node], bool]
