@@ -1,4 +1,4 @@
-"""The memory of a simulated device: an arena of bytes that holds every tensor, and a file of offloaded ones."""
+"""The memory of a simulated device: an arena of bytes that holds every tensor, a file for offloaded ones."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 An operation reads its operands where they lie, and its result is copied to where the plan says. Bytes of
 values that nobody reads any more are poisoned at once. So a lifetime that is too short, or two values on the
-same bytes, end in a wrong loss or a wrong gradient.
+same bytes, end in a wrong loss or a wrong gradient, or in an adapter that is not what it was.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def execute(
 ) -> Execution:
     """`batch`: what the graph takes (BatchSpec.graph_inputs); `progress(operations done, in all)`.
 
-    Raises DataError for a batch that does not fit, ArtifactError for an operation that cannot be run.
+    Raises DataError for a batch that does not fit, ArtifactError for an operation that cannot be run or a
+    step that overwrites the adapter.
     """
     with OffloadFile() as offloaded, torch.no_grad():
         run = _Run(graph, Arena(graph.arena_bytes), offloaded)
@@ -75,6 +76,9 @@ def execute(
             run.step(operation)
             if progress:
                 progress(index + 1, len(graph.operations))
+        for each in graph.inputs:
+            if each.kind == "adapter" and not torch.equal(run.read(each.node), adapter[each.name]):
+                raise ArtifactError(f"the plan is wrong: the step overwrites the adapter tensor {each.name}")
         loss, *gradients = (run.read(name).clone() for name in graph.results)
     return Execution(
         loss.item(),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import LlamaConfig, PreTrainedModel, Qwen2Config
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
@@ -32,7 +33,6 @@ from compiler.passes.normalize import Normalize
 from compiler.passes.quantize import Quantize
 from compiler.passes.runner import Runner
 from compiler.passes.subset_softmax import SubsetSoftmax
-from compiler.plan.liveness import live_bytes
 from compiler.plan.problem import write_csv
 from compiler.planned import PlannedStep, place
 from compiler.planning import plan_view
@@ -40,8 +40,9 @@ from compiler.targets import target
 from export.artifact import ADAPTER, CONSTANTS, GRAPH, PLAN, SAMPLE, WEIGHTS
 from export.bundle import writing
 from export.graph_file import constants_of, frozen_key, to_json
-from export.manifest import Manifest, PlanRecord, QuantRecord, SampleRecord, TensorRecord
+from export.manifest import Manifest, QuantRecord, SampleRecord, TensorRecord
 from export.weights_file import write_weights
+from tests.export.blank import blank_manifest
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 96,
@@ -75,7 +76,7 @@ class TinyStep:
 
     step: PlannedStep
     spec: BatchSpec
-    model: PeftModel
+    model: nn.Module
     values: dict[str, Tensor]
 
     @property
@@ -91,7 +92,7 @@ def planned_step(
     batch_size: int = 1,
     rows: int | None = None,
     subset_size: int | None = None,
-    bits: int | None = 4,
+    bits: Literal[4, 8] | None = 4,
     query_block: int = 5,
     target_name: str = "executorch",
 ) -> TinyStep:
@@ -103,17 +104,33 @@ def planned_step(
     passes: list[Any] = [Attention(), *([Quantize(bits, 32)] if bits else [])]
     passes += [MaskLogits(rows)] if rows else []
     passes += [SubsetSoftmax(subset_size)] if subset_size else []
-    runner = Runner()
-    runner.run(graph, [*passes, ChunkedLoss()])
-    graph = differentiate(graph)
-    runner.run(graph, [Normalize(), DequantizePerUse(), LowerAttention(query_block), LowerLoss(4, 64)])
+    Runner().run(graph, [*passes, ChunkedLoss()])
+    lowered = [LowerAttention(query_block), LowerLoss(4, 64)]
+    spec = BatchSpec(True, batch_size, seq_len, rows, subset_size)
+    return _placed(graph, lowered, target_name, spec, peft_model)
+
+
+def planned_module(
+    module: nn.Module, batch: Mapping[str, Tensor], bits: Literal[4, 8] | None = None
+) -> TinyStep:
+    """The step of a plain module that gives its loss for `module(**batch)`."""
+    shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in batch.items()}
+    graph = capture(skeleton_of(module), shapes)
+    Runner().run(graph, [Quantize(bits, 32)] if bits else [])
+    return _placed(graph, [], "executorch", BatchSpec(causal_lm=False), module)
+
+
+def _placed(
+    forward: TrainGraph, passes: list[Any], target_name: str, spec: BatchSpec, model: nn.Module
+) -> TinyStep:
+    graph = differentiate(forward)
+    Runner().run(graph, [Normalize(), DequantizePerUse(), *passes])
     runtime = target(target_name, "stock")
     step = place(graph, plan_view(graph, runtime, device("laptop")), runtime)
-    spec = BatchSpec(True, batch_size, seq_len, rows, subset_size)
-    return TinyStep(step, spec, peft_model, _values(graph, peft_model))
+    return TinyStep(step, spec, model, _values(graph, model))
 
 
-def _values(graph: TrainGraph, model: torch.nn.Module) -> dict[str, Tensor]:
+def _values(graph: TrainGraph, model: nn.Module) -> dict[str, Tensor]:
     own = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
     values: dict[str, Tensor] = {}
     for _, role in graph.inputs():
@@ -138,44 +155,36 @@ def tiny_batch(spec: BatchSpec, prompt: int = 4) -> dict[str, Tensor]:
 
 def tiny_manifest(tiny: TinyStep, **changes: Any) -> Manifest:
     """All but the files and the places of the weights."""
-    step, view = tiny.step, tiny.step.view
+    step = tiny.step
     formats = {role.name: role.format for _, role in tiny.graph.inputs() if isinstance(role, Quantized)}
     inputs = [
         TensorRecord(role.name, list(node.meta["val"].shape), str(node.meta["val"].dtype)[6:])
         for node, role in tiny.graph.inputs()
         if isinstance(role, Batch)
     ]
-    manifest = Manifest(
-        schema_version=1,
-        target="executorch",
-        kernels="stock",
-        device="laptop",
-        model_name="tiny",
-        model_config=tiny.model.get_base_model().config.to_dict(),
-        adapter_config=_plain(tiny.model.peft_config["default"].to_dict()),
-        options={},
+    model_config, adapter_config = None, None
+    if isinstance(tiny.model, PeftModel):
+        model_config = tiny.model.get_base_model().config.to_dict()
+        adapter_config = _plain(tiny.model.peft_config["default"].to_dict())
+    plan = dataclasses.replace(
+        blank_manifest().plan,
+        planned_peak_bytes=step.arena_bytes + 300,
+        arena_bytes=step.arena_bytes,
+        optimizer_bytes=100,
+        weights_bytes=100,
+        runtime_bytes=100,
+        predicted_step_seconds=step.view.program.seconds,
+    )
+    manifest = dataclasses.replace(
+        blank_manifest("tiny"),
+        model_config=model_config,
+        adapter_config=adapter_config,
         batch=tiny.spec,
         inputs=inputs,
         parameters=[TensorRecord(n, list(tiny.values[n].shape), "float32") for n in tiny.graph.gradients],
-        weights=[],
         quantized=[QuantRecord(n, f.bits, f.group_size, f.zero_point) for n, f in formats.items()],
-        plan=PlanRecord(
-            budget_bytes=1 << 24,
-            planned_peak_bytes=step.arena_bytes + 300,
-            planned_anonymous_bytes=step.arena_bytes + 200,
-            arena_bytes=step.arena_bytes,
-            arena_lower_bound_bytes=max(live_bytes(view.program)),
-            optimizer_bytes=100,
-            weights_bytes=100,
-            runtime_bytes=100,
-            predicted_step_seconds=view.program.seconds,
-            recomputed_operations=0,
-            offloaded_values=0,
-            by_category={},
-        ),
+        plan=plan,
         sample=SampleRecord(0.0),
-        versions={},
-        files={},
     )
     return dataclasses.replace(manifest, **changes)
 

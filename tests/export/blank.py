@@ -1,0 +1,58 @@
+"""Artifacts without content, for tests of the folder; cheap enough for processes that are to be killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compiler.batch import BatchSpec
+from export.artifact import REQUIRED
+from export.bundle import BundleWriter, writing
+from export.manifest import Manifest, PlanRecord
+
+
+def blank_manifest(model_name: str = "blank") -> Manifest:
+    plan = PlanRecord(
+        budget_bytes=0,
+        planned_peak_bytes=0,
+        planned_anonymous_bytes=0,
+        arena_bytes=0,
+        arena_lower_bound_bytes=0,
+        optimizer_bytes=0,
+        weights_bytes=0,
+        runtime_bytes=0,
+        predicted_step_seconds=0.0,
+        recomputed_operations=0,
+        offloaded_values=0,
+        by_category={},
+    )
+    return Manifest(
+        schema_version=1,
+        target="executorch",
+        kernels="stock",
+        device="laptop",
+        model_name=model_name,
+        model_config=None,
+        adapter_config=None,
+        options={},
+        batch=BatchSpec(causal_lm=False),
+        inputs=[],
+        parameters=[],
+        weights=[],
+        quantized=[],
+        plan=plan,
+        sample=None,
+        versions={},
+        files={},
+    )
+
+
+def fill(bundle: BundleWriter, payload: bytes) -> None:
+    for name in REQUIRED:
+        bundle.path(name).write_bytes(payload)
+
+
+def write_blank(out: Path, payload: bytes = b"payload", overwrite: bool = False) -> Path:
+    with writing(out, overwrite=overwrite) as bundle:
+        fill(bundle, payload)
+        bundle.finish(blank_manifest())
+    return out

@@ -1,0 +1,282 @@
+"""Artifact folders: opened whole or not at all, written whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from compiler.errors import ArtifactError, EnvironmentProblem
+from export.artifact import ADAPTER, MANIFEST, PLAN, PROGRAM, WEIGHTS, Artifact
+from export.bundle import writing
+from export.manifest import TensorRecord
+from tests.export.blank import blank_manifest, fill, write_blank
+from tests.tiny import TinyStep, planned_step, tiny_batch, tiny_llama, write_artifact
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def tiny() -> TinyStep:
+    return planned_step(tiny_llama(num_hidden_layers=1))
+
+
+def test_what_is_written_is_read(tiny: TinyStep, tmp_path: Path) -> None:
+    folder = write_artifact(tmp_path / "artifact", tiny)
+    seen: list[tuple[int, int]] = []
+    artifact = Artifact.open(folder, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1] == sum(each.bytes for each in artifact.manifest.files.values())
+    for record in artifact.manifest.weights:
+        assert torch.equal(artifact.tensor(record.name), tiny.values[record.name])
+    adapter = artifact.adapter()
+    assert list(adapter) == list(tiny.graph.gradients)
+    assert all(torch.equal(adapter[name], tiny.values[name]) for name in adapter)
+    sample = artifact.sample()
+    assert sample is not None
+    assert all(torch.equal(tensor, sample[name]) for name, tensor in tiny_batch(tiny.spec).items())
+    assert artifact.graph().arena_bytes == tiny.step.arena_bytes
+    assert artifact.program is None
+    with pytest.raises(ArtifactError, match=PROGRAM):
+        artifact.file(PROGRAM)
+    with pytest.raises(ArtifactError, match=r"no frozen tensor nothing"):
+        artifact.tensor("nothing")
+    assert sorted(os.listdir(folder)) == sorted([MANIFEST, *artifact.manifest.files])
+    assert os.listdir(tmp_path) == ["artifact"]
+
+
+def test_mapped_weights_are_private(tiny: TinyStep, tmp_path: Path) -> None:
+    folder = write_artifact(tmp_path / "artifact", tiny)
+    artifact = Artifact.open(folder)
+    artifact.tensor(artifact.manifest.weights[0].name).zero_()
+    Artifact.open(folder)
+
+
+def _change_manifest(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    change(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def _rename_listed(name: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        _change_manifest(folder, lambda m: m["files"].update({name: m["files"][WEIGHTS]}))
+
+    return damage
+
+
+def _link(target: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        (folder.parent / "outside").write_bytes((folder / WEIGHTS).read_bytes())
+        (folder / WEIGHTS).unlink()
+        (folder / WEIGHTS).symlink_to(target)
+
+    return damage
+
+
+def _flip_a_bit(folder: Path) -> None:
+    data = bytearray((folder / WEIGHTS).read_bytes())
+    data[-1] ^= 1
+    (folder / WEIGHTS).write_bytes(data)
+
+
+DAMAGE: list[tuple[str, Callable[[Path], Any]]] = [
+    (r"weights\.ptd is missing", lambda f: (f / WEIGHTS).unlink()),
+    (r"weights\.ptd .* truncated: 3 bytes instead of 7", lambda f: (f / WEIGHTS).write_bytes(b"pay")),
+    (r"weights\.ptd .* too long: 8 bytes", lambda f: (f / WEIGHTS).write_bytes(b"payload!")),
+    (r"weights\.ptd .* sha256", _flip_a_bit),
+    (r"has no manifest", lambda f: (f / MANIFEST).unlink()),
+    (r"not JSON", lambda f: (f / MANIFEST).write_text("{")),
+    (r"cannot be read", lambda f: (f / MANIFEST).write_bytes(b"\xff\xfe")),
+    (r"schema version 2", lambda f: _change_manifest(f, lambda m: m.update(schema_version=2))),
+    (r"should have the fields", lambda f: _change_manifest(f, lambda m: m.pop("plan"))),
+    (r"plan\.arena_bytes", lambda f: _change_manifest(f, lambda m: m["plan"].update(arena_bytes="1"))),
+    (r"does not list plan\.csv", lambda f: _change_manifest(f, lambda m: m["files"].pop(PLAN))),
+    (
+        r"does not list sample\.safetensors",
+        lambda f: _change_manifest(f, lambda m: m.update(sample={"loss": 1.0})),
+    ),
+    (r"'\.\./outside'", _rename_listed("../outside")),
+    (r"'/etc/passwd'", _rename_listed("/etc/passwd")),
+    (r"'\.\.'", _rename_listed("..")),
+    (r"'sub/file'", _rename_listed("sub/file")),
+    (r"'sub\\\\file'", _rename_listed("sub\\file")),
+    (r"'manifest\.json'", _rename_listed(MANIFEST)),
+    (r"link to .*outside", _link("../outside")),
+]
+
+
+@pytest.mark.parametrize(("fault", "damage"), DAMAGE, ids=[fault for fault, _ in DAMAGE])
+def test_damaged_folders_are_refused(fault: str, damage: Callable[[Path], Any], tmp_path: Path) -> None:
+    folder = write_blank(tmp_path / "artifact")
+    Artifact.open(folder)
+    damage(folder)
+    with pytest.raises(ArtifactError, match=fault):
+        Artifact.open(folder)
+
+
+def test_sizes_are_checked_without_hashes(tmp_path: Path) -> None:
+    folder = write_blank(tmp_path / "artifact")
+    _flip_a_bit(folder)
+    Artifact.open(folder, verify=False)
+    (folder / WEIGHTS).write_bytes(b"")
+    with pytest.raises(ArtifactError, match="truncated"):
+        Artifact.open(folder, verify=False)
+
+
+def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match="it is a file"):
+        Artifact.open(tmp_path / "file")
+    with pytest.raises(ArtifactError, match="it is missing"):
+        Artifact.open(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("shape", "offset"), [([2], 0), ([1], 4), ([1], -4), ([1], 1), ([1], None), ([-1], 0)]
+)
+def test_weights_outside_of_their_file_are_refused(
+    shape: list[int], offset: int | None, tmp_path: Path
+) -> None:
+    manifest = dataclasses.replace(
+        blank_manifest(), weights=[TensorRecord("w", shape, "float32", offset)], parameters=[]
+    )
+    with writing(tmp_path / "artifact") as bundle:
+        fill(bundle, b"7 bytes")
+        bundle.finish(manifest)
+    with pytest.raises(ArtifactError, match=r"manifest\.json: w"):
+        Artifact.open(tmp_path / "artifact").tensor("w")
+
+
+def test_adapters_are_as_the_manifest_says(tiny: TinyStep, tmp_path: Path) -> None:
+    folder = write_artifact(tmp_path / "artifact", tiny)
+    _change_manifest(folder, lambda m: m["parameters"][0]["shape"].append(1))
+    with pytest.raises(ArtifactError, match=rf"{ADAPTER} has no .* of shape"):
+        Artifact.open(folder).adapter()
+
+
+def test_folders_in_use_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("years of work")
+    with pytest.raises(ArtifactError, match=r"in use: it holds thesis\.tex"):
+        write_blank(tmp_path / "thesis", overwrite=True)
+    with pytest.raises(ArtifactError, match="is a file"):
+        write_blank(tmp_path / "thesis" / "thesis.tex", overwrite=True)
+    folder = write_blank(tmp_path / "artifact")
+    with pytest.raises(ArtifactError, match="in use by an artifact; give another folder or overwrite"):
+        write_blank(folder)
+    (folder / "trained.safetensors").write_text("hours of work")
+    with pytest.raises(ArtifactError, match=r"trained\.safetensors"):
+        write_blank(folder, overwrite=True)
+    (tmp_path / "empty").mkdir()
+    Artifact.open(write_blank(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_overwriting_replaces_the_whole_artifact(
+    exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_blank(tmp_path / "artifact")
+    if not exchange:
+        monkeypatch.setattr("export.bundle._exchange", lambda one, other: False)
+    write_blank(folder, b"new", overwrite=True)
+    assert (Artifact.open(folder).path / WEIGHTS).read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["artifact"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt(), PermissionError(13, "denied")])
+def test_a_failed_write_leaves_the_earlier_artifact(error: BaseException, tmp_path: Path) -> None:
+    folder = write_blank(tmp_path / "artifact")
+    with pytest.raises(type(error)), writing(folder, overwrite=True) as bundle:
+        fill(bundle, b"half")
+        raise error
+    assert (Artifact.open(folder).path / WEIGHTS).read_bytes() == b"payload"
+    assert os.listdir(tmp_path) == ["artifact"]
+
+
+def _child(code: str) -> subprocess.Popen[str]:
+    imports = (
+        "import sys, time, resource, pathlib\nimport export.bundle as b\nfrom tests.export.blank import *\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", imports + code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+HANG = "def hang(*_, **__):\n    print('here', flush=True)\n    time.sleep(600)\n"
+WRITE = "write_blank(pathlib.Path({!r}), b'new', overwrite=True)\n"
+
+
+@pytest.mark.parametrize(
+    ("stage", "remains"),
+    [("b._sync", b"payload"), ("b._publish", b"payload"), ("b.shutil.rmtree", b"new")],
+)
+def test_a_killed_writer_leaves_a_whole_artifact(stage: str, remains: bytes, tmp_path: Path) -> None:
+    folder = write_blank(tmp_path / "artifact")
+    child = _child(f"{HANG}{stage} = hang\n" + WRITE.format(str(folder)))
+    assert child.stdout is not None
+    assert child.stdout.readline() == "here\n"
+    with writing(tmp_path / "other") as bundle:
+        fill(bundle, b"other")
+        bundle.finish(blank_manifest())
+    if remains == b"payload":
+        half_made = [name for name in os.listdir(tmp_path) if name.startswith(".artifact.")]
+        write_blank(folder, overwrite=True)
+        assert [n for n in os.listdir(tmp_path) if n.startswith(".artifact.")] == half_made
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert (Artifact.open(folder).path / WEIGHTS).read_bytes() == remains
+    assert len(os.listdir(tmp_path)) == 3
+    write_blank(folder, overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == ["artifact", "other"]
+
+
+@pytest.mark.parametrize("existing", [True, False])
+@pytest.mark.parametrize("how", ["write", "safetensors"])
+def test_a_full_disk_is_reported_with_numbers(existing: bool, how: str, tmp_path: Path) -> None:
+    folder = tmp_path / "artifact"
+    if existing:
+        write_blank(folder)
+    write = {
+        "write": "fill(bundle, b'x' * 5000)",
+        "safetensors": "from safetensors.torch import save_file; import torch\n"
+        "        save_file({'x': torch.zeros(5000)}, bundle.path('adapter.safetensors'))",
+    }[how]
+    child = _child(
+        f"""
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+from compiler.errors import EnvironmentProblem
+try:
+    with b.writing(pathlib.Path({str(folder)!r}), overwrite=True, expected_bytes=30000) as bundle:
+        {write}
+except EnvironmentProblem as error:
+    print(error.numbers["needed_bytes"], error.numbers["free_bytes"] > 0, "disk is full" in str(error))
+"""
+    )
+    out, err = child.communicate()
+    assert out == "30000 True True\n", err
+    assert os.listdir(tmp_path) == (["artifact"] if existing else [])
+    if existing:
+        Artifact.open(folder)
+
+
+def test_room_is_asked_for_beforehand(tmp_path: Path) -> None:
+    with (
+        pytest.raises(EnvironmentProblem, match="are free at") as caught,
+        writing(tmp_path / "artifact", expected_bytes=1 << 60),
+    ):
+        raise AssertionError("the block is not entered")
+    assert caught.value.numbers["needed_bytes"] == 1 << 60
+    assert os.listdir(tmp_path) == []
