@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.export.graph_signature import InputKind, OutputKind
 
 from compiler.errors import ModelError, UnsupportedOperator
-from compiler.graph import Adapter, Batch, Constant, Frozen, Role, TrainGraph, changes_operand
+from compiler.graph import Adapter, Batch, Constant, Frozen, Role, TrainGraph, changes_operand, place_of
 from compiler.passes.normalize import drop_no_ops
 
 
@@ -69,10 +69,19 @@ def capture(
             ) from error
         if any(changes_operand(node) for node in program.graph.nodes):
             program = program.run_decompositions({})
-    return _train_graph(program, set(trainable), prefix)
+    return _train_graph(program, set(trainable), _first_names(module), prefix)
 
 
-def _train_graph(program: torch.export.ExportedProgram, learned: set[str], prefix: str) -> TrainGraph:
+def _first_names(module: nn.Module) -> dict[str, str]:
+    """Every name of a parameter or buffer -> its first one, which is another where tensors are tied."""
+    first: dict[int, str] = {}
+    tensors = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    return {name: first.setdefault(id(tensor), name) for name, tensor in tensors}
+
+
+def _train_graph(
+    program: torch.export.ExportedProgram, learned: set[str], first_names: Mapping[str, str], prefix: str
+) -> TrainGraph:
     signature = program.graph_signature
     mutated = [s.target for s in signature.output_specs if s.kind in (OutputKind.BUFFER_MUTATION,)]
     if mutated:
@@ -85,9 +94,18 @@ def _train_graph(program: torch.export.ExportedProgram, learned: set[str], prefi
     roles: dict[str, Role] = {}
     specs = {spec.arg.name: spec for spec in signature.input_specs}
     environment: dict[fx.Node, fx.Node] = {}
+    tensors: dict[str, fx.Node] = {}
     for node in program.graph.nodes:
         if node.op == "call_function" and not isinstance(node.target, torch._ops.OpOverload | type(len)):
-            raise UnsupportedOperator(f"{node.target} is not an operator that lowpeak can differentiate")
+            raise UnsupportedOperator(
+                f"{node.target} in {place_of(node)!r} is no operator that lowpeak can differentiate; write the model "
+                "without control-flow operators and autocast, and use detach() in place of torch.no_grad()",
+                operator=str(node.target),
+            )
+        target = first_names.get(str(specs[node.name].target)) if node.op == "placeholder" else None
+        if target in tensors:
+            environment[node] = tensors[target]
+            continue
         copy = graph.node_copy(node, lambda n: environment[n])
         environment[node] = copy
         if node.op != "placeholder":
@@ -98,7 +116,8 @@ def _train_graph(program: torch.export.ExportedProgram, learned: set[str], prefi
         elif spec.kind is InputKind.CONSTANT_TENSOR:
             roles[copy.name] = Constant(str(spec.target), program.constants[str(spec.target)])
         else:
-            target = str(spec.target)
+            assert target is not None
+            tensors[target] = copy
             name = target.removeprefix(prefix)
             roles[copy.name] = Adapter(name) if target in learned else Frozen(name)
     captured = TrainGraph(graph, roles)

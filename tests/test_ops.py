@@ -1,0 +1,105 @@
+"""The operators against plain torch, which shares no formula with them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import compiler.ops  # noqa: F401  registers the operators
+from compiler.model.quantized import QuantFormat, QuantizedTensor, quantize
+from tests.evaluate import distance
+
+ops = torch.ops.lowpeak
+FORMATS = [QuantFormat(4, 4, False), QuantFormat(4, 8, True), QuantFormat(8, 4, False), QuantFormat(8, 8, True)]
+HEADS = [pytest.param(4, 4, id="MHA"), pytest.param(4, 2, id="GQA"), pytest.param(3, 1, id="MQA")]
+
+
+def stored(format: QuantFormat) -> QuantizedTensor:
+    torch.manual_seed(0)
+    return quantize(torch.randn(6, 16), format)
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=str)
+def test_dequantize(format):
+    tensor = stored(format)
+    arguments = (tensor.data, tensor.scale, tensor.zero_point, format.bits)
+    assert torch.equal(ops.dequantize(*arguments), tensor.dequantize())
+    torch.library.opcheck(ops.dequantize.default, arguments)
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=str)
+@pytest.mark.parametrize("ids", [torch.tensor([5, 0, 5]), torch.tensor([[1, 2], [3, 3]]), torch.tensor(4)], ids=str)
+def test_dequantize_rows(format, ids):
+    tensor = stored(format)
+    arguments = (tensor.data, tensor.scale, tensor.zero_point, format.bits, ids)
+    assert torch.equal(ops.dequantize_rows(*arguments), tensor.dequantize()[ids])
+    torch.library.opcheck(ops.dequantize_rows.default, arguments)
+
+
+def attention_inputs(heads: int, key_heads: int) -> list[Tensor]:
+    torch.manual_seed(0)
+    shapes = [(2, heads, 5, 8), (2, key_heads, 5, 8), (2, key_heads, 5, 8)]
+    return [torch.randn(shape, dtype=torch.float64).requires_grad_() for shape in shapes]
+
+
+@pytest.mark.parametrize(("heads", "key_heads"), HEADS)
+def test_attention_and_its_gradients(heads, key_heads):
+    inputs = attention_inputs(heads, key_heads)
+    upstream = torch.randn(2, heads, 5, 8, dtype=torch.float64)
+    expected = F.scaled_dot_product_attention(*inputs, is_causal=True, scale=0.3, enable_gqa=True)
+    expected_gradients = torch.autograd.grad(expected, inputs, upstream)
+    out, logsumexp = ops.causal_attention(*inputs, 0.3)
+    assert distance(out, expected) < 1e-12
+    assert logsumexp.shape == (2, heads, 5)
+    for found, gradient in zip(torch.autograd.grad(out, inputs, upstream), expected_gradients, strict=True):
+        assert distance(found, gradient) < 1e-12
+
+
+def test_the_logsumexp_of_attention_is_that_of_the_visible_scores():
+    query, key, value = (t.detach() for t in attention_inputs(4, 2))
+    _, logsumexp = ops.causal_attention(query, key, value, 0.3)
+    scores = query[1, 3, 2] @ key[1, 1, :3].T * 0.3
+    assert torch.allclose(logsumexp[1, 3, 2], scores.exp().sum().log())
+
+
+@pytest.mark.parametrize(("heads", "key_heads"), HEADS)
+def test_attention_is_registered_well(heads, key_heads):
+    inputs = [t.detach().float() for t in attention_inputs(heads, key_heads)]
+    torch.library.opcheck(ops.causal_attention.default, (*inputs, 0.3))
+    out, logsumexp = ops.causal_attention(*inputs, 0.3)
+    backward = (torch.randn_like(out), *inputs, out, logsumexp, 0.3)
+    torch.library.opcheck(ops.causal_attention_backward.default, backward)
+
+
+def loss_inputs(bias: bool, labels: list[int]) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    torch.manual_seed(0)
+    hidden = torch.randn(len(labels), 6).requires_grad_()
+    return hidden, torch.randn(9, 6), torch.randn(9) if bias else None, torch.tensor(labels)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("labels", "ignore_index"), [([0, 8, 3, 3], -100), ([0, -1, 8, -1], -1), ([2, 2, 0, 7], 2)])
+def test_loss_and_its_gradient(bias, labels, ignore_index):
+    hidden, weight, offset, targets = loss_inputs(bias, labels)
+    expected = F.cross_entropy(F.linear(hidden, weight, offset), targets, ignore_index=ignore_index)
+    (expected_gradient,) = torch.autograd.grad(expected, hidden)
+    loss, gradient = ops.linear_cross_entropy(hidden, weight, offset, targets, ignore_index)
+    assert distance(loss, expected) < 1e-6
+    assert distance(gradient, expected_gradient) < 1e-6
+    (through_autograd,) = torch.autograd.grad(loss * 3, hidden)
+    assert distance(through_autograd, 3 * expected_gradient) < 1e-6
+
+
+def test_a_loss_without_labels_is_zero():
+    hidden, weight, _, targets = loss_inputs(False, [-100, -100])
+    loss, gradient = ops.linear_cross_entropy(hidden, weight, None, targets, -100)
+    assert loss == 0
+    assert not gradient.any()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_loss_is_registered_well(bias):
+    hidden, weight, offset, targets = loss_inputs(bias, [0, 8, -100])
+    torch.library.opcheck(ops.linear_cross_entropy.default, (hidden.detach(), weight, offset, targets, -100))
