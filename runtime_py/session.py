@@ -27,7 +27,7 @@ _RUNTIME_LINE = re.compile(r"\[\w+\.(?:cpp|cc|c|h):\d+\] ")
 
 
 class ExecuTorchSession:
-    """A loaded program with its weights mapped.
+    """A loaded program with its weights mapped. Its tensors are valid as long as the session lives.
 
     Raises EnvironmentProblem when ExecuTorch is not installed, ArtifactError when the runtime refuses the
     files or they do not fit the manifest.

@@ -33,9 +33,7 @@ def artifact(tiny: TinyStep, tmp_path_factory: pytest.TempPathFactory) -> Artifa
 
 
 def session_of(artifact: Artifact) -> ExecuTorchSession:
-    return ExecuTorchSession(
-        artifact.file("program.pte"), artifact.file("weights.ptd"), artifact.manifest
-    )
+    return ExecuTorchSession(artifact.file("program.pte"), artifact.file("weights.ptd"), artifact.manifest)
 
 
 def test_first_values_and_gradients_are_eager_ones(tiny: TinyStep, artifact: Artifact) -> None:
