@@ -13,7 +13,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import LlamaConfig, PreTrainedModel, Qwen2Config
+from transformers import LlamaConfig, PretrainedConfig, PreTrainedModel, Qwen2Config
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from compiler.batch import IGNORE_INDEX, BatchSpec
@@ -58,16 +58,19 @@ SEQ_LEN = 12
 
 def tiny_llama(**config: Any) -> PreTrainedModel:
     """Two layers, random weights, tied embeddings."""
-    torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(
-        LlamaConfig(**{**SHAPE, "tie_word_embeddings": True, **config})
-    ).eval()
+    return _random(LlamaConfig(**{**SHAPE, "tie_word_embeddings": True, **config}))
 
 
 def tiny_qwen2(**config: Any) -> PreTrainedModel:
     """Two layers, random weights, biases in q, k and v, untied embeddings."""
-    torch.manual_seed(1)
-    return AutoModelForCausalLM.from_config(Qwen2Config(**{**SHAPE, **config})).eval()
+    return _random(Qwen2Config(**{**SHAPE, **config}))
+
+
+def _random(config: PretrainedConfig) -> PreTrainedModel:
+    torch.manual_seed(0)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,9 @@ def planned_step(
     peft_model = get_peft_model(copy.deepcopy(model), lora or default_lora()).eval()
     shape = (batch_size, seq_len)
     batch = {"input_ids": (shape, torch.int64), "targets": (shape, torch.int64)}
-    graph = capture(loss_module(skeleton_of(peft_model), seq_len), batch, prefix="model.")
+    skeleton = skeleton_of(peft_model)
+    assert isinstance(skeleton, PeftModel)
+    graph = capture(loss_module(skeleton, seq_len), batch, prefix="model.")
     passes: list[Any] = [Attention(), *([Quantize(bits, 32)] if bits else [])]
     passes += [MaskLogits(rows)] if rows else []
     passes += [SubsetSoftmax(subset_size)] if subset_size else []
@@ -164,7 +169,7 @@ def tiny_manifest(tiny: TinyStep, **changes: Any) -> Manifest:
     ]
     model_config, adapter_config = None, None
     if isinstance(tiny.model, PeftModel):
-        model_config = tiny.model.get_base_model().config.to_dict()
+        model_config = tiny.model.get_base_model().config.to_dict()  # type: ignore[union-attr,operator]
         adapter_config = _plain(tiny.model.peft_config["default"].to_dict())
     plan = dataclasses.replace(
         blank_manifest().plan,

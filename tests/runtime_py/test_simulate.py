@@ -20,6 +20,7 @@ from runtime_py.execute import LOAD, STORE, execute
 from runtime_py.report import SimulationReport, sparkline
 from runtime_py.simulate import simulate
 from tests.tiny import (
+    SHAPE,
     TinyStep,
     planned_module,
     planned_step,
@@ -126,9 +127,9 @@ def test_a_reference_that_is_given_is_used(tiny: TinyStep, folder: Path) -> None
 def test_a_subset_of_the_softmax_is_compared_with_the_exact_loss(tmp_path: Path) -> None:
     tiny = planned_step(tiny_llama(num_hidden_layers=1), subset_size=24)
     batch = tiny_batch(tiny.spec)
-    labels = batch["labels"][batch["labels"] >= 0].unique()
-    others = torch.tensor([i for i in range(96) if i not in labels])
-    batch["token_subset"] = torch.cat([labels, others])[:24]
+    labels = {label for label in batch["labels"].flatten().tolist() if label >= 0}
+    others = [token for token in range(SHAPE["vocab_size"]) if token not in labels]
+    batch["token_subset"] = torch.tensor([*sorted(labels), *others][:24])
     report = simulate(write_artifact(tmp_path / "artifact", tiny, batch))
     assert report.reference_loss is not None and report.loss < report.reference_loss
     assert report.gradient_cosine_min is not None and 0 < report.gradient_cosine_min < 1
@@ -142,7 +143,7 @@ class _Regression(nn.Module):
         self.head = nn.Linear(32, 2)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return ((self.head(torch.tanh(self.frozen(x))) - y) ** 2).mean()
+        return nn.functional.mse_loss(self.head(torch.tanh(self.frozen(x))), y)
 
 
 @pytest.mark.parametrize("bits", [None, 4])
