@@ -29,9 +29,9 @@ BACKWARD_WINDOWS = 160
 SMALL_BYTES = 1 << 14
 """Values up to this size do not count against the budget; what they take together is measured as `other`."""
 OFFLOAD_FROM_BYTES = 1 << 16
-GAP = 3e-3
-MAX_NODES = 64
-"""Of the branch and bound; a limit in seconds would make plans depend on the machine's load."""
+GAP = 1e-3
+INTEGRAL = 1e-6
+EXCESS_SECONDS_PER_MB = 10.0
 SECONDS_PER_KEPT_BYTE = 1e-15
 """Breaks ties: what costs nothing to recompute is not kept."""
 
@@ -155,7 +155,7 @@ class Decider:
                 if operand in self.producer and operand in available:
                     model.at_least([*((c, 1.0) for c in available[operand]), (column, -1.0)], 0.0)
         for terms, beside in zip(windows, other, strict=True):
-            model.at_most(terms, (budget - int(beside)) / 1e6)
+            model.at_most_megabytes(terms, (budget - int(beside)) / 1e6)
         solution = model.solve()
         if solution is None:
             return None
@@ -168,13 +168,19 @@ class Decider:
 
 
 class _Model:
-    """A program over binary variables, gathered row by row and given to HiGHS at once."""
+    """A program over binary variables, gathered row by row and solved by relaxing, fixing and rounding.
+
+    The relaxation is nearly integral: what it decides fully is fixed, and a small integer program decides the rest. That
+    one may exceed the memory rows by a penalized slack, so that it always has a solution; the planner measures
+    what comes out.
+    """
 
     def __init__(self) -> None:
         self.cost: list[float] = []
         self.rows: list[list[tuple[int, float]]] = []
         self.row_lower: list[float] = []
         self.row_upper: list[float] = []
+        self.excess = self.binary(EXCESS_SECONDS_PER_MB)
 
     def binary(self, cost: float) -> int:
         """A new column; its index."""
@@ -184,8 +190,8 @@ class _Model:
     def at_least(self, terms: list[tuple[int, float]], bound: float) -> None:
         self._row(terms, bound, highspy.kHighsInf)
 
-    def at_most(self, terms: list[tuple[int, float]], bound: float) -> None:
-        self._row(terms, -highspy.kHighsInf, bound)
+    def at_most_megabytes(self, terms: list[tuple[int, float]], bound: float) -> None:
+        self._row([*terms, (self.excess, -1.0)], -highspy.kHighsInf, bound)
 
     def _row(self, terms: list[tuple[int, float]], lower: float, upper: float) -> None:
         self.rows.append(terms)
@@ -193,25 +199,42 @@ class _Model:
         self.row_upper.append(upper)
 
     def solve(self) -> np.ndarray | None:
-        """Values of the columns, or None if infeasible."""
+        """Values of the columns, or None if even the relaxation has no solution."""
+        count = len(self.cost)
+        solver = highspy.Highs()
+        solver.setOptionValue("output_flag", False)
+        solver.setOptionValue("mip_rel_gap", GAP)
+        solver.setOptionValue("random_seed", 0)
+        solver.passModel(self._relaxation())
+        solver.changeColBounds(self.excess, 0.0, 0.0)
+        relaxed = _optimum(solver)
+        if relaxed is None:
+            return None
+        whole = np.round(relaxed)
+        for column in range(count):
+            if column == self.excess:
+                solver.changeColBounds(column, 0.0, highspy.kHighsInf)
+            elif abs(relaxed[column] - whole[column]) < INTEGRAL:
+                solver.changeColBounds(column, whole[column], whole[column])
+            else:
+                solver.changeColIntegrality(column, highspy.HighsVarType.kInteger)
+        return _optimum(solver)
+
+    def _relaxation(self) -> highspy.HighsLp:
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = len(self.cost), len(self.rows)
         lp.col_cost_ = np.array(self.cost)
         lp.col_lower_, lp.col_upper_ = np.zeros(len(self.cost)), np.ones(len(self.cost))
         lp.row_lower_, lp.row_upper_ = np.array(self.row_lower), np.array(self.row_upper)
-        lp.integrality_ = [highspy.HighsVarType.kInteger] * len(self.cost)
         lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
         lp.a_matrix_.start_ = np.cumsum([0, *(len(row) for row in self.rows)])
         lp.a_matrix_.index_ = np.array([column for row in self.rows for column, _ in row], dtype=np.int32)
         lp.a_matrix_.value_ = np.array([factor for row in self.rows for _, factor in row], dtype=np.float64)
-        solver = highspy.Highs()
-        solver.setOptionValue("output_flag", False)
-        solver.setOptionValue("mip_rel_gap", GAP)
-        solver.setOptionValue("mip_max_nodes", MAX_NODES)
-        solver.setOptionValue("random_seed", 0)
-        solver.passModel(lp)
-        solver.run()
-        solution = solver.getSolution()
-        if not solution.value_valid or solver.getInfo().primal_solution_status != 2:
-            return None
-        return np.array(solution.col_value)
+        return lp
+
+
+def _optimum(solver: highspy.Highs) -> np.ndarray | None:
+    solver.run()
+    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        return None
+    return np.array(solver.getSolution().col_value)

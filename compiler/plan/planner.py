@@ -18,7 +18,7 @@ from compiler.plan.program import Program
 from compiler.plan.rematerialize import Decisions, carry_out
 from compiler.plan.schedule import schedule
 
-ROUNDS = 5
+ROUNDS = 6
 FULL_USE = 0.98
 """A plan that uses this share of the budget is not improved any more."""
 UNBOUNDED = 1 << 60
@@ -74,11 +74,10 @@ class Planner:
             if decisions is None:
                 break
             plan = self._measure(decisions)
-            if plan in plans:
-                if plan.peak_bytes <= budget:
-                    break
-                goal -= plan.peak_bytes - budget
+            if plan in plans and plan.peak_bytes <= budget:
+                break
             plans.append(plan)
+            goal -= max(plan.peak_bytes - budget, 0) * len(plans)
         return plans
 
     def _measure(self, decisions: Decisions) -> Plan:
