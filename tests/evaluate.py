@@ -106,7 +106,9 @@ class GraphBuilder:
     graph: TrainGraph = field(default_factory=lambda: TrainGraph(fx.Graph(), {}))
     mode: FakeTensorMode = field(default_factory=FakeTensorMode)
 
-    def input(self, name: str, *shape: int, dtype: torch.dtype = torch.float32, role: Role | None = None) -> fx.Node:
+    def input(
+        self, name: str, *shape: int, dtype: torch.dtype = torch.float32, role: Role | None = None
+    ) -> fx.Node:
         """An adapter tensor if it is given no role."""
         value = FakeTensor(self.mode, torch.empty(shape, dtype=dtype, device="meta"), torch.device("cpu"))
         return self.graph.add_input(role or Adapter(name), value, name)

@@ -49,7 +49,7 @@ def test_half_precision_weights_are_captured_as_float32():
 
 
 def test_nothing_to_train():
-    with pytest.raises(ModelError, match="no trainable parameter") as caught:
+    with pytest.raises(ModelError, match=r"no trainable parameter") as caught:
         captured(lambda m, x: m.a(x).mean(), a=nn.Linear(4, 2).requires_grad_(False))
     assert caught.value.numbers == {"trainable_parameters": 0}
 
@@ -60,7 +60,7 @@ def test_a_loss_that_is_no_scalar():
 
 
 def test_batch_norm_in_train_mode():
-    with pytest.raises(ModelError, match="changes 3 buffer.*norm.*eval mode"):
+    with pytest.raises(ModelError, match=r"changes 3 buffer.*norm.*eval mode"):
         captured(lambda m, x: m.norm(m.a(x)).mean(), a=nn.Linear(4, 2), norm=nn.BatchNorm1d(2))
 
 
@@ -69,12 +69,12 @@ def test_batch_norm_in_eval_mode():
 
 
 def test_control_flow_that_depends_on_data():
-    with pytest.raises(ModelError, match="torch.export cannot follow.*Data-dependent"):
+    with pytest.raises(ModelError, match=r"torch.export cannot follow.*Data-dependent"):
         captured(lambda m, x: m.a(x).mean() if x.sum() > 0 else m.a(-x).mean(), a=nn.Linear(4, 2))
 
 
 def test_a_forward_that_does_not_take_the_batch():
-    with pytest.raises(ModelError, match="cannot follow"):
+    with pytest.raises(ModelError, match=r"cannot follow"):
         captured(lambda m, y: m.a(y).mean(), a=nn.Linear(4, 2))
 
 

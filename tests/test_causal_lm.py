@@ -37,7 +37,9 @@ def test_a_skeleton_has_no_weights_and_keeps_ties():
 
 
 def test_lora_names_and_parameters():
-    adapted = with_lora(tiny_skeleton("llama", num_hidden_layers=1), LoraConfig(r=2, target_modules=["q_proj"]))
+    adapted = with_lora(
+        tiny_skeleton("llama", num_hidden_layers=1), LoraConfig(r=2, target_modules=["q_proj"])
+    )
     trainable = [name for name, p in adapted.named_parameters() if p.requires_grad]
     stem = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
     assert trainable == [f"{stem}A.default.weight", f"{stem}B.default.weight"]
@@ -58,17 +60,19 @@ def test_adapters_that_do_not_fit(lora, message):
 def test_seq_len_over_the_models_maximum():
     adapted = with_lora(tiny_skeleton("llama", max_position_embeddings=32), None)
     loss_module(adapted, 32)
-    with pytest.raises(ModelError, match="seq_len is 33 tokens.*use seq_len 32") as caught:
+    with pytest.raises(ModelError, match=r"seq_len is 33 tokens.*use seq_len 32") as caught:
         loss_module(adapted, 33)
     assert caught.value.numbers == {"seq_len": 33, "maximum": 32}
 
 
-@pytest.mark.parametrize(("used", "seq_len", "refused"), [(True, 9, True), (True, 8, False), (False, 9, False)])
+@pytest.mark.parametrize(
+    ("used", "seq_len", "refused"), [(True, 9, True), (True, 8, False), (False, 9, False)]
+)
 def test_sliding_window(used, seq_len, refused):
     skeleton = tiny_skeleton("qwen2", use_sliding_window=used, sliding_window=8, max_window_layers=0)
     adapted = with_lora(skeleton, None)
     if refused:
-        with pytest.raises(ModelError, match="sliding attention window of 8") as caught:
+        with pytest.raises(ModelError, match=r"sliding attention window of 8") as caught:
             loss_module(adapted, seq_len)
         assert caught.value.numbers == {"seq_len": 9, "maximum": 8}
     else:
@@ -86,5 +90,5 @@ def test_attention_with_a_softcap_is_refused():
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     shapes = {name: ((1, 8), torch.int64) for name in ("input_ids", "targets")}
-    with pytest.raises(ModelError, match="softcap"):
+    with pytest.raises(ModelError, match=r"softcap"):
         capture(loss_module(with_lora(model, LoraConfig(r=2, target_modules=["q_proj"])), 8), shapes)

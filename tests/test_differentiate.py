@@ -58,7 +58,12 @@ def test_gradients_of_attention_are_right(options, fused):
 def test_only_trainable_parameters_get_gradients():
     torch.manual_seed(0)
     frozen = nn.Linear(8, 8).requires_grad_(False)
-    module = Function(lambda m, x: m.b(torch.tanh(m.a(m.frozen(x)))).sum(), frozen=frozen, a=nn.Linear(8, 4), b=nn.Linear(4, 1))
+    module = Function(
+        lambda m, x: m.b(torch.tanh(m.a(m.frozen(x)))).sum(),
+        frozen=frozen,
+        a=nn.Linear(8, 4),
+        b=nn.Linear(4, 1),
+    )
     trained, graph = train(module, (), [Normalize()], x=X)
     assert graph.gradients == ("a.weight", "a.bias", "b.weight", "b.bias")
     trained.check(graph)
@@ -88,14 +93,16 @@ def test_tied_trainable_parameters_are_one():
 
 def test_a_parameter_without_gradient_is_named():
     module = Function(lambda m, x: m.a(x).sum(), a=nn.Linear(8, 8), unused=nn.Linear(2, 2))
-    with pytest.raises(ModelError, match=r"2 trainable parameter\(s\) get no gradient, first 'unused.weight'") as caught:
+    with pytest.raises(
+        ModelError, match=r"2 trainable parameter\(s\) get no gradient, first 'unused.weight'"
+    ) as caught:
         train(module, x=X)
     assert caught.value.numbers == {"parameters_without_gradient": 2}
 
 
 def test_a_loss_without_any_gradient_is_refused():
     module = Function(lambda m, x: m.a(x).detach().sum(), a=nn.Linear(8, 8))
-    with pytest.raises(ModelError, match="first 'a.weight'"):
+    with pytest.raises(ModelError, match=r"first 'a.weight'"):
         train(module, x=X)
 
 

@@ -20,13 +20,16 @@ def small() -> TrainGraph:
 
 
 def test_dump():
-    assert_expected_inline(small().dump(), """\
+    assert_expected_inline(
+        small().dump(),
+        """\
 a: float32[2, 3] = adapter a
 x: float32[2, 3] = batch x
 unused: float32[4] = frozen unused
 add_tensor: float32[2, 3] = aten.add.Tensor(a, x, alpha=2)
 sum_default: float32[] = aten.sum.default(add_tensor)
-return sum_default, a""")
+return sum_default, a""",
+    )
 
 
 def test_a_whole_graph_is_valid():

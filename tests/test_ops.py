@@ -12,7 +12,7 @@ from compiler.model.quantized import QuantFormat, QuantizedTensor, quantize
 from tests.evaluate import distance
 
 ops = torch.ops.lowpeak
-FORMATS = [QuantFormat(4, 4, False), QuantFormat(4, 8, True), QuantFormat(8, 4, False), QuantFormat(8, 8, True)]
+FORMATS = [QuantFormat(bits, size, zero) for bits in (4, 8) for size, zero in ((4, False), (8, True))]
 HEADS = [pytest.param(4, 4, id="MHA"), pytest.param(4, 2, id="GQA"), pytest.param(3, 1, id="MQA")]
 
 
@@ -30,9 +30,9 @@ def test_dequantize(format):
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=str)
-@pytest.mark.parametrize("ids", [torch.tensor([5, 0, 5]), torch.tensor([[1, 2], [3, 3]]), torch.tensor(4)], ids=str)
-def test_dequantize_rows(format, ids):
-    tensor = stored(format)
+@pytest.mark.parametrize("rows", [[5, 0, 5], [[1, 2], [3, 3]], 4], ids=str)
+def test_dequantize_rows(format, rows):
+    tensor, ids = stored(format), torch.tensor(rows)
     arguments = (tensor.data, tensor.scale, tensor.zero_point, format.bits, ids)
     assert torch.equal(ops.dequantize_rows(*arguments), tensor.dequantize()[ids])
     torch.library.opcheck(ops.dequantize_rows.default, arguments)
@@ -80,7 +80,9 @@ def loss_inputs(bias: bool, labels: list[int]) -> tuple[Tensor, Tensor, Tensor |
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(("labels", "ignore_index"), [([0, 8, 3, 3], -100), ([0, -1, 8, -1], -1), ([2, 2, 0, 7], 2)])
+@pytest.mark.parametrize(
+    ("labels", "ignore_index"), [([0, 8, 3, 3], -100), ([0, -1, 8, -1], -1), ([2, 2, 0, 7], 2)]
+)
 def test_loss_and_its_gradient(bias, labels, ignore_index):
     hidden, weight, offset, targets = loss_inputs(bias, labels)
     expected = F.cross_entropy(F.linear(hidden, weight, offset), targets, ignore_index=ignore_index)

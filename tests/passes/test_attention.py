@@ -22,9 +22,7 @@ def attention_graph(
 ) -> TrainGraph:
     build = GraphBuilder()
     inputs = [build.input("q", *query), build.input("k", *key), build.input("v", *key)]
-    masks = (
-        [build.input("mask", query[-2], key[-2], dtype=torch.bool, role=Batch("mask"))] if mask else []
-    )
+    masks = [build.input("mask", query[-2], key[-2], dtype=torch.bool, role=Batch("mask"))] if mask else []
     out = build.call(aten.scaled_dot_product_attention.default, *inputs, *masks, **options)
     return build.finish(build.call(aten.sum.default, out))
 
@@ -32,14 +30,17 @@ def attention_graph(
 def test_golden():
     graph = attention_graph((1, 4, 3, 2), (1, 2, 3, 2), is_causal=True, enable_gqa=True)
     Runner().run(graph, [Attention()])
-    assert_expected_inline(graph.dump(), """\
+    assert_expected_inline(
+        graph.dump(),
+        """\
 q: float32[1, 4, 3, 2] = adapter q
 k: float32[1, 2, 3, 2] = adapter k
 v: float32[1, 2, 3, 2] = adapter v
 causal_attention_default: float32[1, 4, 3, 2], float32[1, 4, 3] = lowpeak.causal_attention.default(q, k, v, 0.7071067811865475)
 getitem: float32[1, 4, 3, 2] = getitem(causal_attention_default, 0)
 sum_default: float32[] = aten.sum.default(getitem)
-return sum_default""")
+return sum_default""",
+    )
 
 
 @pytest.mark.parametrize("given", [None, 0.25])

@@ -26,14 +26,17 @@ def test_golden():
     logits = build.call(aten.view.default, build.call(aten.linear.default, hidden, weight), [3, 5])
     graph = build.finish(build.call(aten.cross_entropy_loss.default, logits, labels, None, 1, -100))
     Runner().run(graph, [ChunkedLoss()])
-    assert_expected_inline(graph.dump(), """\
+    assert_expected_inline(
+        graph.dump(),
+        """\
 hidden: float32[1, 3, 4] = adapter hidden
 w: float32[5, 4] = frozen w
 labels: int64[3] = batch labels
 view_default_1: float32[3, 4] = aten.view.default(hidden, [-1, 4])
 linear_cross_entropy_default: float32[], float32[3, 4] = lowpeak.linear_cross_entropy.default(view_default_1, w, None, labels, -100)
 getitem: float32[] = getitem(linear_cross_entropy_default, 0)
-return getitem""")
+return getitem""",
+    )
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])

@@ -33,7 +33,9 @@ def test_golden():
     runner = Runner()
     runner.run(graph, [DequantizePerUse()])
     assert runner.applied == {"DequantizePerUse": 1}
-    assert_expected_inline(graph.dump(), """\
+    assert_expected_inline(
+        graph.dump(),
+        """\
 data: uint8[4, 2] = quantized w.data
 scale: float16[4, 2] = quantized w.scale
 x: float32[3, 4] = adapter x
@@ -43,7 +45,8 @@ relu_default: float32[3, 4] = aten.relu.default(linear_default)
 dequantize_default_1: float32[4, 4] = lowpeak.dequantize.default(data, scale, None, 4)
 mm_default: float32[3, 4] = aten.mm.default(relu_default, dequantize_default_1)
 sum_default: float32[] = aten.sum.default(mm_default)
-return sum_default""")
+return sum_default""",
+    )
 
 
 def test_a_second_run_changes_nothing():

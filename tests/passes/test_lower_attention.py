@@ -67,7 +67,9 @@ def test_golden():
     pair = build.call(torch.ops.lowpeak.causal_attention.default, *inputs, SCALE)
     graph = build.finish(build.call(torch.ops.aten.sum.default, build.call(getitem, pair, 0)))
     Runner().run(graph, [LowerAttention(2)])
-    assert_expected_inline(graph.dump(), """\
+    assert_expected_inline(
+        graph.dump(),
+        """\
 q: float32[1, 2, 3, 4] = adapter q
 k: float32[1, 1, 3, 4] = adapter k
 v: float32[1, 1, 3, 4] = adapter v
@@ -103,7 +105,8 @@ bmm_default_3: float32[1, 2, 4] = aten.bmm.default(view_default_9, view_default_
 view_default_11: float32[1, 2, 1, 4] = aten.view.default(bmm_default_3, [1, 2, 1, 4])
 cat_default: float32[1, 2, 3, 4] = aten.cat.default([view_default_5, view_default_11], 2)
 sum_default: float32[] = aten.sum.default(cat_default)
-return sum_default""")
+return sum_default""",
+    )
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])

@@ -28,7 +28,9 @@ def loss_graph(bias: bool, quantized: bool) -> TrainGraph:
     hidden = build.input("hidden", ROWS, WIDTH)
     labels = build.input("labels", ROWS, dtype=torch.int64, role=Batch("labels"))
     if quantized:
-        data = build.input("data", VOCABULARY, WIDTH // 2, dtype=torch.uint8, role=Quantized("w", FORMAT, "data"))
+        data = build.input(
+            "data", VOCABULARY, WIDTH // 2, dtype=torch.uint8, role=Quantized("w", FORMAT, "data")
+        )
         scale = build.input("scale", VOCABULARY, 2, dtype=torch.float16, role=Quantized("w", FORMAT, "scale"))
         weight = build.call(torch.ops.lowpeak.dequantize.default, data, scale, None, 4)
     else:
@@ -71,7 +73,9 @@ def test_equals_the_cross_entropy_of_torch(chunk, tile, bias, quantized):
 def test_no_value_is_larger_than_a_tile_of_logits():
     graph = loss_graph(bias=False, quantized=True)
     Runner().run(graph, [LowerLoss(2, 5)])
-    largest = max(node.meta["val"].numel() for node in graph.operations() if "getitem" not in str(node.target))
+    largest = max(
+        node.meta["val"].numel() for node in graph.operations() if "getitem" not in str(node.target)
+    )
     assert largest == max(5 * WIDTH, ROWS * WIDTH, 2 * 5)
     assert not any(tuple(n.meta["val"].shape) == (ROWS, VOCABULARY) for n in graph.operations())
 
@@ -92,7 +96,9 @@ def test_huge_logits_do_not_overflow():
 def test_golden():
     graph = loss_graph(bias=False, quantized=False)
     Runner().run(graph, [LowerLoss(ROWS, VOCABULARY)])
-    assert_expected_inline(graph.dump(), """\
+    assert_expected_inline(
+        graph.dump(),
+        """\
 hidden: float32[7, 8] = adapter hidden
 labels: int64[7] = batch labels
 w: float32[10, 8] = frozen w
@@ -121,7 +127,8 @@ sub_tensor_2: float32[7, 8] = aten.sub.Tensor(div_tensor_1, embedding_default)
 mul_tensor_3: float32[7, 8] = aten.mul.Tensor(sub_tensor_2, view_default)
 sum_dim_int_list_3: float32[1, 1] = aten.sum.dim_IntList(mul_tensor_2, [0], True)
 view_default_1: float32[] = aten.view.default(sum_dim_int_list_3, [])
-return view_default_1, mul_tensor_3""")
+return view_default_1, mul_tensor_3""",
+    )
 
 
 @pytest.mark.parametrize(("chunk", "tile"), [(5, 40), (24, 96)])

@@ -27,7 +27,9 @@ def test_golden():
     logits = build.call(aten.view.default, build.call(aten.linear.default, hidden, weight), [3, 5])
     graph = build.finish(build.call(aten.cross_entropy_loss.default, logits, labels, None, 1, -100))
     Runner().run(graph, [MaskLogits(2)])
-    assert_expected_inline(graph.dump(), """\
+    assert_expected_inline(
+        graph.dump(),
+        """\
 hidden: float32[1, 3, 4] = adapter hidden
 w: float32[5, 4] = frozen w
 rows: int64[2] = batch rows
@@ -36,7 +38,8 @@ view_default_1: float32[3, 4] = aten.view.default(hidden, [-1, 4])
 index_select_default: float32[2, 4] = aten.index_select.default(view_default_1, 0, rows)
 linear_default_1: float32[2, 5] = aten.linear.default(index_select_default, w)
 cross_entropy_loss_default_1: float32[] = aten.cross_entropy_loss.default(linear_default_1, labels_picked, None, 1, -100)
-return cross_entropy_loss_default_1""")
+return cross_entropy_loss_default_1""",
+    )
 
 
 def unshifted(targets: torch.Tensor) -> torch.Tensor:
@@ -63,12 +66,14 @@ def test_too_many_labels_are_refused_with_the_ratio_that_fits():
     labels = torch.full((1, 10), IGNORE_INDEX)
     labels[0, 4:8] = 1
     batch = {"input_ids": torch.zeros(1, 10, dtype=torch.int64), "labels": labels}
-    with pytest.raises(DataError, match="4 tokens with a label, the artifact has room for 3.*0.40") as caught:
+    with pytest.raises(
+        DataError, match=r"4 tokens with a label, the artifact has room for 3.*0.40"
+    ) as caught:
         BatchSpec(True, 1, 10, rows=3).graph_inputs(batch)
     assert caught.value.numbers == {"trainable_tokens": 4, "rows": 3}
 
 
 def test_a_model_without_a_head_is_refused():
     module = Function(lambda m, x: m.body(x).pow(2).mean(), body=nn.Linear(3, 2))
-    with pytest.raises(ModelError, match="no such head"):
+    with pytest.raises(ModelError, match=r"no such head"):
         train(module, [MaskLogits(2)], x=torch.randn(4, 3))

@@ -31,14 +31,17 @@ def test_golden():
     loss = build.call(aten.sum.default, build.call(aten.pow.Tensor_Scalar, one, 2))
     graph = build.finish(build.call(aten.alias.default, loss))
     Runner().run(graph, [Normalize()])
-    assert_expected_inline(graph.dump(), """\
+    assert_expected_inline(
+        graph.dump(),
+        """\
 x: float32[3, 4] = batch x
 w: float32[2, 4] = adapter w
 linear_default: float32[3, 2] = aten.linear.default(x, w)
 sub_scalar: float32[3, 2] = aten.sub.Scalar(linear_default, 1.0)
 mul_tensor_1: float32[3, 2] = aten.mul.Tensor(sub_scalar, sub_scalar)
 sum_default: float32[] = aten.sum.default(mul_tensor_1)
-return sum_default""")
+return sum_default""",
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,9 @@ def test_identities_of_the_forward(target, args, expected):
 def test_every_value_is_contiguous():
     build = GraphBuilder()
     x = build.input("x", 3, 4)
-    graph = build.finish(build.call(aten.sum.default, build.call(aten.exp.default, build.call(aten.t.default, x))))
+    graph = build.finish(
+        build.call(aten.sum.default, build.call(aten.exp.default, build.call(aten.t.default, x)))
+    )
     graph.operations()[0].meta["val"] = x.meta["val"].t()
     Normalize().run(graph)
     assert all(node.meta["val"].is_contiguous() for node in graph.operations())

@@ -20,14 +20,18 @@ def tied_graph(width: int = 64) -> TrainGraph:
     build = GraphBuilder()
     weight = build.input("w", 6, width, role=Frozen("w"))
     ids = build.input("ids", 3, dtype=torch.int64, role=Batch("ids"))
-    rows = build.call(aten.mul.Tensor, build.call(aten.embedding.default, weight, ids), build.input("a", width))
+    rows = build.call(
+        aten.mul.Tensor, build.call(aten.embedding.default, weight, ids), build.input("a", width)
+    )
     return build.finish(build.call(aten.sum.default, build.call(aten.linear.default, rows, weight)))
 
 
 def test_golden():
     graph = tied_graph()
     Runner().run(graph, [Quantize()])
-    assert_expected_inline(graph.dump(), """\
+    assert_expected_inline(
+        graph.dump(),
+        """\
 ids: int64[3] = batch ids
 a: float32[64] = adapter a
 w_data: uint8[6, 32] = quantized w.data
@@ -37,7 +41,8 @@ mul_tensor: float32[3, 64] = aten.mul.Tensor(dequantize_rows_default, a)
 dequantize_default: float32[6, 64] = lowpeak.dequantize.default(w_data, w_scale, None, 4)
 linear_default: float32[3, 6] = aten.linear.default(mul_tensor, dequantize_default)
 sum_default: float32[] = aten.sum.default(linear_default)
-return sum_default""")
+return sum_default""",
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +72,9 @@ def test_columns_that_no_group_divides_stay_dense(options, quantized):
 def test_parity(kind, tied, options):
     model = language_model(kind, tie_word_embeddings=tied)
     graph = joint(model.forward_graph(), [Attention(), options], [Normalize()])
-    stored = [role.name for role in graph.roles.values() if isinstance(role, Quantized) and role.part == "data"]
+    stored = [
+        role.name for role in graph.roles.values() if isinstance(role, Quantized) and role.part == "data"
+    ]
     assert len(stored) == len(set(stored)) == (8 if tied else 9)
     model.check(graph)
 

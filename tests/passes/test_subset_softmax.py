@@ -31,7 +31,9 @@ def test_golden():
     logits = build.call(aten.linear.default, build.input("hidden", 3, 4), weight, bias)
     graph = build.finish(build.call(aten.cross_entropy_loss.default, logits, labels, None, 1, -100))
     Runner().run(graph, [SubsetSoftmax(2)])
-    assert_expected_inline(graph.dump(), """\
+    assert_expected_inline(
+        graph.dump(),
+        """\
 w: float32[5, 4] = frozen w
 b: float32[5] = frozen b
 labels: int64[3] = batch labels
@@ -42,7 +44,8 @@ index_select_default: float32[2] = aten.index_select.default(b, 0, token_subset)
 linear_default_1: float32[3, 2] = aten.linear.default(hidden, embedding_default, index_select_default)
 view_default: float32[3, 2] = aten.view.default(linear_default_1, [-1, 2])
 cross_entropy_loss_default_1: float32[] = aten.cross_entropy_loss.default(view_default, labels, None, 1, -100)
-return cross_entropy_loss_default_1""")
+return cross_entropy_loss_default_1""",
+    )
 
 
 class SubsetLoss(nn.Module):
@@ -99,7 +102,11 @@ def test_labels_become_positions_in_the_subset():
 
 @pytest.mark.parametrize(
     ("label", "subset", "message"),
-    [(4, SUBSET, "not in the softmax subset"), (3, SUBSET[:4], "needs a softmax subset of 8"), (3, None, "subset of 8")],
+    [
+        (4, SUBSET, "not in the softmax subset"),
+        (3, SUBSET[:4], "needs a softmax subset of 8"),
+        (3, None, "subset of 8"),
+    ],
 )
 def test_batches_that_do_not_fit(label, subset, message):
     _, batch = model_with_labels_in_the_subset()

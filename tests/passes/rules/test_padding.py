@@ -13,7 +13,9 @@ from tests.passes.rules.apply import applied, operators
 aten = torch.ops.aten
 
 
-def padded(build: GraphBuilder, name: str, width: int, *place: Any, fill: float = 0.0, rows: int = 2) -> fx.Node:
+def padded(
+    build: GraphBuilder, name: str, width: int, *place: Any, fill: float = 0.0, rows: int = 2
+) -> fx.Node:
     """A [rows, width] input in columns `place` of a [rows, 8] tensor of `fill`."""
     background = build.call(aten.full.default, [rows, 8], fill)
     return build.call(aten.slice_scatter.default, background, build.input(name, rows, width), *place)
@@ -30,9 +32,7 @@ def padded(build: GraphBuilder, name: str, width: int, *place: Any, fill: float 
 )
 def test_two_halves_are_joined(first, second):
     build = GraphBuilder()
-    graph = build.finish(
-        build.call(aten.add.Tensor, padded(build, "a", *first), padded(build, "b", *second))
-    )
+    graph = build.finish(build.call(aten.add.Tensor, padded(build, "a", *first), padded(build, "b", *second)))
     assert applied(graph, padding.RULES) == 1
     assert operators(graph) == ["cat"]
 
