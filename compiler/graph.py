@@ -103,6 +103,15 @@ class TrainGraph:
         self.roles[node.name] = role
         return node
 
+    def copy(self) -> TrainGraph:
+        """An independent graph with the same node names and the same (shared) values."""
+        graph = fx.Graph()
+        known: dict[fx.Node, fx.Node] = {}
+        for node in self.graph.nodes:
+            known[node] = graph.node_copy(node, known.__getitem__)
+            assert known[node].name == node.name
+        return TrainGraph(graph, dict(self.roles), self.gradients)
+
     def drop_unused_inputs(self) -> None:
         """Frozen tensors and constants that nothing reads need not be stored."""
         for node, role in list(self.inputs()):
@@ -150,6 +159,18 @@ class TrainGraph:
             return f"{node.name}: {shapes} = {type(role).__name__.lower()} {role.name}{part}"
         arguments = ", ".join([*map(str, node.args), *(f"{k}={v}" for k, v in node.kwargs.items())])
         return f"{node.name}: {shapes} = {operator_name(node)}({arguments})"
+
+
+def forward_nodes(graph: TrainGraph) -> set[fx.Node]:
+    """What the loss depends on. Placeholders are not counted; everything else belongs to the backward."""
+    found: set[fx.Node] = set()
+    pending = [graph.results[0]]
+    while pending:
+        node = pending.pop()
+        if node not in found and node.op == "call_function":
+            found.add(node)
+            pending.extend(node.all_input_nodes)
+    return found
 
 
 def tensors_of(node: fx.Node) -> tuple[Tensor, ...]:

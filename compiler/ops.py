@@ -154,3 +154,30 @@ def _loss_gradient(ctx, grad_loss, grad_of_gradient):  # type: ignore[no-untyped
 
 
 linear_cross_entropy.register_autograd(_loss_gradient, setup_context=_loss_context)
+
+
+_stored: dict[int, Tensor] = {}
+
+
+@torch.library.custom_op("lowpeak::store", mutates_args=())
+def store(value: Tensor, slot: int) -> Tensor:
+    """Puts `value` away under `slot` -> an empty token that orders the load behind it. Runtimes use a file."""
+    _stored[slot] = value.clone()
+    return value.new_empty((0,), dtype=torch.uint8)
+
+
+@store.register_fake
+def _(value: Tensor, slot: int) -> Tensor:
+    return value.new_empty((0,), dtype=torch.uint8)
+
+
+@torch.library.custom_op("lowpeak::load", mutates_args=())
+def load(token: Tensor, slot: int, shape: list[int], dtype: torch.dtype) -> Tensor:
+    """The tensor that was put away under `slot`."""
+    assert _stored[slot].dtype == dtype
+    return _stored[slot].clone().view(shape)
+
+
+@load.register_fake
+def _(token: Tensor, slot: int, shape: list[int], dtype: torch.dtype) -> Tensor:
+    return token.new_empty(shape, dtype=dtype)

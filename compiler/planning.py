@@ -10,7 +10,7 @@ from torch import fx
 
 from compiler import op_table
 from compiler.devices import DeviceProfile
-from compiler.graph import Adapter, Batch, TrainGraph, tensors_of
+from compiler.graph import Adapter, Batch, TrainGraph, forward_nodes, tensors_of
 from compiler.plan.cost import Rates
 from compiler.plan.program import Kind, Op, Program, Value
 from compiler.targets import Target
@@ -50,7 +50,7 @@ def rates(device: DeviceProfile, target: Target) -> Rates:
 def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanView:
     """Values and operations of the graph in its present order; views resolved where the target has them."""
     speed = rates(device, target)
-    forward = _ancestors(graph.results[0])
+    forward = {node.name for node in forward_nodes(graph)}
     values: list[Value] = []
     ops: list[Op] = []
     locations: dict[str, tuple[Location, ...]] = {}
@@ -90,7 +90,7 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
                 node.name,
                 tuple(reads),
                 tuple(location.value for location in locations[node.name]),  # type: ignore[misc]
-                speed.compute_seconds(op_table.flops(node), op_table.moved_bytes(node)),
+                _seconds(node, speed),
                 node.name in forward,
                 in_place,
             )
@@ -102,6 +102,14 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
             values[index] = Value(values[index].name, values[index].nbytes, kind)
     program = Program(tuple(values), tuple(ops), frozenset(r for r in results if r is not None))
     return PlanView(program, locations, frozenset(views))
+
+
+def _seconds(node: fx.Node, speed: Rates) -> float:
+    if node.target is torch.ops.lowpeak.store.default:
+        return op_table.moved_bytes(node) / speed.disk_write_bytes
+    if node.target is torch.ops.lowpeak.load.default:
+        return op_table.moved_bytes(node) / speed.disk_read_bytes
+    return speed.compute_seconds(op_table.flops(node), op_table.moved_bytes(node))
 
 
 def _alias(node: fx.Node, locations: dict[str, tuple[Location, ...]], target: Target) -> Location | None:
@@ -125,13 +133,3 @@ def _in_place(node: fx.Node, locations: dict[str, tuple[Location, ...]]) -> tupl
     }
     places = [locations[operand.name][0] for operand in allowed]
     return tuple(p.value for p in places if p.value is not None and p.offset == 0 and p.value not in parts)
-
-
-def _ancestors(node: fx.Node) -> set[str]:
-    found, pending = set(), [node]
-    while pending:
-        current = pending.pop()
-        if current.name not in found:
-            found.add(current.name)
-            pending.extend(current.all_input_nodes)
-    return found

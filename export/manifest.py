@@ -65,9 +65,10 @@ class PlanRecord:
 
 @dataclass(frozen=True)
 class SampleRecord:
-    """A batch in sample.safetensors (user form) and its loss in the eager model with the same quantized weights."""
+    """A batch lies in sample.safetensors (user form). `loss`: its loss in the eager model with the same quantized weights,
+    known for a plain module; a causal language model is rebuilt to get it."""
 
-    loss: float
+    loss: float | None
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,8 @@ class Decider:
             columns = [(again, crossing.need)]
             if value.kind is not Kind.WEIGHT:
                 columns.append((model.binary(SECONDS_PER_KEPT_BYTE * value.nbytes), crossing.born))
-            if self.offload and value.nbytes >= OFFLOAD_FROM_BYTES:
+            alone = len(self.program.ops[self.producer[crossing.value]].writes) == 1
+            if self.offload and alone and value.nbytes >= OFFLOAD_FROM_BYTES:
                 offloaded[crossing.value] = model.binary(self.rates.offload_seconds(value.nbytes))
                 columns.append((offloaded[crossing.value], crossing.need))
             for column, start in columns if value.nbytes > SMALL_BYTES else ():

@@ -39,13 +39,16 @@ def lifetimes(program: Program) -> Lifetimes:
     for value, described in enumerate(program.values):
         if described.kind in PERSISTENT or value in program.results:
             upper[value] = end
+        elif described.kind is Kind.BATCH:
+            upper[value] = max(upper[value], 1)
     for step, op in enumerate(program.ops):
         if len(op.writes) != 1:
             continue
         (written,) = op.writes
         for operand in op.in_place:
             own = program.values[operand]
-            dies = upper[operand] == step + 1 and own.kind not in PERSISTENT
+            pinned = own.kind in PERSISTENT or operand in program.results
+            dies = upper[operand] == step + 1 and not pinned
             if dies and own.nbytes == program.values[written].nbytes:
                 buffer[written] = buffer[operand]
                 break

@@ -1,0 +1,176 @@
+"""Any way to give a model -> one form: a module to capture, where its weights come from, its adapter's first values.
+
+Nothing of the caller's is changed, and no weight is read before the plan is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from compiler.causal_lm import loss_module, skeleton_of, with_lora
+from compiler.errors import ModelError
+from compiler.model.quantized import QuantFormat, QuantizedTensor
+from compiler.model.source import ModelSource, open_model
+from compiler.model.weights import ModuleWeights, WeightSource, require_finite
+
+PREFIX = "model."
+PEFT_PREFIX = "base_model.model."
+Model = PreTrainedModel | PeftModel | nn.Module | ModelSource | str | Path
+
+
+@dataclass(frozen=True)
+class Intake:
+    """`module(**batch)` gives the scalar loss and has no weights; names are those of its parameters less `prefix`."""
+
+    name: str
+    module: nn.Module
+    prefix: str
+    weights: WeightSource
+    adapter: Callable[[str, tuple[int, ...]], Tensor]
+    """First value of a trainable tensor, by name and shape."""
+    batch: dict[str, tuple[tuple[int, ...], torch.dtype]]
+    model_config: dict[str, Any] | None = None
+    adapter_config: dict[str, Any] | None = None
+    load_tokenizer: Callable[[], PreTrainedTokenizerBase] | None = None
+    max_tokens: int | None = None
+
+
+def take_in(
+    model: Model,
+    *,
+    seq_len: int,
+    batch_size: int,
+    lora: LoraConfig | None,
+    example_batch: Mapping[str, Tensor] | None,
+    seed: int,
+) -> Intake:
+    """Raises ModelError for what is no model, or a combination that makes no sense."""
+    if isinstance(model, str | Path):
+        model = open_model(model, seed=seed)
+    shape = ((batch_size, seq_len), torch.int64)
+    batch = {"input_ids": shape, "targets": shape}
+    if isinstance(model, ModelSource):
+        adapted = with_lora(model.skeleton(), lora)
+        weights = CheckpointNames(model.weights)
+        return _causal_lm(model.name, adapted, weights, _fresh_lora(adapted, seed), batch, model.load_tokenizer)
+    if isinstance(model, PeftModel):
+        if lora is not None:
+            raise ModelError("the model has an adapter already; pass lora only with a model that has none")
+        weights = ModuleWeights(model)
+        name = model.get_base_model().name_or_path or "model"
+        return _causal_lm(name, skeleton_of(model), weights, _values_of(model), batch, None)
+    if isinstance(model, PreTrainedModel):
+        adapted = with_lora(skeleton_of(model), lora)
+        name = model.name_or_path or "model"
+        return _causal_lm(
+            name, adapted, CheckpointNames(ModuleWeights(model)), _fresh_lora(adapted, seed), batch, None
+        )
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"a {type(model).__name__} is no model: pass a PreTrainedModel, a PeftModel, a checkpoint folder or .gguf "
+            "file, config:<name>, or an nn.Module with example_batch"
+        )
+    if example_batch is None:
+        raise ModelError("an nn.Module needs example_batch: the keyword arguments its forward takes, as tensors")
+    if lora is not None:
+        raise ModelError("lora is for causal language models; train the parameters of an nn.Module, or add PEFT yourself")
+    shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in example_batch.items()}
+    return Intake(type(model).__name__, skeleton_of(model), "", ModuleWeights(model), _values_of(model), shapes)
+
+
+def _causal_lm(
+    name: str,
+    adapted: PeftModel,
+    weights: WeightSource,
+    adapter: Callable[[str, tuple[int, ...]], Tensor],
+    batch: dict[str, tuple[tuple[int, ...], torch.dtype]],
+    load_tokenizer: Callable[[], PreTrainedTokenizerBase] | None,
+) -> Intake:
+    base = adapted.get_base_model()
+    if not isinstance(base, PreTrainedModel) or not hasattr(base, "lm_head"):
+        kind = type(base).__name__
+        raise ModelError(f"{kind} is not a causal language model with an lm_head (such as LlamaForCausalLM)")
+    config = base.config.to_dict()
+    (_, seq_len), _ = batch["input_ids"]
+    module = loss_module(adapted, seq_len)
+    peft_config = adapted.peft_config[adapted.active_adapter].to_dict()
+    return Intake(name, module, PREFIX, weights, adapter, batch, config, plain_json(peft_config), load_tokenizer)
+
+
+def plain_json(value: Any) -> Any:
+    """Sets as lists, enumerations as their values: what a JSON file can hold."""
+    if isinstance(value, dict):
+        return {str(key): plain_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain_json(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    if value is None or isinstance(value, bool | int | float | str) and type(value) in (bool, int, float, str):
+        return value
+    return plain_json(value.value) if hasattr(value, "value") else str(value)
+
+
+def _values_of(module: nn.Module) -> Callable[[str, tuple[int, ...]], Tensor]:
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+
+    def value(name: str, shape: tuple[int, ...]) -> Tensor:
+        return require_finite(name, parameters[name].detach().float().cpu().contiguous())
+
+    return value
+
+
+def _fresh_lora(adapted: PeftModel, seed: int) -> Callable[[str, tuple[int, ...]], Tensor]:
+    """PEFT's own default: A uniform by Kaiming with a = sqrt(5), B zero. ModelError for another initialization."""
+    config = adapted.peft_config[adapted.active_adapter]
+    unusual = config.init_lora_weights is not True or getattr(config, "use_dora", False)
+    if unusual or not isinstance(config, LoraConfig):
+        raise ModelError(
+            "only LoRA with its default initialization can be added by lowpeak; add this adapter with peft's "
+            "get_peft_model and pass the PeftModel"
+        )
+
+    def value(name: str, shape: tuple[int, ...]) -> Tensor:
+        if "lora_B" in name or "lora_embedding_A" in name:
+            return torch.zeros(shape)
+        digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+        if "lora_embedding_B" in name:
+            return torch.randn(shape, generator=generator)
+        bound = 1 / math.sqrt(shape[1])
+        return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+
+    return value
+
+
+class CheckpointNames:
+    """A checkpoint's weights under the names that they have in the PEFT model around it."""
+
+    def __init__(self, weights: WeightSource) -> None:
+        self.weights = weights
+
+    def names(self) -> Collection[str]:
+        return self.weights.names()
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self.weights.shape(_checkpoint_name(name))
+
+    def format_of(self, name: str) -> QuantFormat | None:
+        return self.weights.format_of(_checkpoint_name(name))
+
+    def dense(self, name: str) -> Tensor:
+        return self.weights.dense(_checkpoint_name(name))
+
+    def quantized(self, name: str) -> QuantizedTensor:
+        return self.weights.quantized(_checkpoint_name(name))
+
+
+def _checkpoint_name(name: str) -> str:
+    return name.removeprefix(PEFT_PREFIX).replace(".base_layer.", ".")

@@ -1,0 +1,197 @@
+"""The whole story: model in, planned graph out.
+
+    capture -> attention, quantize, mask_logits, loss -> differentiate -> normalize -> lower -> decide -> recompute,
+    offload, reorder -> arena
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from compiler.batch import BatchSpec
+from compiler.capture import capture
+from compiler.config import MEGABYTE, CompileOptions
+from compiler.devices import DeviceProfile, device
+from compiler.differentiate import differentiate
+from compiler.errors import BudgetTooSmall
+from compiler.footprint import Footprint, footprint_of
+from compiler.graph import Frozen, TrainGraph
+from compiler.intake import Intake
+from compiler.passes.attention import Attention
+from compiler.passes.chunked_loss import ChunkedLoss
+from compiler.passes.dequantize_per_use import DequantizePerUse
+from compiler.passes.head import find_head
+from compiler.passes.mask_logits import MaskLogits
+from compiler.passes.normalize import Normalize
+from compiler.passes.offload import Offload
+from compiler.passes.quantize import Quantize
+from compiler.passes.recompute import Recompute
+from compiler.passes.reorder import Reorder
+from compiler.passes.runner import Observer, Pass, Runner
+from compiler.passes.subset_softmax import SubsetSoftmax
+from compiler.plan.liveness import live_bytes
+from compiler.plan.planner import Plan, smallest_feasible
+from compiler.planned import PlannedStep, place
+from compiler.planning import plan_view
+from compiler.targets import Target, target
+from compiler.variants import Variant, variants
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The planned step and what it was made from."""
+
+    intake: Intake
+    options: CompileOptions
+    batch: BatchSpec
+    step: PlannedStep
+    plan: Plan
+    footprint: Footprint
+    head: str | None
+    """Name of the output matrix, if the loss is a token loss over one."""
+    applied: dict[str, int]
+
+
+def build_joint(
+    intake: Intake, options: CompileOptions, runner: Runner
+) -> tuple[TrainGraph, str | None]:
+    """Capture, the passes on the forward graph, differentiation and normalization; also the name of the head."""
+    forward = capture(intake.module, intake.batch, prefix=intake.prefix)
+    runner.saw("Capture", forward)
+    head = find_head(forward)
+    head_role = forward.roles.get(head.weight.name) if head else None
+    runner.run(forward, forward_passes(intake, options, forward))
+    joint = differentiate(forward)
+    runner.saw("Differentiate", joint)
+    runner.run(joint, [Normalize(), DequantizePerUse()])
+    return joint, head_role.name if head_role else None
+
+
+def forward_passes(intake: Intake, options: CompileOptions, forward: TrainGraph) -> list[Pass]:
+    frozen = [role.name for _, role in forward.inputs() if isinstance(role, Frozen)]
+    stored = {name: format for name in frozen if (format := intake.weights.format_of(name))}
+    passes: list[Pass] = [Attention()]
+    if options.quantization != "none":
+        passes.append(Quantize(4 if options.quantization == "int4" else 8, options.group_size, stored))
+    elif stored:
+        passes.append(Quantize(stored=stored, only_stored=True))
+    if options.rows is not None:
+        passes.append(MaskLogits(options.rows))
+    if options.loss == "subset":
+        passes.append(SubsetSoftmax(options.subset_size))
+    return [*passes, ChunkedLoss()]
+
+
+class Planning:
+    """Plans of one joint graph for any budget: every variant of its lowering, every decision of the planner."""
+
+    def __init__(self, joint: TrainGraph, options: CompileOptions, progress: Progress) -> None:
+        self.options = options
+        self.target: Target = target(options.target, options.kernels)
+        self.device: DeviceProfile = device(options.device)
+        self.variants: list[Variant] = variants(joint, self.target, self.device)
+        self.progress = progress
+
+    def fixed_bytes(self, variant: Variant, operations: int) -> int:
+        """What a plan of the variant holds beside its arena."""
+        return footprint_of(variant.graph, self.target, self.options.optimizer, 0, operations).total
+
+    def plan(self, budget: int) -> tuple[Variant, Plan] | None:
+        """The fastest plan of all variants whose resident bytes are at most `budget`."""
+        best: tuple[Variant, Plan] | None = None
+        for variant in self.variants:
+            if best and variant.planner.fastest().seconds >= best[1].seconds:
+                continue
+            plan = variant.planner.plan(budget - self.fixed_bytes(variant, variant.most_operations))
+            if plan and (best is None or plan.seconds < best[1].seconds):
+                best = variant, plan
+        return best
+
+    def minimum(self) -> int:
+        """The smallest budget that has a plan, in bytes: a whole number of megabytes."""
+        low = min(self.fixed_bytes(v, len(v.planner.fastest().program.ops)) for v in self.variants) // MEGABYTE
+        high = min(
+            v.planner.fastest().peak_bytes + self.fixed_bytes(v, v.most_operations) for v in self.variants
+        )
+        narrow = self.variants[-1]
+
+        def feasible(megabytes: int) -> bool:
+            self.progress(f"searching the smallest budget: {megabytes} MB")
+            fixed = self.fixed_bytes(narrow, narrow.most_operations)
+            return narrow.planner.plan(megabytes * MEGABYTE - fixed) is not None
+
+        found = smallest_feasible(feasible, low, -(-high // MEGABYTE))
+        while self.plan((found - 1) * MEGABYTE) is not None:
+            found -= 1
+        return found * MEGABYTE
+
+
+def compile_step(
+    intake: Intake, options: CompileOptions, *, progress: Progress = lambda _: None, observe: Observer | None = None
+) -> Compiled:
+    """Raises BudgetTooSmall with the smallest budget, ModelError and UnsupportedOperator."""
+    runner = Runner(observe)
+    progress("capturing and differentiating the model")
+    joint, head = build_joint(intake, options, runner)
+    progress("planning memory")
+    planning = Planning(joint, options, progress)
+    chosen = planning.plan(options.budget_bytes)
+    if chosen is None:
+        raise _too_small(planning, options)
+    variant, plan = chosen
+    step = carry_out_plan(variant, plan, planning.target, planning.device, runner)
+    operations = len(plan.program.ops)
+    footprint = footprint_of(step.graph, planning.target, options.optimizer, step.arena_bytes, operations)
+    if footprint.total > options.budget_bytes:
+        raise _too_small(planning, options)
+    batch = BatchSpec(
+        intake.model_config is not None,
+        options.batch_size,
+        options.seq_len,
+        options.rows,
+        options.subset_size if options.loss == "subset" else None,
+    )
+    return Compiled(intake, options, batch, step, plan, footprint, head, runner.applied)
+
+
+def carry_out_plan(
+    variant: Variant, plan: Plan, target: Target, device: DeviceProfile, runner: Runner
+) -> PlannedStep:
+    """Applies the plan's decisions and order to the variant's graph, and places its values."""
+    graph = variant.graph
+    views = variant.view.views
+    runner.run(
+        graph,
+        [
+            Recompute(plan.decisions.recompute, views),
+            Offload(tuple(sorted(plan.decisions.offload)), views),
+            Reorder(tuple(op.name for op in plan.program.ops)),
+        ],
+    )
+    view = plan_view(graph, target, device)
+    peak = max(live_bytes(view.program, target.alignment), default=0)
+    assert peak == plan.peak_bytes, f"the graph's peak is {peak}, the plan's {plan.peak_bytes}"
+    return place(graph, view, target)
+
+
+def _too_small(planning: Planning, options: CompileOptions) -> BudgetTooSmall:
+    minimum = planning.minimum()
+    found = planning.plan(minimum)
+    assert found is not None
+    variant, plan = found
+    live = live_bytes(plan.program, planning.target.alignment)
+    worst = live.index(max(live))
+    fixed = planning.fixed_bytes(variant, len(plan.program.ops))
+    return BudgetTooSmall(
+        f"the smallest budget for this model at seq_len {options.seq_len} is {minimum // MEGABYTE} MB, asked were "
+        f"{options.budget_mb:g} MB. {fixed / 1e6:.1f} MB are weights, optimizer state and runtime; the arena's peak "
+        f"({live[worst] / 1e6:.1f} MB) is at {plan.program.ops[worst].name} (step {worst} of {len(live)}). Try a "
+        "smaller seq_len, LoRA rank or fewer target modules, or loss='subset'.",
+        minimum_bytes=minimum,
+        budget_bytes=options.budget_bytes,
+        fixed_bytes=fixed,
+        arena_peak_bytes=live[worst],
+    )

@@ -1,0 +1,36 @@
+"""Which tokens the approximate softmax runs over (paper, softmax approximation).
+
+The rule: the labels of the data set first, then the tokens whose output embeddings have the highest cosine with that of
+any of them, until the subset is full. It is chosen once for a data set.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from compiler.errors import DataError
+
+IGNORE_INDEX = -100
+LABELS_AT_ONCE = 256
+
+
+def choose_subset(label_ids: Tensor, output_embedding: Tensor, size: int) -> Tensor:
+    """label_ids: int64, any shape, -100 ignored; output_embedding: float [V, width] -> sorted int64 [size].
+
+    Raises DataError when the data has more distinct labels than the subset has room for.
+    """
+    labels = label_ids[label_ids != IGNORE_INDEX].unique()
+    if len(labels) > size:
+        raise DataError(
+            f"the data has {len(labels)} distinct labels, the softmax subset has {size} tokens; compile with "
+            f"subset_size {len(labels)} or more, or loss='exact'",
+            distinct_labels=len(labels),
+            subset_size=size,
+        )
+    unit = torch.nn.functional.normalize(output_embedding.float(), dim=1)
+    nearness = torch.full((len(unit),), -2.0)
+    for chunk in labels.split(LABELS_AT_ONCE):
+        nearness = torch.maximum(nearness, (unit @ unit[chunk].T).amax(1))
+    nearness[labels] = 2.0
+    return nearness.topk(size).indices.sort().values

@@ -1,0 +1,90 @@
+"""Variants of a joint graph for a target: composite operators lowered with more or less working memory.
+
+More working memory is faster (fewer, larger products; logits computed once), less makes smaller budgets possible. The
+planner is asked about every variant.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from compiler.devices import DeviceProfile
+from compiler.graph import TrainGraph
+from compiler.passes.lower_attention import LowerAttention
+from compiler.passes.lower_loss import LowerLoss
+from compiler.passes.runner import Runner
+from compiler.plan.planner import Planner
+from compiler.planning import PlanView, plan_view, rates
+from compiler.targets import Target
+
+lowpeak = torch.ops.lowpeak
+WORKSPACES = (1 << 62, 48_000_000, 12_000_000, 3_000_000)
+"""Bytes that a lowered operator may use for its scores or logits, from the fastest variant to the smallest."""
+ROW_ALIGNMENT = 16
+
+
+@dataclass
+class Variant:
+    """A lowered copy of the joint graph with its planner."""
+
+    graph: TrainGraph
+    target: Target
+    device: DeviceProfile
+
+    @cached_property
+    def view(self) -> PlanView:
+        return plan_view(self.graph, self.target, self.device)
+
+    @cached_property
+    def planner(self) -> Planner:
+        return Planner(
+            self.view.program,
+            rates(self.device, self.target),
+            offload=self.target.offload,
+            alignment=self.target.alignment,
+        )
+
+    @property
+    def most_operations(self) -> int:
+        """Operations of the largest program that a plan can make of it: every forward operation run twice."""
+        return len(self.view.program.ops) + sum(op.forward for op in self.view.program.ops)
+
+
+def variants(joint: TrainGraph, target: Target, device: DeviceProfile) -> list[Variant]:
+    """Distinct variants, the one with the most working memory first."""
+    passes = []
+    for workspace in WORKSPACES:
+        lowering = _lowering(joint, target, workspace)
+        if lowering not in passes:
+            passes.append(lowering)
+    return [Variant(Runner().run(joint.copy(), lowering), target, device) for lowering in passes]
+
+
+def _lowering(joint: TrainGraph, target: Target, workspace: int) -> list[LowerAttention | LowerLoss]:
+    """The lowering passes that the target needs, sized for the workspace."""
+    result: list[LowerAttention | LowerLoss] = []
+    for node in joint.operations():
+        kind = node.target
+        if kind is lowpeak.causal_attention.default and "causal_attention" not in target.fused:
+            batch, heads, tokens, _ = node.args[0].meta["val"].shape  # type: ignore[union-attr]
+            rows = _rows(workspace, batch * heads * tokens * 4, tokens)
+            if not any(isinstance(p, LowerAttention) for p in result):
+                result.append(LowerAttention(rows))
+        elif kind is lowpeak.linear_cross_entropy.default and "linear_cross_entropy" not in target.fused:
+            tokens, width = node.args[0].meta["val"].shape  # type: ignore[union-attr]
+            vocabulary = node.args[1].meta["val"].shape[0]  # type: ignore[union-attr]
+            result.append(LowerLoss(tokens, _rows(workspace, (tokens + width) * 4, vocabulary)))
+    return result
+
+
+def _rows(workspace: int, bytes_a_row: int, most: int) -> int:
+    """As many rows as fit, in even shares of `most`."""
+    fitting = max(ROW_ALIGNMENT, workspace // bytes_a_row)
+    if fitting >= most:
+        return most
+    share = math.ceil(most / math.ceil(most / fitting))
+    return min(most, math.ceil(share / ROW_ALIGNMENT) * ROW_ALIGNMENT)

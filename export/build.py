@@ -1,0 +1,183 @@
+"""The compiled step -> an artifact folder. Weights are quantized and written tensor by tensor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from compiler.graph import Adapter, Batch, Frozen, Quantized
+from compiler.model.quantized import QuantizedTensor, quantize
+from compiler.model.weights import WeightSource
+from compiler.pipeline import Compiled
+from compiler.plan import problem
+from compiler.plan.liveness import lifetimes, live_bytes
+from export import graph_file
+from export.artifact import ADAPTER, CONSTANTS, GRAPH, PLAN, PROGRAM, SAMPLE, WEIGHTS, Artifact
+from export.bundle import writing
+from export.graph_file import frozen_key
+from export.manifest import (
+    SCHEMA_VERSION,
+    Manifest,
+    PlanRecord,
+    QuantRecord,
+    SampleRecord,
+    TensorRecord,
+)
+
+PACKAGES = ("lowpeak", "torch", "torchao", "transformers", "peft", "executorch")
+EMITTING_TARGETS = ("executorch",)
+
+
+def build(
+    compiled: Compiled,
+    out: Path,
+    *,
+    sample: Mapping[str, Tensor],
+    sample_loss: float | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+    overwrite: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Artifact:
+    """Writes the artifact and opens it. `sample`: a batch as the user has it, and its eager loss if known."""
+    step, intake = compiled.step, compiled.intake
+    adapter = {
+        role.name: intake.adapter(role.name, tuple(node.meta["val"].shape))
+        for node, role in step.graph.inputs()
+        if isinstance(role, Adapter)
+    }
+    expected = compiled.footprint.weights + 2 * sum(t.nbytes for t in adapter.values())
+    with writing(out, overwrite=overwrite, expected_bytes=expected) as bundle:
+        progress("writing weights")
+        weights = _write_weights(compiled, bundle.path(WEIGHTS), progress)
+        progress("writing the program")
+        if compiled.options.target in EMITTING_TARGETS:
+            from export.executorch import emit
+
+            bundle.path(PROGRAM).write_bytes(emit(step, adapter))
+        save_file({name: tensor.contiguous() for name, tensor in adapter.items()}, bundle.path(ADAPTER))
+        bundle.path(GRAPH).write_text(graph_file.to_json(step), encoding="utf-8")
+        save_file(graph_file.constants_of(step), bundle.path(CONSTANTS))
+        problem.write_csv(bundle.path(PLAN), step.problem, step.solution)
+        save_file({name: tensor.contiguous() for name, tensor in sample.items()}, bundle.path(SAMPLE))
+        if tokenizer is not None:
+            tokenizer.save_pretrained(bundle.folder)
+        bundle.finish(_manifest(compiled, weights, sample_loss))
+    return Artifact.open(out, verify=False)
+
+
+def _write_weights(compiled: Compiled, path: Path, progress: Callable[[str], None]) -> list[TensorRecord]:
+    from export.weights_file import write_weights
+
+    loader = _Loader(compiled.intake.weights)
+    roles = {}
+    for node, role in compiled.step.graph.inputs():
+        if isinstance(role, Frozen | Quantized):
+            roles[frozen_key(role)] = role
+            loader.shapes[frozen_key(role)] = (tuple(node.meta["val"].shape), node.meta["val"].dtype)
+
+    done = 0
+
+    def load(key: str) -> Tensor:
+        nonlocal done
+        done += 1
+        progress(f"writing weights: {done} of {len(roles)} tensors")
+        return loader.load(roles[key])
+
+    entries = write_weights(path, [(key, *loader.shapes[key]) for key in roles], load)
+    return [TensorRecord(e.name, list(e.shape), str(e.dtype)[6:], e.offset) for e in entries]
+
+
+class _Loader:
+    """Frozen tensors one by one; the parts of a quantized matrix come from one quantization."""
+
+    def __init__(self, weights: WeightSource) -> None:
+        self.weights = weights
+        self.shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {}
+        self.last: tuple[str, QuantizedTensor] | None = None
+
+    def load(self, role: Frozen | Quantized) -> Tensor:
+        if isinstance(role, Frozen):
+            return self.weights.dense(role.name)
+        if self.last is None or self.last[0] != role.name:
+            if self.weights.format_of(role.name) == role.format:
+                matrix = self.weights.quantized(role.name)
+            else:
+                matrix = quantize(self.weights.dense(role.name), role.format)
+            self.last = role.name, matrix
+        part: Tensor = getattr(self.last[1], role.part)
+        return part
+
+
+def _manifest(compiled: Compiled, weights: list[TensorRecord], sample_loss: float | None) -> Manifest:
+    step, intake, options = compiled.step, compiled.intake, compiled.options
+    inputs, parameters, quantized = [], {}, {}
+    for node, role in step.graph.inputs():
+        value = node.meta["val"]
+        record = TensorRecord(role.name, list(value.shape), str(value.dtype)[6:])
+        if isinstance(role, Batch):
+            inputs.append(record)
+        elif isinstance(role, Adapter):
+            parameters[role.name] = record
+        elif isinstance(role, Quantized):
+            form = role.format
+            quantized[role.name] = QuantRecord(role.name, form.bits, form.group_size, form.zero_point)
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        target=options.target,
+        kernels=options.kernels,
+        device=options.device,
+        model_name=intake.name,
+        model_config=intake.model_config,
+        adapter_config=intake.adapter_config,
+        options={**asdict(options), "head": compiled.head, "passes": compiled.applied},
+        batch=compiled.batch,
+        inputs=inputs,
+        parameters=[parameters[name] for name in step.graph.gradients],
+        weights=weights,
+        quantized=list(quantized.values()),
+        plan=plan_record(compiled),
+        sample=SampleRecord(sample_loss),
+        versions={package: version(package) for package in PACKAGES},
+        files={},
+    )
+
+
+def plan_record(compiled: Compiled) -> PlanRecord:
+    footprint, plan = compiled.footprint, compiled.plan
+    return PlanRecord(
+        budget_bytes=compiled.options.budget_bytes,
+        planned_peak_bytes=footprint.total,
+        planned_anonymous_bytes=footprint.anonymous,
+        arena_bytes=footprint.arena,
+        arena_lower_bound_bytes=compiled.step.solution.lower_bound,
+        optimizer_bytes=footprint.optimizer,
+        weights_bytes=footprint.weights,
+        runtime_bytes=footprint.runtime,
+        predicted_step_seconds=plan.seconds,
+        recomputed_operations=len(plan.decisions.recompute),
+        offloaded_values=len(plan.decisions.offload),
+        by_category=category_bytes(compiled),
+    )
+
+
+def category_bytes(compiled: Compiled) -> dict[str, int]:
+    """Live bytes at the arena's worst step, by kind of value."""
+    program = compiled.plan.program
+    live = live_bytes(program)
+    worst = live.index(max(live))
+    alive = lifetimes(program)
+    result: dict[str, int] = {}
+    for index, value in enumerate(program.values):
+        shared = alive.buffer[index] != index and alive.lower[index] == worst
+        if alive.lower[index] <= worst < alive.upper[index] and not shared:
+            result[str(value.kind)] = result.get(str(value.kind), 0) + value.nbytes
+    assert math.isclose(sum(result.values()), live[worst], rel_tol=1e-9)
+    return result

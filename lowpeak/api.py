@@ -1,0 +1,148 @@
+"""The public face: compile a model for a device and a memory budget."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from torch import Tensor, nn
+from torch.func import functional_call
+from transformers import PreTrainedTokenizerBase
+
+from compiler.config import CompileOptions, Loss, OptimizerName, Quantization
+from compiler.errors import ModelError
+from compiler.graph import Quantized
+from compiler.intake import Intake, Model, take_in
+from compiler.model.quantized import quantize
+from compiler.passes.runner import Observer
+from compiler.pipeline import Compiled, compile_step
+from export.artifact import Artifact
+from export.build import build
+from export.bundle import require_free_name
+from lowpeak.demo_model import fetch_demo_model
+
+DEMO = "demo"
+
+
+def compile_for_device(
+    model: Model,
+    budget_mb: float,
+    *,
+    seq_len: int | None = None,
+    batch_size: int = 1,
+    lora: LoraConfig | None = None,
+    loss: Loss = "exact",
+    subset_size: int = 1000,
+    trainable_ratio: float = 1.0,
+    quantization: Quantization = "int4",
+    group_size: int = 32,
+    target: str = "executorch",
+    kernels: str = "stock",
+    device: str = "generic-phone",
+    optimizer: OptimizerName = "adamw",
+    example_batch: Mapping[str, Tensor] | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+    observe: Observer | None = None,
+) -> Artifact:
+    """Compiles one training step of `model` that holds at most `budget_mb` megabytes (10**6 bytes) resident.
+
+    model: a PreTrainedModel (a LoRA is added: `lora`, by default rank 16 on all linear layers), a PeftModel, a checkpoint
+    folder or .gguf file, `config:<name>` (real shapes, random weights), `demo`, or any nn.Module that gives a scalar
+    loss for `module(**example_batch)`. It is not modified.
+    seq_len: tokens of a sequence; needed for language models. out: the artifact's folder, by default a temporary one.
+
+    Raises BudgetTooSmall (with the smallest budget), ModelError, UnsupportedOperator, ArtifactError and
+    EnvironmentProblem.
+    """
+    plain_module = isinstance(model, nn.Module) and example_batch is not None
+    if seq_len is None and not plain_module:
+        raise ModelError("seq_len is missing: the number of tokens of a training sequence, e.g. seq_len=512")
+    options = CompileOptions(
+        budget_mb, seq_len or 2, batch_size, loss, subset_size, trainable_ratio, quantization, group_size, target,
+        kernels, device, optimizer,
+    )  # fmt: skip
+    folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="lowpeak-")) / "artifact"
+    require_free_name(folder, overwrite)
+    intake = open_intake(model, options, lora=lora, example_batch=example_batch, seed=seed, progress=progress)
+    compiled = compile_step(intake, options, progress=progress, observe=observe)
+    if tokenizer is None and intake.load_tokenizer is not None:
+        tokenizer = _tokenizer(intake)
+    sample = dict(example_batch) if example_batch is not None else random_batch(compiled, seed)
+    sample_loss = None
+    if plain_module:
+        assert isinstance(model, nn.Module)
+        sample_loss = _eager_loss(model, compiled, sample)
+    return build(
+        compiled,
+        folder,
+        sample=sample,
+        sample_loss=sample_loss,
+        tokenizer=tokenizer,
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def open_intake(
+    model: Model,
+    options: CompileOptions,
+    *,
+    lora: LoraConfig | None = None,
+    example_batch: Mapping[str, Tensor] | None = None,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Intake:
+    """The model in the compiler's form; `demo` is fetched."""
+    if model == DEMO:
+        model = fetch_demo_model(progress)
+    return take_in(
+        model,
+        seq_len=options.seq_len,
+        batch_size=options.batch_size,
+        lora=lora,
+        example_batch=example_batch,
+        seed=seed,
+    )
+
+
+def random_batch(compiled: Compiled, seed: int) -> dict[str, Tensor]:
+    """Seeded random tokens; the last ones have labels, as many as the artifact has room for."""
+    options, config = compiled.options, compiled.intake.model_config
+    assert config is not None
+    generator = torch.Generator().manual_seed(seed)
+    shape = (options.batch_size, options.seq_len)
+    limit = min(config["vocab_size"], options.subset_size) if options.loss == "subset" else config["vocab_size"]
+    ids = torch.randint(0, limit, shape, generator=generator)
+    labels = ids.clone()
+    if options.rows is not None:
+        labels.flatten()[: -max(1, options.rows)] = -100
+    sample: dict[str, Any] = {"input_ids": ids, "labels": labels}
+    if options.loss == "subset":
+        sample["token_subset"] = torch.arange(options.subset_size)
+    return sample
+
+
+def _eager_loss(module: nn.Module, compiled: Compiled, sample: Mapping[str, Tensor]) -> float:
+    """The module's own loss on the sample, with the frozen matrices as the artifact stores them."""
+    stored = {r.name: r.format for _, r in compiled.step.graph.inputs() if isinstance(r, Quantized)}
+    weights = compiled.intake.weights
+    values = {name: quantize(weights.dense(name), format).dequantize() for name, format in stored.items()}
+    with torch.no_grad():
+        return float(functional_call(module, values, (), dict(sample)))
+
+
+def _tokenizer(intake: Intake) -> PreTrainedTokenizerBase | None:
+    """The model's tokenizer, or None: an artifact without one trains on token ids."""
+    assert intake.load_tokenizer is not None
+    try:
+        return intake.load_tokenizer()
+    except ModelError:
+        return None
