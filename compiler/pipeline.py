@@ -37,6 +37,9 @@ from compiler.planning import plan_view
 from compiler.targets import Target, target
 from compiler.variants import Variant, variants
 
+FRAGMENTATION = 0.002
+"""Share of the arena that the offsets may waste; more is refused."""
+
 Progress = Callable[[str], None]
 
 
@@ -99,13 +102,18 @@ class Planning:
         """What a plan of the variant holds beside its arena."""
         return footprint_of(variant.graph, self.target, self.options.optimizer, 0, operations).total
 
+    def plan_variant(self, variant: Variant, budget: int) -> Plan | None:
+        """The fastest plan of one variant whose resident bytes are at most `budget`, with room for fragmentation."""
+        arena = budget - self.fixed_bytes(variant, variant.most_operations)
+        return variant.planner.plan(int(arena / (1 + FRAGMENTATION))) if arena > 0 else None
+
     def plan(self, budget: int) -> tuple[Variant, Plan] | None:
         """The fastest plan of all variants whose resident bytes are at most `budget`."""
         best: tuple[Variant, Plan] | None = None
         for variant in self.variants:
             if best and variant.planner.fastest().seconds >= best[1].seconds:
                 continue
-            plan = variant.planner.plan(budget - self.fixed_bytes(variant, variant.most_operations))
+            plan = self.plan_variant(variant, budget)
             if plan and (best is None or plan.seconds < best[1].seconds):
                 best = variant, plan
         return best
@@ -113,15 +121,13 @@ class Planning:
     def minimum(self) -> int:
         """The smallest budget that has a plan, in bytes: a whole number of megabytes."""
         low = min(self.fixed_bytes(v, len(v.planner.fastest().program.ops)) for v in self.variants) // MEGABYTE
-        high = min(
-            v.planner.fastest().peak_bytes + self.fixed_bytes(v, v.most_operations) for v in self.variants
-        )
         narrow = self.variants[-1]
+        arena = int(narrow.planner.fastest().peak_bytes * (1 + FRAGMENTATION)) + 1
+        high = arena + self.fixed_bytes(narrow, narrow.most_operations)
 
         def feasible(megabytes: int) -> bool:
             self.progress(f"searching the smallest budget: {megabytes} MB")
-            fixed = self.fixed_bytes(narrow, narrow.most_operations)
-            return narrow.planner.plan(megabytes * MEGABYTE - fixed) is not None
+            return self.plan_variant(narrow, megabytes * MEGABYTE) is not None
 
         found = smallest_feasible(feasible, low, -(-high // MEGABYTE))
         while self.plan((found - 1) * MEGABYTE) is not None:
@@ -146,7 +152,12 @@ def compile_step(
     operations = len(plan.program.ops)
     footprint = footprint_of(step.graph, planning.target, options.optimizer, step.arena_bytes, operations)
     if footprint.total > options.budget_bytes:
-        raise _too_small(planning, options)
+        raise BudgetTooSmall(
+            f"the plan's values fit {options.budget_mb:g} MB, but their offsets need {footprint.total / 1e6:.2f} MB; "
+            "give the difference more",
+            minimum_bytes=footprint.total,
+            budget_bytes=options.budget_bytes,
+        )
     batch = BatchSpec(
         intake.model_config is not None,
         options.batch_size,
@@ -174,7 +185,7 @@ def carry_out_plan(
     view = plan_view(graph, target, device)
     peak = max(live_bytes(view.program, target.alignment), default=0)
     assert peak == plan.peak_bytes, f"the graph's peak is {peak}, the plan's {plan.peak_bytes}"
-    return place(graph, view, target)
+    return place(graph, view, target, int(peak * (1 + FRAGMENTATION)))
 
 
 def _too_small(planning: Planning, options: CompileOptions) -> BudgetTooSmall:

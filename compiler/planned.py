@@ -37,7 +37,7 @@ class PlannedStep:
         return 0 if buffer < 0 else self.solution.offsets[buffer] + location.offset
 
 
-def place(graph: TrainGraph, view: PlanView, target: Target) -> PlannedStep:
-    """Solves and validates the arena for the graph in its present order."""
+def place(graph: TrainGraph, view: PlanView, target: Target, capacity: int | None = None) -> PlannedStep:
+    """Solves and validates the arena for the graph in its present order; an arena of `capacity` bytes is good enough."""
     problem, buffer_of = memory_problem(view.program, target.alignment)
-    return PlannedStep(graph, view, problem, solve(problem), buffer_of)
+    return PlannedStep(graph, view, problem, solve(problem, capacity=capacity), buffer_of)

@@ -14,7 +14,10 @@ schedule; the planner (planner.py) alternates between this program and measuring
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import highspy
@@ -202,7 +205,8 @@ class _Model:
     def solve(self) -> np.ndarray | None:
         """Values of the columns, or None if even the relaxation has no solution."""
         count = len(self.cost)
-        solver = highspy.Highs()
+        with _no_banner():
+            solver = highspy.Highs()
         solver.setOptionValue("output_flag", False)
         solver.setOptionValue("mip_rel_gap", GAP)
         solver.setOptionValue("random_seed", 0)
@@ -232,6 +236,19 @@ class _Model:
         lp.a_matrix_.index_ = np.array([column for row in self.rows for column, _ in row], dtype=np.int32)
         lp.a_matrix_.value_ = np.array([factor for row in self.rows for _, factor in row], dtype=np.float64)
         return lp
+
+
+@contextmanager
+def _no_banner() -> Iterator[None]:
+    """HiGHS prints its version to the process's stdout when its first solver is made, before any option is read."""
+    stdout = os.dup(1)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
 
 
 def _optimum(solver: highspy.Highs) -> np.ndarray | None:
