@@ -1,22 +1,28 @@
-"""lowpeak: compile a Hugging Face causal LM with a LoRA adapter into on-device training that fits a memory budget."""
+"""lowpeak: compile a causal LM with a LoRA adapter into on-device training that fits a memory budget."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from lowpeak._packages import require_own_packages
 
-require_own_packages()
+if TYPE_CHECKING:
+    from compiler.errors import (
+        ArtifactError,
+        BudgetTooSmall,
+        DataError,
+        EnvironmentProblem,
+        LowpeakError,
+        ModelError,
+        UnsupportedOperator,
+    )
+    from export.artifact import Artifact
+    from lowpeak.api import compile_for_device
+    from runtime_py.simulate import simulate
+    from runtime_py.trainer import train
 
-from compiler.errors import (  # noqa: E402  the check comes first
-    ArtifactError,
-    BudgetTooSmall,
-    DataError,
-    EnvironmentProblem,
-    LowpeakError,
-    ModelError,
-    UnsupportedOperator,
-)
-from export.artifact import Artifact  # noqa: E402
-from lowpeak.api import compile_for_device  # noqa: E402
-from runtime_py.simulate import simulate  # noqa: E402
-from runtime_py.trainer import train  # noqa: E402
+require_own_packages()
 
 __all__ = [
     "Artifact",
@@ -31,3 +37,22 @@ __all__ = [
     "simulate",
     "train",
 ]
+
+_MODULES = {
+    "Artifact": "export.artifact",
+    "compile_for_device": "lowpeak.api",
+    "simulate": "runtime_py.simulate",
+    "train": "runtime_py.trainer",
+}
+"""Where the names of `__all__` are that are not errors."""
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: torch and transformers take seconds, and `lowpeak --help` needs neither.
+    if name not in __all__:
+        raise AttributeError(f"module 'lowpeak' has no attribute {name!r}")
+    return getattr(import_module(_MODULES.get(name, "compiler.errors")), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -42,14 +42,24 @@ class TrainingData:
         `seed` orders the examples. Raises DataError when a batch does not fit the artifact.
         """
         spec = self.artifact.manifest.batch
-        subset = None
-        if spec.subset_size is not None:
-            from compiler.subset import choose_subset
-
-            subset = choose_subset(self._label_ids(), head(self.artifact), spec.subset_size)
+        subset = self._token_subset()
         chosen = islice(self._stream(seed, first_step), steps)
         made = [spec.graph_inputs(batch, subset) for batch in chosen]
         return {name: torch.stack([inputs[name] for inputs in made]) for name in made[0]}
+
+    def batch(self, *, seed: int, step: int) -> dict[str, Tensor]:
+        """The batch of one step as `simulate` takes it, with `token_subset` if the loss has one."""
+        given = dict(next(self._stream(seed, step)))
+        subset = self._token_subset()
+        return given if subset is None else {**given, "token_subset": subset}
+
+    def _token_subset(self) -> Tensor | None:
+        spec = self.artifact.manifest.batch
+        if spec.subset_size is None:
+            return None
+        from compiler.subset import choose_subset
+
+        return choose_subset(self._label_ids(), head(self.artifact), spec.subset_size)
 
     def _stream(self, seed: int, first_step: int) -> Iterator[TensorBatch]:
         if self.given:

@@ -1,0 +1,40 @@
+"""The command line: `lowpeak VERB ...`, one file a verb. Results go to stdout, progress to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from lowpeak.cli.compile import compile_command
+from lowpeak.cli.output import quiet_libraries, report_error
+from lowpeak.cli.simulate import simulate_command
+from lowpeak.cli.train import train_command
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Compiles a causal LM with LoRA into on-device training that fits a memory budget.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("compile")(compile_command)
+app.command("simulate")(simulate_command)
+app.command("train")(train_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0, 2 for a mistake of the user, 130 for an interrupt, 1 for anything else."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments or os.environ.get("LOWPEAK_DEBUG") == "1"
+    quiet_libraries()
+    try:
+        code = app(args=list(arguments), prog_name="lowpeak", standalone_mode=False)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        return report_error(error, machine="--json" in arguments, debug=debug)
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,67 @@
+"""`lowpeak simulate`: an artifact's step in its planned arena on this machine, beside eager PyTorch's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from lowpeak.cli.output import Debug, Json, print_result, working
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from export.artifact import Artifact
+    from runtime_py.report import SimulationReport
+
+ArtifactArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of an artifact.")]
+
+
+def simulate_command(
+    artifact: ArtifactArgument,
+    data: Annotated[Path | None, typer.Option(help="JSONL; its first batch instead of the sample.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run an artifact's step in its planned memory and compare loss and gradients with eager PyTorch."""
+    report = simulate_with_progress(artifact, data)
+    print_result(simulate_figures(report), json, Text(report.to_text()))
+
+
+def simulate_with_progress(folder: Path, data: Path | None) -> SimulationReport:
+    with working("simulating") as say:
+        say("loading torch and transformers")
+        from export.artifact import Artifact
+        from runtime_py.simulate import simulate
+
+        say("checking the artifact")
+        artifact = Artifact.open(folder)
+        batch = None if data is None else _first_batch(artifact, data)
+
+        def progress(done: int, total: int) -> None:
+            say(f"operation {done} of {total}" if done < total else "the same step in eager PyTorch")
+
+        return simulate(artifact, batch=batch, progress=progress)
+
+
+def simulate_figures(report: SimulationReport) -> dict[str, Any]:
+    """The verb's JSON. Bytes and seconds."""
+    return {
+        "planned_peak_bytes": report.planned_peak_bytes,
+        "simulated_peak_bytes": report.simulated_peak_bytes,
+        "loss": report.loss,
+        "reference_loss": report.reference_loss,
+        "loss_relative_error": report.loss_relative_error,
+        "gradient_cosine_min": report.gradient_cosine_min,
+        "gradient_relative_error_max": report.gradient_relative_error_max,
+        "predicted_step_seconds": report.predicted_step_seconds,
+        "by_category": report.by_category,
+    }
+
+
+def _first_batch(artifact: Artifact, data: Path) -> dict[str, Tensor]:
+    from runtime_py.prepare import training_data
+
+    return training_data(artifact, data).batch(seed=0, step=0)

@@ -1,0 +1,126 @@
+"""`lowpeak train`: an artifact's adapter trained on this machine, in the runtime that it was compiled for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from compiler.config import OptimizerName
+from lowpeak.cli.output import Debug, Json, counting, mb, note, print_result, table
+from lowpeak.cli.simulate import ArtifactArgument
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from runtime_py.optimizer import OptimizerOptions
+    from runtime_py.supervisor import StepReport
+    from runtime_py.trainer import TrainReport
+
+Steps = Annotated[int, typer.Option(min=1, help="Updates that the adapter shall have had in all.")]
+
+
+def train_command(
+    artifact: ArtifactArgument,
+    data: Annotated[Path, typer.Option(help="JSONL: messages, prompt and completion, or text.")],
+    steps: Steps,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; by default DIR-trained.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
+    optimizer: Annotated[OptimizerName, typer.Option(help="How the adapter is updated.")] = "adamw",
+    learning_rate: Annotated[float, typer.Option(help="After the warm-up.")] = 2e-4,
+    weight_decay: Annotated[float, typer.Option(help="Decoupled for adamw.")] = 0.0,
+    clip: Annotated[float | None, typer.Option(help="Largest norm of the gradients.")] = None,
+    warmup: Annotated[int, typer.Option(help="Steps in which the learning rate rises.")] = 0,
+    schedule: Annotated[Literal["constant", "cosine"], typer.Option(help="After the warm-up.")] = "constant",
+    seed: Annotated[int, typer.Option(help="Of the order of the examples.")] = 0,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 50,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train an artifact's adapter; the folder of the run then holds it as PEFT files."""
+    folder = out or artifact.resolve().with_name(f"{artifact.resolve().name}-trained")
+    with counting("training", steps) as say:
+        say(0, "loading torch and transformers")
+        from export.artifact import Artifact
+        from runtime_py.trainer import train
+
+        options = _optimizer_options(optimizer, learning_rate, weight_decay, clip, warmup, schedule)
+        say(0, "checking the artifact")
+        opened = Artifact.open(artifact)
+        say(0, "encoding the data")
+        try:
+            report = train(
+                opened,
+                data,
+                steps=steps,
+                optimizer=options,
+                out=folder,
+                resume=resume,
+                seed=seed,
+                checkpoint_every=checkpoint_every,
+                on_step=lambda step: say(step.step + 1, describe(step)),
+            )
+        except KeyboardInterrupt:
+            note(f"stopped; if a step had ended, {folder} holds the run: continue it with --resume")
+            raise
+    print_result(train_figures(report), json, train_table(report))
+
+
+def describe(step: StepReport) -> str:
+    speed = "" if step.tokens_per_second is None else f", {step.tokens_per_second:.1f} tokens/s"
+    return f"loss {step.loss:.4f}{speed}"
+
+
+def train_figures(report: TrainReport) -> dict[str, Any]:
+    """The verb's JSON. Bytes and seconds."""
+    return {
+        "steps": report.steps,
+        "start_step": report.start_step,
+        "losses": report.losses,
+        "step_seconds": report.step_seconds,
+        "tokens_per_second": report.tokens_per_second,
+        "planned_peak_bytes": report.planned_peak_bytes,
+        "planned_anonymous_bytes": report.planned_anonymous_bytes,
+        "peak_anonymous_bytes": report.peak_anonymous_bytes,
+        "peak_rss_bytes": report.peak_rss_bytes,
+        "baseline_rss_bytes": report.baseline_rss_bytes,
+        "adapter": report.adapter,
+    }
+
+
+def train_table(report: TrainReport) -> Table:
+    rows = {"steps": f"{report.steps}, {report.steps - report.start_step} of them now"}
+    if report.losses:
+        rows["loss"] = f"{report.losses[0]:.4f} -> {report.losses[-1]:.4f}"
+        rows["step"] = f"{report.step_seconds:.3g} s"
+        rows["anonymous memory"] = (
+            f"{mb(report.peak_anonymous_bytes)} measured, {mb(report.planned_anonymous_bytes)} planned"
+        )
+    if report.tokens_per_second is not None:
+        rows["speed"] = f"{report.tokens_per_second:.1f} tokens/s"
+    rows["adapter"] = str(report.adapter)
+    return table("trained", rows)
+
+
+def _optimizer_options(
+    algorithm: OptimizerName,
+    learning_rate: float,
+    weight_decay: float,
+    clip: float | None,
+    warmup: int,
+    schedule: Literal["constant", "cosine"],
+) -> OptimizerOptions:
+    from runtime_py.optimizer import OptimizerOptions
+
+    try:
+        return OptimizerOptions(
+            algorithm,
+            learning_rate,
+            weight_decay,
+            clip_norm=clip,
+            warmup_steps=warmup,
+            schedule=schedule,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
