@@ -64,6 +64,11 @@ def variants(joint: TrainGraph, target: Target, device: DeviceProfile) -> list[V
     return [Variant(Runner().run(joint.copy(), lowering), target, device) for lowering in passes]
 
 
+def variant(joint: TrainGraph, target: Target, device: DeviceProfile, workspace: int) -> Variant:
+    """The variant whose lowered operators use at most `workspace` bytes, as far as rows can be that few."""
+    return Variant(Runner().run(joint.copy(), _lowering(joint, target, workspace)), target, device)
+
+
 def _lowering(joint: TrainGraph, target: Target, workspace: int) -> list[LowerAttention | LowerLoss]:
     """The lowering passes that the target needs, sized for the workspace."""
     result: list[LowerAttention | LowerLoss] = []

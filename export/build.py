@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, fx
 from transformers import PreTrainedTokenizerBase
 
 from compiler.graph import Adapter, Batch, Frozen, Quantized
@@ -18,7 +17,7 @@ from compiler.model.quantized import QuantizedTensor, quantize
 from compiler.model.weights import WeightSource
 from compiler.pipeline import Compiled
 from compiler.plan import problem
-from compiler.plan.liveness import lifetimes, live_bytes
+from compiler.plan.liveness import peak_by_kind
 from export import graph_file
 from export.artifact import ADAPTER, CONSTANTS, GRAPH, PLAN, PROGRAM, SAMPLE, WEIGHTS, Artifact
 from export.bundle import writing
@@ -34,6 +33,15 @@ from export.manifest import (
 
 PACKAGES = ("lowpeak", "torch", "torchao", "transformers", "peft", "executorch")
 EMITTING_TARGETS = ("executorch",)
+
+
+def operator_check(target: str) -> Callable[[Iterable[fx.Node]], None]:
+    """What refuses operators that the target has no kernel for."""
+    if target not in EMITTING_TARGETS:
+        return lambda _: None
+    from export.executorch import check_operators
+
+    return check_operators
 
 
 def build(
@@ -170,14 +178,4 @@ def plan_record(compiled: Compiled) -> PlanRecord:
 
 def category_bytes(compiled: Compiled) -> dict[str, int]:
     """Live bytes at the arena's worst step, by kind of value."""
-    program = compiled.plan.program
-    live = live_bytes(program)
-    worst = live.index(max(live))
-    alive = lifetimes(program)
-    result: dict[str, int] = {}
-    for index, value in enumerate(program.values):
-        shared = alive.buffer[index] != index and alive.lower[index] == worst
-        if alive.lower[index] <= worst < alive.upper[index] and not shared:
-            result[str(value.kind)] = result.get(str(value.kind), 0) + value.nbytes
-    assert math.isclose(sum(result.values()), live[worst], rel_tol=1e-9)
-    return result
+    return {str(kind): nbytes for kind, nbytes in peak_by_kind(compiled.plan.program).items()}

@@ -46,8 +46,7 @@ def reference_step(
     manifest = artifact.manifest
     spec = manifest.batch
     if module is None:
-        module, buffers = _rebuilt(manifest)
-        frozen = {**_dense(artifact), **_dequantized(artifact), **buffers}
+        module, frozen = eager_model(artifact)
     else:
         frozen = _dequantized(artifact)
     trained = {name: value.clone().requires_grad_() for name, value in adapter.items()}
@@ -67,6 +66,15 @@ def reference_step(
         name: torch.zeros_like(value) if gradient is None else gradient
         for (name, value), gradient in zip(trained.items(), gradients, strict=True)
     }
+
+
+def eager_model(artifact: Artifact) -> tuple[nn.Module, dict[str, Tensor]]:
+    """transformers' model with PEFT's adapter, without weights; and its frozen tensors by name, float32.
+
+    Raises ArtifactError when the manifest does not say how to build it.
+    """
+    module, buffers = _rebuilt(artifact.manifest)
+    return module, {**_dense(artifact), **_dequantized(artifact), **buffers}
 
 
 def _rebuilt(manifest: Manifest) -> tuple[nn.Module, dict[str, Tensor]]:

@@ -45,15 +45,22 @@ class WorkerRun:
     peak_rss_bytes: int = 0
 
 
-def supervise(job: Job, folder: Path, on_step: Callable[[StepReport], None] | None = None) -> WorkerRun:
+def supervise(
+    job: Job,
+    folder: Path,
+    on_step: Callable[[StepReport], None] | None = None,
+    worker: str = "runtime_py.worker",
+) -> WorkerRun:
     """Runs the job in a process of its own to its end; `folder` is for temporary files.
+
+    `worker`: the module that does it and tells the events of runtime_py/worker.py.
 
     Raises the error that the worker met, or EnvironmentProblem when it was killed. What `on_step` raises, or
     an interrupt here, lets the worker finish its step and save, and goes on.
     """
     (folder / "job.json").write_text(job.to_json(), encoding="utf-8")
     # -P: a folder named compiler in the user's working folder must not be taken for ours.
-    command = [sys.executable, "-P", "-m", "runtime_py.worker", str(folder / "job.json")]
+    command = [sys.executable, "-P", "-m", worker, str(folder / "job.json")]
     paths = [str(Path(runtime_py.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, **MALLOC, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     run = WorkerRun()

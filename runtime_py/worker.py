@@ -95,11 +95,8 @@ class StopRequest:
 def run(job: Job, emit: Emit, stop: StopRequest) -> None:
     """Trains from `first_step` to `total_steps`, or until asked to stop; then writes the checkpoint."""
     load_runtime()
-    _warm_up(job.optimizer)
-    _trim()
-    baseline = memory_of()
-    assert baseline is not None
-    emit({"event": "ready", **dataclasses.asdict(baseline)})
+    warm_up(job.optimizer)
+    tell_baseline(emit)
 
     manifest = Manifest.from_json(Path(job.manifest).read_text(encoding="utf-8"))
     checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
@@ -140,10 +137,18 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
     emit({"event": "done" if step >= job.total_steps else "stopped", "step": step})
 
 
-def _warm_up(options: OptimizerOptions) -> None:
+def warm_up(options: OptimizerOptions) -> None:
     """torch.optim imports torch's compiler, 70 MB, in its first step: no part of what training needs."""
     parameter = torch.zeros(1)
     AdapterOptimizer({"p": parameter}, {"p": torch.zeros(1)}, options, 1).update(0)
+
+
+def tell_baseline(emit: Emit) -> None:
+    """What the process holds before anything of the artifact is opened."""
+    _trim()
+    baseline = memory_of()
+    assert baseline is not None
+    emit({"event": "ready", **dataclasses.asdict(baseline)})
 
 
 def _trim() -> None:
@@ -173,7 +178,7 @@ def _only_writer(checkpoint: Path | None) -> Iterator[None]:
         os.close(descriptor)
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], run: Callable[[Job, Emit, StopRequest], None] = run) -> int:
     stop = StopRequest()
     # What a library prints must not end up between the events.
     events = os.dup(1)

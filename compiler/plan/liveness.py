@@ -73,6 +73,19 @@ def memory_problem(program: Program, alignment: int) -> tuple[MemoryProblem, tup
     return MemoryProblem(tuple(buffers)), tuple(index)
 
 
+def peak_by_kind(program: Program, alignment: int = 1) -> dict[Kind, int]:
+    """Bytes that are live at the first step with the most of them, by kind of value; as `live_bytes`."""
+    live = lifetimes(program)
+    timeline = live_bytes(program, alignment)
+    worst = timeline.index(max(timeline))
+    found: dict[Kind, int] = defaultdict(int)
+    for index, value in enumerate(program.values):
+        taken_over = live.buffer[index] != index and live.lower[index] == worst
+        if live.lower[index] <= worst < live.upper[index] and not taken_over:
+            found[value.kind] += -(-program.values[live.buffer[index]].nbytes // alignment) * alignment
+    return dict(found)
+
+
 def live_bytes(program: Program, alignment: int = 1) -> list[int]:
     """Bytes that are live at every step, in-place sharing counted once and sizes rounded up to `alignment`."""
     live = lifetimes(program)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import typer
 
 from lowpeak.cli.compile import compile_command
+from lowpeak.cli.demo import demo_command
+from lowpeak.cli.estimate import estimate_command
 from lowpeak.cli.output import quiet_libraries, report_error
 from lowpeak.cli.simulate import simulate_command
 from lowpeak.cli.train import train_command
@@ -24,6 +26,8 @@ app = typer.Typer(
 app.command("compile")(compile_command)
 app.command("simulate")(simulate_command)
 app.command("train")(train_command)
+app.command("estimate")(estimate_command)
+app.command("demo")(demo_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

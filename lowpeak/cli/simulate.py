@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.text import Text
 
 from lowpeak.cli.output import Debug, Json, print_result, working
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from export.artifact import Artifact
     from runtime_py.report import SimulationReport
 
+MIN_COLUMNS = 20
+BESIDE_TIMELINE = 34
 ArtifactArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of an artifact.")]
 
 
@@ -27,7 +30,7 @@ def simulate_command(
 ) -> None:
     """Run an artifact's step in its planned memory and compare loss and gradients with eager PyTorch."""
     report = simulate_with_progress(artifact, data)
-    print_result(simulate_figures(report), json, Text(report.to_text()))
+    print_result(simulate_figures(report), json, Text(report.to_text(timeline_columns())))
 
 
 def simulate_with_progress(folder: Path, data: Path | None) -> SimulationReport:
@@ -44,6 +47,11 @@ def simulate_with_progress(folder: Path, data: Path | None) -> SimulationReport:
             say(f"operation {done} of {total}" if done < total else "the same step in eager PyTorch")
 
         return simulate(artifact, batch=batch, progress=progress)
+
+
+def timeline_columns() -> int:
+    """As many as leave room for the names and the sizes beside the timeline."""
+    return max(MIN_COLUMNS, Console().width - BESIDE_TIMELINE)
 
 
 def simulate_figures(report: SimulationReport) -> dict[str, Any]:

@@ -1,0 +1,129 @@
+"""`lowpeak demo`: compile, simulate and train a real model, and the same training in eager PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from lowpeak.cli.compile import compile_figures
+from lowpeak.cli.output import Debug, Json, counting, mb, print_result, working
+from lowpeak.cli.simulate import simulate_figures, simulate_with_progress, timeline_columns
+from lowpeak.cli.train import describe, train_figures
+from lowpeak.demo import demo_data
+
+if TYPE_CHECKING:
+    from export.artifact import Artifact
+    from runtime_py.eager import EagerReport
+    from runtime_py.report import SimulationReport
+    from runtime_py.trainer import TrainReport
+
+STEPS = 8
+RUN_SUFFIX = "-trained"
+
+
+def demo_command(
+    budget_mb: Annotated[float, typer.Option(help="Megabytes that a training step may hold.")] = 400,
+    seq_len: Annotated[int, typer.Option(help="Tokens of a sequence.")] = 512,
+    steps: Annotated[int, typer.Option(min=1, help="AdamW steps, ours and eager PyTorch's alike.")] = STEPS,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the artifact; by default a temporary one.")
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Compile SmolLM2-135M + LoRA, simulate it, train it in ExecuTorch, and compare with eager PEFT."""
+    folder = out or Path(tempfile.mkdtemp(prefix="lowpeak-demo-")) / "artifact"
+    artifact, seconds = _compile(budget_mb, seq_len, folder)
+    simulated = simulate_with_progress(folder, None)
+    trained = _train(artifact, folder, steps)
+    eager = _train_eagerly(artifact, steps)
+    figures = {
+        "compile": compile_figures(artifact, seconds),
+        "simulate": simulate_figures(simulated),
+        "train": train_figures(trained),
+        "eager": dataclasses.asdict(eager),
+    }
+    timeline = Text(simulated.to_text(timeline_columns()))
+    print_result(figures, json, timeline, demo_table(artifact, simulated, trained, eager))
+
+
+def demo_table(
+    artifact: Artifact, simulated: SimulationReport, trained: TrainReport, eager: EagerReport
+) -> Table:
+    """Eager PyTorch beside lowpeak: memory, time, and how far apart they are."""
+    plan = artifact.manifest.plan
+    planned = f"{mb(plan.planned_peak_bytes)} (budget {mb(plan.budget_bytes)})"
+    measured = f"{mb(trained.peak_anonymous_bytes)} (planned {mb(plan.planned_anonymous_bytes)})"
+    rows = [
+        ("planned peak", "", planned),
+        ("simulated peak", "", mb(simulated.simulated_peak_bytes)),
+        ("measured peak, anonymous memory", mb(eager.peak_bytes), measured),
+        ("median step", f"{eager.step_seconds:.2f} s", f"{trained.step_seconds:.2f} s"),
+        ("loss over the steps", _first_to_last(eager.losses), _first_to_last(trained.losses)),
+        ("largest difference of a loss", "", f"{largest_difference(trained.losses, eager.losses):.1e}"),
+    ]
+    if simulated.loss_relative_error is not None and simulated.gradient_cosine_min is not None:
+        drift = (
+            f"loss {simulated.loss_relative_error:.1e}, gradients' cosine {simulated.gradient_cosine_min:.8f}"
+        )
+        rows.append(("one step, simulated against eager", "", drift))
+    made = Table("", "eager PEFT", "lowpeak", title=artifact.manifest.model_name, title_justify="left")
+    for row in [*rows, ("artifact", "", str(artifact.path)), ("trained adapter", "", str(trained.adapter))]:
+        made.add_row(*(Text(cell) for cell in row))
+    return made
+
+
+def largest_difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Over the steps, relative to the other's loss."""
+    return max(abs(a - b) / max(abs(b), 1e-30) for a, b in zip(ours, theirs, strict=True))
+
+
+def _first_to_last(losses: Sequence[float]) -> str:
+    return f"{losses[0]:.4f} -> {losses[-1]:.4f}"
+
+
+def _compile(budget_mb: float, seq_len: int, folder: Path) -> tuple[Artifact, float]:
+    with working("compiling") as say:
+        say("loading torch and transformers")
+        from lowpeak.api import DEMO, compile_for_device
+
+        started = time.perf_counter()
+        artifact = compile_for_device(DEMO, budget_mb, seq_len=seq_len, out=folder, progress=say)
+    return artifact, time.perf_counter() - started
+
+
+def _train(artifact: Artifact, folder: Path, steps: int) -> TrainReport:
+    from runtime_py.optimizer import OptimizerOptions
+    from runtime_py.trainer import train
+
+    with counting("training in ExecuTorch", steps) as say, demo_data() as data:
+        return train(
+            artifact,
+            data,
+            steps=steps,
+            optimizer=OptimizerOptions(),
+            out=folder.with_name(folder.name + RUN_SUFFIX),
+            on_step=lambda step: say(step.step + 1, describe(step)),
+        )
+
+
+def _train_eagerly(artifact: Artifact, steps: int) -> EagerReport:
+    from runtime_py.eager import train_eagerly
+    from runtime_py.optimizer import OptimizerOptions
+
+    with counting("training in eager PyTorch", steps) as say, demo_data() as data:
+        return train_eagerly(
+            artifact,
+            data,
+            steps=steps,
+            optimizer=OptimizerOptions(),
+            on_step=lambda step: say(step.step + 1, describe(step)),
+        )

@@ -1,0 +1,125 @@
+"""The training that lowpeak replaces: eager PyTorch with PEFT, in a process of its own, measured alike.
+
+The model is transformers' with PEFT's adapter and stock attention, on the artifact's weights as float32;
+adapter, batches, optimizer and measurement are those of runtime_py/trainer.py. The process is
+`python -m runtime_py.eager job.json`; it tells the events of runtime_py/worker.py.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch.func import functional_call
+
+from compiler.causal_lm import CausalLMLoss
+from compiler.errors import DataError
+from export.artifact import MANIFEST, WEIGHTS, Artifact
+from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions
+from runtime_py.prepare import Data, training_data
+from runtime_py.reference import LOSS_PREFIX, eager_model
+from runtime_py.supervisor import StepReport, supervise
+from runtime_py.worker import Emit, Job, StopRequest, main, tell_baseline, warm_up
+
+
+@dataclass(frozen=True)
+class EagerReport:
+    """`peak_bytes`: most anonymous memory beyond the process's baseline. `step_seconds`: median of a step."""
+
+    peak_bytes: int
+    step_seconds: float
+    losses: tuple[float, ...]
+
+
+def train_eagerly(
+    artifact: Artifact,
+    data: Data,
+    *,
+    steps: int,
+    optimizer: OptimizerOptions,
+    seed: int = 0,
+    on_step: Callable[[StepReport], None] | None = None,
+) -> EagerReport:
+    """The first `steps` steps of `train` with the same arguments; nothing is kept of them.
+
+    Raises DataError for an artifact whose step is not the plain one: masked logits, a softmax subset, or no
+    language model.
+    """
+    spec = artifact.manifest.batch
+    if not spec.causal_lm or spec.rows is not None or spec.subset_size is not None:
+        raise DataError("eager training is compared with the exact loss of a language model, on every token")
+    with tempfile.TemporaryDirectory(prefix="lowpeak-eager-") as temporary:
+        job = Job(
+            manifest=str(artifact.file(WEIGHTS).with_name(MANIFEST)),
+            program="",
+            weights=str(artifact.file(WEIGHTS)),
+            batches=str(Path(temporary) / "batches.safetensors"),
+            first_step=0,
+            total_steps=steps,
+            seed=seed,
+            optimizer=optimizer,
+            tokens_per_step=spec.batch_size * spec.seq_len,
+            checkpoint=None,
+            checkpoint_every=steps,
+        )
+        save_file(
+            training_data(artifact, data).graph_inputs(seed=seed, first_step=0, steps=steps), job.batches
+        )
+        run = supervise(job, Path(temporary), on_step, worker="runtime_py.eager")
+    return EagerReport(
+        peak_bytes=max(0, run.peak_anonymous_bytes - run.baseline.anonymous_bytes),
+        step_seconds=statistics.median(step.seconds for step in run.steps) if run.steps else 0.0,
+        losses=tuple(step.loss for step in run.steps),
+    )
+
+
+def run(job: Job, emit: Emit, stop: StopRequest) -> None:
+    """Trains all steps of the job, on every core that the process may use."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    warm_up(job.optimizer)
+    tell_baseline(emit)
+    artifact = Artifact.open(Path(job.manifest).parent, verify=False)
+    model, frozen = eager_model(artifact)
+    loss_module = CausalLMLoss(model)
+    adapter = {name: value.requires_grad_() for name, value in artifact.adapter().items()}
+    values = {LOSS_PREFIX + name: value for name, value in {**frozen, **adapter}.items()}
+    gradients = {name: torch.zeros_like(value) for name, value in adapter.items()}
+    optimizer = AdapterOptimizer(adapter, gradients, job.optimizer, job.total_steps)
+    batches = load_file(job.batches)
+    step = 0
+    while step < job.total_steps and not stop.requested:
+        started = time.perf_counter()
+        for gradient in gradients.values():
+            gradient.zero_()
+        loss = functional_call(loss_module, values, (), {name: rows[step] for name, rows in batches.items()})
+        loss.backward()
+        if not math.isfinite(loss.item()):
+            raise DataError(f"the loss of eager training is {loss.item()} at step {step}", step=step)
+        optimizer.update(step)
+        seconds = time.perf_counter() - started
+        assert job.tokens_per_step is not None
+        speed = job.tokens_per_step / seconds
+        emit(
+            {
+                "event": "step",
+                "step": step,
+                "loss": loss.item(),
+                "seconds": seconds,
+                "tokens_per_second": speed,
+            }
+        )
+        step += 1
+    emit({"event": "done" if step >= job.total_steps else "stopped", "step": step})
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], run))
