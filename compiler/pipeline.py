@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+from torch import fx
 
 from compiler.batch import BatchSpec
 from compiler.capture import capture
@@ -88,6 +90,18 @@ def forward_passes(intake: Intake, options: CompileOptions, forward: TrainGraph)
     return [*passes, ChunkedLoss()]
 
 
+@dataclass(frozen=True)
+class VariantPlan:
+    """A plan and the variant of the graph that it is for."""
+
+    variant: Variant
+    plan: Plan
+
+    @property
+    def seconds(self) -> float:
+        return self.plan.seconds
+
+
 class Planning:
     """Plans of one joint graph for any budget: every variant of its lowering, every decision of the planner."""
 
@@ -107,16 +121,22 @@ class Planning:
         arena = budget - self.fixed_bytes(variant, variant.most_operations)
         return variant.planner.plan(int(arena / (1 + FRAGMENTATION))) if arena > 0 else None
 
-    def plan(self, budget: int) -> tuple[Variant, Plan] | None:
+    def plan(self, budget: int) -> VariantPlan | None:
         """The fastest plan of all variants whose resident bytes are at most `budget`."""
-        best: tuple[Variant, Plan] | None = None
+        best: VariantPlan | None = None
         for variant in self.variants:
-            if best and variant.planner.fastest().seconds >= best[1].seconds:
+            if best and variant.planner.fastest().seconds >= best.seconds:
                 continue
             plan = self.plan_variant(variant, budget)
-            if plan and (best is None or plan.seconds < best[1].seconds):
-                best = variant, plan
+            if plan and (best is None or plan.seconds < best.seconds):
+                best = VariantPlan(variant, plan)
         return best
+
+    def enough(self) -> int:
+        """A budget in bytes from which on no plan is faster."""
+        fastest = min(self.variants, key=lambda variant: variant.planner.fastest().seconds)
+        arena = int(fastest.planner.fastest().peak_bytes * (1 + FRAGMENTATION)) + 1
+        return arena + self.fixed_bytes(fastest, fastest.most_operations)
 
     def minimum(self) -> int:
         """The smallest budget that has a plan, in bytes: a whole number of megabytes."""
@@ -135,19 +155,36 @@ class Planning:
         return found * MEGABYTE
 
 
+def plan_model(
+    intake: Intake, options: CompileOptions, *, progress: Progress = lambda _: None
+) -> Planning:
+    """Everything up to the plan, for questions about budgets."""
+    joint, _ = build_joint(intake, options, Runner())
+    return Planning(joint, options, progress)
+
+
 def compile_step(
-    intake: Intake, options: CompileOptions, *, progress: Progress = lambda _: None, observe: Observer | None = None
+    intake: Intake,
+    options: CompileOptions,
+    *,
+    check: Callable[[Iterable[fx.Node]], None] = lambda _: None,
+    progress: Progress = lambda _: None,
+    observe: Observer | None = None,
 ) -> Compiled:
-    """Raises BudgetTooSmall with the smallest budget, ModelError and UnsupportedOperator."""
+    """`check` sees the lowered operations before anything is planned, and refuses what the target has no kernel for.
+
+    Raises BudgetTooSmall with the smallest budget, ModelError and UnsupportedOperator.
+    """
     runner = Runner(observe)
     progress("capturing and differentiating the model")
     joint, head = build_joint(intake, options, runner)
     progress("planning memory")
     planning = Planning(joint, options, progress)
+    check(planning.variants[0].graph.operations())
     chosen = planning.plan(options.budget_bytes)
     if chosen is None:
         raise _too_small(planning, options)
-    variant, plan = chosen
+    variant, plan = chosen.variant, chosen.plan
     step = carry_out_plan(variant, plan, planning.target, planning.device, runner)
     operations = len(plan.program.ops)
     footprint = footprint_of(step.graph, planning.target, options.optimizer, step.arena_bytes, operations)
@@ -192,7 +229,7 @@ def _too_small(planning: Planning, options: CompileOptions) -> BudgetTooSmall:
     minimum = planning.minimum()
     found = planning.plan(minimum)
     assert found is not None
-    variant, plan = found
+    variant, plan = found.variant, found.plan
     live = live_bytes(plan.program, planning.target.alignment)
     worst = live.index(max(live))
     fixed = planning.fixed_bytes(variant, len(plan.program.ops))

@@ -281,6 +281,8 @@ def _scalar_value(value: Any) -> Any:
             return schema.Int(value)
         case float():
             return schema.Double(value)
+        case str():
+            return schema.String(value)
         case torch.dtype():
             return schema.Int(int(scalar_type_enum(value)))
         case torch.layout() | torch.device() | torch.memory_format():

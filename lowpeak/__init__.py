@@ -34,6 +34,7 @@ __all__ = [
     "ModelError",
     "UnsupportedOperator",
     "compile_for_device",
+    "memory_time_curve",
     "simulate",
     "train",
 ]

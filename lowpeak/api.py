@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,28 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import PreTrainedTokenizerBase
 
-from compiler.config import CompileOptions, Loss, OptimizerName, Quantization
+from compiler.config import MEGABYTE, CompileOptions, Loss, OptimizerName, Quantization
 from compiler.errors import ModelError
 from compiler.graph import Quantized
 from compiler.intake import Intake, Model, take_in
 from compiler.model.quantized import quantize
 from compiler.passes.runner import Observer
-from compiler.pipeline import Compiled, compile_step
+from compiler.pipeline import Compiled, compile_step, plan_model
+from compiler.plan.pareto import pareto
 from export.artifact import Artifact
-from export.build import build
+from export.build import build, operator_check
 from export.bundle import require_free_name
 from lowpeak.demo_model import fetch_demo_model
 
 DEMO = "demo"
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A budget in bytes and the predicted seconds of a step within it."""
+
+    budget: int
+    seconds: float
 
 
 def compile_for_device(
@@ -72,7 +82,8 @@ def compile_for_device(
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="lowpeak-")) / "artifact"
     require_free_name(folder, overwrite)
     intake = open_intake(model, options, lora=lora, example_batch=example_batch, seed=seed, progress=progress)
-    compiled = compile_step(intake, options, progress=progress, observe=observe)
+    check = operator_check(options.target)
+    compiled = compile_step(intake, options, check=check, progress=progress, observe=observe)
     if tokenizer is None and intake.load_tokenizer is not None:
         tokenizer = _tokenizer(intake)
     sample = dict(example_batch) if example_batch is not None else random_batch(compiled, seed)
@@ -111,6 +122,32 @@ def open_intake(
         example_batch=example_batch,
         seed=seed,
     )
+
+
+def memory_time_curve(
+    model: Model,
+    *,
+    seq_len: int | None = None,
+    budgets_mb: Sequence[float] | None = None,
+    points: int = 8,
+    lora: LoraConfig | None = None,
+    example_batch: Mapping[str, Tensor] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+    **options: Any,
+) -> list[CurvePoint]:
+    """Predicted step time for each budget: by default `points` budgets from the smallest to where nothing is gained.
+
+    `options`: those of compile_for_device that change the plan (loss, trainable_ratio, device, ...). No artifact is made.
+    """
+    given = CompileOptions(1, seq_len or 2, **options)
+    intake = open_intake(model, given, lora=lora, example_batch=example_batch, progress=progress)
+    planning = plan_model(intake, given, progress=progress)
+    if budgets_mb is None:
+        low, high = planning.minimum(), planning.enough()
+        budgets = [low + (high - low) * i // max(points - 1, 1) for i in range(points)]
+    else:
+        budgets = [int(budget * MEGABYTE) for budget in budgets_mb]
+    return [CurvePoint(point.budget, point.plan.seconds) for point in pareto(planning.plan, budgets)]
 
 
 def random_batch(compiled: Compiled, seed: int) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import fx
 
 from compiler.graph import TrainGraph, forward_nodes
@@ -22,7 +23,7 @@ def redirect_backward(
     unaffected: set[fx.Node] = set()
     count = 0
     for node in graph.operations():
-        if node in forward:
+        if node in forward or node.target is torch.ops.lowpeak.store.default:
             continue
         pending = [operand for operand in node.all_input_nodes if operand in forward]
         while pending:

@@ -2,7 +2,7 @@
 
     keep       the value stays in memory until its last use
     recompute  the operation runs again just before the backward needs it
-    offload    the value goes to a file behind the forward and comes back just before the backward needs it
+    offload    the value is also written to a file once it is made, and comes back just before the backward needs it
 """
 
 from __future__ import annotations
@@ -43,19 +43,12 @@ class _Builder:
     def build(self) -> Program:
         self.values = list(self.program.values)
         self.producer = {value: op for op in self.program.ops for value in op.writes}
-        last_forward_use: dict[int, int] = {}
-        for index, op in enumerate(self.program.ops):
-            if op.forward:
-                last_forward_use.update(dict.fromkeys((*op.reads, *op.writes), index))
-        for index, op in enumerate(self.program.ops):
+        for op in self.program.ops:
             self.ops.append(op if op.forward else self._redirected(op))
-            for value in (*op.reads, *op.writes):
-                if last_forward_use.get(value) == index and self._is_offloaded(value):
+            for value in op.writes:
+                if self.program.values[value].name in self.decisions.offload:
                     self._store(value)
         return Program(tuple(self.values), tuple(self.ops), self.program.results)
-
-    def _is_offloaded(self, value: int) -> bool:
-        return self.program.values[value].name in self.decisions.offload and value not in self.tokens
 
     def _redirected(self, op: Op) -> Op:
         """The operation reading what the backward has of each operand, which is made first where need be."""

@@ -1,0 +1,230 @@
+"""compile_for_device on every kind of model, its budgets, and the errors a user can meet."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+
+import lowpeak
+from compiler.config import MEGABYTE
+from lowpeak.api import memory_time_curve
+from tests.tiny import SEQ_LEN, tiny_llama, tiny_qwen2
+
+WIDE = {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "vocab_size": 2048}
+WIDE_TOKENS = 128
+
+
+class Classifier(nn.Module):
+    """A plain module: frozen trunk, trainable middle, cross-entropy over a frozen head with a bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.trunk = nn.Linear(32, 64)
+        self.norm = nn.LayerNorm(64)
+        self.middle = nn.Linear(64, 64)
+        self.head = nn.Linear(64, 40)
+        for module in (self.trunk, self.head):
+            module.requires_grad_(False)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        hidden = self.norm(nn.functional.gelu(self.trunk(x)))
+        return nn.functional.cross_entropy(self.head(torch.tanh(self.middle(hidden))), y)
+
+
+def classifier_batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return {
+        "x": torch.randn(8, 32, generator=generator),
+        "y": torch.randint(0, 40, (8,), generator=generator),
+    }
+
+
+def assert_exact(report: Any) -> None:
+    assert report.loss_relative_error < 1e-5
+    assert report.gradient_cosine_min > 0.99999
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        (tiny_llama, {}),
+        (tiny_llama, {"quantization": "int8", "batch_size": 2}),
+        (tiny_llama, {"quantization": "none"}),
+        (tiny_qwen2, {}),
+        (lambda: tiny_qwen2(tie_word_embeddings=True), {"trainable_ratio": 0.3}),
+    ],
+)
+def test_language_models(model: Any, options: dict[str, Any], tmp_path: Path) -> None:
+    artifact = lowpeak.compile_for_device(model(), 40, seq_len=SEQ_LEN, out=tmp_path / "a", **options)
+    report = lowpeak.simulate(artifact)
+    assert_exact(report)
+    assert report.simulated_peak_bytes == artifact.manifest.plan.planned_peak_bytes <= 40 * MEGABYTE
+
+
+def test_the_model_is_not_modified() -> None:
+    model = tiny_llama()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    attention = model.config._attn_implementation
+    lowpeak.compile_for_device(model, 40, seq_len=SEQ_LEN)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert model.config._attn_implementation == attention
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
+
+
+def test_a_peft_model_keeps_its_adapter(tmp_path: Path) -> None:
+    adapted = get_peft_model(tiny_llama(), LoraConfig(r=4, target_modules=["q_proj", "down_proj"]))
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(parameter, std=0.05)
+    artifact = lowpeak.compile_for_device(adapted, 40, seq_len=SEQ_LEN, out=tmp_path / "a")
+    parameters = dict(adapted.named_parameters())
+    for name, value in artifact.adapter().items():
+        assert torch.equal(value, parameters[name])
+    assert len(artifact.adapter()) == 2 * 2 * 2
+    assert_exact(lowpeak.simulate(artifact))
+
+
+def test_a_plain_module(tmp_path: Path) -> None:
+    module, batch = Classifier(), classifier_batch()
+    artifact = lowpeak.compile_for_device(module, 20, example_batch=batch, out=tmp_path / "a")
+    assert {record.name for record in artifact.manifest.parameters} == {
+        "norm.weight", "norm.bias", "middle.weight", "middle.bias",
+    }  # fmt: skip
+    assert_exact(lowpeak.simulate(artifact, reference=module))
+    assert lowpeak.simulate(artifact).loss_relative_error < 1e-5
+
+
+def test_a_subset_loss_reports_its_gradients_against_the_exact_one(tmp_path: Path) -> None:
+    artifact = lowpeak.compile_for_device(
+        tiny_llama(), 40, seq_len=SEQ_LEN, loss="subset", subset_size=64, out=tmp_path / "a"
+    )
+    report = lowpeak.simulate(artifact)
+    assert 0.3 < report.gradient_cosine_min < 1
+    assert report.loss < report.reference_loss
+
+
+def wide(budget_mb: float, **options: Any) -> lowpeak.Artifact:
+    return lowpeak.compile_for_device(tiny_llama(**WIDE), budget_mb, seq_len=WIDE_TOKENS, **options)
+
+
+def test_smaller_budgets_recompute_more_and_stay_exact() -> None:
+    with pytest.raises(lowpeak.BudgetTooSmall) as refused:
+        wide(1)
+    minimum = int(refused.value.numbers["minimum_bytes"]) // MEGABYTE
+    assert "try" in str(refused.value).lower() and str(minimum) in str(refused.value)
+    with pytest.raises(lowpeak.BudgetTooSmall):
+        wide(minimum - 1)
+    small, large = wide(minimum), wide(200)
+    for artifact, budget in ((small, minimum), (large, 200)):
+        assert artifact.manifest.plan.planned_peak_bytes <= budget * MEGABYTE
+        plan = artifact.manifest.plan
+        assert plan.arena_bytes <= 1.01 * plan.arena_lower_bound_bytes
+        assert_exact(lowpeak.simulate(artifact))
+    assert small.manifest.plan.recomputed_operations > large.manifest.plan.recomputed_operations
+    assert small.manifest.plan.predicted_step_seconds > large.manifest.plan.predicted_step_seconds
+
+
+def test_offload_where_the_target_has_it() -> None:
+    with pytest.raises(lowpeak.BudgetTooSmall) as refused:
+        wide(1, target="simulator", device="flagship-phone")
+    minimum = int(refused.value.numbers["minimum_bytes"]) / MEGABYTE
+    artifact = wide(minimum, target="simulator", device="flagship-phone")
+    assert artifact.manifest.plan.offloaded_values > 0
+    assert artifact.program is None
+    assert_exact(lowpeak.simulate(artifact))
+
+
+def test_the_curve_of_memory_and_time() -> None:
+    curve = memory_time_curve(tiny_llama(**WIDE), seq_len=WIDE_TOKENS, points=4)
+    assert len(curve) >= 3
+    assert all(a.budget < b.budget and a.seconds >= b.seconds for a, b in zip(curve, curve[1:], strict=False))
+
+
+def test_no_trainable_parameter() -> None:
+    module = Classifier().requires_grad_(False)
+    with pytest.raises(lowpeak.ModelError, match="no trainable parameter"):
+        lowpeak.compile_for_device(module, 20, example_batch=classifier_batch())
+
+
+def test_a_parameter_without_gradient() -> None:
+    module = Classifier()
+    module.unused = nn.Linear(3, 3)
+    with pytest.raises(lowpeak.ModelError, match=r"unused\.weight"):
+        lowpeak.compile_for_device(module, 20, example_batch=classifier_batch())
+
+
+def test_an_unsupported_operator_is_named_with_its_place() -> None:
+    class Spectral(Classifier):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return super().forward(torch.special.i1(self.trunk.weight[0, 0] * x), y)
+
+    with pytest.raises(lowpeak.UnsupportedOperator, match="special_i1") as refused:
+        lowpeak.compile_for_device(Spectral(), 20, example_batch=classifier_batch())
+    assert refused.value.numbers["operator"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite(value: float, tmp_path: Path) -> None:
+    model = tiny_llama()
+    with torch.no_grad():
+        model.model.layers[1].mlp.up_proj.weight[3, 4] = value
+    with pytest.raises(lowpeak.ModelError, match=r"up_proj"):
+        lowpeak.compile_for_device(model, 40, seq_len=SEQ_LEN, out=tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seq_len": 129}, "maximum is 128"),
+        ({"seq_len": None}, "seq_len is missing"),
+        ({"lora": LoraConfig(r=4, target_modules=["no_such_layer"])}, "no_such_layer"),
+        ({"loss": "subset", "subset_size": 96}, "from 1 to 95"),
+        ({"budget_mb": -1}, "budget_mb"),
+        ({"trainable_ratio": 0}, "trainable_ratio"),
+        ({"loss": "mse"}, "one of exact, subset"),
+        ({"kernels": "cuda"}, "no target"),
+        ({"device": "toaster"}, "unknown device"),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"budget_mb": 40, "seq_len": SEQ_LEN, **options}
+    with pytest.raises(lowpeak.ModelError, match=message):
+        lowpeak.compile_for_device(tiny_llama(), **given)
+
+
+def test_a_rank_of_zero() -> None:
+    lora = LoraConfig(r=1, target_modules="all-linear")
+    lora.r = 0
+    with pytest.raises(lowpeak.ModelError, match="rank is 0"):
+        lowpeak.compile_for_device(tiny_llama(), 40, seq_len=SEQ_LEN, lora=lora)
+
+
+def test_things_that_are_no_model() -> None:
+    with pytest.raises(lowpeak.ModelError, match="no model"):
+        lowpeak.compile_for_device(3, 40, seq_len=4)  # type: ignore[arg-type]
+    with pytest.raises(lowpeak.ModelError, match="example_batch"):
+        lowpeak.compile_for_device(Classifier(), 40, seq_len=4)
+
+
+def test_an_output_folder_in_use(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(lowpeak.ArtifactError):
+        lowpeak.compile_for_device(tiny_llama(), 40, seq_len=SEQ_LEN, out=tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_compiling_twice_gives_the_same_plan() -> None:
+    one, other = (
+        lowpeak.compile_for_device(copy.deepcopy(tiny_llama()), 40, seq_len=SEQ_LEN) for _ in range(2)
+    )
+    assert one.manifest.plan == other.manifest.plan
+    assert one.file("plan.csv").read_bytes() == other.file("plan.csv").read_bytes()
