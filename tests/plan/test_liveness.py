@@ -4,7 +4,7 @@ import dataclasses
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from compiler.plan.liveness import lifetimes, live_bytes, memory_problem
 from compiler.plan.memory import solve
@@ -82,7 +82,6 @@ def test_sizes_are_rounded_up_to_the_alignment():
     assert live_bytes(program(SIZES, CHAIN, "c", 3), alignment=16) == [32, 32, 32]
 
 
-@settings(deadline=None)
 @given(random_programs())
 def test_the_arena_is_what_is_live(run):
     problem, index = memory_problem(run, 1)
@@ -97,7 +96,6 @@ def test_the_arena_is_what_is_live(run):
             assert run.values[value].nbytes == block.size
 
 
-@settings(deadline=None)
 @given(random_programs())
 def test_what_shares_a_buffer_hands_it_on_at_one_step(run):
     """Only the operation that reads the old value last and writes the new one sees both."""

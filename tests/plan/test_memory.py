@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler.errors import DataError
@@ -21,7 +21,6 @@ INSTANCES = Path(__file__).parent / "instances"
 
 
 @given(problems())
-@settings(deadline=None)
 def test_every_solution_is_valid_and_no_lower_than_the_bound(problem: MemoryProblem) -> None:
     solution = solve(problem, effort=200)
     assert solution.height >= solution.lower_bound == problem.lower_bound()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler.plan.cost import Rates
@@ -84,7 +84,6 @@ def test_in_place_reads_follow():
     assert run.values[run.ops[-1].in_place[0]].name == "a_recomputed"
 
 
-@settings(deadline=None)
 @given(random_programs(), st.data())
 def test_every_value_is_computed_from_the_same_expression(run, data):
     forward = [op for op in run.ops if op.forward]

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from compiler.plan.liveness import live_bytes
 from compiler.plan.schedule import schedule
 from tests.plan.programs import expressions, program, random_programs
 
 
-@settings(deadline=None)
 @given(random_programs())
 def test_the_peak_is_not_raised_and_every_value_stays(run):
     better = schedule(run)
@@ -16,7 +15,6 @@ def test_the_peak_is_not_raised_and_every_value_stays(run):
     assert expressions(better) == expressions(run)
 
 
-@settings(deadline=None)
 @given(random_programs())
 def test_a_second_time_does_not_raise_it_either(run):
     once = schedule(run)
