@@ -1,4 +1,6 @@
-"""Predicted seconds of one operation, from plain numbers (roofline): the slower of arithmetic and memory, plus a call."""
+"""Predicted seconds of one operation, from plain numbers (roofline): the slower of arithmetic and memory,
+plus a call.
+"""
 
 from __future__ import annotations
 

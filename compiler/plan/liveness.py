@@ -1,7 +1,7 @@
 """When every value of a program is live, which values share memory in place, and how many bytes that makes.
 
-A step is the index of an operation; a value is live in [definition, last use + 1). With in-place sharing a value takes
-over the memory of an operand that dies at its definition, and both become one buffer.
+A step is the index of an operation; a value is live in [definition, last use + 1). With in-place sharing a
+value takes over the memory of an operand that dies at its definition, and both become one buffer.
 """
 
 from __future__ import annotations

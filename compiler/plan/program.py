@@ -1,7 +1,8 @@
 """What the planner sees of a training step: values with sizes, operations that read and write them, an order.
 
-Views are resolved before: a value is a piece of memory, and an operation reads and writes whole values. Frozen weights
-are no values; they lie in their file. Every value is written by one operation, or comes in from outside.
+Views are resolved before: a value is a piece of memory, and an operation reads and writes whole values.
+Frozen weights are no values; they lie in their file. Every value is written by one operation, or comes in
+from outside.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Decisions about what crosses from forward to backward, and a program with the decisions carried out.
 
-    keep       the value stays in memory until its last use
-    recompute  the operation runs again just before the backward needs it
-    offload    the value is also written to a file once it is made, and comes back just before the backward needs it
+keep       the value stays in memory until its last use
+recompute  the operation runs again just before the backward needs it
+offload    the value is also written to a file once it is made, and comes back just before
+           the backward needs it
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class Decisions:
 
 
 def carry_out(program: Program, decisions: Decisions, rates: Rates) -> Program:
-    """The program with recomputed operations and stores and loads put in; backward operations read from these."""
+    """The program with recomputed operations and stores and loads put in;
+    backward operations read from these.
+    """
     return _Builder(program, decisions, rates).build()
 
 
@@ -89,11 +92,12 @@ class _Builder:
                 pending.extend(missing)
                 continue
             pending.pop()
-            if op.writes[0] in self.replaced:
+            if all(value in self.replaced for value in op.writes):
                 continue
             again = self._redirected(op)
             writes = tuple(self._new_value(v, COPY_SUFFIX) for v in op.writes)
-            self.replaced.update(zip(op.writes, writes, strict=True))
+            for value, again_value in zip(op.writes, writes, strict=True):
+                self.replaced.setdefault(value, again_value)
             self.ops.append(
                 Op(op.name + COPY_SUFFIX, again.reads, writes, op.seconds, False, again.in_place, op.name)
             )

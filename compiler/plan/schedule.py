@@ -1,8 +1,8 @@
 """An order of the operations with a lower peak.
 
-Work is pulled: for each result in its present order (weight gradients thus as soon as their operands exist), what it
-needs runs just before it (recomputation thus as late as possible). And what frees at least the bytes that it takes runs
-as soon as it can.
+Work is pulled: for each result in its present order (weight gradients thus as soon as their operands exist),
+what it needs runs just before it (recomputation thus as late as possible). And what frees at least the bytes
+that it takes runs as soon as it can.
 """
 
 from __future__ import annotations

@@ -17,7 +17,10 @@ def program(
     forward: int,
     in_place: bool = False,
 ) -> Program:
-    """`values`: name -> bytes, in order; those without a writer are batch. `ops`: (name, reads, writes) by letter."""
+    """`values`: name -> bytes, in order; those without a writer are batch.
+
+    `ops`: (name, reads, writes) by letter.
+    """
     index = {name: i for i, name in enumerate(values)}
     written = {name for _, _, writes in ops for name in writes}
     described = [
@@ -59,7 +62,8 @@ def random_programs(draw: st.DrawFn) -> Program:
 
 
 def expressions(run: Program) -> dict[int, Expression]:
-    """What every value is, running the operations in order; a copy is its original, a load gives what was stored.
+    """What every value is, running the operations in order; a copy is its original,
+    a load gives what was stored.
 
     Fails for a value that is read before it is written, or written twice.
     """

@@ -45,7 +45,6 @@ def test_an_operand_that_is_read_later_is_not_taken_over():
     assert live.buffer[3] == live.buffer[1] == 0
 
 
-@pytest.mark.xfail(strict=True, reason="in the last step, upper[result] is step + 1 as if it died there")
 def test_a_result_is_not_taken_over():
     live = lifetimes(program(SIZES, [("f", "x", "a"), ("g", "a", "b")], "ab", 2, in_place=True))
     assert live.upper[1] == 2

@@ -56,10 +56,10 @@ def test_recomputation_of_what_is_recomputed():
     ]  # fmt: skip
 
 
-def test_offloading_stores_behind_the_forward_and_loads_before_use():
+def test_offloading_stores_what_is_made_and_loads_before_use():
     run = carry_out(chain(), Decisions(offload=frozenset({"a"})), RATES)
     assert listing(run) == [
-        "a(x) -> a", "b(a) -> b", "a_store(a) -> a_store", "c(b) -> c",
+        "a(x) -> a", "a_store(a) -> a_store", "b(a) -> b", "c(b) -> c",
         "C(b, c) -> C", "a_load(a_store) -> a_load", "B(a_load, C) -> B", "A(x, B) -> A",
     ]  # fmt: skip
     sizes = {value.name: value.nbytes for value in run.values}
