@@ -1,0 +1,155 @@
+"""Mistakes on the command line: the class, the numbers and the exit code of each, without a traceback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lowpeak.cli import compile as compile_verb
+from lowpeak.cli import main
+from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
+
+Fail = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_checkpoint(tmp_path_factory.mktemp("cli") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def artifact(checkpoint: Path) -> Path:
+    folder = checkpoint.with_name("artifact")
+    assert main(compiling(checkpoint, folder)) == 0
+    return folder
+
+
+@pytest.fixture
+def fail(capfd: pytest.CaptureFixture[str]) -> Fail:
+    """Runs the arguments with --json and gives the error object; the exit code is to be `code`."""
+
+    def run(*arguments: object, code: int = 2) -> dict[str, Any]:
+        capfd.readouterr()
+        assert main([*map(str, arguments), "--json"]) == code
+        out, err = capfd.readouterr()
+        assert out.count("\n") == 1
+        assert "Traceback" not in err
+        error: dict[str, Any] = json.loads(out)
+        assert error["message"]
+        return error
+
+    return run
+
+
+def compiling(model: Path | str, out: Path, **options: object) -> list[str]:
+    chosen = {"budget-mb": 20, "seq-len": SEQ_LEN, "rank": 4, "out": out, **options}
+    return ["compile", str(model), *(str(part) for name in chosen for part in (f"--{name}", chosen[name]))]
+
+
+def test_rank_0(checkpoint: Path, tmp_path: Path, fail: Fail) -> None:
+    error = fail(*compiling(checkpoint, tmp_path / "a", rank=0))
+    assert error["error"] == "ModelError" and error["rank"] == 0
+
+
+def test_no_layer_of_that_name(checkpoint: Path, tmp_path: Path, fail: Fail) -> None:
+    error = fail(*compiling(checkpoint, tmp_path / "a", **{"target-modules": "nowhere"}))
+    assert error["error"] == "ModelError" and "nowhere" in error["message"]
+
+
+def test_budget_too_small(checkpoint: Path, tmp_path: Path, fail: Fail) -> None:
+    error = fail(*compiling(checkpoint, tmp_path / "a", **{"budget-mb": 1}))
+    assert error["error"] == "BudgetTooSmall"
+    assert error["budget_bytes"] == 1_000_000 < error["minimum_bytes"]
+
+
+def test_output_folder_in_use(checkpoint: Path, artifact: Path, fail: Fail) -> None:
+    error = fail(*compiling(checkpoint, artifact))
+    assert error["error"] == "ArtifactError" and str(artifact) in error["message"]
+
+
+def test_unknown_config(tmp_path: Path, fail: Fail) -> None:
+    error = fail(*compiling("config:nothing", tmp_path / "a"))
+    assert error["error"] == "ModelError" and "llama-3.2-3b" in error["message"]
+
+
+@pytest.mark.parametrize("verb", ["compile", "estimate"])
+def test_sequence_over_the_models_maximum(checkpoint: Path, tmp_path: Path, fail: Fail, verb: str) -> None:
+    long = compiling(checkpoint, tmp_path / "a", **{"seq-len": 4096})
+    error = fail(*(long if verb == "compile" else ["estimate", str(checkpoint), "--seq-len", "4096"]))
+    assert error["error"] == "ModelError"
+    assert error["seq_len"] == 4096 and error["maximum"] == 128
+
+
+def test_nan_weights(tmp_path: Path, fail: Fail) -> None:
+    error = fail(*compiling(save_checkpoint(tmp_path / "nan", nan=True), tmp_path / "a"))
+    assert error["error"] == "ModelError" and "up_proj" in error["message"]
+    assert not (tmp_path / "a").exists()
+
+
+def test_missing_tokenizer(tmp_path: Path, fail: Fail) -> None:
+    folder = tmp_path / "a"
+    assert main(compiling(save_checkpoint(tmp_path / "tokens", tokenizer=False), folder)) == 0
+    error = fail("train", folder, "--data", save_data(tmp_path / "data.jsonl"), "--steps", 1)
+    assert error["error"] == "DataError" and "tokenizer" in error["message"]
+
+
+@pytest.mark.parametrize("verb", ["simulate", "train"])
+def test_malformed_data(artifact: Path, tmp_path: Path, fail: Fail, verb: str) -> None:
+    data = save_data(tmp_path / "data.jsonl", '{"text": "fine"}\n{"text": \n')
+    steps = ["--steps", "1", "--out", str(tmp_path / "run")] if verb == "train" else []
+    error = fail(verb, artifact, "--data", data, *steps)
+    assert error["error"] == "DataError" and error["line"] == 2
+
+
+def test_tampered_artifact(checkpoint: Path, tmp_path: Path, fail: Fail) -> None:
+    assert main(compiling(checkpoint, tmp_path / "a")) == 0
+    weights = tmp_path / "a" / "weights.ptd"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    error = fail("simulate", tmp_path / "a")
+    assert error["error"] == "ArtifactError" and "sha256" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["compile", "x", "--budget-mb", "much"], "budget-mb"),
+        (["compile", "x", "--loss", "none"], "loss"),
+        (["train", "x", "--data", "y", "--steps", "0"], "steps"),
+        (["train", "x", "--data", "y", "--steps", "1", "--learning-rate", "-1"], "learning_rate"),
+        (["estimate", "x", "--seq-len", "12,many"], "seq-len"),
+        (["nothing"], "nothing"),
+    ],
+)
+def test_bad_option(arguments: list[str], said: str, fail: Fail) -> None:
+    assert said in fail(*arguments)["message"]
+
+
+def test_message_for_people(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", str(tmp_path / "nowhere")]) == 2
+    out, err = capfd.readouterr()
+    assert not out
+    assert "no artifact at" in err and "Traceback" not in err
+    assert main(["simulate", str(tmp_path / "nowhere"), "--debug"]) == 2
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_unforeseen_error(fail: Fail, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(compile_verb, "lora_config", broken)
+    assert fail(*compiling("x", tmp_path / "a"), code=1)["error"] == "KeyError"
+
+
+def test_interrupt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compile_verb, "lora_config", interrupted)
+    assert main(compiling("x", tmp_path / "a")) == 130

@@ -1,0 +1,110 @@
+"""Estimates: what each technique saves, that no weight is read, and that a compilation keeps the promise."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+from typing import NoReturn
+
+import pytest
+import torch
+from peft import LoraConfig
+
+from compiler.config import CompileOptions
+from compiler.estimate import Estimate, estimate, smallest_plan, with_resident_weights
+from compiler.intake import Intake, take_in
+from compiler.model.quantized import QuantFormat
+from compiler.pipeline import compile_step
+from compiler.plan.cost import Rates
+from compiler.plan.planner import Planner
+from compiler.plan.program import Kind, Op, Program, Value
+from tests.model.tiny import tiny_model
+
+SEQ_LEN = 64
+BUDGET = 4_300_000
+
+
+class NoWeights:
+    """Says how weights are stored and gives none."""
+
+    def format_of(self, name: str) -> QuantFormat | None:
+        return None
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AssertionError(f"an estimate asked the weights for {name}")
+
+
+def _intake() -> Intake:
+    lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = tiny_model(num_hidden_layers=2, vocab_size=512)
+    given = take_in(model, seq_len=SEQ_LEN, batch_size=1, lora=lora, example_batch=None, seed=0)
+    return dataclasses.replace(given, weights=NoWeights())  # type: ignore[arg-type]
+
+
+def _options(**changes: object) -> CompileOptions:
+    return CompileOptions(**{"budget_mb": BUDGET / 1e6, "seq_len": SEQ_LEN, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, Estimate]:
+    changed = _options(loss="subset", subset_size=64, trainable_ratio=0.25)
+    return {row.technique: row for row in estimate(_intake(), changed)}
+
+
+def test_each_technique_lowers_the_peak(rows: dict[str, Estimate]) -> None:
+    assert list(rows) == ["lora", "+int4", "+recompute", "+chunked loss", "+subset softmax", "+masking"]
+    peaks = [row.peak_bytes for row in rows.values()]
+    assert peaks[0] > peaks[1] > peaks[2]
+    assert all(later <= 1.001 * earlier for earlier, later in pairwise(peaks))
+    assert rows["+recompute"].step_seconds > rows["+int4"].step_seconds
+
+
+def test_without_quantization_every_weight_is_float32(rows: dict[str, Estimate]) -> None:
+    frozen = sum(4 * parameter.numel() for parameter in tiny_model(vocab_size=512).parameters())
+    assert frozen <= rows["lora"].by_category["weights"] <= 1.2 * frozen
+    assert rows["lora"].by_category["dequantized weight"] == 0
+    assert rows["+int4"].by_category["weights"] < 0.4 * frozen
+
+
+def test_plan_for_a_budget_is_what_compiling_gives() -> None:
+    options = _options()
+    found = estimate(_intake(), options, budgets=[BUDGET, 1_000_000])
+    assert [row.technique for row in found[4:]] == ["within 4.3 MB"]
+    compiled = compile_step(_intake(), options)
+    assert found[4].peak_bytes <= BUDGET
+    assert compiled.footprint.total == pytest.approx(found[4].peak_bytes, rel=0.01)
+    assert compiled.plan.seconds == found[4].step_seconds
+
+
+def test_resident_weights_are_no_operations() -> None:
+    values = tuple(Value(name, 100, kind) for name, kind in (("w", Kind.WEIGHT), ("y", Kind.ACTIVATION)))
+    dequantize = Op("w", (), (0,), 1.0, True)
+    product = Op("y", (0,), (1,), 2.0, True, in_place=(0,))
+    found = with_resident_weights(Program(values, (dequantize, product), frozenset({1})))
+    assert found.ops == (Op("y", (), (1,), 2.0, True),)
+
+
+def test_smallest_plan_recomputes_what_it_can() -> None:
+    """A chain of squares, whose backward needs every value: all kept, or each made again."""
+    length, size = 12, 1 << 20
+    values = [Value("x", size, Kind.BATCH)]
+    ops = []
+    for index in range(length):
+        values.append(Value(f"y{index}", size, Kind.ACTIVATION))
+        ops.append(Op(f"y{index}", (len(values) - 2,), (len(values) - 1,), 1.0, True))
+    gradient = length
+    for index in reversed(range(length)):
+        values.append(Value(f"d{index}", size, Kind.ACTIVATION))
+        ops.append(Op(f"d{index}", (gradient, index), (len(values) - 1,), 1.0, False))
+        gradient = len(values) - 1
+    program = Program(tuple(values), tuple(ops), frozenset({gradient}))
+    planner = Planner(program, Rates(1e9, 1e9, 1e9, 1e9, 1e-6), offload=False, alignment=16)
+    small, fast = smallest_plan(planner), planner.fastest()
+    assert small.peak_bytes < fast.peak_bytes
+    assert small.seconds > fast.seconds
+    assert planner.plan(int(small.peak_bytes * 0.9)) is None
+
+
+def test_meta_device_only() -> None:
+    module = _intake().module
+    assert all(tensor.device == torch.device("meta") for tensor in module.parameters())
