@@ -29,9 +29,9 @@ from compiler.plan.rematerialize import Decisions
 
 FORWARD_WINDOWS = 32
 BACKWARD_WINDOWS = 160
-SMALL_BYTES = 1 << 14
-"""Values up to this size do not count against the budget; what they take together is measured as `other`."""
-OFFLOAD_FROM_BYTES = 1 << 16
+SMALL_SHARE = 512
+"""Values below this part of the largest one do not count against the budget; what they take together is measured as
+`other`."""
 GAP = 1e-3
 INTEGRAL = 1e-6
 EXCESS_SECONDS_PER_MB = 10.0
@@ -57,6 +57,7 @@ class Decider:
         self.program = program
         self.rates = rates
         self.offload = offload
+        self.small = max((value.nbytes for value in program.values), default=0) // SMALL_SHARE
         self.producer = {v: i for i, op in enumerate(program.ops) for v in op.writes if op.forward}
         self.direct: dict[int, list[int]] = defaultdict(list)
         for step, op in enumerate(program.ops):
@@ -123,7 +124,7 @@ class Decider:
             name = self.program.values[crossing.value].name
             producer = self.program.ops[self.producer[crossing.value]].name
             comes_back = name in decisions.offload or producer in decisions.recompute
-            if crossing.nbytes > SMALL_BYTES and (comes_back or crossing.value in needed):
+            if crossing.nbytes > self.small and (comes_back or crossing.value in needed):
                 first, last = self.windows_of(crossing.need if comes_back else crossing.born, crossing.dead)
                 decided[first:last] += crossing.nbytes
         return decided
@@ -145,10 +146,10 @@ class Decider:
             if value.kind is not Kind.WEIGHT:
                 columns.append((model.binary(SECONDS_PER_KEPT_BYTE * value.nbytes), crossing.born))
             alone = len(self.program.ops[self.producer[crossing.value]].writes) == 1
-            if self.offload and alone and value.nbytes >= OFFLOAD_FROM_BYTES:
+            if self.offload and alone and value.nbytes > self.small:
                 offloaded[crossing.value] = model.binary(self.rates.offload_seconds(value.nbytes))
                 columns.append((offloaded[crossing.value], crossing.need))
-            for column, start in columns if value.nbytes > SMALL_BYTES else ():
+            for column, start in columns if value.nbytes > self.small else ():
                 for window in range(*self.windows_of(start, crossing.dead)):
                     windows[window].append((column, value.nbytes / 1e6))
             available[crossing.value] = [column for column, _ in columns]
