@@ -1,7 +1,8 @@
 """From the batch that a user has to the tensors that the compiled graph takes.
 
-A causal-LM batch is `input_ids` and `labels`, int64 [batch, tokens], labels as Hugging Face has them (unshifted, -100 for
-no loss). The graph takes `input_ids`, `targets` (the next token's label) and, by option, `rows` and `token_subset`.
+A causal-LM batch is `input_ids` and `labels`, int64 [batch, tokens], labels as Hugging Face has them
+(unshifted, -100 for no loss). The graph takes `input_ids`, `targets` (the next token's label) and, by option,
+`rows` and `token_subset`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ class BatchSpec:
     """Tokens of the softmax subset, when the loss is approximate."""
 
     def graph_inputs(self, batch: Mapping[str, Tensor], subset: Tensor | None = None) -> dict[str, Tensor]:
-        """`subset`: int64 [subset_size], the token ids of the softmax subset. Raises DataError for what does not fit."""
+        """`subset`: int64 [subset_size], the token ids of the softmax subset.
+
+        Raises DataError for what does not fit.
+        """
         if not self.causal_lm:
             return dict(batch)
         shape = (self.batch_size, self.seq_len)
@@ -55,8 +59,9 @@ class BatchSpec:
         found = (targets != IGNORE_INDEX).nonzero()[:, 0]
         if len(found) > self.rows:
             raise DataError(
-                f"the batch has {len(found)} tokens with a label, the artifact has room for {self.rows}; compile with "
-                f"trainable_ratio {len(found) / len(targets):.2f} or more, or mask more of the prompt",
+                f"the batch has {len(found)} tokens with a label, the artifact has room for {self.rows}; "
+                f"compile with trainable_ratio {len(found) / len(targets):.2f} or more, or mask more of the "
+                "prompt",
                 trainable_tokens=len(found),
                 rows=self.rows,
             )

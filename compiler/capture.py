@@ -1,6 +1,7 @@
 """A module on fake weights -> the forward TrainGraph (torch.export), loss as its only output.
 
-No weight is read here: parameters and buffers are fake tensors, so a 3B model is captured in seconds and megabytes.
+No weight is read here: parameters and buffers are fake tensors, so a 3B model is captured in seconds and
+megabytes.
 """
 
 from __future__ import annotations
@@ -53,19 +54,27 @@ def capture(
     trainable = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
     if not trainable:
         raise ModelError(
-            "the model has no trainable parameter: every parameter has requires_grad=False. Pass a PeftModel whose "
-            "adapter is trainable, a bare PreTrainedModel (a LoRA is added), or unfreeze some parameters.",
+            "the model has no trainable parameter: every parameter has requires_grad=False. Pass a PeftModel "
+            "whose adapter is trainable, a bare PreTrainedModel (a LoRA is added), or unfreeze some "
+            "parameters.",
             trainable_parameters=0,
         )
     with to_fake(module):
         inputs = {name: torch.zeros(shape, dtype=dtype) for name, (shape, dtype) in batch.items()}
         try:
             program = torch.export.export(module, (), kwargs=inputs, strict=False)
-        except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError, IndexError) as error:
+        except (
+            RuntimeError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            NotImplementedError,
+            IndexError,
+        ) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelError(
-                f"torch.export cannot follow the model's forward: {reason}. Data-dependent control flow and shapes "
-                "are not supported; the model must give a scalar loss for module(**batch)."
+                f"torch.export cannot follow the model's forward: {reason}. Data-dependent control flow and "
+                "shapes are not supported; the model must give a scalar loss for module(**batch)."
             ) from error
         if any(changes_operand(node) for node in program.graph.nodes):
             program = program.run_decompositions({})
@@ -75,7 +84,10 @@ def capture(
 def _first_names(module: nn.Module) -> dict[str, str]:
     """Every name of a parameter or buffer -> its first one, which is another where tensors are tied."""
     first: dict[int, str] = {}
-    tensors = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    tensors = [
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ]
     return {name: first.setdefault(id(tensor), name) for name, tensor in tensors}
 
 
@@ -86,8 +98,8 @@ def _train_graph(
     mutated = [s.target for s in signature.output_specs if s.kind in (OutputKind.BUFFER_MUTATION,)]
     if mutated:
         raise ModelError(
-            f"the forward changes {len(mutated)} buffer(s), first {mutated[0]!r}; only stateless models can be "
-            "compiled. Put normalisation layers into eval mode and turn caches off.",
+            f"the forward changes {len(mutated)} buffer(s), first {mutated[0]!r}; only stateless models can "
+            "be compiled. Put normalisation layers into eval mode and turn caches off.",
             mutated_buffers=len(mutated),
         )
     graph = fx.Graph()
@@ -98,8 +110,9 @@ def _train_graph(
     for node in program.graph.nodes:
         if node.op == "call_function" and not isinstance(node.target, torch._ops.OpOverload | type(len)):
             raise UnsupportedOperator(
-                f"{node.target} in {place_of(node)!r} is no operator that lowpeak can differentiate; write the model "
-                "without control-flow operators and autocast, and use detach() in place of torch.no_grad()",
+                f"{node.target} in {place_of(node)!r} is no operator that lowpeak can differentiate; write "
+                "the model without control-flow operators and autocast, and use detach() in place of "
+                "torch.no_grad()",
                 operator=str(node.target),
             )
         target = first_names.get(str(specs[node.name].target)) if node.op == "placeholder" else None
@@ -124,7 +137,8 @@ def _train_graph(
     loss = captured.results[0]
     if loss.meta["val"].numel() != 1:
         raise ModelError(
-            f"the module must return a scalar loss; its first output has shape {tuple(loss.meta['val'].shape)}"
+            f"the module must return a scalar loss; its first output has shape "
+            f"{tuple(loss.meta['val'].shape)}"
         )
     captured.output.args = ((loss,),)
     drop_no_ops(captured)

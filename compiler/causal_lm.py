@@ -1,7 +1,8 @@
-"""A Hugging Face causal LM as a module that the compiler can capture: LoRA added, attention plain causal, loss inside.
+"""A Hugging Face causal LM as a module that the compiler can capture: LoRA added, attention plain causal,
+loss inside.
 
-The module keeps the model's own structure and parameter names, so that an adapter trained from the artifact loads into
-`PeftModel.from_pretrained`.
+The module keeps the model's own structure and parameter names, so that an adapter trained from the artifact
+loads into `PeftModel.from_pretrained`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def _causal_attention(
 ) -> tuple[Tensor, None]:
     """transformers' attention call as one causal operator: batches are right-padded, so no mask is needed.
 
-    query [batch, heads, tokens, dim], key and value [batch, key heads, tokens, dim] -> [batch, tokens, heads, dim].
+    query [batch, heads, tokens, dim], key and value [batch, key heads, tokens, dim] -> [batch, tokens, heads,
+    dim].
     """
     unsupported = [name for name in ("softcap", "s_aux", "sinks") if options.get(name) is not None]
     if unsupported or not getattr(module, "is_causal", True):
@@ -53,9 +55,11 @@ AttentionMaskInterface.register(ATTENTION, _no_mask)
 
 
 class CausalLMLoss(nn.Module):
-    """`forward(input_ids, targets)`: both int64 [batch, tokens] -> mean cross-entropy over targets that are not -100.
+    """`forward(input_ids, targets)`: both int64 [batch,
+    tokens] -> mean cross-entropy over targets that are not -100.
 
-    `targets[i]` is the token after `input_ids[i]`: the shift of the labels is the caller's (compiler/batch.py).
+    `targets[i]` is the token after `input_ids[i]`: the shift of the labels is the caller's
+    (compiler/batch.py).
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -64,9 +68,7 @@ class CausalLMLoss(nn.Module):
 
     def forward(self, input_ids: Tensor, targets: Tensor) -> Tensor:
         logits = self.model(input_ids=input_ids, use_cache=False).logits
-        return nn.functional.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX
-        )
+        return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX)
 
 
 def skeleton_of(module: nn.Module) -> nn.Module:
@@ -75,7 +77,9 @@ def skeleton_of(module: nn.Module) -> nn.Module:
     for tensor in (*module.parameters(), *module.buffers()):
         meta = torch.empty_like(tensor, device="meta")
         memo[id(tensor)] = (
-            nn.Parameter(meta, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else meta
+            nn.Parameter(meta, requires_grad=tensor.requires_grad)
+            if isinstance(tensor, nn.Parameter)
+            else meta
         )
     return copy.deepcopy(module, memo)
 
@@ -85,7 +89,10 @@ def default_lora() -> LoraConfig:
 
 
 def with_lora(skeleton: PreTrainedModel, lora: LoraConfig | None) -> PeftModel:
-    """Adds the adapter on the meta device. Raises ModelError for a rank below 1 or targets that match nothing."""
+    """Adds the adapter on the meta device.
+
+    Raises ModelError for a rank below 1 or targets that match nothing.
+    """
     lora = lora or default_lora()
     if lora.r < 1:
         raise ModelError(f"LoRA rank is {lora.r}; it must be at least 1 (16 is a good start)", rank=lora.r)
@@ -111,8 +118,8 @@ def loss_module(peft_model: PeftModel, seq_len: int) -> CausalLMLoss:
     window = getattr(config, "sliding_window", None)
     if window is not None and getattr(config, "use_sliding_window", True) and seq_len > window:
         raise ModelError(
-            f"seq_len is {seq_len} tokens, over the model's sliding attention window of {window}; only full causal "
-            f"attention is supported, use seq_len {window} or less",
+            f"seq_len is {seq_len} tokens, over the model's sliding attention window of {window}; only full "
+            f"causal attention is supported, use seq_len {window} or less",
             seq_len=seq_len,
             maximum=window,
         )

@@ -57,7 +57,9 @@ class CompileOptions:
         self._require(0 < self.trainable_ratio <= 1, "trainable_ratio", "above 0 and at most 1")
         self._require(self.group_size in (32, 64, 128), "group_size", "32, 64 or 128")
         for name, allowed in (("loss", Loss), ("quantization", Quantization), ("optimizer", OptimizerName)):
-            self._require(getattr(self, name) in get_args(allowed), name, f"one of {', '.join(get_args(allowed))}")
+            self._require(
+                getattr(self, name) in get_args(allowed), name, f"one of {', '.join(get_args(allowed))}"
+            )
 
     def _require(self, holds: bool, name: str, what: str) -> None:
         if not holds:

@@ -1,8 +1,8 @@
 """The forward TrainGraph -> the joint graph of loss and gradients, in core ATen and `lowpeak::` operators.
 
 The forward is retraced together with its backward. Attention that passes/attention.py left as
-`scaled_dot_product_attention` is traced with its plain-math formula: the core decompositions take the flash forward
-apart but not its backward, and would give a right loss with wrong gradients.
+`scaled_dot_product_attention` is traced with its plain-math formula: the core decompositions take the flash
+forward apart but not its backward, and would give a right loss with wrong gradients.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _fake_of(node: fx.Node) -> Any:
 
 def _without_gradient(names: list[str]) -> ModelError:
     return ModelError(
-        f"{len(names)} trainable parameter(s) get no gradient, first {names[0]!r}: the loss does not depend on "
-        "them. Freeze them (requires_grad=False) or use them in the forward.",
+        f"{len(names)} trainable parameter(s) get no gradient, first {names[0]!r}: the loss does not depend "
+        "on them. Freeze them (requires_grad=False) or use them in the forward.",
         parameters_without_gradient=len(names),
     )

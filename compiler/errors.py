@@ -18,7 +18,7 @@ class LowpeakError(Exception):
 
 
 class ModelError(LowpeakError):
-    """The model cannot be read or compiled: wrong class, no trainable parameter, NaN weights, unknown name."""
+    """The model cannot be read or compiled: wrong class, nothing trainable, NaN weights, unknown name."""
 
 
 class UnsupportedOperator(LowpeakError):

@@ -14,7 +14,9 @@ STATE_TENSORS = {"adamw": 2, "sgd": 0}
 
 @dataclass(frozen=True)
 class Footprint:
-    """`arena` holds activations, adapter and gradients; `weights` are mapped pages, all else is anonymous memory."""
+    """`arena` holds activations, adapter and gradients; `weights` are mapped pages,
+    all else is anonymous memory.
+    """
 
     arena: int
     optimizer: int

@@ -1,7 +1,8 @@
-"""TrainGraph: an fx graph whose node order is the schedule, and the roles of the values that enter and leave it.
+"""TrainGraph: an fx graph whose node order is the schedule,
+and the roles of the values that enter and leave it.
 
-Every tensor enters as a placeholder: a frozen weight, an adapter tensor or a part of the batch. The outputs are the
-loss and, once differentiated, one gradient per adapter tensor. Shapes are static.
+Every tensor enters as a placeholder: a frozen weight, an adapter tensor or a part of the batch. The outputs
+are the loss and, once differentiated, one gradient per adapter tensor. Shapes are static.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ Role = Batch | Adapter | Frozen | Quantized | Constant
 
 @dataclass
 class TrainGraph:
-    """`graph`: the nodes; `roles`: placeholder name -> role; `gradients`: the adapter name of each output after the loss."""
+    """`graph`: the nodes; `roles`: placeholder name -> role;
+    `gradients`: the adapter name of each output after the loss.
+    """
 
     graph: fx.Graph
     roles: dict[str, Role]
@@ -120,7 +123,9 @@ class TrainGraph:
                 del self.roles[node.name]
 
     def verify(self) -> None:
-        """Asserts what every pass must leave true: a valid graph, static shapes, known roles, loss and gradients."""
+        """Asserts what every pass must leave true: a valid graph, static shapes, known roles,
+        loss and gradients.
+        """
         self.graph.lint()
         adapters: dict[str, fx.Node] = {}
         inputs_end = False
@@ -136,7 +141,9 @@ class TrainGraph:
                 assert "val" in node.meta, f"{node.format_node()} has no value"
                 assert not changes_operand(node), f"{node.format_node()} changes its operand"
                 for value in tensors_of(node):
-                    assert all(isinstance(size, int) for size in value.shape), f"{node.name} has a dynamic shape"
+                    assert all(isinstance(size, int) for size in value.shape), (
+                        f"{node.name} has a dynamic shape"
+                    )
             else:
                 assert node.op == "output", f"{node.op} node {node.name}"
         loss, *gradients = self.results
@@ -187,7 +194,9 @@ def changes_operand(node: fx.Node) -> bool:
 def operator_name(node: fx.Node) -> str:
     """`aten.mm.default`, `lowpeak.dequantize.default` or `getitem`."""
     target = node.target
-    return str(target) if isinstance(target, torch._ops.OpOverload) else getattr(target, "__name__", str(target))
+    return (
+        str(target) if isinstance(target, torch._ops.OpOverload) else getattr(target, "__name__", str(target))
+    )
 
 
 def place_of(node: fx.Node) -> str:

@@ -1,4 +1,5 @@
-"""Any way to give a model -> one form: a module to capture, where its weights come from, its adapter's first values.
+"""Any way to give a model -> one form: a module to capture, where its weights come from,
+its adapter's first values.
 
 Nothing of the caller's is changed, and no weight is read before the plan is made.
 """
@@ -30,7 +31,9 @@ Model = PreTrainedModel | PeftModel | nn.Module | ModelSource | str | Path
 
 @dataclass(frozen=True)
 class Intake:
-    """`module(**batch)` gives the scalar loss and has no weights; names are those of its parameters less `prefix`."""
+    """`module(**batch)` gives the scalar loss and has no weights;
+    names are those of its parameters less `prefix`.
+    """
 
     name: str
     module: nn.Module
@@ -62,7 +65,9 @@ def take_in(
     if isinstance(model, ModelSource):
         adapted = with_lora(model.skeleton(), lora)
         weights = CheckpointNames(model.weights)
-        return _causal_lm(model.name, adapted, weights, _fresh_lora(adapted, seed), batch, model.load_tokenizer)
+        return _causal_lm(
+            model.name, adapted, weights, _fresh_lora(adapted, seed), batch, model.load_tokenizer
+        )
     if isinstance(model, PeftModel):
         if lora is not None:
             raise ModelError("the model has an adapter already; pass lora only with a model that has none")
@@ -77,15 +82,21 @@ def take_in(
         )
     if not isinstance(model, nn.Module):
         raise ModelError(
-            f"a {type(model).__name__} is no model: pass a PreTrainedModel, a PeftModel, a checkpoint folder or .gguf "
-            "file, config:<name>, or an nn.Module with example_batch"
+            f"a {type(model).__name__} is no model: pass a PreTrainedModel, a PeftModel, a checkpoint folder "
+            "or .gguf file, config:<name>, or an nn.Module with example_batch"
         )
     if example_batch is None:
-        raise ModelError("an nn.Module needs example_batch: the keyword arguments its forward takes, as tensors")
+        raise ModelError(
+            "an nn.Module needs example_batch: the keyword arguments its forward takes, as tensors"
+        )
     if lora is not None:
-        raise ModelError("lora is for causal language models; train the parameters of an nn.Module, or add PEFT yourself")
+        raise ModelError(
+            "lora is for causal language models; train the parameters of an nn.Module, or add PEFT yourself"
+        )
     shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in example_batch.items()}
-    return Intake(type(model).__name__, skeleton_of(model), "", ModuleWeights(model), _values_of(model), shapes)
+    return Intake(
+        type(model).__name__, skeleton_of(model), "", ModuleWeights(model), _values_of(model), shapes
+    )
 
 
 def _causal_lm(
@@ -104,7 +115,9 @@ def _causal_lm(
     (_, seq_len), _ = batch["input_ids"]
     module = loss_module(adapted, seq_len)
     peft_config = adapted.peft_config[adapted.active_adapter].to_dict()
-    return Intake(name, module, PREFIX, weights, adapter, batch, config, plain_json(peft_config), load_tokenizer)
+    return Intake(
+        name, module, PREFIX, weights, adapter, batch, config, plain_json(peft_config), load_tokenizer
+    )
 
 
 def plain_json(value: Any) -> Any:
@@ -113,7 +126,7 @@ def plain_json(value: Any) -> Any:
         return {str(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain_json(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)]
-    if value is None or isinstance(value, bool | int | float | str) and type(value) in (bool, int, float, str):
+    if value is None or type(value) in (bool, int, float, str):
         return value
     return plain_json(value.value) if hasattr(value, "value") else str(value)
 
@@ -128,7 +141,10 @@ def _values_of(module: nn.Module) -> Callable[[str, tuple[int, ...]], Tensor]:
 
 
 def _fresh_lora(adapted: PeftModel, seed: int) -> Callable[[str, tuple[int, ...]], Tensor]:
-    """PEFT's own default: A uniform by Kaiming with a = sqrt(5), B zero. ModelError for another initialization."""
+    """PEFT's own default: A uniform by Kaiming with a = sqrt(5), B zero.
+
+    ModelError for another initialization.
+    """
     config = adapted.peft_config[adapted.active_adapter]
     unusual = config.init_lora_weights is not True or getattr(config, "use_dora", False)
     if unusual or not isinstance(config, LoraConfig):

@@ -1,4 +1,6 @@
-"""What the planner must know of operators, keyed by operator: which are views, which may write in place, what they cost."""
+"""What the planner must know of operators, keyed by operator: which are views, which may write in place,
+what they cost.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,17 @@ aten = torch.ops.aten
 
 IN_PLACE = frozenset(
     {
-        aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.maximum.default, aten.minimum.default,
-        aten.add.Scalar, aten.sub.Scalar, aten.mul.Scalar, aten.div.Scalar, aten.rsub.Scalar, aten.pow.Tensor_Scalar,
-        aten.neg.default, aten.exp.default, aten.log.default, aten.sigmoid.default, aten.tanh.default,
-        aten.rsqrt.default, aten.sqrt.default, aten.reciprocal.default, aten.relu.default, aten.abs.default,
-        aten.sin.default, aten.cos.default, aten.erf.default, aten.clamp.default,
-        aten._softmax.default,
+        aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.maximum.default,
+        aten.minimum.default, aten.add.Scalar, aten.sub.Scalar, aten.mul.Scalar, aten.div.Scalar,
+        aten.rsub.Scalar, aten.pow.Tensor_Scalar, aten.neg.default, aten.exp.default, aten.log.default,
+        aten.sigmoid.default, aten.tanh.default, aten.rsqrt.default, aten.sqrt.default,
+        aten.reciprocal.default, aten.relu.default, aten.abs.default, aten.sin.default, aten.cos.default,
+        aten.erf.default, aten.clamp.default, aten._softmax.default,
     }
 )  # fmt: skip
-"""The output may be the memory of an operand with its shape and type: element i depends on element i only, or the
-kernel reads a row before it writes it."""
+"""The output may be the memory of an operand with its shape and type: element i depends on element i only, or
+the kernel reads a row before it writes it.
+"""
 
 
 def view_offset(node: fx.Node) -> int | None:

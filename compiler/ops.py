@@ -1,7 +1,8 @@
 """The `lowpeak::` operators of the graph: what each means, as a plain torch reference.
 
-Each has a CPU reference (the simulator runs it), a shape rule and, where autograd meets it, a gradient formula
-that is again an operator. A target either has a kernel for an operator or it is lowered to core ATen (passes/lower_*).
+Each has a CPU reference (the simulator runs it), a shape rule and, where autograd meets it, a gradient
+formula that is again an operator. A target either has a kernel for an operator or it is lowered to core ATen
+(passes/lower_*).
 """
 
 from __future__ import annotations
@@ -17,13 +18,11 @@ CAUSAL_MASK_VALUE = float("-inf")
 def dequantize(data: Tensor, scale: Tensor, zero_point: Tensor | None, bits: int) -> Tensor:
     """Group-wise quantized matrix -> float32 [rows, cols]: (value - zero_point) * scale.
 
-    data: 4 bits: uint8 [rows, cols / 2], even column in the high nibble, value = nibble - 8; 8 bits: int8 [rows, cols].
+    data: 4 bits: uint8 [rows, cols / 2], even column in the high nibble, value = nibble - 8; 8 bits: int8
+        [rows, cols].
     scale, zero_point: [rows, groups], groups run along the columns.
     """
-    if bits == 4:
-        value = torch.stack((data >> 4, data & 15), dim=-1).flatten(-2).float() - 8
-    else:
-        value = data.float()
+    value = torch.stack((data >> 4, data & 15), dim=-1).flatten(-2).float() - 8 if bits == 4 else data.float()
     rows, cols = value.shape
     grouped = value.view(rows, scale.shape[1], -1)
     if zero_point is not None:
@@ -122,8 +121,8 @@ def linear_cross_entropy(
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy of `hidden @ weight.T + bias` -> (loss [], its gradient by hidden [rows, width]).
 
-    Loss and gradient together, so that no logits outlive the operator. Rows whose label is `ignore_index` count for
-    nothing; without any counted row the loss is 0.
+    Loss and gradient together, so that no logits outlive the operator. Rows whose label is `ignore_index`
+    count for nothing; without any counted row the loss is 0.
     """
     logits = torch.nn.functional.linear(hidden, weight, bias)
     counted = labels != ignore_index
@@ -161,7 +160,7 @@ _stored: dict[int, Tensor] = {}
 
 @torch.library.custom_op("lowpeak::store", mutates_args=())
 def store(value: Tensor, slot: int) -> Tensor:
-    """Puts `value` away under `slot` -> an empty token that orders the load behind it. Runtimes use a file."""
+    """Puts `value` away under `slot` -> an empty token that orders the load after it. Runtimes use a file."""
     _stored[slot] = value.clone()
     return value.new_empty((0,), dtype=torch.uint8)
 

@@ -16,7 +16,9 @@ from compiler.targets import Target
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """`problem` and `solution` are the arena; `buffer_of[value]` is the index of its buffer, -1 if it needs none."""
+    """`problem` and `solution` are the arena; `buffer_of[value]` is the index of its buffer,
+    -1 if it needs none.
+    """
 
     graph: TrainGraph
     view: PlanView
@@ -38,6 +40,8 @@ class PlannedStep:
 
 
 def place(graph: TrainGraph, view: PlanView, target: Target, capacity: int | None = None) -> PlannedStep:
-    """Solves and validates the arena for the graph in its present order; an arena of `capacity` bytes is good enough."""
+    """Solves and validates the arena for the graph in its present order;
+    an arena of `capacity` bytes is good enough.
+    """
     problem, buffer_of = memory_problem(view.program, target.alignment)
     return PlannedStep(graph, view, problem, solve(problem, capacity=capacity), buffer_of)

@@ -1,4 +1,6 @@
-"""A TrainGraph as the planner sees it: values, operations, costs; and the way back, from values to places in the arena."""
+"""A TrainGraph as the planner sees it: values, operations, costs; and the way back,
+from values to places in the arena.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ INPUT_KINDS = {Batch: Kind.BATCH, Adapter: Kind.ADAPTER}
 
 @dataclass(frozen=True)
 class Location:
-    """A tensor lies `offset` bytes into value `value`; value None: into the frozen tensor of placeholder `frozen`."""
+    """A tensor lies `offset` bytes into value `value`; value None:
+    into the frozen tensor of placeholder `frozen`.
+    """
 
     value: int | None
     offset: int
@@ -128,8 +132,6 @@ def _alias(node: fx.Node, locations: dict[str, tuple[Location, ...]], target: Ta
 def _in_place(node: fx.Node, locations: dict[str, tuple[Location, ...]]) -> tuple[int, ...]:
     """Values that the result may take over: whole ones, of which no other operand is a part."""
     allowed = op_table.in_place_operands(node)
-    parts = {
-        locations[operand.name][0].value for operand in node.all_input_nodes if operand not in allowed
-    }
+    parts = {locations[operand.name][0].value for operand in node.all_input_nodes if operand not in allowed}
     places = [locations[operand.name][0] for operand in allowed]
     return tuple(p.value for p in places if p.value is not None and p.offset == 0 and p.value not in parts)

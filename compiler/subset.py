@@ -1,7 +1,7 @@
 """Which tokens the approximate softmax runs over (paper, softmax approximation).
 
-The rule: the labels of the data set first, then the tokens whose output embeddings have the highest cosine with that of
-any of them, until the subset is full. It is chosen once for a data set.
+The rule: the labels of the data set first, then the tokens whose output embeddings have the highest cosine
+with that of any of them, until the subset is full. It is chosen once for a data set.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Variants of a joint graph for a target: composite operators lowered with more or less working memory.
 
-More working memory is faster (fewer, larger products; logits computed once), less makes smaller budgets possible. The
-planner is asked about every variant.
+More working memory is faster (fewer, larger products; logits computed once), less makes smaller budgets
+possible. The planner is asked about every variant.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from compiler.targets import Target
 
 lowpeak = torch.ops.lowpeak
 WORKSPACES = (1 << 62, 48_000_000, 12_000_000, 3_000_000)
-"""Bytes that a lowered operator may use for its scores or logits, from the fastest variant to the smallest."""
+"""Bytes that a lowered operator may use for its scores or logits, from the fastest variant to the smallest.
+"""
 ROW_ALIGNMENT = 16
 
 

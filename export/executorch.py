@@ -1,9 +1,9 @@
 """The planned step -> an ExecuTorch program (.pte), written directly in ExecuTorch's own schema.
 
-Order, offsets and aliases are the plan's: a view is another tensor at the same bytes, an operator is one kernel call.
-Frozen tensors are external, by name, in the weights file; adapter tensors are state in the arena with their first
-value in the program. The methods `__et_training_*_forward` say which outputs are gradients and parameters, as
-ExecuTorch's training module expects.
+Order, offsets and aliases are the plan's: a view is another tensor at the same bytes, an operator is one
+kernel call. Frozen tensors are external, by name, in the weights file; adapter tensors are state in the arena
+with their first value in the program. The methods `__et_training_*_forward` say which outputs are gradients
+and parameters, as ExecuTorch's training module expects.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def emit(step: PlannedStep, adapter: Mapping[str, Tensor]) -> bytes:
 
 
 def check_operators(graph_operations: Iterable[fx.Node]) -> None:
-    """Raises UnsupportedOperator naming the first operator without a stock kernel, and its place in the model."""
+    """Raises UnsupportedOperator naming the first operator without a stock kernel,
+    and its place in the model.
+    """
     available = _stock_kernels()
     for node in graph_operations:
         if node.target is getitem:
@@ -196,7 +198,7 @@ class _Plan:
 
 
 class RowIds:
-    """An operand 0 .. rows - 1 that no node gives: what makes the embedding kernel dequantize a whole matrix."""
+    """An operand 0 .. rows - 1 that no node gives: makes the embedding kernel dequantize a whole matrix."""
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
@@ -207,7 +209,9 @@ QUANTIZED_KERNELS = {4: "quantized_decomposed::embedding_4bit", 8: "quantized_de
 
 
 def _dequantize(node: fx.Node) -> KernelCall:
-    """(value - zero_point) * scale by group is what the stock quantized embedding computes for each row asked for."""
+    """(value - zero_point) * scale by group is what the stock quantized embedding computes for each row asked
+    for.
+    """
     data, scale, zero_point, bits, *ids = node.args
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1  # type: ignore[operator]
     rows = ids[0] if ids else RowIds(data.meta["val"].shape[0])  # type: ignore[union-attr]
@@ -229,7 +233,7 @@ COPY_FORMS = {
 
 
 def _kernel_call(node: fx.Node) -> KernelCall:
-    """(operator name, overload, arguments with schema types) of the out-variant kernel. LookupError if none."""
+    """(operator name, overload, arguments with schema types) of the out kernel. LookupError if none."""
     special = SPECIAL_KERNELS.get(node.target)
     if special:
         return special(node)

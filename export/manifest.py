@@ -26,7 +26,10 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class TensorRecord:
-    """A tensor by name. `dtype` as torch prints it without the prefix, e.g. float32. `offset`: into the weights file."""
+    """A tensor by name. `dtype` as torch prints it without the prefix, e.g. float32.
+
+    `offset`: into the weights file.
+    """
 
     name: str
     shape: list[int]
@@ -36,7 +39,9 @@ class TensorRecord:
 
 @dataclass(frozen=True)
 class QuantRecord:
-    """A frozen parameter that is stored quantized: its parts are `<name>.data`, `.scale`, perhaps `.zero_point`."""
+    """A frozen parameter that is stored quantized: its parts are `<name>.data`, `.scale`,
+    perhaps `.zero_point`.
+    """
 
     name: str
     bits: int
@@ -65,8 +70,9 @@ class PlanRecord:
 
 @dataclass(frozen=True)
 class SampleRecord:
-    """A batch lies in sample.safetensors (user form). `loss`: its loss in the eager model with the same quantized weights,
-    known for a plain module; a causal language model is rebuilt to get it."""
+    """A batch lies in sample.safetensors (user form). `loss`: its loss in the eager model with the same
+    quantized weights, known for a plain module; a causal language model is rebuilt to get it.
+    """
 
     loss: float | None
 
@@ -108,7 +114,8 @@ class Manifest:
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version != SCHEMA_VERSION:
             raise ArtifactError(
-                f"the artifact has schema version {version!r}, this lowpeak reads {SCHEMA_VERSION}; compile it again"
+                f"the artifact has schema version {version!r}, this lowpeak reads {SCHEMA_VERSION}; compile "
+                "it again"
             )
         return typing.cast(Manifest, _typed(Manifest, raw, "manifest"))
 

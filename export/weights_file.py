@@ -1,7 +1,8 @@
-"""The frozen tensors of an artifact as one file in ExecuTorch's flat-tensor format (.ptd), written tensor by tensor.
+"""The frozen tensors of an artifact as one file in ExecuTorch's flat-tensor format (.ptd),
+written tensor by tensor.
 
-Header and table come first and need only shapes, so the file may be far larger than memory. Every target reads this
-file: ExecuTorch by name, the others through the offsets in the bundle's manifest.
+Header and table come first and need only shapes, so the file may be far larger than memory. Every target
+reads this file: ExecuTorch by name, the others through the offsets in the bundle's manifest.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ HEADER_ALIGNMENT = 16
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of the file: where it lies and what it is. `offset` and `nbytes` in bytes from the file's start."""
+    """One tensor of the file: where it lies and what it is.
+
+    `offset` and `nbytes` in bytes from the file's start.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -47,7 +51,7 @@ class Entry:
 def write_weights(
     path: Path, tensors: Iterable[tuple[str, tuple[int, ...], torch.dtype]], load: Callable[[str], Tensor]
 ) -> list[Entry]:
-    """Writes the file; `load(name)` is called once a tensor, in order. OSError (disk full) is the caller's."""
+    """Writes the file; `load(name)` is called once a tensor in order. OSError (disk full) is the caller's."""
     segments, named, end = [], [], 0
     declared = list(tensors)
     for index, (name, shape, dtype) in enumerate(declared):
@@ -64,7 +68,9 @@ def write_weights(
         for (name, shape, dtype), segment in zip(declared, segments, strict=True):
             file.write(b"\0" * (base + segment.offset - file.tell()))
             tensor = load(name)
-            assert tuple(tensor.shape) == shape and tensor.dtype == dtype, f"{name}: {tensor.shape} {tensor.dtype}"
+            assert tuple(tensor.shape) == shape and tensor.dtype == dtype, (
+                f"{name}: {tensor.shape} {tensor.dtype}"
+            )
             _write_tensor(file, tensor)
             entries.append(Entry(name, shape, dtype, base + segment.offset))
     return entries
@@ -80,5 +86,7 @@ def _head(table: FlatTensor, data_bytes: int) -> tuple[bytes, int]:
     header_bytes = aligned_size(FlatTensorHeader.EXPECTED_LENGTH, HEADER_ALIGNMENT)
     base = aligned_size(len(payload) + header_bytes, SEGMENT_ALIGNMENT)
     header = FlatTensorHeader(header_bytes, len(payload), base, data_bytes).to_bytes()
-    joined = _insert_flatbuffer_header(bytes(payload), r"FT[0-9a-zA-Z][0-9a-zA-Z]", pad_to(header, header_bytes))
+    joined = _insert_flatbuffer_header(
+        bytes(payload), r"FT[0-9a-zA-Z][0-9a-zA-Z]", pad_to(header, header_bytes)
+    )
     return pad_to(joined, base), base

@@ -1,4 +1,6 @@
-"""Our top-level packages have common names; a foreign one of the same name must not be imported in their place."""
+"""Our top-level packages have common names;
+a foreign one of the same name must not be imported in their place.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,6 @@ def require_own_packages() -> None:
         if not any((Path(place) / member).exists() for place in places):
             found = places[0] if places else (spec.origin if spec else "nowhere")
             raise ImportError(
-                f"lowpeak needs its own package '{package}', but Python finds {found}: remove that package or folder "
-                "from the path, or run from another folder"
+                f"lowpeak needs its own package '{package}', but Python finds {found}: remove that package "
+                "or folder from the path, or run from another folder"
             )

@@ -1,4 +1,4 @@
-"""What every test runs under: few threads, no network, no deadlines. Processes that tests start inherit it."""
+"""What every test runs under: few threads, no network, no deadlines. Child processes inherit it."""
 
 from __future__ import annotations
 

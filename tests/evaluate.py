@@ -57,7 +57,7 @@ def tensors_of_module(module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
 
 @dataclass
 class Trained:
-    """A module whose forward gives the loss, with what it was called with; `prefix` is taken off its names."""
+    """A module whose forward gives the loss, with its batch; `prefix` is taken off its names."""
 
     module: nn.Module
     batch: dict[str, Tensor]

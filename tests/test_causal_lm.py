@@ -84,8 +84,10 @@ def test_attention_with_a_softcap_is_refused():
     from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
     config = Gemma2Config(
-        vocab_size=32, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=8, attn_logit_softcapping=50.0, sliding_window=64, max_position_embeddings=64,
+        vocab_size=32, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+        attn_logit_softcapping=50.0, sliding_window=64,
+        max_position_embeddings=64,
     )  # fmt: skip
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)

@@ -1,9 +1,10 @@
-"""Causal attention becomes one operator with its own gradient, so that no [tokens, tokens] tensor has to be kept.
+"""Causal attention becomes one operator with its own gradient,
+so that no [tokens, tokens] tensor has to be kept.
 
     scaled_dot_product_attention(q, k, v, is_causal=True)  ->  lowpeak::causal_attention(q, k, v, scale)[0]
 
-Key heads may be fewer than query heads (grouped queries). Attention with a mask, with dropout or without causality is
-left to its plain-math formula.
+Key heads may be fewer than query heads (grouped queries). Attention with a mask, with dropout or without
+causality is left to its plain-math formula.
 """
 
 from __future__ import annotations

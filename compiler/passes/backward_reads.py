@@ -11,13 +11,15 @@ from torch import fx
 from compiler.graph import TrainGraph, forward_nodes
 
 Replace = Callable[[TrainGraph, fx.Node, dict[fx.Node, fx.Node]], fx.Node]
-"""Makes, at the graph's insertion point, what stands for a forward node in the backward; gets its operands' stand-ins."""
+"""Makes, at the graph's insertion point, what stands for a forward node in the backward;
+gets its operands' stand-ins.
+"""
 
 
 def redirect_backward(
     graph: TrainGraph, views: frozenset[str], chosen: Callable[[fx.Node], bool], replace: Replace
 ) -> int:
-    """Every backward node reads stand-ins of the chosen forward nodes, made just before their first reader."""
+    """Every backward node reads stand-ins of the chosen forward nodes, made before their first reader."""
     forward = forward_nodes(graph)
     stand_in: dict[fx.Node, fx.Node] = {}
     unaffected: set[fx.Node] = set()
@@ -57,7 +59,9 @@ def redirect_backward(
     return count
 
 
-def named_call(graph: TrainGraph, name: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Node:
+def named_call(
+    graph: TrainGraph, name: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> fx.Node:
     """A call under exactly this name, which the plan knows it by."""
     node = graph.graph.create_node("call_function", target, args, kwargs, name=name)
     assert node.name == name, f"the graph already has a node {name}"

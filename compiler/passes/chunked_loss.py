@@ -2,8 +2,9 @@
 
     cross_entropy(linear(hidden, w), targets)  ->  lowpeak::linear_cross_entropy(hidden, w, targets)[0]
 
-The operator gives the loss and its gradient by `hidden` together. A target without a kernel for it has it lowered by
-passes/lower_loss.py to chunks of tokens and tiles of the vocabulary, whose sizes the planner chooses.
+The operator gives the loss and its gradient by `hidden` together. A target without a kernel for it has it
+lowered by passes/lower_loss.py to chunks of tokens and tiles of the vocabulary, whose sizes the planner
+chooses.
 """
 
 from __future__ import annotations

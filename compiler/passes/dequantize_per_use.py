@@ -1,6 +1,6 @@
 """A dequantized matrix lives only from its node to its use: no two uses share one.
 
-    w = dequantize(...); y = f(w); ...; z = g(w)  ->  y = f(dequantize(...)); ...; z = g(dequantize(...))
+w = dequantize(...); y = f(w); ...; z = g(w)  ->  y = f(dequantize(...)); ...; z = g(dequantize(...))
 """
 
 from __future__ import annotations

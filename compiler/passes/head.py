@@ -1,4 +1,6 @@
-"""The head of a language model in a forward graph: hidden rows, output matrix, labels, and the cross-entropy of them."""
+"""The head of a language model in a forward graph: hidden rows, output matrix, labels,
+and the cross-entropy of them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ MEAN = 1
 
 @dataclass(frozen=True)
 class Head:
-    """loss = cross_entropy(linear(hidden, weight, bias), labels), mean over the labels that are not ignore_index."""
+    """loss = cross_entropy(linear(hidden, weight, bias), labels),
+    mean over the labels that are not ignore_index.
+    """
 
     linear: fx.Node
     hidden: fx.Node
@@ -30,7 +34,9 @@ class Head:
 
 
 def find_head(graph: TrainGraph) -> Head | None:
-    """The head whose loss is the graph's result, or None: other losses, class weights, smoothing, a trainable head."""
+    """The head whose loss is the graph's result, or None: other losses, class weights, smoothing,
+    a trainable head.
+    """
     loss = through_shapes(graph.results[0])
     if loss.target is not aten.cross_entropy_loss.default:
         return None
@@ -41,7 +47,9 @@ def find_head(graph: TrainGraph) -> Head | None:
     if linear.target is not aten.linear.default or given["self"].meta["val"].dim() != 2:
         return None
     hidden, weight, *bias = linear.args
-    head = Head(linear, hidden, weight, bias[0] if bias else None, given["target"], loss, given["ignore_index"])
+    head = Head(
+        linear, hidden, weight, bias[0] if bias else None, given["target"], loss, given["ignore_index"]
+    )
     constant = [head.weight] + ([head.bias] if head.bias else [])
     return None if any(depends_on_adapter(graph, node) for node in constant) else head
 

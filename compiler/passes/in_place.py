@@ -2,8 +2,8 @@
 
     y = div_(x, 2); z = f(y)  ->  y = div(x, 2); z = f(y)
 
-Autograd leaves a few behind. The trace lets every later reader of x read y, so only x's memory under another name
-matters: an x that is a view, or has one, is refused.
+Autograd leaves a few behind. The trace lets every later reader of x read y, so only x's memory under another
+name matters: an x that is a view, or has one, is refused.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def make_functional(graph: TrainGraph) -> int:
         named_twice = written.op != "call_function" or any(map(_is_view, (written, *written.users)))
         if target is None or named_twice:
             raise UnsupportedOperator(
-                f"{operator_name(node)} in {place_of(node)!r} writes into a tensor that is also read under another "
-                "name; write the result to a new tensor there",
+                f"{operator_name(node)} in {place_of(node)!r} writes into a tensor that is also read under "
+                "another name; write the result to a new tensor there",
                 operator=operator_name(node),
                 place=place_of(node),
             )

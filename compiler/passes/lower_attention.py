@@ -3,10 +3,11 @@
     for each block of queries q [heads, b, dim], keys k and values v up to the block's end e:
         p = softmax(q k' * scale + mask) ;  out = p v
     backward, for each block:
-        p again ;  dp = dout v' ;  ds = p * (dp - rowsum(dp * p)) * scale ;  dq = ds k ;  dk += ds' q ;  dv += p' dout
+        p again ;  dp = dout v' ;  ds = p * (dp - rowsum(dp * p)) * scale
+        dq = ds k ;  dk += ds' q ;  dv += p' dout
 
-No probability crosses from forward to backward, and only heads x b x e of them live at a time. Query heads that share a
-key head are rows of one matrix product.
+No probability crosses from forward to backward, and only heads x b x e of them live at a time. Query heads
+that share a key head are rows of one matrix product.
 """
 
 from __future__ import annotations

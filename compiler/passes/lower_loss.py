@@ -1,4 +1,5 @@
-"""linear_cross_entropy for targets without a kernel for it: chunks of tokens, and in each, tiles of the vocabulary.
+"""linear_cross_entropy for targets without a kernel for it: chunks of tokens, and in each,
+tiles of the vocabulary.
 
     for each chunk of tokens h [c, width]:
         for each tile w [v, width] of the head:  logits = h w'; running maximum m and sum s of exp(logits - m)
@@ -6,8 +7,8 @@
         for each tile:                           dh += exp(h w' - log s - m) w
         dh = share * (dh - w[label])
 
-With one tile the logits are computed once, else twice; they never live beyond their tile. `share` is 1 / counted
-tokens, 0 for a token without a label. A quantized head is dequantized tile by tile.
+With one tile the logits are computed once, else twice; they never live beyond their tile. `share` is 1 /
+counted tokens, 0 for a token without a label. A quantized head is dequantized tile by tile.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class _Lowering:
         losses, gradients = [], []
         for start in range(0, rows, self.options.token_chunk):
             end = min(start + self.options.token_chunk, rows)
-            hidden, chunk_share, chunk_labels = (self._rows(x, start, end) for x in (self.hidden, share, labels))
+            hidden, chunk_share, chunk_labels = (
+                self._rows(x, start, end) for x in (self.hidden, share, labels)
+            )
             loss, gradient = self._chunk(hidden, chunk_labels, call(aten.view.default, chunk_share, [-1, 1]))
             losses.append(loss)
             gradients.append(gradient)

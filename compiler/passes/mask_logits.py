@@ -3,8 +3,9 @@
     cross_entropy(linear(hidden [tokens, width], w), targets [tokens])
     ->  cross_entropy(linear(hidden[rows] [R, width], w), targets [R])
 
-`rows` (int64 [R]) becomes an input of the batch and `targets` shrinks to R: positions of the tokens with a label and
-their labels, padded with row 0 and the label ignore_index. Loss and gradients are those of the whole batch.
+`rows` (int64 [R]) becomes an input of the batch and `targets` shrinks to R: positions of the tokens with a
+label and their labels, padded with row 0 and the label ignore_index. Loss and gradients are those of the
+whole batch.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ aten = torch.ops.aten
 
 @dataclass(frozen=True)
 class MaskLogits:
-    """`rows`: how many tokens of a batch can have a label. Raises ModelError when the loss is not a token loss."""
+    """`rows`: how many tokens of a batch can have a label.
+
+    Raises ModelError when the loss is not a token loss.
+    """
 
     rows: int
 
@@ -32,8 +36,8 @@ class MaskLogits:
         labels = through_shapes(head.labels) if head else None
         if head is None or labels is None or not isinstance(graph.roles.get(labels.name), Batch):
             raise ModelError(
-                "trainable_ratio below 1 needs a frozen output layer under a mean cross-entropy whose labels are an "
-                "input of the module; this model has no such head, use trainable_ratio=1"
+                "trainable_ratio below 1 needs a frozen output layer under a mean cross-entropy whose labels "
+                "are an input of the module; this model has no such head, use trainable_ratio=1"
             )
         width = head.hidden.meta["val"].shape[-1]
         name = graph.roles[labels.name].name

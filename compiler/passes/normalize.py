@@ -49,7 +49,7 @@ NO_OPS: dict[object, tuple[Rule, ...]] = {
 
 
 def drop_no_ops(graph: TrainGraph) -> int:
-    """What the forward graph needs before patterns are looked for in it; detach stays, it stops a gradient."""
+    """What the forward graph needs before patterns are looked for; detach stays, it stops a gradient."""
     return rewrite(graph, NO_OPS)
 
 

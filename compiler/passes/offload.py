@@ -1,6 +1,7 @@
 """Offload points: a forward value is written to a file once it is made, and comes back for the backward.
 
-    x = op(...); ...; g = backward(x)  ->  x = op(...); t = store(x, slot); ...; x' = load(t, slot); g = backward(x')
+    x = op(...); ...; g = backward(x)
+    ->  x = op(...); t = store(x, slot); ...; x' = load(t, slot); g = backward(x')
 
 The token t makes the load follow the store. Slots are numbered in the order of the values.
 """
@@ -21,7 +22,9 @@ from compiler.plan.rematerialize import LOAD_SUFFIX, STORE_SUFFIX
 
 @dataclass(frozen=True)
 class Offload:
-    """`values`: names of forward nodes with one output; `views`: names of nodes that are only views on the target."""
+    """`values`: names of forward nodes with one output;
+    `views`: names of nodes that are only views on the target.
+    """
 
     values: tuple[str, ...]
     views: frozenset[str]
@@ -49,7 +52,9 @@ def _store(graph: TrainGraph, slots: dict[str, int]) -> dict[fx.Node, fx.Node]:
         assert node.target is not getitem, f"{node.name} cannot be offloaded"
         with graph.graph.inserting_after(node):
             arguments = (node, slots[node.name])
-            token = named_call(graph, node.name + STORE_SUFFIX, torch.ops.lowpeak.store.default, arguments, {})
+            token = named_call(
+                graph, node.name + STORE_SUFFIX, torch.ops.lowpeak.store.default, arguments, {}
+            )
         token.meta["val"] = infer(graph, token)
         tokens[node] = token
     return tokens

@@ -3,8 +3,8 @@
     linear(x, w)       ->  linear(x, lowpeak::dequantize(w.data, w.scale, w.zero_point))
     embedding(w, ids)  ->  lowpeak::dequantize_rows(w.data, w.scale, w.zero_point, ids)
 
-A tied matrix has one stored copy. A matrix that the checkpoint holds quantized keeps its format, so its blocks are
-taken over as they are; a matrix whose columns no group divides stays float32.
+A tied matrix has one stored copy. A matrix that the checkpoint holds quantized keeps its format, so its
+blocks are taken over as they are; a matrix whose columns no group divides stays float32.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def _quantize(graph: TrainGraph, node: fx.Node, name: str, format: QuantFormat) 
     for user in list(node.users):
         rewriter = Rewriter(graph, user)
         if user.target is aten.embedding.default and user.args[0] is node:
-            rewriter.replace_with(rewriter.call(torch.ops.lowpeak.dequantize_rows.default, *parts, user.args[1]))
+            rewriter.replace_with(
+                rewriter.call(torch.ops.lowpeak.dequantize_rows.default, *parts, user.args[1])
+            )
         else:
             user.replace_input_with(node, rewriter.call(torch.ops.lowpeak.dequantize.default, *parts))

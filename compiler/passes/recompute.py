@@ -2,8 +2,8 @@
 
     f = op(x); ...; g = backward(f)  ->  f = op(x); ...; f_recomputed = op(x); g = backward(f_recomputed)
 
-The forward value dies after the forward. Operands of a copy are copies themselves where they were chosen too; views of
-a copied value are made anew.
+The forward value dies after the forward. Operands of a copy are copies themselves where they were chosen too;
+views of a copied value are made anew.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from compiler.plan.rematerialize import COPY_SUFFIX
 
 @dataclass(frozen=True)
 class Recompute:
-    """`nodes`: names of forward nodes to run again; `views`: names of nodes that are only views on the target."""
+    """`nodes`: names of forward nodes to run again;
+    `views`: names of nodes that are only views on the target.
+    """
 
     nodes: frozenset[str]
     views: frozenset[str]

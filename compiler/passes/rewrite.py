@@ -76,7 +76,9 @@ def infer(graph: TrainGraph, node: fx.Node) -> Any:
         args, kwargs = tree_map_only(fx.Node, lambda n: dense(n.meta["val"]), (node.args, node.kwargs))
         mode = next((t.fake_mode for t in tree_leaves((args, kwargs)) if hasattr(t, "fake_mode")), None)
         if mode is None:
-            raise AssertionError(f"{node.format_node()} has no fake operand; create constants through add_input")
+            raise AssertionError(
+                f"{node.format_node()} has no fake operand; create constants through add_input"
+            )
         with mode, torch.no_grad():
             graph.inferred[key] = dense(node.target(*args, **kwargs))  # type: ignore[operator]
     return graph.inferred[key]

@@ -1,4 +1,4 @@
-"""Runs passes over a TrainGraph: verifies after each, counts what it did and hands the result to an observer."""
+"""Runs passes over a TrainGraph: verifies after each, counts what it did hands the result to an observer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from compiler.graph import TrainGraph
 
 
 class Pass(Protocol):
-    """A frozen dataclass whose fields are its options. `run` changes the graph and says how often it applied."""
+    """A frozen dataclass whose fields are its options. `run` returns how often it applied."""
 
     def run(self, graph: TrainGraph) -> int: ...
 
@@ -20,7 +20,9 @@ Observer = Callable[[str, TrainGraph, int], None]
 
 @dataclass
 class Runner:
-    """`observe(name of the stage, graph, applications)` is called after every pass; `applied` keeps the counts."""
+    """`observe(name of the stage, graph, applications)` is called after every pass;
+    `applied` keeps the counts.
+    """
 
     observe: Observer | None = None
     applied: dict[str, int] = field(default_factory=dict)

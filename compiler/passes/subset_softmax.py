@@ -1,9 +1,11 @@
-"""The softmax over a subset of the vocabulary (paper, softmax approximation): K rows of the head instead of V.
+"""The softmax over a subset of the vocabulary (paper, softmax approximation):
+K rows of the head instead of V.
 
-    cross_entropy(linear(hidden, w [V, width]), targets)  ->  cross_entropy(linear(hidden, w[token_subset]), targets)
+    cross_entropy(linear(hidden, w [V, width]), targets)
+    ->  cross_entropy(linear(hidden, w[token_subset]), targets)
 
-`token_subset` (int64 [K]) becomes an input of the batch; targets are positions in it. compiler/subset.py chooses it.
-This changes the numbers: the gradient is that of the loss over the subset.
+`token_subset` (int64 [K]) becomes an input of the batch; targets are positions in it. compiler/subset.py
+chooses it. This changes the numbers: the gradient is that of the loss over the subset.
 """
 
 from __future__ import annotations
@@ -23,19 +25,21 @@ dequantize = torch.ops.lowpeak.dequantize.default
 
 @dataclass(frozen=True)
 class SubsetSoftmax:
-    """`size`: tokens in the subset (K). Raises ModelError when there is no head or K is not below its rows."""
+    """`size`: tokens in the subset (K). Raises ModelError without a head or when K is not below its rows."""
 
     size: int
 
     def run(self, graph: TrainGraph) -> int:
         head = find_head(graph)
         if head is None:
-            raise ModelError("loss='subset' needs a frozen output layer under a mean cross-entropy; use loss='exact'")
+            raise ModelError(
+                "loss='subset' needs a frozen output layer under a mean cross-entropy; use loss='exact'"
+            )
         vocabulary = shape_of(head.weight)[0]
         if not 1 <= self.size < vocabulary:
             raise ModelError(
-                f"the softmax subset has {self.size} tokens; it must be from 1 to {vocabulary - 1} (vocabulary "
-                f"{vocabulary})",
+                f"the softmax subset has {self.size} tokens; it must be from 1 to {vocabulary - 1} "
+                f"(vocabulary {vocabulary})",
                 subset_size=self.size,
                 vocabulary=vocabulary,
             )

@@ -28,7 +28,7 @@ class Lifetimes:
 
 
 def lifetimes(program: Program) -> Lifetimes:
-    """Lifetimes in the program's order. Batch values are live from step 0, adapters and results to the end."""
+    """Lifetimes in program order. Batch values are live from step 0, adapters and results to the end."""
     count, end = len(program.values), max(len(program.ops), 1)
     lower, upper, buffer = [0] * count, [0] * count, list(range(count))
     for step, op in enumerate(program.ops):
@@ -87,7 +87,7 @@ def peak_by_kind(program: Program, alignment: int = 1) -> dict[Kind, int]:
 
 
 def live_bytes(program: Program, alignment: int = 1) -> list[int]:
-    """Bytes that are live at every step, in-place sharing counted once and sizes rounded up to `alignment`."""
+    """Bytes live at every step, in-place sharing counted once and sizes rounded up to `alignment`."""
     live = lifetimes(program)
     change = [0] * (len(program.ops) + 1)
     for value, root in enumerate(live.buffer):

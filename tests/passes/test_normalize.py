@@ -107,7 +107,8 @@ LOSSES = {
         lambda m, x, y: sum((p * (i + 1)).mean() for i, p in enumerate(body(m, x).split(2, -1))), mlp(6),
     ),
     "rotation": (
-        lambda m, x, y: (torch.cat((-body(m, x)[..., 3:], body(m, x)[..., :3]), -1) * torch.arange(6)).sum(), mlp(6),
+        lambda m, x, y: (torch.cat((-body(m, x)[..., 3:], body(m, x)[..., :3]), -1) * torch.arange(6)).sum(),
+        mlp(6),
     ),
     "embedding with padding": (
         lambda m, x, y: F.mse_loss(m.b(m.e(y)), x),

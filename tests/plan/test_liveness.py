@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 
 from compiler.plan.liveness import lifetimes, live_bytes, memory_problem

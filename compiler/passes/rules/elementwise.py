@@ -1,10 +1,10 @@
 """Rules on elementwise arithmetic.
 
-    x * 1, x + 0, x / 1, x ** 1        ->  x
-    x ** 2, x ** 3                     ->  x * x, x * x * x
-    mul.Tensor(x, 0.5), sub(1, x)      ->  mul.Scalar(x, 0.5), rsub.Scalar(x, 1)
-    f(expand(x))                       ->  expand(f(x))
-    f(expand(x), y)                    ->  f(x, y)             where y has the full shape
+x * 1, x + 0, x / 1, x ** 1        ->  x
+x ** 2, x ** 3                     ->  x * x, x * x * x
+mul.Tensor(x, 0.5), sub(1, x)      ->  mul.Scalar(x, 0.5), rsub.Scalar(x, 1)
+f(expand(x))                       ->  expand(f(x))
+f(expand(x), y)                    ->  f(x, y)             where y has the full shape
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ def drop_neutral(graph: TrainGraph, node: fx.Node) -> bool:
 def drop_ones(graph: TrainGraph, node: fx.Node) -> bool:
     """x * full(1)  ->  x: the gradient of the loss by itself"""
     for one, other in (node.args, node.args[::-1]):
-        same = isinstance(other, fx.Node) and (shape_of(other), dtype_of(other)) == (shape_of(node), dtype_of(node))
+        same = isinstance(other, fx.Node) and (shape_of(other), dtype_of(other)) == (
+            shape_of(node),
+            dtype_of(node),
+        )
         if same and _is_one(one):
             return Rewriter(graph, node).replace_with(other)
     return False
@@ -57,7 +60,8 @@ def drop_ones(graph: TrainGraph, node: fx.Node) -> bool:
 def to_scalar(graph: TrainGraph, node: fx.Node) -> bool:
     """mul.Tensor(x, 0.5)  ->  mul.Scalar(x, 0.5), also with a one-element constant made by full
 
-    Refused where the type of the result would be another: an int64 tensor times a float32 constant is float32.
+    Refused where the type of the result would be another: an int64 tensor times a float32 constant is
+    float32.
     """
     left, right = (_number(argument) for argument in node.args)
     new = Rewriter(graph, node)

@@ -1,11 +1,11 @@
 """Rules on the order and shape of elements. A permute is a copy on every target, a view never is.
 
-    permute(permute(x))          ->  permute(x)               permute(x), order kept   ->  view(x)
-    view(view(x))                ->  view(x)                  view(x), same shape      ->  x
-    unsqueeze, squeeze, reshape, flatten, transpose, t        ->  view or permute
-    getitem(split(x), i), getitem(unbind(x), i)               ->  slice(x), select(x)
-    mm(x, permute(w))            ->  linear(x, w)
-    mm(permute(a), b)            ->  permute(mm(permute(b), a))    where that copies fewer bytes
+permute(permute(x))          ->  permute(x)               permute(x), order kept   ->  view(x)
+view(view(x))                ->  view(x)                  view(x), same shape      ->  x
+unsqueeze, squeeze, reshape, flatten, transpose, t        ->  view or permute
+getitem(split(x), i), getitem(unbind(x), i)               ->  slice(x), select(x)
+mm(x, permute(w))            ->  linear(x, w)
+mm(permute(a), b)            ->  permute(mm(permute(b), a))    where that copies fewer bytes
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The gradients of two slices of one tensor come back as padded tensors that are added.
 
-    slice_scatter(0, a, axis, 0, k) + slice_scatter(0, b, axis, k, n)  ->  cat([a, b], axis)
+slice_scatter(0, a, axis, 0, k) + slice_scatter(0, b, axis, k, n)  ->  cat([a, b], axis)
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ def join_padded(graph: TrainGraph, node: fx.Node) -> bool:
     parts = [part for part in map(_padded, node.args) if part is not None]
     if len(parts) != 2 or any(shape_of(padded) != shape_of(node) for padded in node.all_input_nodes):
         return False
-    (axis, start, end, low), (other_axis, other_start, other_end, high) = sorted(parts, key=lambda part: part[1])
+    (axis, start, end, low), (other_axis, other_start, other_end, high) = sorted(
+        parts, key=lambda part: part[1]
+    )
     size = shape_of(node)[axis]
     if axis != other_axis or (start, end, other_end) != (0, other_start, size):
         return False

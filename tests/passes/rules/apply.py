@@ -23,7 +23,7 @@ def random_values(graph: TrainGraph) -> list[Tensor]:
 
 
 def applied(graph: TrainGraph, table: dict[object, tuple[Rule, ...]]) -> int:
-    """How often the rules applied; the results keep shape, type and numbers, and every value says what it is."""
+    """How often the rules applied; results keep shape, type and numbers, every value says what it is."""
     values = random_values(graph)
     before = evaluate(graph, values)
     count = rewrite(graph, table)

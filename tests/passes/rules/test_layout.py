@@ -152,7 +152,9 @@ def test_addmm(bias, transposed, factors, expected):
 
 @pytest.mark.parametrize(("rows", "applies"), [(64, True), (2, False)])
 def test_the_smaller_operand_is_transposed(rows, applies):
-    """permute(a) [64, 3] x b [3, 5]: a is larger than b and the result only when its rows are many and k is not."""
+    """permute(a) [64, 3] x b [3, 5]: a is larger than b and the result only when its rows are many and k is
+    not.
+    """
     build = GraphBuilder()
     left = build.call(aten.permute.default, build.input("a", rows, 4), [1, 0])
     graph = build.finish(build.call(aten.mm.default, left, build.input("b", rows, 2)))
