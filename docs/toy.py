@@ -1,0 +1,139 @@
+"""One tiny model through every stage of the compiler: `python -m docs.toy` prints what how-it-works.md shows.
+
+    python -m docs.toy           print all stages
+    python -m docs.toy --update  write them into docs/how-it-works.md
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, silu
+
+from compiler.capture import capture
+from compiler.devices import device
+from compiler.differentiate import differentiate
+from compiler.graph import TrainGraph
+from compiler.passes.chunked_loss import ChunkedLoss
+from compiler.passes.dequantize_per_use import DequantizePerUse
+from compiler.passes.mask_logits import MaskLogits
+from compiler.passes.normalize import Normalize
+from compiler.passes.quantize import Quantize
+from compiler.passes.runner import Runner
+from compiler.pipeline import carry_out_plan
+from compiler.planned import PlannedStep
+from compiler.targets import target
+from compiler.variants import variant
+
+DOCUMENT = Path(__file__).with_name("how-it-works.md")
+TOKENS, LABELLED, WIDTH, INNER, RANK, VOCABULARY = 64, 32, 64, 256, 4, 1024
+WORKSPACE = 1 << 20
+"""Bytes for the logits of the lowered loss: all of them at once here."""
+ARENA_BUDGET = 450_000
+SHOWN_WHOLE = ("Capture", "Differentiate", "Normalize")
+"""Stages that change most lines; of the others only the changed lines are shown."""
+NEW_ORDER = "Reorder"
+"""Of this one the names, in order."""
+
+
+class Toy(nn.Module):
+    """A frozen layer with a LoRA beside it, SiLU, a frozen layer, a frozen output matrix, cross-entropy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Linear(WIDTH, INNER, bias=False).requires_grad_(False)
+        self.lora_a = nn.Linear(WIDTH, RANK, bias=False)
+        self.lora_b = nn.Linear(RANK, INNER, bias=False)
+        self.down = nn.Linear(INNER, WIDTH, bias=False).requires_grad_(False)
+        self.head = nn.Linear(WIDTH, VOCABULARY, bias=False).requires_grad_(False)
+
+    def forward(self, x: Tensor, targets: Tensor) -> Tensor:
+        inner = silu(self.up(x) + self.lora_b(self.lora_a(x)))
+        return cross_entropy(self.head(self.down(inner)), targets)
+
+
+def stages() -> dict[str, str]:
+    """Name of a stage -> the graph after it, or what changed in it; at the end decisions and arena."""
+    found: dict[str, str] = {}
+    before = ""
+
+    def observe(stage: str, graph: TrainGraph, _: int = 1) -> None:
+        nonlocal before
+        dump = graph.dump()
+        if stage == NEW_ORDER:
+            found[stage] = textwrap.fill(" ".join(node.name for node in graph.operations()), 110)
+        else:
+            found[stage] = dump if stage in SHOWN_WHOLE else _changes(before, dump)
+        before = dump
+
+    runner = Runner(observe)
+    batch = {"x": ((TOKENS, WIDTH), torch.float32), "targets": ((TOKENS,), torch.int64)}
+    forward = capture(Toy(), batch)
+    observe("Capture", forward)
+    runner.run(forward, [Quantize(bits=4, group_size=32), MaskLogits(LABELLED), ChunkedLoss()])
+    joint = differentiate(forward)
+    observe("Differentiate", joint)
+    runner.run(joint, [Normalize(), DequantizePerUse()])
+
+    stock, phone = target("executorch", "stock"), device("generic-phone")
+    lowered = variant(joint, stock, phone, WORKSPACE)
+    observe("Lower", lowered.graph)
+    plan = lowered.planner.plan(ARENA_BUDGET)
+    assert plan is not None
+    kept = lowered.planner.fastest().peak_bytes
+    found["Decide"] = (
+        f"everything kept  {kept:7,} bytes at the peak\n"
+        f"budget           {ARENA_BUDGET:7,} bytes\n"
+        f"plan             {plan.peak_bytes:7,} bytes at the peak\n"
+        f"run again        {', '.join(sorted(plan.decisions.recompute)) or 'nothing'}"
+    )
+    step = carry_out_plan(lowered, plan, stock, phone, runner)
+    del found["Offload"]
+    found["Arena"] = arena(step)
+    return found
+
+
+def _changes(before: str, after: str) -> str:
+    """Removed lines with -, new ones with +."""
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm=""))[2:]
+    return "\n".join(line[0] + " " + line[1:] for line in lines if not line.startswith("@@"))
+
+
+def arena(step: PlannedStep) -> str:
+    """A line for each buffer, by offset: where it lies, and a mark for every step that it is live."""
+    steps = max(buffer.upper for buffer in step.problem.buffers)
+    lines = [f"{'offset':>7} {'bytes':>6}  {'value':<34} steps 0 to {steps - 1}"]
+    placed = zip(step.solution.offsets, step.problem.buffers, strict=True)
+    for offset, buffer in sorted(placed, key=lambda pair: (pair[0], pair[1].lower)):
+        strip = "." * buffer.lower + "#" * (buffer.upper - buffer.lower) + "." * (steps - buffer.upper)
+        lines.append(f"{offset:7} {buffer.size:6}  {buffer.id:<34} {strip}")
+    solution = step.solution
+    return "\n".join([*lines, f"height {solution.height:,} bytes, lower bound {solution.lower_bound:,} bytes"])
+
+
+def updated(document: str, found: dict[str, str]) -> str:
+    """The document with every block between `<!-- stage: NAME -->` and `<!-- end -->` as it is today."""
+
+    def block(match: re.Match[str]) -> str:
+        return f"<!-- stage: {match[1]} -->\n```text\n{found[match[1]]}\n```\n<!-- end -->"
+
+    return re.sub(r"<!-- stage: (\w+) -->\n.*?<!-- end -->", block, document, flags=re.DOTALL)
+
+
+def main(arguments: list[str]) -> None:
+    found = stages()
+    if "--update" in arguments:
+        DOCUMENT.write_text(updated(DOCUMENT.read_text(encoding="utf-8"), found), encoding="utf-8")
+        return
+    for name, text in found.items():
+        print(f"== {name}\n{text}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
