@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         UnsupportedOperator,
     )
     from export.artifact import Artifact
-    from lowpeak.api import compile_for_device
+    from lowpeak.api import compile_for_device, memory_time_curve
     from runtime_py.simulate import simulate
     from runtime_py.trainer import train
 
@@ -42,6 +42,7 @@ __all__ = [
 _MODULES = {
     "Artifact": "export.artifact",
     "compile_for_device": "lowpeak.api",
+    "memory_time_curve": "lowpeak.api",
     "simulate": "runtime_py.simulate",
     "train": "runtime_py.trainer",
 }
