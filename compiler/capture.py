@@ -37,7 +37,7 @@ def to_fake(module: nn.Module) -> FakeTensorMode:
         for table in (child._parameters, child._buffers):
             for name, tensor in table.items():
                 if tensor is not None:
-                    table[name] = fake(tensor)
+                    table[name] = fake(tensor)  # type: ignore[assignment]
     return mode
 
 

@@ -8,7 +8,7 @@ loads into `PeftModel.from_pretrained`.
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -20,6 +20,7 @@ from compiler.errors import ModelError
 ATTENTION = "lowpeak_causal"
 IGNORE_INDEX = -100
 DEFAULT_LORA_RANK = 16
+M = TypeVar("M", bound=nn.Module)
 
 
 def _causal_attention(
@@ -33,8 +34,8 @@ def _causal_attention(
 ) -> tuple[Tensor, None]:
     """transformers' attention call as one causal operator: batches are right-padded, so no mask is needed.
 
-    query [batch, heads, tokens, dim], key and value [batch, key heads, tokens, dim] -> [batch, tokens, heads,
-    dim].
+    query [batch, heads, tokens, dim], key and value [batch, key heads, tokens, dim]
+    -> [batch, tokens, heads, dim].
     """
     unsupported = [name for name in ("softcap", "s_aux", "sinks") if options.get(name) is not None]
     if unsupported or not getattr(module, "is_causal", True):
@@ -71,7 +72,7 @@ class CausalLMLoss(nn.Module):
         return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX)
 
 
-def skeleton_of(module: nn.Module) -> nn.Module:
+def skeleton_of(module: M) -> M:
     """A copy of an in-memory module without its weights (meta tensors); the module itself stays untouched."""
     memo: dict[int, Any] = {}
     for tensor in (*module.parameters(), *module.buffers()):
@@ -107,6 +108,7 @@ def with_lora(skeleton: PreTrainedModel, lora: LoraConfig | None) -> PeftModel:
 def loss_module(peft_model: PeftModel, seq_len: int) -> CausalLMLoss:
     """The capture-ready module. Raises ModelError when seq_len is over the model's maximum or its window."""
     base = peft_model.get_base_model()
+    assert isinstance(base, PreTrainedModel)
     config: PretrainedConfig = base.config
     limit = getattr(config, "max_position_embeddings", None)
     if limit is not None and seq_len > limit:

@@ -26,6 +26,7 @@ from compiler.model.weights import ModuleWeights, WeightSource, require_finite
 
 PREFIX = "model."
 PEFT_PREFIX = "base_model.model."
+Shape = tuple[tuple[int, ...], torch.dtype]
 Model = PreTrainedModel | PeftModel | nn.Module | ModelSource | str | Path
 
 
@@ -41,7 +42,7 @@ class Intake:
     weights: WeightSource
     adapter: Callable[[str, tuple[int, ...]], Tensor]
     """First value of a trainable tensor, by name and shape."""
-    batch: dict[str, tuple[tuple[int, ...], torch.dtype]]
+    batch: dict[str, Shape]
     model_config: dict[str, Any] | None = None
     adapter_config: dict[str, Any] | None = None
     load_tokenizer: Callable[[], PreTrainedTokenizerBase] | None = None
@@ -60,20 +61,23 @@ def take_in(
     """Raises ModelError for what is no model, or a combination that makes no sense."""
     if isinstance(model, str | Path):
         model = open_model(model, seed=seed)
-    shape = ((batch_size, seq_len), torch.int64)
-    batch = {"input_ids": shape, "targets": shape}
+    tokens: Shape = ((batch_size, seq_len), torch.int64)
+    batch = {"input_ids": tokens, "targets": tokens}
     if isinstance(model, ModelSource):
         adapted = with_lora(model.skeleton(), lora)
-        weights = CheckpointNames(model.weights)
         return _causal_lm(
-            model.name, adapted, weights, _fresh_lora(adapted, seed), batch, model.load_tokenizer
+            model.name,
+            adapted,
+            CheckpointNames(model.weights),
+            _fresh_lora(adapted, seed),
+            batch,
+            model.load_tokenizer,
         )
     if isinstance(model, PeftModel):
         if lora is not None:
             raise ModelError("the model has an adapter already; pass lora only with a model that has none")
-        weights = ModuleWeights(model)
-        name = model.get_base_model().name_or_path or "model"
-        return _causal_lm(name, skeleton_of(model), weights, _values_of(model), batch, None)
+        name = getattr(model.get_base_model(), "name_or_path", "") or "model"
+        return _causal_lm(name, skeleton_of(model), ModuleWeights(model), _values_of(model), batch, None)
     if isinstance(model, PreTrainedModel):
         adapted = with_lora(skeleton_of(model), lora)
         name = model.name_or_path or "model"
@@ -104,7 +108,7 @@ def _causal_lm(
     adapted: PeftModel,
     weights: WeightSource,
     adapter: Callable[[str, tuple[int, ...]], Tensor],
-    batch: dict[str, tuple[tuple[int, ...], torch.dtype]],
+    batch: dict[str, Shape],
     load_tokenizer: Callable[[], PreTrainedTokenizerBase] | None,
 ) -> Intake:
     base = adapted.get_base_model()
@@ -146,8 +150,7 @@ def _fresh_lora(adapted: PeftModel, seed: int) -> Callable[[str, tuple[int, ...]
     ModelError for another initialization.
     """
     config = adapted.peft_config[adapted.active_adapter]
-    unusual = config.init_lora_weights is not True or getattr(config, "use_dora", False)
-    if unusual or not isinstance(config, LoraConfig):
+    if not isinstance(config, LoraConfig) or config.init_lora_weights is not True or config.use_dora:
         raise ModelError(
             "only LoRA with its default initialization can be added by lowpeak; add this adapter with peft's "
             "get_peft_model and pass the PeftModel"

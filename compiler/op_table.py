@@ -66,9 +66,9 @@ def flops(node: fx.Node) -> int:
     """Floating-point operations of matrix products, 2 a multiply-add; 0 for what is bound by memory."""
     target = node.target
     if target in (aten.mm.default, aten.bmm.default):
-        return 2 * math.prod(shape_of(node)) * shape_of(node.args[0])[-1]  # type: ignore[arg-type]
+        return 2 * math.prod(shape_of(node)) * shape_of(node.args[0])[-1]
     if target in (aten.linear.default,):
-        return 2 * math.prod(shape_of(node)) * shape_of(node.args[1])[-1]  # type: ignore[arg-type]
+        return 2 * math.prod(shape_of(node)) * shape_of(node.args[1])[-1]
     return 0
 
 

@@ -41,7 +41,7 @@ def dequantize_rows(data: Tensor, scale: Tensor, zero_point: Tensor | None, bits
     """The rows `ids` (int64, any shape) of a group-wise quantized matrix -> float32 [*ids.shape, cols]."""
     flat = ids.flatten()
     rows = dequantize(data[flat], scale[flat], None if zero_point is None else zero_point[flat], bits)
-    return rows.view(*ids.shape, rows.shape[-1])
+    return rows.view((*ids.shape, rows.shape[-1]))
 
 
 @dequantize_rows.register_fake

@@ -93,7 +93,7 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
             Op(
                 node.name,
                 tuple(reads),
-                tuple(location.value for location in locations[node.name]),  # type: ignore[misc]
+                tuple(location.value for location in locations[node.name]),
                 _seconds(node, speed),
                 node.name in forward,
                 in_place,
@@ -119,11 +119,11 @@ def _seconds(node: fx.Node, speed: Rates) -> float:
 def _alias(node: fx.Node, locations: dict[str, tuple[Location, ...]], target: Target) -> Location | None:
     if node.target is getitem:
         source, index = node.args
-        return locations[source.name][index]  # type: ignore[union-attr,index]
+        return locations[source.name][index]
     offset = op_table.view_offset(node) if target.views else None
     if offset is None:
         return None
-    source = locations[node.args[0].name][0]  # type: ignore[union-attr]
+    source = locations[node.args[0].name][0]
     if source.value is None and offset:
         return None
     return Location(source.value, source.offset + offset, source.frozen)

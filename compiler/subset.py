@@ -20,7 +20,7 @@ def choose_subset(label_ids: Tensor, output_embedding: Tensor, size: int) -> Ten
 
     Raises DataError when the data has more distinct labels than the subset has room for.
     """
-    labels = label_ids[label_ids != IGNORE_INDEX].unique()
+    labels = torch.unique(label_ids[label_ids != IGNORE_INDEX])
     if len(labels) > size:
         raise DataError(
             f"the data has {len(labels)} distinct labels, the softmax subset has {size} tokens; compile with "

@@ -21,18 +21,14 @@ from executorch.exir.version import EXECUTORCH_SCHEMA_VERSION
 from torch import Tensor, fx
 
 from compiler.errors import UnsupportedOperator
-from compiler.graph import Adapter, Batch, Constant, Quantized, Role, operator_name, place_of, tensors_of
+from compiler.graph import Adapter, Batch, Constant, Frozen, Quantized, operator_name, place_of, tensors_of
 from compiler.passes.rewrite import operands
 from compiler.planned import PlannedStep
+from export.graph_file import frozen_key
 
 METHOD = "forward"
 ARENA = 1
 INT32_MAX = 2**31 - 1
-
-
-def frozen_key(role: Role) -> str:
-    """The name of a frozen tensor in the weights file."""
-    return f"{role.name}.{role.part}" if isinstance(role, Quantized) else role.name
 
 
 def emit(step: PlannedStep, adapter: Mapping[str, Tensor]) -> bytes:
@@ -144,6 +140,7 @@ class _Plan:
             if isinstance(role, Constant):
                 buffer = self._constant(role.value)
             else:
+                assert isinstance(role, Frozen | Quantized)
                 extra = schema.ExtraTensorInfo(0, frozen_key(role), schema.TensorDataLocation.EXTERNAL)
         return self._add(_tensor_value(tensor, buffer, allocation, extra))
 
@@ -154,7 +151,7 @@ class _Plan:
     def _operand(self, node: fx.Node) -> int:
         if node.target is getitem:
             source, index = node.args
-            return self.tensors[source.name, index]  # type: ignore[union-attr,index]
+            return self.tensors[source.name, index]
         return self.tensors[node.name, 0]
 
     def _call(self, node: fx.Node) -> None:
@@ -213,10 +210,10 @@ def _dequantize(node: fx.Node) -> KernelCall:
     for.
     """
     data, scale, zero_point, bits, *ids = node.args
-    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1  # type: ignore[operator]
-    rows = ids[0] if ids else RowIds(data.meta["val"].shape[0])  # type: ignore[union-attr]
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    rows = ids[0] if ids else RowIds(data.meta["val"].shape[0])
     arguments = [(x, "") for x in (data, scale, zero_point, low, high, rows, torch.float32)]
-    return QUANTIZED_KERNELS[bits], "dtype_out", arguments  # type: ignore[index]
+    return QUANTIZED_KERNELS[bits], "dtype_out", arguments
 
 
 SPECIAL_KERNELS: dict[object, Callable[[fx.Node], KernelCall]] = {

@@ -117,7 +117,7 @@ def resolve_operator(name: str) -> Callable[..., Any]:
         packet = (
             getattr(getattr(torch.ops, namespace), packet_name, None) if namespace in NAMESPACES else None
         )
-        if isinstance(packet, torch._ops.OpOverloadPacket) and overload in packet.overloads():  # type: ignore[no-untyped-call]
+        if isinstance(packet, torch._ops.OpOverloadPacket) and overload in packet.overloads():
             found = getattr(packet, overload)
     if found is None:
         raise ArtifactError(f"the graph calls {name}, which is no operator of {' or '.join(NAMESPACES)} here")

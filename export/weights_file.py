@@ -77,7 +77,7 @@ def write_weights(
 
 
 def _write_tensor(file: io.BufferedIOBase, tensor: Tensor) -> None:
-    file.write(memoryview(tensor.detach().contiguous().flatten().view(torch.uint8).numpy()))
+    file.write(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 def _head(table: FlatTensor, data_bytes: int) -> tuple[bytes, int]:

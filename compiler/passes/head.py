@@ -56,7 +56,7 @@ def find_head(graph: TrainGraph) -> Head | None:
 
 def through_shapes(node: fx.Node) -> fx.Node:
     while node.target in SHAPE_ONLY:
-        node = node.args[0]  # type: ignore[assignment]
+        node = node.args[0]
     return node
 
 

@@ -72,7 +72,7 @@ class _Lowering:
         results = (call(aten.view.default, loss, []), gradient)
         for user in list(self.node.users):
             assert user.target is getitem
-            user.replace_all_uses_with(results[user.args[1]])  # type: ignore[index]
+            user.replace_all_uses_with(results[user.args[1]])
             user.graph.erase_node(user)
         self.node.graph.erase_node(self.node)
 

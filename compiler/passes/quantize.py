@@ -39,7 +39,8 @@ class Quantize:
         for node, role in list(graph.inputs()):
             if not isinstance(role, Frozen) or not _is_matrix_operand(node):
                 continue
-            wanted = None if self.only_stored else choose_format(*shape_of(node), self.bits, self.group_size)
+            rows, cols = shape_of(node)
+            wanted = None if self.only_stored else choose_format(rows, cols, self.bits, self.group_size)
             format = self.stored.get(role.name, wanted)
             if format is not None:
                 _quantize(graph, node, role.name, format)

@@ -19,7 +19,7 @@ Rule = Callable[[TrainGraph, fx.Node], bool]
 def operands(node: fx.Node) -> dict[str, Any]:
     """Every argument of a call by its schema name and in its order, defaults filled in."""
     given: dict[str, Any] = {}
-    for position, argument in enumerate(node.target._schema.arguments):  # type: ignore[union-attr]
+    for position, argument in enumerate(node.target._schema.arguments):
         if position < len(node.args):
             given[argument.name] = node.args[position]
         else:
@@ -80,7 +80,7 @@ def infer(graph: TrainGraph, node: fx.Node) -> Any:
                 f"{node.format_node()} has no fake operand; create constants through add_input"
             )
         with mode, torch.no_grad():
-            graph.inferred[key] = dense(node.target(*args, **kwargs))  # type: ignore[operator]
+            graph.inferred[key] = dense(node.target(*args, **kwargs))
     return graph.inferred[key]
 
 

@@ -62,7 +62,8 @@ def memory_problem(program: Program, alignment: int) -> tuple[MemoryProblem, tup
     for value, root in enumerate(live.buffer):
         if live.upper[value] > live.lower[value] and program.values[value].nbytes:
             members[root].append(value)
-    buffers, index = [], [-1] * len(program.values)
+    buffers: list[Buffer] = []
+    index = [-1] * len(program.values)
     for root, values in members.items():
         for value in values:
             index[value] = len(buffers)

@@ -131,7 +131,7 @@ def _number(value: object) -> object:
     """The Python number behind a full without dimensions, of its type; else the value itself."""
     if isinstance(value, fx.Node) and value.target is aten.full.default and shape_of(value) == ():
         number = value.args[1]
-        return float(number) if dtype_of(value).is_floating_point else int(number)  # type: ignore[arg-type]
+        return float(number) if dtype_of(value).is_floating_point else int(number)
     return value
 
 

@@ -28,7 +28,7 @@ PIECES = (aten.split.Tensor, aten.split_with_sizes.default, aten.unbind.int)
 def order_of(node: fx.Node) -> list[int]:
     """Of a permute: axes of its operand, none negative."""
     rank = len(shape_of(node))
-    return [axis % rank for axis in node.args[1]]  # type: ignore[union-attr,operator]
+    return [axis % rank for axis in node.args[1]]
 
 
 def to_view(graph: TrainGraph, node: fx.Node) -> bool:
@@ -70,7 +70,7 @@ def _permute(new: Rewriter, source: fx.Node, order: list[int]) -> bool:
     """In one step, because a rule that sees the outer of two permutes takes it for the whole transpose."""
     if source.target is permute:
         inner = order_of(source)
-        source, order = source.args[0], [inner[axis] for axis in order]  # type: ignore[assignment]
+        source, order = source.args[0], [inner[axis] for axis in order]
     if _keeps_order(source, order):
         return new.replace_with(new.call(view, source, list(shape_of(new.node))))
     return new.replace_with(new.call(permute, source, order))
