@@ -1,7 +1,7 @@
 """One tiny model through every stage of the compiler: `python -m docs.toy` prints what how-it-works.md shows.
 
-    python -m docs.toy           print all stages
-    python -m docs.toy --update  write them into docs/how-it-works.md
+python -m docs.toy           print all stages
+python -m docs.toy --update  write them into docs/how-it-works.md
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ def arena(step: PlannedStep) -> str:
         strip = "." * buffer.lower + "#" * (buffer.upper - buffer.lower) + "." * (steps - buffer.upper)
         lines.append(f"{offset:7} {buffer.size:6}  {buffer.id:<34} {strip}")
     solution = step.solution
-    return "\n".join([*lines, f"height {solution.height:,} bytes, lower bound {solution.lower_bound:,} bytes"])
+    return "\n".join(
+        [*lines, f"height {solution.height:,} bytes, lower bound {solution.lower_bound:,} bytes"]
+    )
 
 
 def updated(document: str, found: dict[str, str]) -> str:
