@@ -1,7 +1,7 @@
 """The whole story: model in, planned graph out.
 
-    capture -> attention, quantize, mask_logits, loss -> differentiate -> normalize -> lower -> decide -> recompute,
-    offload, reorder -> arena
+capture -> attention, quantize, mask_logits, loss -> differentiate -> normalize -> lower -> decide ->
+recompute, offload, reorder -> arena
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from compiler.passes.recompute import Recompute
 from compiler.passes.reorder import Reorder
 from compiler.passes.runner import Observer, Pass, Runner
 from compiler.passes.subset_softmax import SubsetSoftmax
-from compiler.plan.liveness import live_bytes
+from compiler.plan.liveness import live_bytes, peak_by_kind
 from compiler.plan.planner import Plan, smallest_feasible
 from compiler.planned import PlannedStep, place
 from compiler.planning import plan_view
@@ -60,10 +60,8 @@ class Compiled:
     applied: dict[str, int]
 
 
-def build_joint(
-    intake: Intake, options: CompileOptions, runner: Runner
-) -> tuple[TrainGraph, str | None]:
-    """Capture, the passes on the forward graph, differentiation and normalization; also the name of the head."""
+def build_joint(intake: Intake, options: CompileOptions, runner: Runner) -> tuple[TrainGraph, str | None]:
+    """Capture, forward passes, differentiation, normalization; also gives the name of the head."""
     forward = capture(intake.module, intake.batch, prefix=intake.prefix)
     runner.saw("Capture", forward)
     head = find_head(forward)
@@ -103,7 +101,7 @@ class VariantPlan:
 
 
 class Planning:
-    """Plans of one joint graph for any budget: every variant of its lowering, every decision of the planner."""
+    """Plans of one joint graph for any budget, over every variant of its lowering."""
 
     def __init__(self, joint: TrainGraph, options: CompileOptions, progress: Progress) -> None:
         self.options = options
@@ -117,7 +115,7 @@ class Planning:
         return footprint_of(variant.graph, self.target, self.options.optimizer, 0, operations).total
 
     def plan_variant(self, variant: Variant, budget: int) -> Plan | None:
-        """The fastest plan of one variant whose resident bytes are at most `budget`, with room for fragmentation."""
+        """The fastest plan of one variant within `budget` resident bytes, with room for fragmentation."""
         arena = budget - self.fixed_bytes(variant, variant.most_operations)
         return variant.planner.plan(int(arena / (1 + FRAGMENTATION))) if arena > 0 else None
 
@@ -140,7 +138,9 @@ class Planning:
 
     def minimum(self) -> int:
         """The smallest budget that has a plan, in bytes: a whole number of megabytes."""
-        low = min(self.fixed_bytes(v, len(v.planner.fastest().program.ops)) for v in self.variants) // MEGABYTE
+        low = (
+            min(self.fixed_bytes(v, len(v.planner.fastest().program.ops)) for v in self.variants) // MEGABYTE
+        )
         narrow = self.variants[-1]
         arena = int(narrow.planner.fastest().peak_bytes * (1 + FRAGMENTATION)) + 1
         high = arena + self.fixed_bytes(narrow, narrow.most_operations)
@@ -155,9 +155,7 @@ class Planning:
         return found * MEGABYTE
 
 
-def plan_model(
-    intake: Intake, options: CompileOptions, *, progress: Progress = lambda _: None
-) -> Planning:
+def plan_model(intake: Intake, options: CompileOptions, *, progress: Progress = lambda _: None) -> Planning:
     """Everything up to the plan, for questions about budgets."""
     joint, _ = build_joint(intake, options, Runner())
     return Planning(joint, options, progress)
@@ -171,7 +169,8 @@ def compile_step(
     progress: Progress = lambda _: None,
     observe: Observer | None = None,
 ) -> Compiled:
-    """`check` sees the lowered operations before anything is planned, and refuses what the target has no kernel for.
+    """`check` sees the lowered operations before anything is planned, and refuses what the target has no
+    kernel for.
 
     Raises BudgetTooSmall with the smallest budget, ModelError and UnsupportedOperator.
     """
@@ -190,8 +189,8 @@ def compile_step(
     footprint = footprint_of(step.graph, planning.target, options.optimizer, step.arena_bytes, operations)
     if footprint.total > options.budget_bytes:
         raise BudgetTooSmall(
-            f"the plan's values fit {options.budget_mb:g} MB, but their offsets need {footprint.total / 1e6:.2f} MB; "
-            "give the difference more",
+            f"the plan's values fit {options.budget_mb:g} MB, but their offsets need "
+            f"{footprint.total / 1e6:.2f} MB; give the difference more",
             minimum_bytes=footprint.total,
             budget_bytes=options.budget_bytes,
         )
@@ -233,11 +232,14 @@ def _too_small(planning: Planning, options: CompileOptions) -> BudgetTooSmall:
     live = live_bytes(plan.program, planning.target.alignment)
     worst = live.index(max(live))
     fixed = planning.fixed_bytes(variant, len(plan.program.ops))
+    kinds = sorted(peak_by_kind(plan.program).items(), key=lambda item: -item[1])[:3]
+    largest = ", ".join(f"{nbytes / 1e6:.1f} MB of {kind}" for kind, nbytes in kinds)
     return BudgetTooSmall(
-        f"the smallest budget for this model at seq_len {options.seq_len} is {minimum // MEGABYTE} MB, asked were "
-        f"{options.budget_mb:g} MB. {fixed / 1e6:.1f} MB are weights, optimizer state and runtime; the arena's peak "
-        f"({live[worst] / 1e6:.1f} MB) is at {plan.program.ops[worst].name} (step {worst} of {len(live)}). Try a "
-        "smaller seq_len, LoRA rank or fewer target modules, or loss='subset'.",
+        f"the smallest budget for this model at seq_len {options.seq_len} is {minimum // MEGABYTE} MB, asked "
+        f"were {options.budget_mb:g} MB. {fixed / 1e6:.1f} MB are weights, optimizer state and runtime; the "
+        f"arena's peak ({live[worst] / 1e6:.1f} MB) is at {plan.program.ops[worst].name} (step {worst} of "
+        f"{len(live)}), with {largest}. Try a smaller seq_len, LoRA rank or fewer target modules, or "
+        "loss='subset'.",
         minimum_bytes=minimum,
         budget_bytes=options.budget_bytes,
         fixed_bytes=fixed,

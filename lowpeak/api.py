@@ -64,10 +64,11 @@ def compile_for_device(
 ) -> Artifact:
     """Compiles one training step of `model` that holds at most `budget_mb` megabytes (10**6 bytes) resident.
 
-    model: a PreTrainedModel (a LoRA is added: `lora`, by default rank 16 on all linear layers), a PeftModel, a checkpoint
-    folder or .gguf file, `config:<name>` (real shapes, random weights), `demo`, or any nn.Module that gives a scalar
-    loss for `module(**example_batch)`. It is not modified.
-    seq_len: tokens of a sequence; needed for language models. out: the artifact's folder, by default a temporary one.
+    model: a PreTrainedModel (a LoRA is added: `lora`, by default rank 16 on all linear layers), a PeftModel,
+    a checkpoint folder or .gguf file, `config:<name>` (real shapes, random weights), `demo`, or any nn.Module
+    that gives a scalar loss for `module(**example_batch)`. It is not modified.
+    seq_len: tokens of a sequence; needed for language models. out: the artifact's folder, by default a
+    temporary one.
 
     Raises BudgetTooSmall (with the smallest budget), ModelError, UnsupportedOperator, ArtifactError and
     EnvironmentProblem.
@@ -76,8 +77,8 @@ def compile_for_device(
     if seq_len is None and not plain_module:
         raise ModelError("seq_len is missing: the number of tokens of a training sequence, e.g. seq_len=512")
     options = CompileOptions(
-        budget_mb, seq_len or 2, batch_size, loss, subset_size, trainable_ratio, quantization, group_size, target,
-        kernels, device, optimizer,
+        budget_mb, seq_len or 2, batch_size, loss, subset_size, trainable_ratio, quantization, group_size,
+        target, kernels, device, optimizer,
     )  # fmt: skip
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="lowpeak-")) / "artifact"
     require_free_name(folder, overwrite)
@@ -135,9 +136,11 @@ def memory_time_curve(
     progress: Callable[[str], None] = lambda _: None,
     **options: Any,
 ) -> list[CurvePoint]:
-    """Predicted step time for each budget: by default `points` budgets from the smallest to where nothing is gained.
+    """Predicted step time for each budget: by default `points` budgets from the smallest to where nothing is
+    gained.
 
-    `options`: those of compile_for_device that change the plan (loss, trainable_ratio, device, ...). No artifact is made.
+    `options`: those of compile_for_device that change the plan (loss, trainable_ratio, device, ...). No
+    artifact is made.
     """
     given = CompileOptions(1, seq_len or 2, **options)
     intake = open_intake(model, given, lora=lora, example_batch=example_batch, progress=progress)
@@ -156,7 +159,9 @@ def random_batch(compiled: Compiled, seed: int) -> dict[str, Tensor]:
     assert config is not None
     generator = torch.Generator().manual_seed(seed)
     shape = (options.batch_size, options.seq_len)
-    limit = min(config["vocab_size"], options.subset_size) if options.loss == "subset" else config["vocab_size"]
+    limit = (
+        min(config["vocab_size"], options.subset_size) if options.loss == "subset" else config["vocab_size"]
+    )
     ids = torch.randint(0, limit, shape, generator=generator)
     labels = ids.clone()
     if options.rows is not None:

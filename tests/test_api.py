@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def test_offload_where_the_target_has_it() -> None:
 def test_the_curve_of_memory_and_time() -> None:
     curve = memory_time_curve(tiny_llama(**WIDE), seq_len=WIDE_TOKENS, points=4)
     assert len(curve) >= 3
-    assert all(a.budget < b.budget and a.seconds >= b.seconds for a, b in zip(curve, curve[1:], strict=False))
+    assert all(a.budget < b.budget and a.seconds >= b.seconds for a, b in itertools.pairwise(curve))
 
 
 def test_no_trainable_parameter() -> None:

@@ -7,9 +7,9 @@ Binary variables: keep[v], offload[v] of every forward value, recompute[i] of ev
                 keep[u] + offload[u] + recompute[producer u] >= recompute[i]   u read by operation i
                 decided bytes alive in window w <= budget - other[w]           every window w of the step
 
-Decided bytes are those of kept values from definition to last use, and of recomputed ones from first to last use in
-the backward. `other[w]` is what is live in the window beside them (working sets, gradients, adapters), measured on a
-schedule; the planner (planner.py) alternates between this program and measuring.
+Decided bytes are those of kept values from definition to last use, and of recomputed ones from first to last
+use in the backward. `other[w]` is what is live in the window beside them (working sets, gradients, adapters),
+measured on a schedule; the planner (planner.py) alternates between this program and measuring.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from compiler.plan.rematerialize import Decisions
 FORWARD_WINDOWS = 32
 BACKWARD_WINDOWS = 160
 SMALL_SHARE = 512
-"""Values below this part of the largest one do not count against the budget; what they take together is measured as
-`other`."""
+"""Values below this part of the largest one do not count against the budget; what they take together is
+measured as `other`."""
 GAP = 1e-3
 INTEGRAL = 1e-6
 EXCESS_SECONDS_PER_MB = 10.0
@@ -41,7 +41,8 @@ SECONDS_PER_KEPT_BYTE = 1e-15
 
 @dataclass(frozen=True)
 class Crossing:
-    """A forward value in steps of the undecided program: kept it would live in [born, dead), recomputed in [need, dead)."""
+    """A forward value in steps of the undecided program: kept it would live in [born, dead), recomputed in
+    [need, dead)."""
 
     value: int
     nbytes: int
@@ -72,7 +73,9 @@ class Decider:
             np.concatenate(
                 [
                     np.linspace(0, first_backward, FORWARD_WINDOWS + 1)[1:].astype(np.int64),
-                    np.quantile(steps, np.linspace(0, 1, BACKWARD_WINDOWS), method="nearest").astype(np.int64),
+                    np.quantile(steps, np.linspace(0, 1, BACKWARD_WINDOWS), method="nearest").astype(
+                        np.int64
+                    ),
                 ]
             )
         )
@@ -175,9 +178,9 @@ class Decider:
 class _Model:
     """A program over binary variables, gathered row by row and solved by relaxing, fixing and rounding.
 
-    The relaxation is nearly integral: what it decides fully is fixed, and a small integer program decides the rest. That
-    one may exceed the memory rows by a penalized slack, so that it always has a solution; the planner measures
-    what comes out.
+    The relaxation is nearly integral: what it decides fully is fixed, and a small integer program decides the
+    rest. That one may exceed the memory rows by a penalized slack, so that it always has a solution; the
+    planner measures what comes out.
     """
 
     def __init__(self) -> None:
@@ -241,7 +244,8 @@ class _Model:
 
 @contextmanager
 def _no_banner() -> Iterator[None]:
-    """HiGHS prints its version to the process's stdout when its first solver is made, before any option is read."""
+    """HiGHS prints its version to the process's stdout when its first solver is made, before any option is
+    read."""
     stdout = os.dup(1)
     try:
         with open(os.devnull, "wb") as nowhere:

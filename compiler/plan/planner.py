@@ -1,13 +1,15 @@
 """The search for a plan under a byte budget: decide, schedule, measure, and again with what was measured.
 
-The decisions (decide.py) need to know how many bytes are live beside the values decided about, which depends on the
-decisions. So the two alternate for a few rounds; a plan counts only with the peak that was measured on its schedule.
+The decisions (decide.py) need to know how many bytes are live beside the values decided about, which depends
+on the decisions. So the two alternate for a few rounds; a plan counts only with the peak that was measured on
+its schedule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,7 +20,11 @@ from compiler.plan.program import Program
 from compiler.plan.rematerialize import Decisions, carry_out
 from compiler.plan.schedule import schedule
 
-ROUNDS = 6
+ROUNDS = 12
+PATIENCE = 4
+"""Rounds without progress after which a search ends."""
+PROGRESS = 0.99
+HALVINGS = 4
 FULL_USE = 0.98
 """A plan that uses this share of the budget is not improved any more."""
 UNBOUNDED = 1 << 60
@@ -26,7 +32,8 @@ UNBOUNDED = 1 << 60
 
 @dataclass(frozen=True)
 class Plan:
-    """`program` is the scheduled step with the decisions carried out; `peak_bytes` its live bytes at the worst step."""
+    """`program` is the scheduled step with the decisions carried out; `peak_bytes` its live bytes at the
+    worst step."""
 
     decisions: Decisions
     program: Program
@@ -50,9 +57,15 @@ class Planner:
         self._measured: dict[Decisions, Plan] = {}
         self._planned: dict[int, Plan | None] = {}
 
+    @cached_property
+    def _unbounded(self) -> Plan:
+        decisions = self._decider.decide(UNBOUNDED, np.zeros(self._decider.windows, dtype=np.int64))
+        assert decisions is not None
+        return self._measure(decisions)
+
     def fastest(self) -> Plan:
         """Everything kept that the backward needs, whatever the memory; dequantized weights are not."""
-        return self._rounds(UNBOUNDED)[0]
+        return self._unbounded
 
     def plan(self, budget: int) -> Plan | None:
         """The fastest plan found whose peak is at most `budget` bytes; None if none is found."""
@@ -63,22 +76,35 @@ class Planner:
 
     def _rounds(self, budget: int) -> list[Plan]:
         """Measured plans, each made with what the one before left beside its decided bytes."""
-        unbounded = self._decider.decide(UNBOUNDED, np.zeros(self._decider.windows, dtype=np.int64))
-        assert unbounded is not None
-        plans = [self._measure(unbounded)]
-        goal = budget
-        while plans[-1].peak_bytes > budget or len(plans) > 1:
-            if len(plans) > ROUNDS or FULL_USE * budget <= plans[-1].peak_bytes <= budget:
+        plans = [self._unbounded]
+        goal, stalled = budget, 0
+        while stalled < PATIENCE and len(plans) <= ROUNDS:
+            latest = plans[-1]
+            if latest.peak_bytes <= budget and (len(plans) == 1 or latest.peak_bytes >= FULL_USE * budget):
                 break
-            decisions = self._decider.decide(goal, self._other_bytes(plans[-1]))
+            reached, decisions = self._towards(goal, latest)
             if decisions is None:
                 break
             plan = self._measure(decisions)
             if plan in plans and plan.peak_bytes <= budget:
                 break
+            lowest = min(known.peak_bytes for known in plans)
+            stalled = 0 if plan.peak_bytes < PROGRESS * lowest else stalled + 1
             plans.append(plan)
-            goal -= max(plan.peak_bytes - budget, 0) * len(plans)
+            if reached == goal:
+                goal -= max(plan.peak_bytes - budget, 0) * len(plans)
         return plans
+
+    def _towards(self, goal: int, latest: Plan) -> tuple[int, Decisions | None]:
+        """Decisions for `goal`, or for one on the way to it where what `latest` left beside is too much for
+        it."""
+        other = self._other_bytes(latest)
+        for _ in range(HALVINGS):
+            decisions = self._decider.decide(goal, other)
+            if decisions is not None:
+                return goal, decisions
+            goal = (goal + latest.peak_bytes) // 2
+        return goal, None
 
     def _measure(self, decisions: Decisions) -> Plan:
         if decisions not in self._measured:
@@ -103,7 +129,8 @@ class Planner:
 
 
 def smallest_feasible(feasible: Callable[[int], bool], low: int, high: int) -> int:
-    """The smallest number in (low, high] found feasible by bisection; `high` must be, the result minus 1 is not."""
+    """The smallest number in (low, high] found feasible by bisection; `high` must be, the result minus 1 is
+    not."""
     while high - low > 1:
         middle = (low + high) // 2
         if feasible(middle):
