@@ -1,0 +1,119 @@
+"""The messages in docs/troubleshooting.md are those that users meet."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
+
+import lowpeak
+from compiler.subset import choose_subset
+from export.artifact import WEIGHTS
+from lowpeak.cli.compile import lora_config
+from runtime_py.data import read_jsonl
+from tests.tiny import tiny_llama
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+
+
+class Module(nn.Module):
+    def __init__(self, trainable: bool = True) -> None:
+        super().__init__()
+        self.used, self.unused = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.requires_grad_(trainable)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.used(x).sum()
+
+
+class Svd(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.linalg.svdvals(self.layer(x)).sum()
+
+
+BATCH = {"x": torch.zeros(4, 4)}
+
+
+def compiled(model: Any = None, budget_mb: float = 100, **options: Any) -> lowpeak.Artifact:
+    model = tiny_llama() if model is None else model
+    return lowpeak.compile_for_device(model, budget_mb, **{"seq_len": 16, **options})
+
+
+def with_nan() -> nn.Module:
+    model = tiny_llama()
+    model.get_parameter("model.layers.0.mlp.up_proj.weight").data[0, 0] = float("nan")
+    return model
+
+
+def labels_everywhere() -> list[dict[str, Tensor]]:
+    return [{"input_ids": torch.arange(16)[None], "labels": torch.arange(16)[None]}]
+
+
+CASES: dict[str, Callable[[], object]] = {
+    "budget": lambda: compiled(budget_mb=1),
+    "no length": lambda: compiled(seq_len=None),
+    "long": lambda: compiled(seq_len=4096),
+    "group": lambda: compiled(group_size=48),
+    "rank": lambda: lora_config(0, 8, "all-linear"),
+    "targets": lambda: compiled(lora=lora_config(4, 8, "nope")),
+    "device": lambda: compiled(device="toaster"),
+    "kernels": lambda: compiled(kernels="native"),
+    "config": lambda: compiled("config:gpt5"),
+    "folder": lambda: compiled("no-such-folder"),
+    "frozen": lambda: compiled(Module(trainable=False), example_batch=BATCH),
+    "unused": lambda: compiled(Module(), example_batch=BATCH),
+    "no batch": lambda: compiled(Module()),
+    "operator": lambda: compiled(Svd(), example_batch=BATCH),
+    "nan": lambda: compiled(with_nan()),
+    "labels": lambda: lowpeak.train(compiled(trainable_ratio=0.3), labels_everywhere(), steps=1),
+    "subset": lambda: choose_subset(torch.arange(15), torch.eye(32), 8),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_message_is_in_the_document(name: str) -> None:
+    with pytest.raises(lowpeak.LowpeakError) as caught:
+        CASES[name]()
+    message = str(caught.value).partition(" (0.")[0]
+    assert message in DOCUMENT
+    assert f"## {type(caught.value).__name__}" in DOCUMENT
+
+
+def test_messages_about_artifacts_are_in_the_document(tmp_path: Path) -> None:
+    folder = tmp_path / "artifact"
+    messages = []
+
+    def fails(action: Callable[[], object]) -> None:
+        with pytest.raises(lowpeak.ArtifactError) as caught:
+            action()
+        messages.append(str(caught.value).replace(str(folder), "DIR"))
+
+    fails(lambda: lowpeak.Artifact.open(folder))
+    compiled(out=folder)
+    fails(lambda: compiled(out=folder))
+    weights = folder / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-10])
+    fails(lambda: lowpeak.Artifact.open(folder))
+    assert [message for message in messages if message not in DOCUMENT] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["[1]", '{"prompt": "a"}', '{"text": "a b"}\n{"prompt": "a", "completion": "b"}', ""]
+)
+def test_messages_about_data_are_in_the_document(text: str, tmp_path: Path) -> None:
+    words = Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words)  # type: ignore[no-untyped-call]
+    file = tmp_path / "data.jsonl"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(lowpeak.DataError) as caught:
+        read_jsonl(file, tokenizer)
+    assert str(caught.value).replace(str(file), "data.jsonl") in DOCUMENT
