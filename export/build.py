@@ -39,7 +39,7 @@ def operator_check(target: str) -> Callable[[Iterable[fx.Node]], None]:
     """What refuses operators that the target has no kernel for."""
     if target not in EMITTING_TARGETS:
         return lambda _: None
-    from export.executorch import check_operators
+    from export.executorch_kernels import check_operators
 
     return check_operators
 

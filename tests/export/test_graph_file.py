@@ -168,10 +168,15 @@ def test_what_is_no_graph_is_refused(text: str | bytes) -> None:
         from_json(text)
 
 
-def test_a_batch_tensor_that_nothing_reads_has_no_place() -> None:
+def test_a_batch_tensor_that_nothing_reads_overlaps_no_other_input() -> None:
     graph = planned_step(tiny_llama(num_hidden_layers=1)).graph
     unused = graph.add_input(Batch("unused"), torch.zeros(3), "unused")
     runtime = target("executorch", "stock")
     step = place(graph, plan_view(graph, runtime, device("laptop")), runtime)
     read = from_records(to_records(step))
-    assert {each.node: each.tensor.offset for each in read.inputs}[unused.name] is None
+    places = {each.node: each.tensor for each in read.inputs if each.tensor.offset is not None}
+    own = places.pop(unused.name)
+    assert own.offset is not None
+    for other in places.values():
+        assert other.offset is not None
+        assert other.offset >= own.offset + own.nbytes or own.offset >= other.offset + other.nbytes
