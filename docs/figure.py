@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from compiler.config import MEGABYTE, CompileOptions
@@ -20,7 +20,7 @@ from compiler.plan.program import Kind, Program
 from lowpeak.api import DEMO, open_intake
 
 PICTURE = Path(__file__).with_name("memory.svg")
-COLUMNS = 240
+COLUMNS = 200
 PANEL_WIDTH, PANEL_HEIGHT, LEFT, TOP, GAP = 400, 260, 56, 64, 28
 KINDS = {
     "weights file": "#4c566a",
@@ -140,12 +140,17 @@ def _areas(found: Bands, left: int, top: float) -> list[str]:
     step = PANEL_WIDTH / COLUMNS
     for name, values in found.items():
         above = [low + value for low, value in zip(below, values, strict=True)]
-        upper = "".join(f"V{_height(v, top):.1f}h{step:.3f}" for v in above)
-        lower = "".join(f"V{_height(v, top):.1f}h-{step:.3f}" for v in reversed(below))
+        upper = "".join(f"V{y}h{n * step:.2f}" for y, n in _runs(above, top))
+        lower = "".join(f"V{y}h-{n * step:.2f}" for y, n in _runs(below[::-1], top))
         start = f"M{left} {_height(below[0], top):.1f}"
         parts.append(f'<path d="{start}{upper}{lower}Z" fill="{KINDS[name]}"/>')
         below = above
     return parts
+
+
+def _runs(values: list[int], top: float) -> list[tuple[str, int]]:
+    """Heights, and how many columns in a row have each."""
+    return [(y, len(list(run))) for y, run in groupby(f"{_height(value, top):.0f}" for value in values)]
 
 
 def _axis(left: int, top: float, labelled: bool) -> list[str]:
