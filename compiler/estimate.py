@@ -28,7 +28,7 @@ from compiler.plan.liveness import peak_by_kind
 from compiler.plan.planner import Plan, Planner
 from compiler.plan.program import Kind, Program
 from compiler.targets import target
-from compiler.variants import WORKSPACES, Variant, variant
+from compiler.variants import UNBOUNDED, Variant, variant
 
 LORA, INT4, RECOMPUTE = "lora", "+int4", "+recompute"
 CHUNKED_LOSS, SUBSET_SOFTMAX, MASKING = "+chunked loss", "+subset softmax", "+masking"
@@ -75,7 +75,7 @@ def estimate(
         joint, _ = build_joint(intake, stage, Runner())
         progress("planning memory")
         if not result:
-            wide = _lowered(joint, stage, WORKSPACES[0])
+            wide = _lowered(joint, stage, UNBOUNDED)
             result.append(_without_quantization(wide, stage))
             result.append(_of_plan(wide, stage, INT4, wide.planner.fastest()))
             progress("searching the smallest plan")

@@ -18,13 +18,13 @@ LABELS_AT_ONCE = 256
 def choose_subset(label_ids: Tensor, output_embedding: Tensor, size: int) -> Tensor:
     """label_ids: int64, any shape, -100 ignored; output_embedding: float [V, width] -> sorted int64 [size].
 
-    Raises DataError when the data has more distinct labels than the subset has room for.
+    Raises DataError when there are more distinct labels than the subset has room for.
     """
     labels = torch.unique(label_ids[label_ids != IGNORE_INDEX])
     if len(labels) > size:
         raise DataError(
-            f"the data has {len(labels)} distinct labels, the softmax subset has {size} tokens; compile with "
-            f"subset_size {len(labels)} or more, or loss='exact'",
+            f"the batch has {len(labels)} distinct labels, the softmax subset has {size} tokens; compile "
+            f"with subset_size {len(labels)} or more, or loss='exact'",
             distinct_labels=len(labels),
             subset_size=size,
         )

@@ -22,7 +22,8 @@ from compiler.planning import PlanView, plan_view, rates
 from compiler.targets import Target
 
 lowpeak = torch.ops.lowpeak
-WORKSPACES = (1 << 62, 48_000_000, 12_000_000, 3_000_000)
+UNBOUNDED = 1 << 62
+WORKSPACES = (48_000_000, 12_000_000, 3_000_000)
 """Bytes that a lowered operator may use for its scores or logits, from the fastest variant to the smallest.
 """
 ROW_ALIGNMENT = 16

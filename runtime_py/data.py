@@ -158,7 +158,7 @@ def _pad(rows: Sequence[tuple[int, ...]], seq_len: int, value: int) -> Tensor:
 
 def _parse(line: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(line.decode("utf-8-sig"))
+        record = json.loads(line.decode("utf-8-sig").strip())
     except json.JSONDecodeError as error:
         raise DataError(f"is not JSON: {error.msg} at column {error.colno}") from error
     except UnicodeDecodeError as error:

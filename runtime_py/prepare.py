@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import cycle, islice
 from pathlib import Path
 from typing import cast
@@ -18,9 +19,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from compiler.errors import DataError
 from compiler.model.quantized import QuantFormat, QuantizedTensor
+from compiler.subset import choose_subset
 from export.artifact import Artifact
 from runtime_py.data import batches, read_jsonl
-from runtime_py.encode import NO_LOSS, Example
+from runtime_py.encode import Example
 
 TensorBatch = Mapping[str, Tensor]
 Data = str | Path | Sequence[Example] | Sequence[TensorBatch] | None
@@ -42,24 +44,24 @@ class TrainingData:
         `seed` orders the examples. Raises DataError when a batch does not fit the artifact.
         """
         spec = self.artifact.manifest.batch
-        subset = self._token_subset()
         chosen = islice(self._stream(seed, first_step), steps)
-        made = [spec.graph_inputs(batch, subset) for batch in chosen]
+        made = [spec.graph_inputs(batch, self._token_subset(batch)) for batch in chosen]
         return {name: torch.stack([inputs[name] for inputs in made]) for name in made[0]}
 
     def batch(self, *, seed: int, step: int) -> dict[str, Tensor]:
         """The batch of one step as `simulate` takes it, with `token_subset` if the loss has one."""
         given = dict(next(self._stream(seed, step)))
-        subset = self._token_subset()
+        subset = self._token_subset(given)
         return given if subset is None else {**given, "token_subset": subset}
 
-    def _token_subset(self) -> Tensor | None:
-        spec = self.artifact.manifest.batch
-        if spec.subset_size is None:
-            return None
-        from compiler.subset import choose_subset
+    def _token_subset(self, batch: TensorBatch) -> Tensor | None:
+        """The batch's labels and the tokens nearest to them."""
+        size = self.artifact.manifest.batch.subset_size
+        return None if size is None else choose_subset(batch["labels"], self._head, size)
 
-        return choose_subset(self._label_ids(), head(self.artifact), spec.subset_size)
+    @cached_property
+    def _head(self) -> Tensor:
+        return head(self.artifact)
 
     def _stream(self, seed: int, first_step: int) -> Iterator[TensorBatch]:
         if self.given:
@@ -74,13 +76,6 @@ class TrainingData:
             seed=seed,
             start_step=first_step,
         )
-
-    def _label_ids(self) -> Tensor:
-        """Every token that is a label somewhere, int64 [n], ascending."""
-        seq_len = self.artifact.manifest.batch.seq_len
-        found = {label for example in self.examples for label in example.truncated(seq_len).labels}
-        found.update(label for batch in self.given for label in batch["labels"].flatten().tolist())
-        return torch.tensor(sorted(found - {NO_LOSS}), dtype=torch.int64)
 
 
 def training_data(artifact: Artifact, data: Data) -> TrainingData:
