@@ -27,6 +27,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 Say = Callable[[str], None]
 """Is told, in a few words, what is being done."""
 
+PIPE_COLUMNS = 120
 NOISY_LOGGERS = ("torchao", "torch.utils._pytree", "torch.export", "transformers", "peft", "huggingface_hub")
 
 
@@ -41,12 +42,17 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+def stdout_console() -> Console:
+    """As wide as the terminal; what goes to a file or a pipe has room for every column."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+
+
 def print_result(figures: Any, machine: bool, *shown: RenderableType) -> None:
     """`figures` as JSON for machines, `shown` for people."""
     if machine:
         print(json.dumps(_plain(figures), allow_nan=False), flush=True)
         return
-    console = Console()
+    console = stdout_console()
     for part in shown:
         console.print(part)
 

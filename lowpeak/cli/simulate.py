@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from lowpeak.cli.output import Debug, Json, print_result, working
+from lowpeak.cli.output import Debug, Json, print_result, stdout_console, working
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +50,7 @@ def simulate_with_progress(folder: Path, data: Path | None) -> SimulationReport:
 
 def timeline_columns() -> int:
     """As many as leave room for the names and the sizes beside the timeline."""
-    return max(MIN_COLUMNS, Console().width - BESIDE_TIMELINE)
+    return max(MIN_COLUMNS, stdout_console().width - BESIDE_TIMELINE)
 
 
 def simulate_figures(report: SimulationReport) -> dict[str, Any]:
