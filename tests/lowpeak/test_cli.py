@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from lowpeak.cli import main
+from lowpeak.cli.output import PIPE_COLUMNS
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
 
 COMPILE = ["--budget-mb", "20", "--seq-len", str(SEQ_LEN), "--rank", "4"]
@@ -93,7 +94,7 @@ def test_simulate(artifact: Path, data: Path, capfd: pytest.CaptureFixture[str])
     assert main(["simulate", str(artifact)]) == 0
     out = capfd.readouterr().out
     assert "gradients cosine" in out and "activation" in out
-    assert all(len(line) <= 80 for line in out.splitlines())
+    assert all(len(line) <= PIPE_COLUMNS for line in out.splitlines())
 
 
 def test_train_and_resume(
