@@ -34,7 +34,7 @@ LORA, INT4, RECOMPUTE = "lora", "+int4", "+recompute"
 CHUNKED_LOSS, SUBSET_SOFTMAX, MASKING = "+chunked loss", "+subset softmax", "+masking"
 NARROW_WORKSPACE = 12_000_000
 """Bytes for a tile of logits or scores; smaller tiles gain little, for what is dequantized is then larger."""
-RESOLUTION = 1.02
+RESOLUTION = 1.1
 """The smallest plan is found to this factor."""
 
 
