@@ -15,10 +15,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig, PreTrainedModel
 
+from compiler.batch import IGNORE_INDEX
 from compiler.errors import ModelError
 
 ATTENTION = "lowpeak_causal"
-IGNORE_INDEX = -100
 DEFAULT_LORA_RANK = 16
 M = TypeVar("M", bound=nn.Module)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from compiler.batch import IGNORE_INDEX
 from compiler.errors import DataError
 
-IGNORE_INDEX = -100
 LABELS_AT_ONCE = 256
 
 
