@@ -1,0 +1,10 @@
+#define LOWPEAK_PORTABLE 1
+#include "attention_backward.h"
+#include "attention_forward.h"
+
+namespace lowpeak {
+
+const AttentionKernels generic_attention_kernels = {forward_scratch, backward_scratch, forward_block, backward_delta,
+                                                 backward_block};
+
+}  // namespace lowpeak
