@@ -1,0 +1,89 @@
+#include "cpu.h"
+
+#include <cstdint>
+
+#if defined(LOWPEAK_HAVE_AVX2)
+#if defined(_MSC_VER)
+#include <immintrin.h>
+#include <intrin.h>
+#else
+#include <cpuid.h>
+#endif
+#endif
+
+namespace lowpeak {
+namespace {
+
+#if defined(LOWPEAK_HAVE_AVX2)
+
+struct CpuidResult {
+  uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+CpuidResult cpuid(uint32_t leaf) {
+  CpuidResult r;
+#if defined(_MSC_VER)
+  int registers[4];
+  __cpuid(registers, 0);
+  if (static_cast<uint32_t>(registers[0]) < leaf) return r;
+  __cpuidex(registers, static_cast<int>(leaf), 0);
+  r = {static_cast<uint32_t>(registers[0]), static_cast<uint32_t>(registers[1]),
+       static_cast<uint32_t>(registers[2]), static_cast<uint32_t>(registers[3])};
+#else
+  __get_cpuid_count(leaf, 0, &r.eax, &r.ebx, &r.ecx, &r.edx);
+#endif
+  return r;
+}
+
+uint64_t enabled_register_states() {
+#if defined(_MSC_VER)
+  return _xgetbv(0);
+#else
+  uint32_t low, high;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (static_cast<uint64_t>(high) << 32) | low;
+#endif
+}
+
+bool detect_avx2() {
+  constexpr uint32_t fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29;
+  constexpr uint32_t wanted = fma | osxsave | avx | f16c;
+  if ((cpuid(1).ecx & wanted) != wanted) return false;
+  // The operating system has to save the upper halves of the registers as well.
+  constexpr uint64_t sse_and_avx_state = 6;
+  if ((enabled_register_states() & sse_and_avx_state) != sse_and_avx_state) return false;
+  return (cpuid(7).ebx & (1u << 5)) != 0;
+}
+
+#endif
+
+}  // namespace
+
+bool has_isa(Isa isa) {
+  switch (isa) {
+    case Isa::generic: return true;
+    case Isa::avx2: {
+#if defined(LOWPEAK_HAVE_AVX2)
+      static const bool found = detect_avx2();
+      return found;
+#else
+      return false;
+#endif
+    }
+    case Isa::neon:
+#if defined(LOWPEAK_HAVE_NEON)
+      return true;  // a part of every aarch64
+#else
+      return false;
+#endif
+  }
+  return false;
+}
+
+Isa best_isa() {
+  if (has_isa(Isa::avx2)) return Isa::avx2;
+  if (has_isa(Isa::neon)) return Isa::neon;
+  return Isa::generic;
+}
+
+}  // namespace lowpeak

@@ -1,0 +1,14 @@
+// Which vector instructions the processor has, found at run time.
+#pragma once
+
+namespace lowpeak {
+
+enum class Isa { generic, avx2, neon };
+
+// Whether the library has kernels for `isa` and this processor runs them. `avx2` means AVX2, FMA and F16C.
+bool has_isa(Isa isa);
+
+// The fastest that has_isa() grants. Constant while the process lives.
+Isa best_isa();
+
+}  // namespace lowpeak
