@@ -9,18 +9,9 @@
 
 #include "cpu.h"
 #include "parallel.h"
+#include "tensors.h"
 
 namespace lowpeak {
-
-// One tensor [heads, tokens, dim] of which only dim must be contiguous; strides count floats.
-template <class Float>
-struct Heads {
-  Float* data;
-  int64_t token_stride;
-  int64_t head_stride;
-
-  Float* row(int64_t head, int64_t token) const { return data + head * head_stride + token * token_stride; }
-};
 
 struct AttentionShape {
   int64_t heads;

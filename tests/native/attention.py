@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from tests.native.linear import library
 
 
 def _pointer(tensor: Tensor) -> ctypes.c_void_p:
@@ -30,11 +34,10 @@ class Attention:
     All tensors are [heads, tokens, dim] views of any strides with a contiguous dim; outputs are written into.
     """
 
-    library: ctypes.CDLL
-    isa: int
-    threads: ctypes.c_void_p
     workers: int
+    isa: int
     scale: float
+    threads: ctypes.c_void_p
 
     def _shape(self, query: Tensor, key: Tensor, begin: int) -> ctypes.Array[ctypes.c_int64]:
         heads, tokens, dim = query.shape
@@ -42,7 +45,7 @@ class Attention:
 
     def scratch(self, direction: str, query: Tensor, key: Tensor, begin: int = 0) -> Tensor:
         """The scratch of a call, filled with NaN."""
-        measure = getattr(self.library, f"lowpeak_attention_{direction}_scratch_bytes")
+        measure = getattr(library(), f"lowpeak_attention_{direction}_scratch_bytes")
         measure.restype = ctypes.c_int64
         size = measure(self._shape(query, key, begin), self.workers, self.isa)
         return torch.full((size // 4,), torch.nan)
@@ -52,7 +55,7 @@ class Attention:
         begin: int = 0,
     ) -> None:  # fmt: skip
         tensors = (query, key, value, out, logsumexp)
-        self.library.lowpeak_attention_forward(
+        library().lowpeak_attention_forward(
             *map(_pointer, tensors),
             _integers(_strides(*tensors)),
             self._shape(query, key, begin),
@@ -68,7 +71,7 @@ class Attention:
     ) -> None:  # fmt: skip
         """inputs: grad, query, key, value, out, logsumexp; gradients: of query, key and value."""
         tensors = (*inputs, *gradients)
-        self.library.lowpeak_attention_backward(
+        library().lowpeak_attention_backward(
             *map(_pointer, tensors),
             _integers(_strides(*tensors)),
             self._shape(inputs[1], inputs[2], begin),
@@ -78,3 +81,13 @@ class Attention:
             _pointer(scratch),
             self.isa,
         )
+
+
+@contextmanager
+def attention(workers: int, isa: int, scale: float) -> Iterator[Attention]:
+    """Attention on threads that live as long as the context."""
+    threads = ctypes.c_void_p(library().lowpeak_threads_create(workers))
+    try:
+        yield Attention(workers, isa, scale, threads)
+    finally:
+        library().lowpeak_threads_destroy(threads)
