@@ -1,7 +1,7 @@
 """Attention kernels against torch's flash attention for CPU: ratios of median seconds, bytes of scratch.
 
-Reproduce with `python -m benchmarks.native_attention` from the root of the repository. Each repetition runs both,
-one after the other. torch gets keys and values repeated for the group or enable_gqa, whichever is faster.
+Reproduce with `python -m benchmarks.native_attention` from the root of the repository. Each repetition runs
+both, one after the other. torch gets keys and values repeated for the group or enable_gqa, whichever is faster.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def compare(ours: Attention, tokens: int, repetitions: int) -> str:
     gflops = 7 * HEADS * DIM * tokens**2 / medians["ours"][2] / 1e9
     sizes = "  ".join(f"{scratch[direction].nbytes / 2**20:8.2f}" for direction in scratch)
     return (
-        f"{tokens:6}  {ours.workers:7}  {ratios}  {medians['ours'][2] * 1e3:8.1f}  {medians[best][2] * 1e3:8.1f}  "
-        f"{gflops:8.1f}  {sizes}  {best}"
+        f"{tokens:6}  {ours.workers:7}  {ratios}  {medians['ours'][2] * 1e3:8.1f}  "
+        f"{medians[best][2] * 1e3:8.1f}  {gflops:8.1f}  {sizes}  {best}"
     )
 
 
@@ -97,7 +97,8 @@ def main() -> None:
     print(f"{platform.platform()}, {os.cpu_count()} CPUs, torch {torch.__version__}")
     print(f"{HEADS} heads, {KEY_HEADS} key heads of {DIM}; torch's seconds / ours: above 1 we are faster")
     print(
-        "tokens  threads  forward  backward   both     ours ms  torch ms  GFLOP/s   forward  backward MiB  torch by"
+        "tokens  threads  forward  backward   both     ours ms  torch ms  GFLOP/s   "
+        "forward  backward MiB  torch by"
     )
     for tokens, repetitions in ((1024, 9), (4096, 3)):
         for workers in (1, 2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ class Case:
     seed: int
 
     def tensor(self, heads: int, tokens: int, margin: int = 0) -> Tensor:
-        """[heads, tokens, dim] of random numbers in this case's layout; rows lie `margin` floats further apart."""
+        """[heads, tokens, dim] in this case's layout, random; rows lie `margin` floats further apart."""
         first, second = (tokens, heads) if self.tokens_first else (heads, tokens)
         rows = torch.randn(first, second, self.dim + margin)[..., : self.dim]
         return rows.transpose(0, 1) if self.tokens_first else rows
@@ -78,7 +79,7 @@ def check_tiles(case: Case, bounds: list[int], backwards: bool) -> None:
     out, grad_query = (case.tensor(heads, case.tokens) for _ in range(2))
     grad_key, grad_value = (case.tensor(case.key_heads, case.tokens) for _ in range(2))
     logsumexp = torch.full((heads, case.tokens), torch.nan)
-    tiles = [slice(*pair) for pair in zip(bounds, bounds[1:], strict=False)]
+    tiles = [slice(*pair) for pair in pairwise(bounds)]
     with attention(case.workers, case.isa, case.scale) as kernels:
         for tile in tiles:
             part = query[:, tile]
@@ -94,7 +95,7 @@ def check_tiles(case: Case, bounds: list[int], backwards: bool) -> None:
     expected = reference(case, grad, query, key, value)
     assert_close("out", out, expected[0])
     assert_close("logsumexp", logsumexp, expected[1], norm=float(logsumexp.numel()) ** 0.5)
-    # With few keys the gradients of query and key cancel: a single key's are 0. The errors come from the terms.
+    # With few keys the gradients of query and key cancel (a single key's are 0); errors come from the terms.
     terms = float(grad.norm() * case.scale * value.norm() / value.numel() ** 0.5)
     assert_close("grad_query", grad_query, expected[2], norm=terms)
     assert_close("grad_key", grad_key, expected[3], norm=terms)
