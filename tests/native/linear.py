@@ -15,7 +15,7 @@ from tests.native.build import load
 
 GENERIC, AVX2, NEON = range(3)
 
-_WEIGHT = [c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int, c_int]
+WEIGHT_ARGUMENTS = [c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int, c_int]
 _DENSE = [c_void_p, c_int64, c_int64, c_int64]
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "lowpeak_has_isa": (c_int, [c_int]),
@@ -25,17 +25,29 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "lowpeak_matmul_scratch_bytes": (c_int64, [c_int]),
     "lowpeak_linear_forward": (
         None,
-        [c_void_p, c_int64, c_int64, *_WEIGHT, c_void_p, c_void_p, c_int64, c_int, c_void_p, c_void_p, c_int],
+        [
+            c_void_p,
+            c_int64,
+            c_int64,
+            *WEIGHT_ARGUMENTS,
+            c_void_p,
+            c_void_p,
+            c_int64,
+            c_int,
+            c_void_p,
+            c_void_p,
+            c_int,
+        ],
     ),
     "lowpeak_linear_input_gradient": (
         None,
-        [c_void_p, c_int64, c_int64, *_WEIGHT, c_void_p, c_int64, c_int, c_void_p, c_void_p, c_int],
+        [c_void_p, c_int64, c_int64, *WEIGHT_ARGUMENTS, c_void_p, c_int64, c_int, c_void_p, c_void_p, c_int],
     ),
     "lowpeak_matmul": (
         None,
         [*_DENSE, c_int, *_DENSE, c_int, c_float, *_DENSE, c_int, c_void_p, c_void_p, c_int],
     ),
-    "lowpeak_gather_rows": (None, [*_WEIGHT, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_int]),
+    "lowpeak_gather_rows": (None, [*WEIGHT_ARGUMENTS, c_void_p, c_int64, c_void_p, c_int64, c_void_p, c_int]),
 }
 
 
@@ -73,14 +85,15 @@ class Linear:
     ) -> None:
         """y (+)= x @ weight^T + bias; rows of x and y may lie apart."""
         self._library.lowpeak_linear_forward(
-            x.data_ptr(), x.stride(0), len(x), *_weight(weight), None if bias is None else bias.data_ptr(),
+            x.data_ptr(), x.stride(0), len(x), *weight_arguments(weight),
+            None if bias is None else bias.data_ptr(),
             y.data_ptr(), y.stride(0), accumulate, self._threads, self._scratch.data_ptr(), self._isa,
         )  # fmt: skip
 
     def input_gradient(self, dy: Tensor, weight: QuantizedTensor, dx: Tensor, accumulate: bool) -> None:
         """dx (+)= dy @ weight."""
         self._library.lowpeak_linear_input_gradient(
-            dy.data_ptr(), dy.stride(0), len(dy), *_weight(weight),
+            dy.data_ptr(), dy.stride(0), len(dy), *weight_arguments(weight),
             dx.data_ptr(), dx.stride(0), accumulate, self._threads, self._scratch.data_ptr(), self._isa,
         )  # fmt: skip
 
@@ -103,7 +116,7 @@ class Linear:
     def gather_rows(self, weight: QuantizedTensor, ids: Tensor, out: Tensor) -> None:
         """out[i] = weight[ids[i]]."""
         self._library.lowpeak_gather_rows(
-            *_weight(weight),
+            *weight_arguments(weight),
             ids.data_ptr(),
             len(ids),
             out.data_ptr(),
@@ -123,7 +136,8 @@ def linear(workers: int, isa: int) -> Iterator[Linear]:
         made.close()
 
 
-def _weight(weight: QuantizedTensor) -> tuple[object, ...]:
+def weight_arguments(weight: QuantizedTensor) -> tuple[object, ...]:
+    """What the C API takes for a QuantizedMatrix."""
     zero_point = None if weight.zero_point is None else weight.zero_point.data_ptr()
     half = weight.scale.dtype == torch.float16
     return (
