@@ -1,7 +1,7 @@
 """Attention kernels against torch's flash attention for CPU: ratios of median seconds, bytes of scratch.
 
 Reproduce with `python -m benchmarks.native_attention` from the root of the repository. Each repetition runs
-both, one after the other. torch gets keys and values repeated for the group or enable_gqa, whichever is faster.
+both, one after the other. torch gets repeated keys and values or enable_gqa, whichever is faster.
 """
 
 from __future__ import annotations

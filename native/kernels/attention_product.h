@@ -23,8 +23,8 @@ constexpr int panel_cols = panel_vectors * simd_width;
 
 constexpr int64_t padded_to_panel(int64_t cols) { return (cols + panel_cols - 1) / panel_cols * panel_cols; }
 
-// Element (row, k) of A: data[row * row_stride + k * step]; with kPanels (rows x depth in panels of `rows` rows)
-// data[k / panel_cols * panel_stride + row * panel_cols + k % panel_cols].
+// Element (row, k) of A is data[row * row_stride + k * step] if Strided. Panels are what pack() makes, all rows of
+// A: data[k / panel_cols * panel_stride + row * panel_cols + k % panel_cols].
 struct Strided {
   const float* data;
   int64_t row_stride, step;
@@ -118,7 +118,7 @@ LOWPEAK_INLINE void compute_last_tile(int64_t rows, const Left& a, int64_t row, 
   compute_tile<tile_rows, add>(a, row, b, span, c, c_stride, cols);
 }
 
-// C [rows x cols] = A B, or += with add. A's columns and B's rows are `depth`; span(row, rows, col) narrows that
+// C [rows x cols] = A B, or += if `add`. A's columns and B's rows are `depth`; span(row, rows, col) narrows that
 // for the tile at (row, col): blocks on the diagonal are half empty.
 template <bool add, class Left, class SpanOf>
 inline void product(int64_t rows, int64_t cols, int64_t depth, const Left& a, const float* b, float* c,
