@@ -14,6 +14,7 @@ struct Avx2Lanes {
   };
 
   static float half_to_float(uint16_t half) { return _cvtsh_ss(half); }
+  static void prefetch(const uint8_t* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
   static Bytes load8(const uint8_t* p) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)); }
   static Bytes load16(const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
   static Bytes zip_low8(Bytes a, Bytes b) { return _mm_unpacklo_epi8(a, b); }

@@ -10,6 +10,7 @@
 //     load8(p), load16(p)        bytes from memory; load8 leaves the upper half undefined
 //     zip_low8 / 16 / 32 / 64    interleave the lower halves by elements of so many bits; zip_high likewise
 //     high_nibbles, low_nibbles
+//     prefetch(p)
 //     affine(scales, offsets)    from 16 floats each
 //     affine_of(scale, offset)   the same for all
 //     store(bytes, affine, out)  16 floats from unsigned bytes; store_signed from signed ones
@@ -43,13 +44,29 @@ struct Decoder {
   static void decode(const QuantizedMatrix& weight, int64_t row, int64_t rows, int64_t col, int64_t cols,
                      float* panel) {
     const int64_t tile_size = rows * tile_cols;
+    // Divisions are slow beside what is decoded between two of them.
+    const int64_t groups = weight.groups(), group_size = weight.group_size, row_bytes = weight.row_bytes();
+    const bool whole_tiles_in_groups = group_size % tile_cols == 0;
+    const int64_t first_group = col / group_size, first_end = (first_group + 1) * group_size - col;
     for (int64_t k = 0; k < rows; ++k) {
+      const uint8_t* data = weight.data + (row + k) * row_bytes;
+      if (k + rows_ahead < rows) {
+        const uint8_t* ahead = data + rows_ahead * row_bytes + col * weight.bits / 8;
+        Lanes::prefetch(ahead);
+        Lanes::prefetch(ahead + (cols - 1) * weight.bits / 8);
+      }
+      const int64_t first_scale = (row + k) * groups + first_group;
       float* out = panel + k * tile_cols;
       int64_t done = 0;
-      if (weight.group_size % tile_cols == 0) {
-        for (; done + tile_cols <= cols; done += tile_cols, out += tile_size) {
-          const int64_t first = col + done;
-          decode_16(weight, row + k, first, affine_at(weight, row + k, first / weight.group_size), out);
+      if (whole_tiles_in_groups) {
+        int64_t scale = first_scale, group_end = first_end;
+        while (done + tile_cols <= cols) {
+          const ScaleOffset of = scale_offset(weight, scale++);
+          const Affine affine = Lanes::affine_of(of.scale, of.offset);
+          for (; done < group_end && done + tile_cols <= cols; done += tile_cols, out += tile_size) {
+            decode_16(weight.bits, data, col + done, affine, out);
+          }
+          group_end += group_size;
         }
       }
       for (; done < cols; done += tile_cols, out += tile_size) {
@@ -61,13 +78,15 @@ struct Decoder {
   }
 
  private:
+  // A panel takes a line or two of each row; processors do not guess that the next ones are a row further.
+  static constexpr int64_t rows_ahead = 12;
+
   struct ScaleOffset {
     float scale, offset;
   };
 
   // decoded = stored * scale + offset, where `stored` is the nibble as it is or the signed byte.
-  static ScaleOffset scale_offset(const QuantizedMatrix& weight, int64_t row, int64_t group) {
-    const int64_t at = row * weight.groups() + group;
+  static ScaleOffset scale_offset(const QuantizedMatrix& weight, int64_t at) {
     const float scale = weight.scale_is_half
                             ? Lanes::half_to_float(static_cast<const uint16_t*>(weight.scale)[at])
                             : static_cast<const float*>(weight.scale)[at];
@@ -75,13 +94,8 @@ struct Decoder {
     return {scale, -zero * scale};
   }
 
-  static Affine affine_at(const QuantizedMatrix& weight, int64_t row, int64_t group) {
-    const ScaleOffset of = scale_offset(weight, row, group);
-    return Lanes::affine_of(of.scale, of.offset);
-  }
-
   static float decode_one(const QuantizedMatrix& weight, int64_t row, int64_t col) {
-    const ScaleOffset of = scale_offset(weight, row, col / weight.group_size);
+    const ScaleOffset of = scale_offset(weight, row * weight.groups() + col / weight.group_size);
     const uint8_t* data = weight.data + row * weight.row_bytes();
     float stored;
     if (weight.bits == 4) {
@@ -93,10 +107,8 @@ struct Decoder {
   }
 
   // 16 neighbours in a row.
-  static void decode_16(const QuantizedMatrix& weight, int64_t row, int64_t col, const Affine& affine,
-                        float* out) {
-    const uint8_t* data = weight.data + row * weight.row_bytes();
-    if (weight.bits == 4) {
+  static void decode_16(int bits, const uint8_t* data, int64_t col, const Affine& affine, float* out) {
+    if (bits == 4) {
       const Bytes packed = Lanes::load8(data + col / 2);
       Lanes::store(Lanes::zip_low8(Lanes::high_nibbles(packed), Lanes::low_nibbles(packed)), affine, out);
     } else {
@@ -114,6 +126,7 @@ struct Decoder {
       data[j] = weight.data + (row + (j < rows ? j : rows - 1)) * weight.row_bytes() + col * weight.bits / 8;
     }
     const int values_a_byte = 8 / weight.bits;
+    const int64_t groups = weight.groups();
     int64_t byte = 0;
     for (int64_t k = 0; k < cols;) {
       const int64_t group = (col + k) / weight.group_size;
@@ -121,7 +134,7 @@ struct Decoder {
       const int64_t end = group_end < cols ? group_end : cols;
       float scales[tile_cols] = {}, offsets[tile_cols] = {};
       for (int j = 0; j < rows; ++j) {
-        const ScaleOffset of = scale_offset(weight, row + j, group);
+        const ScaleOffset of = scale_offset(weight, (row + j) * groups + group);
         scales[j] = of.scale;
         offsets[j] = of.offset;
       }

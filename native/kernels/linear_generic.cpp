@@ -28,6 +28,7 @@ struct GenericLanes {
     return sign ? -magnitude : magnitude;
   }
 
+  static void prefetch(const uint8_t*) {}
   static Bytes load8(const uint8_t* p) {
     Bytes r = {};
     std::memcpy(r.at, p, 8);

@@ -20,6 +20,7 @@ struct NeonLanes {
     std::memcpy(&value, &half, sizeof half);
     return static_cast<float>(value);
   }
+  static void prefetch(const uint8_t* p) { __builtin_prefetch(p); }
   static Bytes load8(const uint8_t* p) { return vcombine_u8(vld1_u8(p), vdup_n_u8(0)); }
   static Bytes load16(const uint8_t* p) { return vld1q_u8(p); }
   static Bytes zip_low8(Bytes a, Bytes b) { return vzip1q_u8(a, b); }
