@@ -29,13 +29,15 @@ int64_t blocks_of(int64_t count, int64_t block) { return (count + block - 1) / b
 
 float* aligned(void* scratch) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(scratch);
-  return static_cast<float*>(scratch) + ((address + cache_line - 1) / cache_line * cache_line - address) / sizeof(float);
+  return reinterpret_cast<float*>((address + cache_line - 1) / cache_line * cache_line);
 }
 
 // Whole cache lines: workers never write to the same one.
 int64_t padded_floats(int64_t floats) { return blocks_of(floats, 16) * 16; }
 
-int64_t bytes_of(int64_t floats) { return floats * static_cast<int64_t>(sizeof(float)) + static_cast<int64_t>(cache_line); }
+int64_t bytes_of(int64_t floats) {
+  return floats * static_cast<int64_t>(sizeof(float)) + static_cast<int64_t>(cache_line);
+}
 
 // Query heads that pass over loaded keys together. Queries and sums of them stay in half of a second level cache
 // of 512 KB.
