@@ -177,4 +177,6 @@ def _of_program(
     categories.update(
         weights=beside.weights + more_weights, optimizer=beside.optimizer, runtime=beside.runtime
     )
+    if beside.gradients:
+        categories[str(Kind.GRADIENT)] += beside.gradients
     return Estimate(options.seq_len, technique, categories, program.seconds)

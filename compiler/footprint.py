@@ -14,22 +14,32 @@ STATE_TENSORS = {"adamw": 2, "sgd": 0}
 
 @dataclass(frozen=True)
 class Footprint:
-    """`arena` holds activations, adapter and gradients; `weights` are mapped pages,
-    all else is anonymous memory.
-    """
+    """`weights` are mapped pages, all else is anonymous memory."""
 
     arena: int
+    """Activations, adapter and, unless the target has buffers for them, gradients."""
+    adapter: int
+    """The part of the arena that outlives the step."""
+    gradients: int
+    """Buffers that gradients are added to."""
     optimizer: int
+    saving: int
+    """What writing a checkpoint takes, between two steps, when the rest of the arena is free."""
     weights: int
     runtime: int
 
     @property
+    def beside_arena(self) -> int:
+        """What is held throughout."""
+        return self.gradients + self.optimizer + self.weights + self.runtime
+
+    @property
     def anonymous(self) -> int:
-        return self.arena + self.optimizer + self.runtime
+        return self.total - self.weights
 
     @property
     def total(self) -> int:
-        return self.anonymous + self.weights
+        return self.beside_arena + max(self.arena, self.adapter + self.saving)
 
 
 def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, operations: int) -> Footprint:
@@ -42,5 +52,12 @@ def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, 
             adapter += nbytes
         elif isinstance(role, Frozen | Quantized | Constant):
             weights += nbytes
-    runtime = target.runtime_bytes + target.runtime_bytes_per_op * operations
-    return Footprint(arena, adapter * STATE_TENSORS[optimizer], weights, runtime)
+    return Footprint(
+        arena=arena,
+        adapter=adapter,
+        gradients=adapter if target.gradients_in_state else 0,
+        optimizer=adapter * STATE_TENSORS[optimizer],
+        saving=int(adapter * target.checkpoint_copies),
+        weights=weights,
+        runtime=target.runtime_bytes + target.runtime_bytes_per_op * operations,
+    )

@@ -9,6 +9,7 @@ import math
 import torch
 from torch import fx
 
+import compiler.ops  # noqa: F401  registers the lowpeak:: operators
 from compiler.graph import tensors_of
 from compiler.passes.rewrite import operands, shape_of
 
@@ -27,6 +28,10 @@ IN_PLACE = frozenset(
 """The output may be the memory of an operand with its shape and type: element i depends on element i only, or
 the kernel reads a row before it writes it.
 """
+
+
+VIEWS = frozenset({aten.view.default, aten.slice.Tensor, aten.select.int})
+"""The result may be another name for bytes of operand 0, if these are neighbours there."""
 
 
 def view_offset(node: fx.Node) -> int | None:
@@ -51,9 +56,7 @@ def view_offset(node: fx.Node) -> int | None:
 
 
 def in_place_operands(node: fx.Node) -> list[fx.Node]:
-    """Operands whose memory the result may take over."""
-    if node.target not in IN_PLACE:
-        return []
+    """Operands whose memory the result of an in-place operator may take over."""
     result = node.meta["val"]
     return [
         operand
@@ -69,6 +72,8 @@ def flops(node: fx.Node) -> int:
         return 2 * math.prod(shape_of(node)) * shape_of(node.args[0])[-1]
     if target in (aten.linear.default,):
         return 2 * math.prod(shape_of(node)) * shape_of(node.args[1])[-1]
+    if target is torch.ops.lowpeak.matmul.default:
+        return 2 * math.prod(shape_of(node)) * shape_of(node.args[0])[-2 if node.args[2] else -1]
     return 0
 
 

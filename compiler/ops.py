@@ -7,22 +7,27 @@ formula that is again an operator. A target either has a kernel for an operator 
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
+
+from compiler.model.quantized import Packing, unpack_nibbles
 
 CAUSAL_MASK_VALUE = float("-inf")
 """What is added to the score of a key that a query may not see."""
 
 
 @torch.library.custom_op("lowpeak::dequantize", mutates_args=())
-def dequantize(data: Tensor, scale: Tensor, zero_point: Tensor | None, bits: int) -> Tensor:
+def dequantize(
+    data: Tensor, scale: Tensor, zero_point: Tensor | None, bits: int, packing: str = "high_first"
+) -> Tensor:
     """Group-wise quantized matrix -> float32 [rows, cols]: (value - zero_point) * scale.
 
-    data: 4 bits: uint8 [rows, cols / 2], even column in the high nibble, value = nibble - 8; 8 bits: int8
-        [rows, cols].
+    data: 4 bits: uint8 [rows, cols / 2], packed as model/quantized.py says; 8 bits: int8 [rows, cols].
     scale, zero_point: [rows, groups], groups run along the columns.
     """
-    value = torch.stack((data >> 4, data & 15), dim=-1).flatten(-2).float() - 8 if bits == 4 else data.float()
+    value = (unpack_nibbles(data, cast(Packing, packing)) if bits == 4 else data).float()
     rows, cols = value.shape
     grouped = value.view(rows, scale.shape[1], -1)
     if zero_point is not None:
@@ -31,7 +36,9 @@ def dequantize(data: Tensor, scale: Tensor, zero_point: Tensor | None, bits: int
 
 
 @dequantize.register_fake
-def _(data: Tensor, scale: Tensor, zero_point: Tensor | None, bits: int) -> Tensor:
+def _(
+    data: Tensor, scale: Tensor, zero_point: Tensor | None, bits: int, packing: str = "high_first"
+) -> Tensor:
     rows, width = data.shape
     return data.new_empty((rows, width * 2 if bits == 4 else width), dtype=torch.float32)
 
@@ -48,6 +55,18 @@ def dequantize_rows(data: Tensor, scale: Tensor, zero_point: Tensor | None, bits
 def _(data: Tensor, scale: Tensor, zero_point: Tensor | None, bits: int, ids: Tensor) -> Tensor:
     width = data.shape[1]
     return data.new_empty((*ids.shape, width * 2 if bits == 4 else width), dtype=torch.float32)
+
+
+@torch.library.custom_op("lowpeak::matmul", mutates_args=())
+def matmul(a: Tensor, b: Tensor, transpose_a: bool, transpose_b: bool, alpha: float) -> Tensor:
+    """alpha * op(a) @ op(b) over the last two axes, op swaps them if told to; same leading axes."""
+    return alpha * ((a.mT if transpose_a else a) @ (b.mT if transpose_b else b))
+
+
+@matmul.register_fake
+def _(a: Tensor, b: Tensor, transpose_a: bool, transpose_b: bool, alpha: float) -> Tensor:
+    rows, cols = a.shape[-1 if transpose_a else -2], b.shape[-2 if transpose_b else -1]
+    return a.new_empty((*a.shape[:-2], rows, cols))
 
 
 def _causal_scores(query: Tensor, key: Tensor, scale: float) -> Tensor:

@@ -42,6 +42,9 @@ from compiler.variants import Variant, variants
 FRAGMENTATION = 0.002
 """Share of the arena that the offsets may waste; more is refused."""
 
+MORE_OPERATIONS = 1.02
+"""How many operations a plan is allowed, by those of one that turned out to have too many."""
+
 Progress = Callable[[str], None]
 
 
@@ -110,14 +113,24 @@ class Planning:
         self.variants: list[Variant] = variants(joint, self.target, self.device)
         self.progress = progress
 
-    def fixed_bytes(self, variant: Variant, operations: int) -> int:
-        """What a plan of the variant holds beside its arena."""
-        return footprint_of(variant.graph, self.target, self.options.optimizer, 0, operations).total
+    def footprint(self, variant: Variant, arena: int, operations: int) -> Footprint:
+        """Of a plan of the variant."""
+        return footprint_of(variant.graph, self.target, self.options.optimizer, arena, operations)
 
     def plan_variant(self, variant: Variant, budget: int) -> Plan | None:
-        """The fastest plan of one variant within `budget` resident bytes, with room for fragmentation."""
-        arena = budget - self.fixed_bytes(variant, variant.most_operations)
-        return variant.planner.plan(int(arena / (1 + FRAGMENTATION))) if arena > 0 else None
+        """The fastest plan of one variant within `budget` resident bytes, with room for fragmentation.
+
+        Recomputation adds operations, and these the runtime's memory for them: tried with as few as possible.
+        """
+        operations = len(variant.planner.fastest().program.ops)
+        while True:
+            beside = self.footprint(variant, 0, operations)
+            if beside.total > budget:
+                return None
+            plan = variant.planner.plan(int((budget - beside.beside_arena) / (1 + FRAGMENTATION)))
+            if plan is None or len(plan.program.ops) <= operations:
+                return plan
+            operations = min(int(len(plan.program.ops) * MORE_OPERATIONS), variant.most_operations)
 
     def plan(self, budget: int) -> VariantPlan | None:
         """The fastest plan of all variants whose resident bytes are at most `budget`."""
@@ -133,17 +146,22 @@ class Planning:
     def enough(self) -> int:
         """A budget in bytes from which on no plan is faster."""
         fastest = min(self.variants, key=lambda variant: variant.planner.fastest().seconds)
-        arena = int(fastest.planner.fastest().peak_bytes * (1 + FRAGMENTATION)) + 1
-        return arena + self.fixed_bytes(fastest, fastest.most_operations)
+        return self._enough_for(fastest)
+
+    def _enough_for(self, variant: Variant) -> int:
+        """A budget in bytes that the variant's fastest plan fits."""
+        plan = variant.planner.fastest()
+        arena = int(plan.peak_bytes * (1 + FRAGMENTATION)) + 1
+        return self.footprint(variant, arena, len(plan.program.ops)).total
 
     def minimum(self) -> int:
         """The smallest budget that has a plan, in bytes: a whole number of megabytes."""
         low = (
-            min(self.fixed_bytes(v, len(v.planner.fastest().program.ops)) for v in self.variants) // MEGABYTE
+            min(self.footprint(v, 0, len(v.planner.fastest().program.ops)).total for v in self.variants)
+            // MEGABYTE
         )
         narrow = self.variants[-1]
-        arena = int(narrow.planner.fastest().peak_bytes * (1 + FRAGMENTATION)) + 1
-        high = arena + self.fixed_bytes(narrow, narrow.most_operations)
+        high = self._enough_for(narrow)
 
         def feasible(megabytes: int) -> bool:
             self.progress(f"searching the smallest budget: {megabytes} MB")
@@ -231,7 +249,7 @@ def _too_small(planning: Planning, options: CompileOptions) -> BudgetTooSmall:
     variant, plan = found.variant, found.plan
     live = live_bytes(plan.program, planning.target.alignment)
     worst = live.index(max(live))
-    fixed = planning.fixed_bytes(variant, len(plan.program.ops))
+    fixed = planning.footprint(variant, 0, len(plan.program.ops)).beside_arena
     kinds = sorted(peak_by_kind(plan.program).items(), key=lambda item: -item[1])[:3]
     largest = ", ".join(f"{nbytes / 1e6:.1f} MB of {kind}" for kind, nbytes in kinds)
     return BudgetTooSmall(

@@ -88,7 +88,7 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
             for location in locations[operand.name]
             if location.value is not None
         )
-        in_place = _in_place(node, locations) if target.in_place else ()
+        in_place = _in_place(node, locations) if node.target in target.in_place else ()
         ops.append(
             Op(
                 node.name,
@@ -99,12 +99,15 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
                 in_place,
             )
         )
-    results = [locations[node.name][0].value for node in graph.results]
-    for index, kind in zip(results, [Kind.LOSS, *[Kind.GRADIENT] * (len(results) - 1)], strict=True):
+    results = []
+    for number, node in enumerate(graph.results):
+        index, kind = locations[node.name][0].value, Kind.GRADIENT if number else Kind.LOSS
         assert index is not None, "a frozen tensor is a result"
+        results.append(index)
         if values[index].kind in (Kind.ACTIVATION, Kind.WEIGHT):
             values[index] = Value(values[index].name, values[index].nbytes, kind)
-    program = Program(tuple(values), tuple(ops), frozenset(r for r in results if r is not None))
+    taken = results[1:] if target.gradients_in_state else []
+    program = Program(tuple(values), tuple(ops), frozenset(results), frozenset(taken))
     return PlanView(program, locations, frozenset(views))
 
 
@@ -120,11 +123,13 @@ def _alias(node: fx.Node, locations: dict[str, tuple[Location, ...]], target: Ta
     if node.target is getitem:
         source, index = node.args
         return locations[source.name][index]
-    offset = op_table.view_offset(node) if target.views else None
+    offset = op_table.view_offset(node)
     if offset is None:
         return None
     source = locations[node.args[0].name][0]
-    if source.value is None and offset:
+    if source.value is None and target.frozen_slices:
+        return Location(None, source.offset + offset, source.frozen)
+    if node.target not in target.views or (source.value is None and offset):
         return None
     return Location(source.value, source.offset + offset, source.frozen)
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from compiler.errors import ModelError
+from compiler.op_table import IN_PLACE, VIEWS
+
+aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
@@ -13,14 +18,24 @@ class Target:
 
     name: str
     kernels: str
-    views: bool
-    """A view is another name for the same bytes; otherwise it is a copy."""
-    in_place: bool
-    """An output may take the bytes of an input that dies, where the operator allows."""
+    views: frozenset[object]
+    """Operators of `VIEWS` whose result is another name for the same bytes; the others copy."""
+    frozen_slices: bool
+    """A slice of a frozen tensor's rows is a part of the weights file, whatever `views` says."""
+    in_place: frozenset[object]
+    """Operators of `IN_PLACE` whose output may take the bytes of an input that dies."""
     offload: bool
     """Values can be stored to a file and loaded back."""
     fused: frozenset[str]
     """`lowpeak::` operators with a kernel of their own; the others are lowered to core ATen."""
+    blocked_dequantization: bool
+    """Matrices are dequantized whole or by ranges of rows, without zero points; see
+    passes/blocked_dequantization.py.
+    """
+    gradients_in_state: bool
+    """Gradients are added to buffers that live as long as the adapter; otherwise they lie in the arena."""
+    checkpoint_copies: float
+    """Bytes that the runtime takes to write a checkpoint, by those of the adapter; 0 if we write it."""
     alignment: int
     """Bytes."""
     runtime_bytes: int
@@ -32,14 +47,58 @@ class Target:
     seconds_per_op: float
 
 
-_LOWERED: frozenset[str] = frozenset()
-TARGETS = {
-    (target.name, target.kernels): target
-    for target in (
-        Target("executorch", "stock", True, True, False, _LOWERED, 16, 3_000_000, 560, 0.45, 5e-6),
-        Target("simulator", "stock", True, True, True, _LOWERED, 16, 0, 0, 1.0, 20e-6),
-    )
-}
+EXECUTORCH = Target(
+    "executorch",
+    "stock",
+    views=VIEWS,
+    frozen_slices=False,
+    in_place=IN_PLACE,
+    offload=False,
+    fused=frozenset(),
+    blocked_dequantization=False,
+    gradients_in_state=False,
+    checkpoint_copies=0.0,
+    alignment=16,
+    runtime_bytes=3_000_000,
+    runtime_bytes_per_op=560,
+    matmul_efficiency=0.45,
+    seconds_per_op=5e-6,
+)
+ONNXRUNTIME = Target(
+    "onnxruntime",
+    "stock",
+    views=frozenset({aten.view.default}),
+    frozen_slices=True,
+    in_place=frozenset({aten.sigmoid.default, aten.tanh.default, aten.relu.default, aten._softmax.default}),
+    offload=False,
+    fused=frozenset({"matmul"}),
+    blocked_dequantization=True,
+    gradients_in_state=True,
+    checkpoint_copies=4.0,
+    alignment=64,
+    runtime_bytes=2_500_000,
+    runtime_bytes_per_op=11_200,
+    matmul_efficiency=0.8,
+    seconds_per_op=10e-6,
+)
+SIMULATOR = Target(
+    "simulator",
+    "stock",
+    views=VIEWS,
+    frozen_slices=False,
+    in_place=IN_PLACE,
+    offload=True,
+    fused=frozenset(),
+    blocked_dequantization=False,
+    gradients_in_state=False,
+    checkpoint_copies=0.0,
+    alignment=16,
+    runtime_bytes=0,
+    runtime_bytes_per_op=0,
+    matmul_efficiency=1.0,
+    seconds_per_op=20e-6,
+)
+TARGETS = {(target.name, target.kernels): target for target in (EXECUTORCH, ONNXRUNTIME, SIMULATOR)}
 
 
 def target(name: str, kernels: str) -> Target:

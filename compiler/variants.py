@@ -14,9 +14,11 @@ import torch
 
 from compiler.devices import DeviceProfile
 from compiler.graph import TrainGraph
+from compiler.passes.blocked_dequantization import BlockedDequantization
+from compiler.passes.fuse_matmul import FuseMatmul
 from compiler.passes.lower_attention import LowerAttention
 from compiler.passes.lower_loss import LowerLoss
-from compiler.passes.runner import Runner
+from compiler.passes.runner import Pass, Runner
 from compiler.plan.planner import Planner
 from compiler.planning import PlanView, plan_view, rates
 from compiler.targets import Target
@@ -71,9 +73,9 @@ def variant(joint: TrainGraph, target: Target, device: DeviceProfile, workspace:
     return Variant(Runner().run(joint.copy(), _lowering(joint, target, workspace)), target, device)
 
 
-def _lowering(joint: TrainGraph, target: Target, workspace: int) -> list[LowerAttention | LowerLoss]:
-    """The lowering passes that the target needs, sized for the workspace."""
-    result: list[LowerAttention | LowerLoss] = []
+def _lowering(joint: TrainGraph, target: Target, workspace: int) -> list[Pass]:
+    """The passes that bring the graph to operators of the target, sized for the workspace."""
+    result: list[Pass] = []
     for node in joint.operations():
         kind = node.target
         if kind is lowpeak.causal_attention.default and "causal_attention" not in target.fused:
@@ -85,6 +87,10 @@ def _lowering(joint: TrainGraph, target: Target, workspace: int) -> list[LowerAt
             tokens, width = node.args[0].meta["val"].shape  # type: ignore[union-attr]
             vocabulary = node.args[1].meta["val"].shape[0]  # type: ignore[union-attr]
             result.append(LowerLoss(tokens, _rows(workspace, (tokens + width) * 4, vocabulary)))
+    if target.blocked_dequantization:
+        result.append(BlockedDequantization())
+    if "matmul" in target.fused:
+        result.append(FuseMatmul())
     return result
 
 

@@ -19,20 +19,21 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from compiler.errors import ArtifactError
+from compiler.model.quantized import QuantizedTensor
+from export.emitter import CONSTANTS
 from export.graph_file import from_json
 from export.manifest import FileRecord, Manifest, TensorRecord
 from export.scheduled import ScheduledGraph, TensorPlace, dtype_named
 
 MANIFEST = "manifest.json"
-PROGRAM = "program.pte"
-WEIGHTS = "weights.ptd"
 ADAPTER = "adapter.safetensors"
 GRAPH = "graph.json"
-CONSTANTS = "constants.safetensors"
 PLAN = "plan.csv"
 SAMPLE = "sample.safetensors"
-REQUIRED = (WEIGHTS, ADAPTER, GRAPH, CONSTANTS, PLAN)
-"""What every artifact has; the program is there if the target has one, the sample if there was a batch."""
+REQUIRED = (ADAPTER, GRAPH, CONSTANTS, PLAN)
+"""What every artifact has beside its weights; the sample is there if there was a batch, the files of the
+target's runtime if it has some.
+"""
 
 CHUNK_BYTES = 1 << 22
 
@@ -58,7 +59,8 @@ class Artifact:
             raise ArtifactError(f"no artifact at {path}: it is {'a file' if path.exists() else 'missing'}")
         artifact = Artifact(path, _read_manifest(path))
         files = artifact.manifest.files
-        missing = [name for name in REQUIRED if name not in files]
+        required = (artifact.manifest.weights_file, *REQUIRED)
+        missing = [name for name in required if name not in files]
         if artifact.manifest.sample and SAMPLE not in files:
             missing.append(SAMPLE)
         if missing:
@@ -80,9 +82,9 @@ class Artifact:
         return self.path / name
 
     @property
-    def program(self) -> Path | None:
-        """The ExecuTorch program, if the target has one."""
-        return self.path / PROGRAM if PROGRAM in self.manifest.files else None
+    def weights(self) -> Path:
+        """The file of the frozen tensors."""
+        return self.file(self.manifest.weights_file)
 
     def graph(self) -> ScheduledGraph:
         """Operations in order, every tensor's place. Raises ArtifactError for a malformed or unsafe graph."""
@@ -121,9 +123,18 @@ class Artifact:
         if place.offset is None or not 0 <= end <= self._mapped.nbytes or place.offset % place.dtype.itemsize:
             raise ArtifactError(
                 f"{MANIFEST}: {name} is {place.nbytes} bytes at offset {record.offset}, which is no place in "
-                f"{WEIGHTS} of {self._mapped.nbytes} bytes"
+                f"{self.weights.name} of {self._mapped.nbytes} bytes"
             )
         return self._mapped[place.offset : end].view(place.dtype).view(place.shape)
+
+    def quantized(self, name: str) -> QuantizedTensor | None:
+        """A frozen matrix that is stored quantized, mapped; None if the artifact has none of that name."""
+        for record in self.manifest.quantized:
+            if record.name == name:
+                zero_point = self.tensor(f"{name}.zero_point") if record.zero_point else None
+                data, scale = self.tensor(f"{name}.data"), self.tensor(f"{name}.scale")
+                return QuantizedTensor(record.format, data, scale, zero_point)
+        return None
 
     @functools.cached_property
     def _weights(self) -> dict[str, TensorRecord]:
@@ -131,7 +142,7 @@ class Artifact:
 
     @functools.cached_property
     def _mapped(self) -> Tensor:
-        file = self.file(WEIGHTS)
+        file = self.weights
         if not file.stat().st_size:
             return torch.empty(0, dtype=torch.uint8)
         # Copy-on-write, as torch has no read-only tensors.

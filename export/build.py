@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, fx
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from compiler.graph import Adapter, Batch, Frozen, Quantized
@@ -19,8 +20,9 @@ from compiler.pipeline import Compiled
 from compiler.plan import problem
 from compiler.plan.liveness import peak_by_kind
 from export import graph_file
-from export.artifact import ADAPTER, CONSTANTS, GRAPH, PLAN, PROGRAM, SAMPLE, WEIGHTS, Artifact
+from export.artifact import ADAPTER, GRAPH, PLAN, SAMPLE, Artifact
 from export.bundle import writing
+from export.emitter import CONSTANTS, Emission, Emitter
 from export.graph_file import frozen_key
 from export.manifest import (
     SCHEMA_VERSION,
@@ -30,22 +32,14 @@ from export.manifest import (
     SampleRecord,
     TensorRecord,
 )
+from export.safetensors_file import Entry, write_safetensors
 
-PACKAGES = ("lowpeak", "torch", "torchao", "transformers", "peft", "executorch")
-EMITTING_TARGETS = ("executorch",)
-
-
-def operator_check(target: str) -> Callable[[Iterable[fx.Node]], None]:
-    """What refuses operators that the target has no kernel for."""
-    if target not in EMITTING_TARGETS:
-        return lambda _: None
-    from export.executorch_kernels import check_operators
-
-    return check_operators
+PACKAGES = ("lowpeak", "torch", "torchao", "transformers", "peft")
 
 
 def build(
     compiled: Compiled,
+    emitter: Emitter,
     out: Path,
     *,
     sample: Mapping[str, Tensor],
@@ -64,26 +58,29 @@ def build(
     expected = compiled.footprint.weights + 2 * sum(t.nbytes for t in adapter.values())
     with writing(out, overwrite=overwrite, expected_bytes=expected) as bundle:
         progress("writing weights")
-        weights = _write_weights(compiled, bundle.path(WEIGHTS), progress)
+        with bundle.path(emitter.weights_file).open("wb") as file:
+            weights = _write_weights(compiled, emitter, file, progress)
+        with bundle.path(CONSTANTS).open("wb") as file:
+            made = graph_file.constants_of(step)
+            declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in made.items()]
+            constants = write_safetensors(file, declared, made.__getitem__)
         progress("writing the program")
-        if compiled.options.target in EMITTING_TARGETS:
-            from export.executorch import emit
-
-            bundle.path(PROGRAM).write_bytes(emit(step, adapter))
+        emitter.write_program(
+            Emission(step, adapter, compiled.options.optimizer, weights, constants, bundle.folder)
+        )
         save_file({name: tensor.contiguous() for name, tensor in adapter.items()}, bundle.path(ADAPTER))
         bundle.path(GRAPH).write_text(graph_file.to_json(step), encoding="utf-8")
-        save_file(graph_file.constants_of(step), bundle.path(CONSTANTS))
         problem.write_csv(bundle.path(PLAN), step.problem, step.solution)
         save_file({name: tensor.contiguous() for name, tensor in sample.items()}, bundle.path(SAMPLE))
         if tokenizer is not None:
             tokenizer.save_pretrained(bundle.folder)
-        bundle.finish(_manifest(compiled, weights, sample_loss))
+        bundle.finish(_manifest(compiled, emitter, weights, sample_loss))
     return Artifact.open(out, verify=False)
 
 
-def _write_weights(compiled: Compiled, path: Path, progress: Callable[[str], None]) -> list[TensorRecord]:
-    from export.weights_file import write_weights
-
+def _write_weights(
+    compiled: Compiled, emitter: Emitter, file: BinaryIO, progress: Callable[[str], None]
+) -> list[Entry]:
     loader = _Loader(compiled.intake.weights)
     roles = {}
     for node, role in compiled.step.graph.inputs():
@@ -99,8 +96,7 @@ def _write_weights(compiled: Compiled, path: Path, progress: Callable[[str], Non
         progress(f"writing weights: {done} of {len(roles)} tensors")
         return loader.load(roles[key])
 
-    entries = write_weights(path, [(key, *loader.shapes[key]) for key in roles], load)
-    return [TensorRecord(e.name, list(e.shape), str(e.dtype)[6:], e.offset) for e in entries]
+    return emitter.write_weights(file, [(key, *loader.shapes[key]) for key in roles], load)
 
 
 class _Loader:
@@ -115,8 +111,9 @@ class _Loader:
         if isinstance(role, Frozen):
             return self.weights.dense(role.name)
         if self.last is None or self.last[0] != role.name:
-            if self.weights.format_of(role.name) == role.format:
-                matrix = self.weights.quantized(role.name)
+            stored = self.weights.format_of(role.name)
+            if stored is not None and replace(stored, packing=role.format.packing) == role.format:
+                matrix = self.weights.quantized(role.name).restated(role.format.packing)
             else:
                 matrix = quantize(self.weights.dense(role.name), role.format)
             self.last = role.name, matrix
@@ -124,7 +121,9 @@ class _Loader:
         return part
 
 
-def _manifest(compiled: Compiled, weights: list[TensorRecord], sample_loss: float | None) -> Manifest:
+def _manifest(
+    compiled: Compiled, emitter: Emitter, weights: list[Entry], sample_loss: float | None
+) -> Manifest:
     step, intake, options = compiled.step, compiled.intake, compiled.options
     inputs, parameters, quantized = [], {}, {}
     for node, role in step.graph.inputs():
@@ -136,7 +135,9 @@ def _manifest(compiled: Compiled, weights: list[TensorRecord], sample_loss: floa
             parameters[role.name] = record
         elif isinstance(role, Quantized):
             form = role.format
-            quantized[role.name] = QuantRecord(role.name, form.bits, form.group_size, form.zero_point)
+            quantized[role.name] = QuantRecord(
+                role.name, form.bits, form.group_size, form.zero_point, form.packing
+            )
     return Manifest(
         schema_version=SCHEMA_VERSION,
         target=options.target,
@@ -149,11 +150,13 @@ def _manifest(compiled: Compiled, weights: list[TensorRecord], sample_loss: floa
         batch=compiled.batch,
         inputs=inputs,
         parameters=[parameters[name] for name in step.graph.gradients],
-        weights=weights,
+        weights_file=emitter.weights_file,
+        weights=[TensorRecord(e.name, list(e.shape), str(e.dtype)[6:], e.offset) for e in weights],
         quantized=list(quantized.values()),
         plan=plan_record(compiled),
         sample=SampleRecord(sample_loss),
-        versions={package: version(package) for package in PACKAGES},
+        session_options=emitter.session_options,
+        versions={package: version(package) for package in (*PACKAGES, *emitter.packages)},
         files={},
     )
 
@@ -166,6 +169,7 @@ def plan_record(compiled: Compiled) -> PlanRecord:
         planned_anonymous_bytes=footprint.anonymous,
         arena_bytes=footprint.arena,
         arena_lower_bound_bytes=compiled.step.solution.lower_bound,
+        gradients_bytes=footprint.gradients,
         optimizer_bytes=footprint.optimizer,
         weights_bytes=footprint.weights,
         runtime_bytes=footprint.runtime,

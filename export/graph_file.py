@@ -1,6 +1,7 @@
 """The scheduled graph as JSON-able data: what graph.json holds, and reading it back with every field checked.
 
     {"arena_bytes": N, "results": [loss, gradients...], "gradients": [adapter names],
+     "gradients_taken": false,
      "inputs": [{"node", "kind", "name", "tensor"}],
      "operations": [{"node", "operator", "args", "kwargs", "tensors", "view", "seconds"}]}
 
@@ -87,6 +88,7 @@ def to_records(step: PlannedStep) -> dict[str, Any]:
         "operations": operations,
         "results": [node.name for node in step.graph.results],
         "gradients": list(step.graph.gradients),
+        "gradients_taken": bool(step.view.program.taken),
     }
 
 
@@ -181,6 +183,8 @@ def _graph(records: Any) -> ScheduledGraph:
         outputs[operation.node] = len(operation.tensors)
         operations.append(operation)
     results, gradients = tuple(records["results"]), tuple(records["gradients"])
+    taken = records["gradients_taken"]
+    _require(type(taken) is bool, "gradients_taken is neither true nor false")
     shapes = {each.name: each.tensor.shape for each in inputs if each.kind == "adapter"}
     _require(len(results) == len(gradients) + 1, f"{len(results)} results for {len(gradients)} gradients")
     for name in results:
@@ -188,7 +192,7 @@ def _graph(records: Any) -> ScheduledGraph:
     for name, gradient in zip(results[1:], gradients, strict=True):
         _require(known[name].shape == shapes[gradient], f"{name} has not the shape of {gradient}")
     _require(math.prod(known[results[0]].shape) == 1, f"the loss {results[0]} is no scalar")
-    return ScheduledGraph(tuple(inputs), tuple(operations), results, gradients, arena_bytes)
+    return ScheduledGraph(tuple(inputs), tuple(operations), results, gradients, arena_bytes, taken)
 
 
 def _is_view_call(operation: Operation, outputs: Mapping[str, int]) -> bool:

@@ -14,8 +14,9 @@ from typing import Any
 
 from compiler.batch import BatchSpec
 from compiler.errors import ArtifactError
+from compiler.model.quantized import QuantFormat
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,30 @@ class QuantRecord:
     bits: int
     group_size: int
     zero_point: bool
+    packing: str
+
+    @property
+    def format(self) -> QuantFormat:
+        """Raises ArtifactError for a way to quantize that this version does not know."""
+        try:
+            return QuantFormat(self.bits, self.group_size, self.zero_point, self.packing)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ArtifactError(
+                f"manifest.json: {self.name} is quantized in no known way: {error}"
+            ) from error
 
 
 @dataclass(frozen=True)
 class PlanRecord:
     budget_bytes: int
     planned_peak_bytes: int
-    """Everything resident because of the step: arena, optimizer state, weights, runtime."""
+    """Everything resident because of the step: arena, gradients, optimizer state, weights, runtime."""
     planned_anonymous_bytes: int
     """The part of it that is anonymous memory: all but the mapped weights."""
     arena_bytes: int
     arena_lower_bound_bytes: int
+    gradients_bytes: int
+    """Buffers that gradients are added to; 0 if they lie in the arena."""
     optimizer_bytes: int
     weights_bytes: int
     runtime_bytes: int
@@ -94,10 +108,13 @@ class Manifest:
     """What the graph takes, in order."""
     parameters: list[TensorRecord]
     """What is trained, in the order of the gradients."""
+    weights_file: str
     weights: list[TensorRecord]
     quantized: list[QuantRecord]
     plan: PlanRecord
     sample: SampleRecord | None
+    session_options: dict[str, Any]
+    """What the target's runtime has to be told for the plan to hold."""
     versions: dict[str, str]
     files: dict[str, FileRecord]
 

@@ -94,6 +94,8 @@ class ScheduledGraph:
     results: tuple[str, ...]
     gradients: tuple[str, ...]
     arena_bytes: int
+    gradients_taken: bool = False
+    """A gradient is added to a buffer outside of the arena by the operation that makes it."""
 
 
 def dtype_named(name: object) -> torch.dtype:

@@ -22,9 +22,11 @@ from compiler.model.quantized import quantize
 from compiler.passes.runner import Observer
 from compiler.pipeline import Compiled, compile_step, plan_model
 from compiler.plan.pareto import pareto
+from compiler.targets import target as require_target
 from export.artifact import Artifact
-from export.build import build, operator_check
+from export.build import build
 from export.bundle import require_free_name
+from export.emitter import emitter
 from lowpeak.demo_model import fetch_demo_model
 
 DEMO = "demo"
@@ -82,9 +84,12 @@ def compile_for_device(
     )  # fmt: skip
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="lowpeak-")) / "artifact"
     require_free_name(folder, overwrite)
+    require_target(options.target, options.kernels)
+    target_emitter = emitter(options.target)
     intake = open_intake(model, options, lora=lora, example_batch=example_batch, seed=seed, progress=progress)
-    check = operator_check(options.target)
-    compiled = compile_step(intake, options, check=check, progress=progress, observe=observe)
+    compiled = compile_step(
+        intake, options, check=target_emitter.check_operators, progress=progress, observe=observe
+    )
     if tokenizer is None and intake.load_tokenizer is not None:
         tokenizer = _tokenizer(intake)
     sample = dict(example_batch) if example_batch is not None else random_batch(compiled, seed)
@@ -94,6 +99,7 @@ def compile_for_device(
         sample_loss = _eager_loss(model, compiled, sample)
     return build(
         compiled,
+        target_emitter,
         folder,
         sample=sample,
         sample_loss=sample_loss,

@@ -15,27 +15,22 @@ import errno
 import hashlib
 import json
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.manifest import Manifest
+from export.safetensors_file import write_safetensors
 
 FORMAT = "lowpeak-checkpoint-1"
 
+_PIECE_BYTES = 1 << 22
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-_DTYPES = {
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.float64: "F64",
-}
 
 
 @dataclass(frozen=True)
@@ -72,9 +67,9 @@ def save_checkpoint(
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(_header(tensors, progress))
-            for tensor in tensors.values():
-                file.write(_bytes_of(tensor))
+            declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()]
+            metadata = {"format": FORMAT, "progress": json.dumps(dataclasses.asdict(progress))}
+            write_safetensors(file, declared, tensors.__getitem__, metadata)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -147,6 +142,22 @@ def restore_checkpoint(
     return found.step
 
 
+def copy_state(path: Path, name: str, file: BinaryIO) -> None:
+    """Writes the bytes of a part of the optimizer's state to `file`, piece by piece. Raises ArtifactError
+    when the checkpoint has no such part or cannot be read.
+    """
+    try:
+        with safe_open(path, "pt") as checkpoint:
+            if f"optimizer.{name}" not in checkpoint.keys():  # noqa: SIM118
+                raise ArtifactError(f"{path} is of another artifact: it has no state of {name}")
+            state = checkpoint.get_slice(f"optimizer.{name}")
+            (size,) = state.get_shape()
+            for start in range(0, size, _PIECE_BYTES):
+                file.write(state[start : min(start + _PIECE_BYTES, size)].numpy().data)
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError(f"{path} cannot be read as a checkpoint: {error}") from error
+
+
 def load_adapter(path: Path) -> dict[str, Tensor]:
     """The adapter's tensors of a checkpoint by name. Raises ArtifactError when it cannot be read."""
     read_progress(path)
@@ -163,23 +174,6 @@ def _names(adapter: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[s
         **{f"adapter.{name}": tensor for name, tensor in adapter.items()},
         **{f"optimizer.{name}": tensor for name, tensor in state.items()},
     }
-
-
-def _header(tensors: Mapping[str, Tensor], progress: Progress) -> bytes:
-    metadata = {"format": FORMAT, "progress": json.dumps(dataclasses.asdict(progress))}
-    entries: dict[str, object] = {"__metadata__": metadata}
-    end = 0
-    for name, tensor in tensors.items():
-        place = [end, end + tensor.nbytes]
-        entries[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": place}
-        end = place[1]
-    header = json.dumps(entries).encode()
-    header += b" " * (-len(header) % 8)
-    return struct.pack("<Q", len(header)) + header
-
-
-def _bytes_of(tensor: Tensor) -> memoryview:
-    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def _sync_folder(folder: Path) -> None:

@@ -23,12 +23,13 @@ from torch.func import functional_call
 
 from compiler.causal_lm import CausalLMLoss
 from compiler.errors import DataError
-from export.artifact import MANIFEST, WEIGHTS, Artifact
-from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions
+from export.artifact import MANIFEST, Artifact
+from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions, warm_up
 from runtime_py.prepare import Data, training_data
 from runtime_py.reference import LOSS_PREFIX, eager_model
+from runtime_py.session import Job
 from runtime_py.supervisor import StepReport, supervise
-from runtime_py.worker import Emit, Job, StopRequest, main, tell_baseline, warm_up
+from runtime_py.worker import Emit, StopRequest, main, tell_baseline
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,13 @@ def train_eagerly(
         raise DataError("eager training is compared with the exact loss of a language model, on every token")
     with tempfile.TemporaryDirectory(prefix="lowpeak-eager-") as temporary:
         job = Job(
-            manifest=str(artifact.file(WEIGHTS).with_name(MANIFEST)),
-            program="",
-            weights=str(artifact.file(WEIGHTS)),
+            manifest=str(artifact.path / MANIFEST),
+            artifact=str(artifact.path),
+            work=temporary,
             batches=str(Path(temporary) / "batches.safetensors"),
             first_step=0,
             total_steps=steps,
+            accumulate=1,
             seed=seed,
             optimizer=optimizer,
             tokens_per_step=spec.batch_size * spec.seq_len,
@@ -87,7 +89,7 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     warm_up(job.optimizer)
     tell_baseline(emit)
-    artifact = Artifact.open(Path(job.manifest).parent, verify=False)
+    artifact = Artifact.open(job.artifact, verify=False)
     model, frozen = eager_model(artifact)
     loss_module = CausalLMLoss(model)
     adapter = {name: value.requires_grad_() for name, value in artifact.adapter().items()}

@@ -79,10 +79,15 @@ def execute(
         for each in graph.inputs:
             if each.kind == "adapter" and not torch.equal(run.read(each.node), adapter[each.name]):
                 raise ArtifactError(f"the plan is wrong: the step overwrites the adapter tensor {each.name}")
-        loss, *gradients = (run.read(name).clone() for name in graph.results)
+        loss, *made = graph.results
+        gradients = {
+            name: run.taken[node] if graph.gradients_taken else run.read(node).clone()
+            for name, node in zip(graph.gradients, made, strict=True)
+        }
+        found_loss = run.read(loss).item()
     return Execution(
-        loss.item(),
-        dict(zip(graph.gradients, gradients, strict=True)),
+        found_loss,
+        gradients,
         tuple(run.timeline),
         run.arena.touched_bytes,
     )
@@ -101,6 +106,9 @@ class _Run:
         self.last_reader = _last_readers(graph, self.roots)
         self.live: dict[Root, TensorPlace] = {}
         self.bytes_by_category: Counter[str] = Counter()
+        self.taken: dict[str, Tensor] = {}
+        """Gradients by the node that they are the value of, copied when their operation ran."""
+        self.gradient_places = _gradient_places(graph, self.roots) if graph.gradients_taken else {}
 
     def enter(self, node: str, place: TensorPlace, value: Tensor | None, what: str) -> None:
         """An input's value goes to the arena, or stays where it is mapped."""
@@ -150,6 +158,8 @@ class _Run:
             self._begin_all(produced)
         for result, place in zip(results, operation.tensors, strict=True):
             self.arena.view(place).copy_(result)
+        for node, place in self.gradient_places.get(operation.node, ()):
+            self.taken[node] = self.arena.view(place).clone()
         for root in produced:
             if root not in self.last_reader:
                 self._end(root)
@@ -216,6 +226,18 @@ def _roots(graph: ScheduledGraph) -> dict[str, list[Root]]:
     return roots
 
 
+def _gradient_places(
+    graph: ScheduledGraph, roots: Mapping[str, list[Root]]
+) -> dict[str, list[tuple[str, TensorPlace]]]:
+    """For every operation that makes gradients, their nodes (itself, or views of it) and places."""
+    places = {operation.node: operation.tensors[0] for operation in graph.operations}
+    found: dict[str, list[tuple[str, TensorPlace]]] = {}
+    for node in graph.results[1:]:
+        ((maker, _),) = roots[node]
+        found.setdefault(maker, []).append((node, places[node]))
+    return found
+
+
 def _last_readers(graph: ScheduledGraph, roots: Mapping[str, list[Root]]) -> dict[Root, str | None]:
     """The operation that reads a value last; None for adapters and results, which outlive the step."""
     last: dict[Root, str | None] = {}
@@ -226,5 +248,6 @@ def _last_readers(graph: ScheduledGraph, roots: Mapping[str, list[Root]]) -> dic
                     (root for operand in operation.operands() for root in roots[operand]), operation.node
                 )
             )
-    kept: Iterable[str] = [*graph.results, *(each.node for each in graph.inputs if each.kind == "adapter")]
+    results = graph.results[:1] if graph.gradients_taken else graph.results
+    kept: Iterable[str] = [*results, *(each.node for each in graph.inputs if each.kind == "adapter")]
     return last | {root: None for node in kept for root in roots[node]}

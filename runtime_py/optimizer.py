@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -70,6 +70,22 @@ class OptimizerOptions:
         if self.warmup_steps < 0:
             raise ValueError(f"warmup_steps must be 0 or more, not {self.warmup_steps}")
 
+    def for_sums_of(self, count: int) -> OptimizerOptions:
+        """Options whose update by the sum of `count` gradients is this one's by their mean.
+
+        AdamW's update does not depend on the scale of gradients, but for epsilon and the limit of the norm;
+        the update of SGD is proportional to it.
+        """
+        clip_norm = None if self.clip_norm is None else self.clip_norm * count
+        if self.algorithm == "adamw":
+            return replace(self, epsilon=self.epsilon * count, clip_norm=clip_norm)
+        return replace(
+            self,
+            learning_rate=self.learning_rate / count,
+            weight_decay=self.weight_decay * count,
+            clip_norm=clip_norm,
+        )
+
     def learning_rate_at(self, step: int, total_steps: int) -> float:
         """For the update after `step` earlier ones, of `total_steps` in the run."""
         if step < self.warmup_steps:
@@ -78,6 +94,12 @@ class OptimizerOptions:
             return self.learning_rate
         share = (step - self.warmup_steps) / max(1, total_steps - self.warmup_steps)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+
+def warm_up(options: OptimizerOptions) -> None:
+    """torch.optim imports torch's compiler, 70 MB, in its first step: no part of what training needs."""
+    parameter = torch.zeros(1)
+    AdapterOptimizer({"p": parameter}, {"p": torch.zeros(1)}, options, 1).update(0)
 
 
 def optimizer_bytes(parameters: Iterable[tuple[int, int]], options: OptimizerOptions) -> int:

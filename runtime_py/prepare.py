@@ -18,7 +18,6 @@ from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from compiler.errors import DataError
-from compiler.model.quantized import QuantFormat, QuantizedTensor
 from compiler.subset import choose_subset
 from export.artifact import Artifact
 from runtime_py.data import batches, read_jsonl
@@ -113,10 +112,5 @@ def tokenizer_of(artifact: Artifact) -> PreTrainedTokenizerBase:
 def head(artifact: Artifact) -> Tensor:
     """The output embedding, float32 [vocabulary, hidden], dequantized if the artifact has it quantized."""
     name = artifact.manifest.options["head"]
-    for record in artifact.manifest.quantized:
-        if record.name == name:
-            form = QuantFormat(4 if record.bits == 4 else 8, record.group_size, record.zero_point)
-            zero_point = artifact.tensor(f"{name}.zero_point") if record.zero_point else None
-            data, scale = artifact.tensor(f"{name}.data"), artifact.tensor(f"{name}.scale")
-            return QuantizedTensor(form, data, scale, zero_point).dequantize()
-    return artifact.tensor(name).to(torch.float32)
+    matrix = artifact.quantized(name)
+    return artifact.tensor(name).to(torch.float32) if matrix is None else matrix.dequantize()

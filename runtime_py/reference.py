@@ -19,7 +19,6 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from compiler.causal_lm import CausalLMLoss, with_lora
 from compiler.errors import ArtifactError, ModelError
 from compiler.model.complete import derived_buffers
-from compiler.model.quantized import QuantFormat, QuantizedTensor
 from export.artifact import Artifact
 from export.manifest import Manifest
 
@@ -113,17 +112,8 @@ def _dense(artifact: Artifact) -> dict[str, Tensor]:
 def _dequantized(artifact: Artifact) -> dict[str, Tensor]:
     """Every quantized parameter as float32."""
     values = {}
-    for record in artifact.manifest.quantized:
-        data, scale, zero_point = (
-            artifact.tensor(f"{record.name}.{part}") if part != "zero_point" or record.zero_point else None
-            for part in _PARTS
-        )
-        assert data is not None and scale is not None
-        try:
-            format = QuantFormat(record.bits, record.group_size, record.zero_point)  # type: ignore[arg-type]
-        except ValueError as error:
-            raise ArtifactError(
-                f"manifest.json: {record.name} is quantized in no known way: {error}"
-            ) from error
-        values[record.name] = QuantizedTensor(format, data, scale, zero_point).dequantize()
+    for name in _quantized_names(artifact.manifest):
+        matrix = artifact.quantized(name)
+        assert matrix is not None
+        values[name] = matrix.dequantize()
     return values

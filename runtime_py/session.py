@@ -1,107 +1,116 @@
-"""An ExecuTorch program in this process: run a step, see its gradients, change its adapter in place.
-
-The program's outputs are [loss, gradients ..., parameters ...]. They lie in the arena at the plan's offsets,
-so a tensor over them is the state itself: what an optimizer writes there, the next step reads. Needs neither
-transformers nor ExecuTorch's compiler, so a process that only trains stays small.
-"""
+"""What trains in the worker: one runtime with its adapter, gradients and optimizer, behind one interface."""
 
 from __future__ import annotations
 
-import os
-import re
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import Any, Protocol
 
 from torch import Tensor
 
-from compiler.errors import ArtifactError, DataError, EnvironmentProblem
+from compiler.errors import ArtifactError, DataError
 from export.manifest import Manifest, TensorRecord
+from runtime_py.checkpoint import Progress, artifact_id
+from runtime_py.optimizer import OptimizerOptions
 
-METHOD = "forward"
-
-_RUNTIME_LINE = re.compile(r"\[\w+\.(?:cpp|cc|c|h):\d+\] ")
+ONNXRUNTIME = "onnxruntime"
 
 
-class ExecuTorchSession:
-    """A loaded program with its weights mapped. Its tensors are valid as long as the session lives.
+@dataclass(frozen=True)
+class Job:
+    """What a worker is told; paths are of files."""
 
-    Raises EnvironmentProblem when ExecuTorch is not installed, ArtifactError when the runtime refuses the
-    files or they do not fit the manifest.
-    """
+    manifest: str
+    artifact: str
+    """The folder."""
+    work: str
+    """A folder for temporary files."""
+    batches: str
+    """safetensors; by graph input, [batches, *shape]: the batches from `first_step` on."""
+    first_step: int
+    total_steps: int
+    accumulate: int
+    """Batches whose gradients are averaged for one update."""
+    seed: int
+    """Of the batches' order; for the checkpoint."""
+    optimizer: OptimizerOptions
+    tokens_per_step: int | None
+    checkpoint: str | None
+    """Where to write it; continued from if `first_step` is not 0. None: nothing is kept."""
+    checkpoint_every: int
+    """Steps."""
 
-    parameters: dict[str, Tensor]
-    """The adapter's tensors by name: aliases of the program's state, from before the first step on."""
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
 
-    gradients: dict[str, Tensor]
-    """By the same names: aliases of what the last step wrote, valid until the next."""
+    @staticmethod
+    def from_json(text: str) -> Job:
+        raw = json.loads(text)
+        return Job(**{**raw, "optimizer": OptimizerOptions(**raw["optimizer"])})
 
-    def __init__(self, program_path: str | Path, weights_path: str | Path | None, manifest: Manifest) -> None:
-        runtime = load_runtime()
-        self._inputs = manifest.inputs
-        data_path = None if weights_path is None else str(weights_path)
-        with _quiet(f"cannot load {program_path}"):
-            # The method lives in the program's memory, so both stay referenced.
-            self._program = runtime._load_program(str(program_path), data_path=data_path)
-            self._method = self._program.load_method(METHOD)
-            outputs = self._method.get_outputs(clone_outputs=False)
-        records = manifest.parameters
-        if len(outputs) != 1 + 2 * len(records):
-            raise ArtifactError(
-                f"{program_path} has {len(outputs)} outputs, for {len(records)} parameters it should have "
-                f"{1 + 2 * len(records)}"
-            )
-        self._loss: Tensor = outputs[0]
-        self.gradients = _named(records, outputs[1 : 1 + len(records)])
-        self.parameters = _named(records, outputs[1 + len(records) :])
+    def progress(self, manifest: Manifest, step: int) -> Progress:
+        return Progress(artifact_id(manifest), step, self.seed, self._fingerprint())
 
-    def step(self, graph_inputs: Mapping[str, Tensor]) -> float:
-        """Forward and backward of one batch -> loss; `gradients` are then this batch's.
+    def _fingerprint(self) -> str:
+        """All that an update depends on: the length of the run only when the schedule has an end."""
+        known: dict[str, Any] = {**dataclasses.asdict(self.optimizer), "accumulate": self.accumulate}
+        if self.optimizer.schedule != "constant":
+            known["total_steps"] = self.total_steps
+        return json.dumps(known, sort_keys=True)
 
-        `graph_inputs` are what `BatchSpec.graph_inputs` gives. Raises DataError when a tensor is missing or
-        of another shape or dtype, ArtifactError when a kernel fails.
+    @property
+    def summed_optimizer(self) -> OptimizerOptions:
+        """The optimizer for sums of gradients, which is what sessions have."""
+        return self.optimizer.for_sums_of(self.accumulate)
+
+
+class Session(Protocol):
+    """Made from a job and its manifest; continues from the job's checkpoint if `first_step` is not 0."""
+
+    def accumulate(self, batch: Mapping[str, Tensor]) -> float:
+        """Forward and backward of one batch -> loss; its gradients are added to those since the last update.
+
+        `batch` is what `BatchSpec.graph_inputs` gives. Raises DataError when a tensor is missing or of
+        another shape or dtype, ArtifactError when a kernel fails.
         """
-        inputs = [_checked(record, graph_inputs.get(record.name)) for record in self._inputs]
-        with _quiet("failed in the step"):
-            self._method.set_inputs(inputs)
-            self._method.execute()
-        return float(self._loss)
+
+    def update(self, step: int) -> None:
+        """Updates the adapter by the gradients, which are then zero; `step`: the updates before."""
+
+    def save(self, path: Path, progress: Progress) -> None:
+        """Writes a checkpoint. Raises EnvironmentProblem when it cannot be written."""
 
 
-def load_runtime() -> ModuleType:
-    """ExecuTorch's runtime with its quantized kernels registered."""
-    try:
-        # Not portable_lib: it imports all of ExecuTorch's compiler, 130 MB, around this module.
-        from executorch.extension.pybindings import _C
-    except ImportError as error:
-        raise EnvironmentProblem(
-            f"running an artifact needs ExecuTorch ({error}): pip install 'lowpeak[executorch]'"
-        ) from error
-    import executorch.kernels.quantized  # noqa: F401
+def prepare_process(target: str, options: OptimizerOptions) -> None:
+    """Loads and warms up what is no part of what training needs, before memory is measured."""
+    if target == ONNXRUNTIME:
+        from export.onnx.runtime import require_runtime
 
-    runtime: ModuleType = _C
-    return runtime
+        require_runtime()
+    else:
+        from runtime_py.executorch_session import load_runtime
+        from runtime_py.optimizer import warm_up
 
-
-def dtype_name(tensor: Tensor) -> str:
-    """As the manifest has it: `float32`."""
-    return str(tensor.dtype).removeprefix("torch.")
+        load_runtime()
+        warm_up(options)
 
 
-def _named(records: list[TensorRecord], tensors: list[Tensor]) -> dict[str, Tensor]:
-    for record, tensor in zip(records, tensors, strict=True):
-        if list(tensor.shape) != record.shape or dtype_name(tensor) != record.dtype:
-            raise ArtifactError(
-                f"the program has {record.name} as {dtype_name(tensor)} {list(tensor.shape)}, the manifest "
-                f"as {record.dtype} {record.shape}"
-            )
-    return {record.name: tensor for record, tensor in zip(records, tensors, strict=True)}
+def open_session(job: Job, manifest: Manifest) -> Session:
+    """The session of the artifact's target. Raises ArtifactError, EnvironmentProblem."""
+    if manifest.target == ONNXRUNTIME:
+        from runtime_py.onnx_session import OnnxSession
+
+        return OnnxSession(job, manifest)
+    from runtime_py.executorch_session import ExecuTorchSession
+
+    return ExecuTorchSession(job, manifest)
 
 
-def _checked(record: TensorRecord, tensor: Tensor | None) -> Tensor:
+def checked(record: TensorRecord, tensor: Tensor | None) -> Tensor:
+    """The input as the program takes it. Raises DataError when it is missing or of another shape or dtype."""
     if tensor is None:
         raise DataError(f"the step needs the input {record.name}, {record.dtype} {record.shape}")
     if list(tensor.shape) != record.shape or dtype_name(tensor) != record.dtype:
@@ -112,30 +121,12 @@ def _checked(record: TensorRecord, tensor: Tensor | None) -> Tensor:
     return tensor.detach().contiguous()
 
 
-@contextmanager
-def _quiet(doing: str) -> Iterator[None]:
-    """Keeps the runtime's log off the terminal; its failure becomes an ArtifactError with what it said last.
+def dtype_name(tensor: Tensor) -> str:
+    """As the manifest has it: `float32`."""
+    return str(tensor.dtype).removeprefix("torch.")
 
-    The runtime writes to sys.stderr or past it, to the file descriptor. Lines of anyone else are passed on.
-    """
-    terminal = os.dup(2)
-    failure: RuntimeError | None = None
-    with tempfile.TemporaryFile() as log, open(log.fileno(), "w", closefd=False, buffering=1) as text:
-        os.dup2(log.fileno(), 2)
-        try:
-            with redirect_stderr(text):
-                yield
-        except RuntimeError as error:
-            failure = error
-        finally:
-            text.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
-            log.seek(0)
-            lines = log.read().decode(errors="replace").splitlines()
-    for line in lines:
-        if not _RUNTIME_LINE.match(line):
-            print(line, file=sys.stderr)
-    if failure is not None:
-        said = [line for line in lines if _RUNTIME_LINE.match(line) and "cpuinfo" not in line]
-        raise ArtifactError(f"ExecuTorch {doing}: {failure}{f' ({said[-1]})' if said else ''}") from failure
+
+def require_step(found: int, job: Job) -> None:
+    """Raises ArtifactError unless a restored checkpoint is at the job's first step."""
+    if found != job.first_step:
+        raise ArtifactError(f"{job.checkpoint} has moved to step {found}: another process trains there")

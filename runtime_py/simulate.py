@@ -69,6 +69,7 @@ def simulate(
     return SimulationReport(
         planned_peak_bytes=plan.planned_peak_bytes,
         simulated_peak_bytes=run.touched_bytes
+        + plan.gradients_bytes
         + plan.optimizer_bytes
         + plan.weights_bytes
         + plan.runtime_bytes,

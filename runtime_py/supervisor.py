@@ -16,7 +16,7 @@ import runtime_py
 from compiler import errors
 from compiler.errors import EnvironmentProblem, LowpeakError
 from runtime_py.memory import MemoryUse, PeakSampler
-from runtime_py.worker import Job
+from runtime_py.session import Job
 
 # glibc keeps freed memory in an arena a thread, and raises the size from which it maps and unmaps: both make
 # the peak depend on chance.

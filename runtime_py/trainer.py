@@ -18,13 +18,13 @@ from safetensors.torch import save_file
 
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.adapter import save_peft_adapter
-from export.artifact import MANIFEST, PROGRAM, WEIGHTS, Artifact
+from export.artifact import MANIFEST, Artifact
 from export.manifest import Manifest
 from runtime_py.checkpoint import load_adapter, read_progress, require_same_run
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import Data, training_data
+from runtime_py.session import ONNXRUNTIME, Job
 from runtime_py.supervisor import StepReport, WorkerRun, supervise
-from runtime_py.worker import Job
 
 CHECKPOINT = "checkpoint.safetensors"
 ADAPTER = "adapter"
@@ -75,18 +75,21 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     seed: int = 0,
+    accumulate: int = 1,
     checkpoint_every: int = 50,
     on_step: Callable[[StepReport], None] | None = None,
 ) -> TrainReport:
     """Trains until the adapter has had `steps` updates; `resume` continues from `out`'s checkpoint, if any.
 
-    A checkpoint is written every `checkpoint_every` steps, at the end, and when the run is interrupted.
+    `accumulate`: batches for one update, by the mean of their gradients, where the artifact has buffers for
+    that. A checkpoint is written every `checkpoint_every` steps, at the end, and when the run is interrupted.
     `on_step` is called here as steps end; what it raises stops the run. Raises ArtifactError (damaged
     artifact, or `out` holds another run, or one that is not to be continued), DataError, EnvironmentProblem
     (the process was killed, the disk is full).
     """
-    if steps < 1 or checkpoint_every < 1:
-        raise ValueError(f"steps and checkpoint_every must be positive: {steps}, {checkpoint_every}")
+    for name, value in (("steps", steps), ("checkpoint_every", checkpoint_every), ("accumulate", accumulate)):
+        if value < 1:
+            raise ValueError(f"{name} must be positive, not {value}")
     if not isinstance(artifact, Artifact):
         artifact = Artifact.open(artifact)
     manifest = artifact.manifest
@@ -95,14 +98,15 @@ def train(
         spec = manifest.batch
         job = Job(
             manifest=str(artifact.path / MANIFEST),
-            program=str(artifact.file(PROGRAM)),
-            weights=str(artifact.file(WEIGHTS)),
+            artifact=str(artifact.path),
+            work=temporary,
             batches=str(Path(temporary) / "batches.safetensors"),
             first_step=0,
             total_steps=steps,
+            accumulate=accumulate,
             seed=seed,
             optimizer=optimizer or OptimizerOptions(),
-            tokens_per_step=spec.batch_size * spec.seq_len if spec.causal_lm else None,
+            tokens_per_step=accumulate * spec.batch_size * spec.seq_len if spec.causal_lm else None,
             checkpoint=None if out is None else str(out / CHECKPOINT),
             checkpoint_every=checkpoint_every,
         )
@@ -111,8 +115,12 @@ def train(
         run = WorkerRun()
         if job.first_step < steps:
             remaining = steps - job.first_step
+            if manifest.target == ONNXRUNTIME:
+                from runtime_py.run_optimizer import write_run_optimizer
+
+                write_run_optimizer(artifact, job.summed_optimizer, Path(temporary))
             inputs = training_data(artifact, data).graph_inputs(
-                seed=seed, first_step=job.first_step, steps=remaining
+                seed=seed, first_step=job.first_step * accumulate, steps=remaining * accumulate
             )
             save_file(inputs, job.batches)
             del inputs

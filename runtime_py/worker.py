@@ -23,7 +23,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,52 +31,10 @@ from safetensors import safe_open
 
 from compiler.errors import ArtifactError, DataError, LowpeakError
 from export.manifest import Manifest
-from runtime_py.checkpoint import Progress, artifact_id, restore_checkpoint, save_checkpoint
 from runtime_py.memory import memory_of
-from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions
-from runtime_py.session import ExecuTorchSession, load_runtime
+from runtime_py.session import Job, open_session, prepare_process
 
 Emit = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker is told; paths are of files."""
-
-    manifest: str
-    program: str
-    weights: str
-    batches: str
-    """safetensors; by graph input, [steps, *shape]: the batches from `first_step` on."""
-    first_step: int
-    total_steps: int
-    seed: int
-    """Of the batches' order; for the checkpoint."""
-    optimizer: OptimizerOptions
-    tokens_per_step: int | None
-    checkpoint: str | None
-    """Where to write it; continued from if `first_step` is not 0. None: nothing is kept."""
-    checkpoint_every: int
-    """Steps."""
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
-
-    @staticmethod
-    def from_json(text: str) -> Job:
-        raw = json.loads(text)
-        return Job(**{**raw, "optimizer": OptimizerOptions(**raw["optimizer"])})
-
-    def progress(self, manifest: Manifest, step: int) -> Progress:
-        return Progress(artifact_id(manifest), step, self.seed, fingerprint(self.optimizer, self.total_steps))
-
-
-def fingerprint(options: OptimizerOptions, total_steps: int) -> str:
-    """All that an update depends on: the length of the run only when the schedule has an end."""
-    known: dict[str, Any] = dataclasses.asdict(options)
-    if options.schedule != "constant":
-        known["total_steps"] = total_steps
-    return json.dumps(known, sort_keys=True)
 
 
 class StopRequest:
@@ -94,38 +51,35 @@ class StopRequest:
 
 def run(job: Job, emit: Emit, stop: StopRequest) -> None:
     """Trains from `first_step` to `total_steps`, or until asked to stop; then writes the checkpoint."""
-    load_runtime()
-    warm_up(job.optimizer)
+    manifest = Manifest.from_json(Path(job.manifest).read_text(encoding="utf-8"))
+    prepare_process(manifest.target, job.optimizer)
     tell_baseline(emit)
 
-    manifest = Manifest.from_json(Path(job.manifest).read_text(encoding="utf-8"))
     checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
-    session = ExecuTorchSession(job.program, job.weights, manifest)
-    optimizer = AdapterOptimizer(session.parameters, session.gradients, job.optimizer, job.total_steps)
-
-    def save(step: int) -> None:
-        if checkpoint is not None:
-            save_checkpoint(checkpoint, job.progress(manifest, step), session.parameters, optimizer.state)
-
     with _only_writer(checkpoint), safe_open(job.batches, "pt") as file:
+        session = open_session(job, manifest)
         batches = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-        if checkpoint is not None and job.first_step:
-            wanted = job.progress(manifest, job.first_step)
-            found = restore_checkpoint(checkpoint, wanted, session.parameters, optimizer.state)
-            if found != job.first_step:
-                raise ArtifactError(f"{checkpoint} has moved to step {found}: another process trains there")
+
+        def save(step: int) -> None:
+            if checkpoint is not None:
+                session.save(checkpoint, job.progress(manifest, step))
+
         step = job.first_step
         while step < job.total_steps and not stop.requested:
-            batch = {name: rows[step - job.first_step] for name, rows in batches.items()}
             started = time.perf_counter()
-            loss = session.step(batch)
+            first = (step - job.first_step) * job.accumulate
+            losses = [
+                session.accumulate({name: rows[index] for name, rows in batches.items()})
+                for index in range(first, first + job.accumulate)
+            ]
+            loss = sum(losses) / len(losses)
             if not math.isfinite(loss):
                 raise DataError(
                     f"the loss is {loss} at step {step}: train again with a lower learning rate or with "
                     "clip_norm",
                     step=step,
                 )
-            optimizer.update(step)
+            session.update(step)
             seconds = time.perf_counter() - started
             speed = None if job.tokens_per_step is None else job.tokens_per_step / seconds
             event = {"event": "step", "step": step, "loss": loss, "seconds": seconds}
@@ -135,12 +89,6 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
             emit({**event, "tokens_per_second": speed})
         save(step)
     emit({"event": "done" if step >= job.total_steps else "stopped", "step": step})
-
-
-def warm_up(options: OptimizerOptions) -> None:
-    """torch.optim imports torch's compiler, 70 MB, in its first step: no part of what training needs."""
-    parameter = torch.zeros(1)
-    AdapterOptimizer({"p": parameter}, {"p": torch.zeros(1)}, options, 1).update(0)
 
 
 def tell_baseline(emit: Emit) -> None:

@@ -37,12 +37,13 @@ from compiler.plan.problem import write_csv
 from compiler.planned import PlannedStep, place
 from compiler.planning import plan_view
 from compiler.targets import target
-from export.artifact import ADAPTER, CONSTANTS, GRAPH, PLAN, SAMPLE, WEIGHTS
+from export.artifact import ADAPTER, GRAPH, PLAN, SAMPLE
 from export.bundle import writing
+from export.emitter import CONSTANTS
+from export.executorch.weights import write_flat_tensors
 from export.graph_file import constants_of, frozen_key, to_json
 from export.manifest import Manifest, QuantRecord, SampleRecord, TensorRecord
-from export.weights_file import write_weights
-from tests.export.blank import blank_manifest
+from tests.export.blank import WEIGHTS, blank_manifest
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 96,
@@ -187,7 +188,7 @@ def tiny_manifest(tiny: TinyStep, **changes: Any) -> Manifest:
         batch=tiny.spec,
         inputs=inputs,
         parameters=[TensorRecord(n, list(tiny.values[n].shape), "float32") for n in tiny.graph.gradients],
-        quantized=[QuantRecord(n, f.bits, f.group_size, f.zero_point) for n, f in formats.items()],
+        quantized=[QuantRecord(n, f.bits, f.group_size, f.zero_point, f.packing) for n, f in formats.items()],
         plan=plan,
         sample=SampleRecord(0.0),
     )
@@ -213,7 +214,8 @@ def write_artifact(
     }
     with writing(folder, overwrite=overwrite) as bundle:
         declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in frozen.items()]
-        entries = write_weights(bundle.path(WEIGHTS), declared, frozen.__getitem__)
+        with bundle.path(WEIGHTS).open("wb") as file:
+            entries = write_flat_tensors(file, declared, frozen.__getitem__)
         save_file(
             {name: tiny.values[name].contiguous() for name in tiny.graph.gradients}, bundle.path(ADAPTER)
         )

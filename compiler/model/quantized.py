@@ -1,11 +1,10 @@
 """Group-wise quantized weight matrices: the format, the tensor, and how a float matrix becomes one.
 
-The layout is the one that ExecuTorch's stock kernels `quantized_decomposed::embedding_4bit` and
-`embedding_byte` read, so that one copy of a matrix serves them and our own kernels:
-
-    4 bits   data uint8 [rows, cols / 2]: the even column in the high nibble, the odd one in the low nibble,
-             value = nibble - 8, in -8..7
-    8 bits   data int8 [rows, cols]: value in -128..127 (`embedding_byte` takes int8 as well as uint8)
+    8 bits   data int8 [rows, cols]: value in -128..127
+    4 bits   data uint8 [rows, cols / 2], value in -8..7, in one of two packings:
+             high_first: the even column in the high nibble, nibble = value + 8 (the stock kernels
+                 `quantized_decomposed::embedding_4bit` and our own)
+             low_first: the even column in the low nibble, nibble = value in two's complement (ONNX's INT4)
 
 Groups of `group_size` neighbouring columns share one scale and, where the format has one, one zero point:
 `weight = (value - zero_point) * scale`, computed in float32.
@@ -13,8 +12,8 @@ Groups of `group_size` neighbouring columns share one scale and, where the forma
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -24,6 +23,10 @@ from torchao.quantization.quant_primitives import MappingType, choose_qparams_af
 _ELEMENTS_AT_ONCE = 1 << 24
 
 _FALLBACK_GROUP_SIZES = (64, 32)
+
+Packing = Literal["high_first", "low_first"]
+LOW_FIRST_MASK = 0x88
+"""Turns two nibbles of two's complement into value + 8 each, and back."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,21 @@ class QuantFormat:
     zero_point: bool
     """Whether groups have a zero point: it and the scale are then float32; scales are float16 otherwise."""
 
+    packing: Packing = "high_first"
+    """Of 4-bit values into bytes; scales of low_first matrices are float32 in any case."""
+
     def __post_init__(self) -> None:
         if self.bits not in (4, 8):
             raise ValueError(f"bits must be 4 or 8, not {self.bits}")
+        if self.packing not in get_args(Packing):
+            raise ValueError(f"packing must be high_first or low_first, not {self.packing!r}")
         if self.group_size <= 0 or self.group_size % 2:
             raise ValueError(f"group_size must be a positive even number, not {self.group_size}")
 
     @property
     def scale_dtype(self) -> torch.dtype:
-        """float32 when the format has zero points, which are float32 too; float16 otherwise."""
-        return torch.float32 if self.zero_point else torch.float16
+        """float32 when the format has zero points, which are float32 too, or is low_first; else float16."""
+        return torch.float32 if self.zero_point or self.packing == "low_first" else torch.float16
 
     @property
     def data_dtype(self) -> torch.dtype:
@@ -110,7 +118,7 @@ class QuantizedTensor:
 
     def values(self) -> Tensor:
         """The stored integers, int8 [rows, cols]."""
-        return self.data if self.format.bits == 8 else unpack_nibbles(self.data)
+        return self.data if self.format.bits == 8 else unpack_nibbles(self.data, self.format.packing)
 
     def dequantize(self) -> Tensor:
         """The matrix as float32 [rows, cols]: `(value - zero_point) * scale`."""
@@ -121,16 +129,30 @@ class QuantizedTensor:
         groups *= self.scale.to(torch.float32).unsqueeze(-1)
         return groups.view(rows, cols)
 
+    def restated(self, packing: Packing) -> QuantizedTensor:
+        """The same matrix, bit for bit, in another packing."""
+        if packing == self.format.packing:
+            return self
+        format = replace(self.format, packing=packing)
+        data = self.data if format.bits == 8 else _swap_nibbles(self.data) ^ LOW_FIRST_MASK
+        return QuantizedTensor(format, data, self.scale.to(format.scale_dtype), self.zero_point)
+
 
 def pack_nibbles(values: Tensor) -> Tensor:
-    """Integers of -8..7, [rows, cols], as uint8 [rows, cols / 2], even columns in the high nibbles."""
+    """Integers of -8..7, [rows, cols], as uint8 [rows, cols / 2], high_first."""
     nibbles = (values + 8).to(torch.uint8)
     return (nibbles[:, 0::2] << 4) | nibbles[:, 1::2]
 
 
-def unpack_nibbles(data: Tensor) -> Tensor:
+def unpack_nibbles(data: Tensor, packing: Packing = "high_first") -> Tensor:
     """The inverse of `pack_nibbles`: int8 [rows, cols] from uint8 [rows, cols / 2]."""
+    if packing == "low_first":
+        data = _swap_nibbles(data) ^ LOW_FIRST_MASK
     return torch.stack((data >> 4, data & 0xF), dim=-1).flatten(1).to(torch.int8) - 8
+
+
+def _swap_nibbles(data: Tensor) -> Tensor:
+    return (data << 4) | (data >> 4)
 
 
 def choose_format(rows: int, cols: int, bits: Literal[4, 8], group_size: int) -> QuantFormat | None:
@@ -151,8 +173,11 @@ def quantize(weight: Tensor, format: QuantFormat) -> QuantizedTensor:
     """Round a finite float matrix [rows, cols] to the format, each value to the nearest that the format has.
 
     Symmetric (`zero_point=False`) scales are rounded to float16 before values are, so values make up for it.
-    Raises ValueError when the group size does not divide cols, or a scale is beyond float16.
+    The packing changes no value. Raises ValueError when the group size does not divide cols, or a scale is
+    beyond float16.
     """
+    if format.packing != "high_first":
+        return quantize(weight, replace(format, packing="high_first")).restated(format.packing)
     rows, cols = weight.shape
     data = torch.empty(format.data_shape(rows, cols), dtype=format.data_dtype)
     scale = torch.empty(format.scale_shape(rows, cols), dtype=format.scale_dtype)

@@ -28,7 +28,7 @@ class Lifetimes:
 
 
 def lifetimes(program: Program) -> Lifetimes:
-    """Lifetimes in program order. Batch values are live from step 0, adapters and results to the end."""
+    """Lifetimes in program order. Batch values are live from step 0, adapters and kept results to the end."""
     count, end = len(program.values), max(len(program.ops), 1)
     lower, upper, buffer = [0] * count, [0] * count, list(range(count))
     for step, op in enumerate(program.ops):
@@ -37,7 +37,7 @@ def lifetimes(program: Program) -> Lifetimes:
         for value in op.reads:
             upper[value] = step + 1
     for value, described in enumerate(program.values):
-        if described.kind in PERSISTENT or value in program.results:
+        if described.kind in PERSISTENT or value in program.kept:
             upper[value] = end
         elif described.kind is Kind.BATCH:
             upper[value] = max(upper[value], 1)
@@ -47,7 +47,7 @@ def lifetimes(program: Program) -> Lifetimes:
         (written,) = op.writes
         for operand in op.in_place:
             own = program.values[operand]
-            pinned = own.kind in PERSISTENT or operand in program.results
+            pinned = own.kind in PERSISTENT or operand in program.kept
             dies = upper[operand] == step + 1 and not pinned
             if dies and own.nbytes == program.values[written].nbytes:
                 buffer[written] = buffer[operand]

@@ -7,7 +7,7 @@ from outside.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -49,16 +49,24 @@ class Op:
 
 @dataclass(frozen=True)
 class Program:
-    """Operations in execution order. `results` (loss and gradients) live until the end."""
+    """Operations in execution order. `results` (loss and gradients) live until the end, but those that are
+    `taken`: they are added to memory outside of the program by the operation that makes them.
+    """
 
     values: tuple[Value, ...]
     ops: tuple[Op, ...]
     results: frozenset[int]
+    taken: frozenset[int] = frozenset()
+
+    @property
+    def kept(self) -> frozenset[int]:
+        """Results that live until the end."""
+        return self.results - self.taken
 
     def reordered(self, order: list[int]) -> Program:
         """The same operations, `order` holding their present indices."""
         assert sorted(order) == list(range(len(self.ops)))
-        return Program(self.values, tuple(self.ops[i] for i in order), self.results)
+        return replace(self, ops=tuple(self.ops[i] for i in order))
 
     @property
     def seconds(self) -> float:

@@ -8,7 +8,7 @@ offload    the value is also written to a file once it is made, and comes back j
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from compiler.plan.cost import Rates
 from compiler.plan.program import Op, Program, Value
@@ -51,7 +51,7 @@ class _Builder:
             for value in op.writes:
                 if self.program.values[value].name in self.decisions.offload:
                     self._store(value)
-        return Program(tuple(self.values), tuple(self.ops), self.program.results)
+        return replace(self.program, values=tuple(self.values), ops=tuple(self.ops))
 
     def _redirected(self, op: Op) -> Op:
         """The operation reading what the backward has of each operand, which is made first where need be."""

@@ -27,7 +27,7 @@ def _pull(program: Program) -> list[int]:
         for value in op.reads:
             readers[value].append(index)
     uses = {value: len(indices) for value, indices in readers.items()}
-    pinned = program.results | {v for v, value in enumerate(values) if value.kind in PERSISTENT}
+    pinned = program.kept | {v for v, value in enumerate(values) if value.kind in PERSISTENT}
     waiting = [sum(value in producer for value in op.reads) for op in ops]
     done = [False] * len(ops)
     order: list[int] = []

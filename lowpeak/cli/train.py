@@ -34,6 +34,7 @@ def train_command(
     warmup: Annotated[int, typer.Option(help="Steps in which the learning rate rises.")] = 0,
     schedule: Annotated[Literal["constant", "cosine"], typer.Option(help="After the warm-up.")] = "constant",
     seed: Annotated[int, typer.Option(help="Of the order of the examples.")] = 0,
+    accumulate: Annotated[int, typer.Option(min=1, help="Batches whose gradients make one update.")] = 1,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 50,
     json: Json = False,
     debug: Debug = False,
@@ -58,6 +59,7 @@ def train_command(
                 out=folder,
                 resume=resume,
                 seed=seed,
+                accumulate=accumulate,
                 checkpoint_every=checkpoint_every,
                 on_step=lambda step: say(step.step + 1, describe(step)),
             )

@@ -12,7 +12,6 @@ from transformers import PreTrainedTokenizerFast
 
 import lowpeak
 from compiler.subset import choose_subset
-from export.artifact import WEIGHTS
 from lowpeak.cli.compile import lora_config
 from runtime_py.data import read_jsonl
 from tests.tiny import tiny_llama
@@ -99,7 +98,7 @@ def test_messages_about_artifacts_are_in_the_document(tmp_path: Path) -> None:
     fails(lambda: lowpeak.Artifact.open(folder))
     compiled(out=folder)
     fails(lambda: compiled(out=folder))
-    weights = folder / WEIGHTS
+    weights = folder / "weights.ptd"
     weights.write_bytes(weights.read_bytes()[:-10])
     fails(lambda: lowpeak.Artifact.open(folder))
     assert [message for message in messages if message not in DOCUMENT] == []

@@ -7,7 +7,9 @@ from pathlib import Path
 from compiler.batch import BatchSpec
 from export.artifact import REQUIRED
 from export.bundle import BundleWriter, writing
-from export.manifest import Manifest, PlanRecord
+from export.manifest import SCHEMA_VERSION, Manifest, PlanRecord
+
+WEIGHTS = "weights.ptd"
 
 
 def blank_manifest(model_name: str = "blank") -> Manifest:
@@ -17,6 +19,7 @@ def blank_manifest(model_name: str = "blank") -> Manifest:
         planned_anonymous_bytes=0,
         arena_bytes=0,
         arena_lower_bound_bytes=0,
+        gradients_bytes=0,
         optimizer_bytes=0,
         weights_bytes=0,
         runtime_bytes=0,
@@ -26,7 +29,7 @@ def blank_manifest(model_name: str = "blank") -> Manifest:
         by_category={},
     )
     return Manifest(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         target="executorch",
         kernels="stock",
         device="laptop",
@@ -37,17 +40,19 @@ def blank_manifest(model_name: str = "blank") -> Manifest:
         batch=BatchSpec(causal_lm=False),
         inputs=[],
         parameters=[],
+        weights_file=WEIGHTS,
         weights=[],
         quantized=[],
         plan=plan,
         sample=None,
+        session_options={},
         versions={},
         files={},
     )
 
 
 def fill(bundle: BundleWriter, payload: bytes) -> None:
-    for name in REQUIRED:
+    for name in (WEIGHTS, *REQUIRED):
         bundle.path(name).write_bytes(payload)
 
 

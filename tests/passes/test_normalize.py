@@ -10,7 +10,7 @@ from compiler.graph import Batch
 from compiler.passes.attention import Attention
 from compiler.passes.normalize import Normalize, drop_no_ops
 from compiler.passes.runner import Runner
-from export.executorch_kernels import check_operators
+from export.executorch.kernels import check_operators
 from tests.evaluate import GraphBuilder
 from tests.models import Function, joint, language_model, train
 from tests.passes.rules.apply import operators

@@ -10,8 +10,8 @@ import torch
 
 from compiler.errors import ArtifactError, DataError
 from export.artifact import Artifact
+from runtime_py.executorch_session import ExecuTorchProgram
 from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions, optimizer_bytes
-from runtime_py.session import ExecuTorchSession
 from tests.runtime_py.trainable import (
     eager_loss,
     eager_model,
@@ -32,8 +32,8 @@ def artifact(tiny: TinyStep, tmp_path_factory: pytest.TempPathFactory) -> Artifa
     return trainable_artifact(tmp_path_factory.mktemp("session") / "artifact", tiny)
 
 
-def session_of(artifact: Artifact) -> ExecuTorchSession:
-    return ExecuTorchSession(artifact.file("program.pte"), artifact.file("weights.ptd"), artifact.manifest)
+def session_of(artifact: Artifact) -> ExecuTorchProgram:
+    return ExecuTorchProgram(artifact.file("program.pte"), artifact.file("weights.ptd"), artifact.manifest)
 
 
 def test_first_values_and_gradients_are_eager_ones(tiny: TinyStep, artifact: Artifact) -> None:
@@ -137,13 +137,13 @@ def test_refused_programs(artifact: Artifact, tmp_path: Path, capfd: pytest.Capt
     cut = tmp_path / "cut.pte"
     cut.write_bytes(program.read_bytes()[:2000])
     with pytest.raises(ArtifactError, match=r"cannot load .*cut\.pte.*actual file size"):
-        ExecuTorchSession(cut, weights, artifact.manifest)
+        ExecuTorchProgram(cut, weights, artifact.manifest)
     with pytest.raises(ArtifactError, match="cannot load"):
-        ExecuTorchSession(program, None, artifact.manifest)
+        ExecuTorchProgram(program, None, artifact.manifest)
     assert not capfd.readouterr().err
     fewer = dataclasses.replace(artifact.manifest, parameters=artifact.manifest.parameters[1:])
     with pytest.raises(ArtifactError, match="outputs"):
-        ExecuTorchSession(program, weights, fewer)
+        ExecuTorchProgram(program, weights, fewer)
 
 
 def _inputs(artifact: Artifact) -> dict[str, torch.Size]:

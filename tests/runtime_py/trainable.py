@@ -14,9 +14,10 @@ from torch import Tensor
 from compiler.batch import BatchSpec
 from compiler.graph import Quantized
 from compiler.model.quantized import quantize
-from export.artifact import PROGRAM, Artifact
+from export.artifact import Artifact
 from export.bundle import writing
-from export.executorch import emit
+from export.executorch.emitter import PROGRAM
+from export.executorch.program import emit
 from tests.tiny import SHAPE, TinyStep, planned_step, tiny_batch, tiny_llama, write_artifact
 
 

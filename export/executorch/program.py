@@ -22,7 +22,7 @@ from torch import Tensor, fx
 from compiler.errors import UnsupportedOperator
 from compiler.graph import Adapter, Batch, Constant, Frozen, Quantized, operator_name, place_of, tensors_of
 from compiler.planned import PlannedStep
-from export.executorch_kernels import RowIds, kernel_call
+from export.executorch.kernels import RowIds, kernel_call
 from export.graph_file import frozen_key
 
 METHOD = "forward"

@@ -1,19 +1,14 @@
 """The frozen tensors of an artifact as one file in ExecuTorch's flat-tensor format (.ptd),
 written tensor by tensor.
 
-Header and table come first and need only shapes, so the file may be far larger than memory. Every target
-reads this file: ExecuTorch by name, the others through the offsets in the bundle's manifest.
+Header and table come first and need only shapes, so the file may be far larger than memory.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
-import numpy as np
-import torch
 from executorch.exir._serialize.padding import aligned_size, pad_to
 from executorch.exir.tensor import scalar_type_enum
 from executorch.exir.tensor_layout import TensorLayout
@@ -26,36 +21,21 @@ from executorch.extension.flat_tensor.serialize.serialize import (
 )
 from torch import Tensor
 
+from export.safetensors_file import Declared, Entry, bytes_of, tensor_bytes
+
 SEGMENT_ALIGNMENT = 128
 HEADER_ALIGNMENT = 16
 """Of the table behind the header, as ExecuTorch's own writer has it."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One tensor of the file: where it lies and what it is.
-
-    `offset` and `nbytes` in bytes from the file's start.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    offset: int
-
-    @property
-    def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-
-
-def write_weights(
-    path: Path, tensors: Iterable[tuple[str, tuple[int, ...], torch.dtype]], load: Callable[[str], Tensor]
+def write_flat_tensors(
+    file: BinaryIO, tensors: Iterable[Declared], load: Callable[[str], Tensor]
 ) -> list[Entry]:
     """Writes the file; `load(name)` is called once a tensor in order. OSError (disk full) is the caller's."""
     segments, named, end = [], [], 0
     declared = list(tensors)
     for index, (name, shape, dtype) in enumerate(declared):
-        nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        nbytes = tensor_bytes(shape, dtype)
         start = aligned_size(end, SEGMENT_ALIGNMENT)
         segments.append(DataSegment(start, nbytes))
         layout = TensorLayout(scalar_type_enum(dtype), list(shape), list(range(len(shape))))
@@ -63,21 +43,16 @@ def write_weights(
         end = start + nbytes
     head, base = _head(FlatTensor(_FLAT_TENSOR_VERSION, segments, named), end)
     entries = []
-    with path.open("wb") as file:
-        file.write(head)
-        for (name, shape, dtype), segment in zip(declared, segments, strict=True):
-            file.write(b"\0" * (base + segment.offset - file.tell()))
-            tensor = load(name)
-            assert tuple(tensor.shape) == shape and tensor.dtype == dtype, (
-                f"{name}: {tensor.shape} {tensor.dtype}"
-            )
-            _write_tensor(file, tensor)
-            entries.append(Entry(name, shape, dtype, base + segment.offset))
+    file.write(head)
+    for (name, shape, dtype), segment in zip(declared, segments, strict=True):
+        file.write(b"\0" * (base + segment.offset - file.tell()))
+        tensor = load(name)
+        assert tuple(tensor.shape) == shape and tensor.dtype == dtype, (
+            f"{name}: {tensor.shape} {tensor.dtype}"
+        )
+        file.write(bytes_of(tensor))
+        entries.append(Entry(name, shape, dtype, base + segment.offset))
     return entries
-
-
-def _write_tensor(file: io.BufferedIOBase, tensor: Tensor) -> None:
-    file.write(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 def _head(table: FlatTensor, data_bytes: int) -> tuple[bytes, int]:

@@ -1,0 +1,45 @@
+"""The ExecuTorch files of an artifact: program.pte and weights.ptd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from typing import Any, BinaryIO
+
+from torch import Tensor, fx
+
+from compiler.errors import EnvironmentProblem
+from export.emitter import Emission
+from export.safetensors_file import Declared, Entry
+
+PROGRAM = "program.pte"
+WEIGHTS = "weights.ptd"
+
+
+class ExecuTorchEmitter:
+    weights_file = WEIGHTS
+    packages: tuple[str, ...] = ("executorch",)
+    session_options: dict[str, Any] = {}  # noqa: RUF012
+
+    def require_packages(self) -> None:
+        if find_spec("executorch") is None:
+            raise EnvironmentProblem(
+                "compiling for ExecuTorch needs its package: pip install 'lowpeak[executorch]'"
+            )
+
+    def check_operators(self, operations: Iterable[fx.Node]) -> None:
+        from export.executorch.kernels import check_operators
+
+        check_operators(operations)
+
+    def write_weights(
+        self, file: BinaryIO, tensors: Iterable[Declared], load: Callable[[str], Tensor]
+    ) -> list[Entry]:
+        from export.executorch.weights import write_flat_tensors
+
+        return write_flat_tensors(file, tensors, load)
+
+    def write_program(self, emission: Emission) -> None:
+        from export.executorch.program import emit
+
+        (emission.folder / PROGRAM).write_bytes(emit(emission.step, emission.adapter))

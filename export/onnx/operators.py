@@ -1,0 +1,338 @@
+"""Which ONNX nodes an operation of the graph is: a table keyed by operator, shapes static.
+
+Operations stand for what they read and write, so a mapping makes no temporary that is larger than its
+result. Operands of mixed types are cast to the type that torch computes in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from operator import getitem
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import fx
+
+from compiler.errors import UnsupportedOperator
+from compiler.graph import operator_name, place_of
+from compiler.passes.rewrite import dtype_of, operands, shape_of
+from export.onnx.nodes import DTYPES, Nodes
+
+aten = torch.ops.aten
+lowpeak = torch.ops.lowpeak
+
+Mapping = Callable[[Nodes, fx.Node], ir.Value]
+INT64_MAX = 2**63 - 1
+
+
+def _unary(operator: str) -> Mapping:
+    def build(nodes: Nodes, node: fx.Node) -> ir.Value:
+        return nodes.call(operator, nodes.cast(node.args[0], dtype_of(node)))
+
+    return build
+
+
+def _binary(operator: str) -> Mapping:
+    """`operator(self, alpha * other)` in the type of the result."""
+
+    def build(nodes: Nodes, node: fx.Node) -> ir.Value:
+        given, dtype = operands(node), dtype_of(node)
+        left, right = (_operand(nodes, given[name], dtype) for name in _names(given))
+        alpha = given.get("alpha", 1)
+        if alpha != 1:
+            right = nodes.call("Mul", right, nodes.scalar(alpha, dtype))
+        return nodes.call(operator, left, right)
+
+    return build
+
+
+def _names(given: dict[str, Any]) -> list[str]:
+    """The two operands among the arguments: self and other, self and exponent."""
+    return list(given)[:2]
+
+
+def _operand(nodes: Nodes, value: Any, dtype: torch.dtype) -> ir.Value:
+    return nodes.cast(value, dtype) if isinstance(value, fx.Node) else nodes.scalar(value, dtype)
+
+
+def _compare(operator: str, *, negated: bool = False) -> Mapping:
+    def build(nodes: Nodes, node: fx.Node) -> ir.Value:
+        left, right = node.args
+        dtype = dtype_of(left)
+        dtype = torch.promote_types(dtype, dtype_of(right)) if isinstance(right, fx.Node) else dtype
+        if isinstance(right, float) and not dtype.is_floating_point:
+            dtype = torch.float32
+        found = nodes.call(operator, _operand(nodes, left, dtype), _operand(nodes, right, dtype))
+        return nodes.call("Not", found) if negated else found
+
+    return build
+
+
+def _logical(operator: str) -> Mapping:
+    def build(nodes: Nodes, node: fx.Node) -> ir.Value:
+        return nodes.call(operator, *(nodes.cast(operand, torch.bool) for operand in node.args))
+
+    return build
+
+
+def _bitwise(for_bool: str, for_integers: str) -> Mapping:
+    def build(nodes: Nodes, node: fx.Node) -> ir.Value:
+        dtype = dtype_of(node)
+        operator = for_bool if dtype == torch.bool else for_integers
+        return nodes.call(operator, *(_operand(nodes, operand, dtype) for operand in node.args))
+
+    return build
+
+
+def _right_shift(nodes: Nodes, node: fx.Node) -> ir.Value:
+    source, places = node.args
+    places = nodes.scalar(places, dtype_of(node))
+    return nodes.call("BitShift", nodes.value_of(source), places, direction="RIGHT")
+
+
+def _reversed_sub(nodes: Nodes, node: fx.Node) -> ir.Value:
+    source, other, *_ = node.args
+    dtype = dtype_of(node)
+    return nodes.call("Sub", nodes.scalar(other, dtype), nodes.cast(source, dtype))
+
+
+def _rsqrt(nodes: Nodes, node: fx.Node) -> ir.Value:
+    return nodes.call("Reciprocal", nodes.call("Sqrt", nodes.value_of(node.args[0])))
+
+
+def _clamp(nodes: Nodes, node: fx.Node) -> ir.Value:
+    given, dtype = operands(node), dtype_of(node)
+    bounds = [None if given[name] is None else nodes.scalar(given[name], dtype) for name in ("min", "max")]
+    return nodes.call("Clip", nodes.cast(given["self"], dtype), *bounds)
+
+
+def _where(nodes: Nodes, node: fx.Node) -> ir.Value:
+    condition, left, right = node.args
+    dtype = dtype_of(node)
+    chosen = [nodes.cast(operand, dtype) for operand in (left, right)]
+    return nodes.call("Where", nodes.cast(condition, torch.bool), *chosen)
+
+
+def _threshold_backward(nodes: Nodes, node: fx.Node) -> ir.Value:
+    """The gradient where the source was above the threshold."""
+    grad, source, threshold = node.args
+    dtype = dtype_of(node)
+    above = nodes.call("Greater", nodes.value_of(source), nodes.scalar(threshold, dtype))
+    return nodes.call("Where", above, nodes.value_of(grad), nodes.scalar(0, dtype))
+
+
+def _softmax(operator: str) -> Mapping:
+    def build(nodes: Nodes, node: fx.Node) -> ir.Value:
+        return nodes.call(operator, nodes.value_of(node.args[0]), axis=node.args[1])
+
+    return build
+
+
+def _reduce(operator: str) -> Mapping:
+    """Over `dim`, all axes if it has none."""
+
+    def build(nodes: Nodes, node: fx.Node) -> ir.Value:
+        given = operands(node)
+        axes = given.get("dim")
+        axes = [axes] if isinstance(axes, int) else axes
+        source = nodes.cast(given["self"], dtype_of(node))
+        keep = int(bool(given.get("keepdim")))
+        return nodes.call(operator, source, *([nodes.ints(axes)] if axes else []), keepdims=keep)
+
+    return build
+
+
+def _view(nodes: Nodes, node: fx.Node) -> ir.Value:
+    return nodes.call("Reshape", nodes.value_of(node.args[0]), nodes.ints(shape_of(node)))
+
+
+def _permute(nodes: Nodes, node: fx.Node) -> ir.Value:
+    source, order = node.args
+    rank = len(shape_of(source))
+    return nodes.call("Transpose", nodes.value_of(source), perm=[axis % rank for axis in order])
+
+
+def _slice(nodes: Nodes, node: fx.Node) -> ir.Value:
+    given = operands(node)
+    start, end = given["start"] or 0, INT64_MAX if given["end"] is None else given["end"]
+    bounds = [nodes.ints([value]) for value in (start, end, given["dim"], given["step"])]
+    return nodes.call("Slice", nodes.value_of(given["self"]), *bounds)
+
+
+def _select(nodes: Nodes, node: fx.Node) -> ir.Value:
+    source, axis, index = node.args
+    return nodes.call("Gather", nodes.value_of(source), nodes.scalar(index, torch.int64), axis=axis)
+
+
+def _cat(nodes: Nodes, node: fx.Node) -> ir.Value:
+    given = operands(node)
+    parts = [nodes.cast(part, dtype_of(node)) for part in given["tensors"] if math.prod(shape_of(part))]
+    return nodes.call("Concat", *parts, axis=given["dim"])
+
+
+def _expand(nodes: Nodes, node: fx.Node) -> ir.Value:
+    return nodes.call("Expand", nodes.value_of(node.args[0]), nodes.ints(shape_of(node)))
+
+
+def _pad(nodes: Nodes, node: fx.Node) -> ir.Value:
+    """torch's pads run from the last axis, pairs of before and after."""
+    given = operands(node)
+    rank, pads = len(shape_of(node)), given["pad"]
+    before, after = [0] * rank, [0] * rank
+    for number in range(len(pads) // 2):
+        before[rank - 1 - number], after[rank - 1 - number] = pads[2 * number : 2 * number + 2]
+    value = nodes.scalar(given["value"] or 0, dtype_of(node))
+    return nodes.call("Pad", nodes.value_of(given["self"]), nodes.ints([*before, *after]), value)
+
+
+def _gather_rows(nodes: Nodes, node: fx.Node) -> ir.Value:
+    """embedding(weight, ids), index_select(source, axis, ids)"""
+    source, *axis, ids = node.args[:2] if node.target is aten.embedding.default else node.args
+    return nodes.call("Gather", nodes.value_of(source), nodes.value_of(ids), axis=axis[0] if axis else 0)
+
+
+def _gather(nodes: Nodes, node: fx.Node) -> ir.Value:
+    source, axis, index = node.args[:3]
+    return nodes.call("GatherElements", nodes.value_of(source), nodes.value_of(index), axis=axis)
+
+
+def _to_copy(nodes: Nodes, node: fx.Node) -> ir.Value:
+    return nodes.call("Cast", nodes.value_of(node.args[0]), to=DTYPES[dtype_of(node)].value)
+
+
+def _fill(value: float | None) -> Mapping:
+    """A tensor of one value: the operator's own, or its `fill_value`."""
+
+    def build(nodes: Nodes, node: fx.Node) -> ir.Value:
+        filled = operands(node)["fill_value"] if value is None else value
+        tensor = ir.Tensor(torch.tensor([filled], dtype=dtype_of(node)).numpy())
+        return nodes.call("ConstantOfShape", nodes.ints(shape_of(node)), value=tensor)
+
+    return build
+
+
+def _arange(nodes: Nodes, node: fx.Node) -> ir.Value:
+    given, dtype = operands(node), dtype_of(node)
+    bounds = (given.get("start", 0), given["end"], given.get("step", 1))
+    return nodes.call("Range", *(nodes.scalar(bound, dtype) for bound in bounds))
+
+
+def _linear(nodes: Nodes, node: fx.Node) -> ir.Value:
+    source, weight, *bias = node.args
+    rows = nodes.value_of(source)
+    if len(shape_of(source)) != 2:
+        rows = nodes.call("Reshape", rows, nodes.ints([-1, shape_of(source)[-1]]))
+    product = nodes.call("Gemm", rows, nodes.value_of(weight), *map(nodes.value_of, bias), transB=1)
+    if len(shape_of(source)) != 2:
+        product = nodes.call("Reshape", product, nodes.ints(shape_of(node)))
+    return product
+
+
+def _matmul(nodes: Nodes, node: fx.Node) -> ir.Value:
+    left, right, transpose_left, transpose_right, alpha = node.args
+    pair = nodes.value_of(left), nodes.value_of(right)
+    flags = {"transA": int(transpose_left), "transB": int(transpose_right), "alpha": float(alpha)}
+    if len(shape_of(node)) == 2:
+        return nodes.call("Gemm", *pair, **flags)
+    return nodes.call_microsoft("FusedMatMul", *pair, **flags)
+
+
+def _plain_matmul(nodes: Nodes, node: fx.Node) -> ir.Value:
+    return nodes.call("MatMul", *map(nodes.value_of, node.args))
+
+
+def _dequantize(nodes: Nodes, node: fx.Node) -> ir.Value:
+    data, scale, zero_point, bits, *packing = node.args
+    assert zero_point is None and packing == ["low_first"], "see passes/blocked_dequantization.py"
+    stored = nodes.int4_of(data) if bits == 4 else nodes.value_of(data)
+    group = shape_of(node)[1] // shape_of(scale)[1]
+    return nodes.call("DequantizeLinear", stored, nodes.value_of(scale), axis=1, block_size=group)
+
+
+MAPPINGS: dict[object, Mapping] = {
+    **{
+        getattr(aten, name).default: _unary(operator)
+        for name, operator in {
+            "neg": "Neg", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "reciprocal": "Reciprocal",
+            "abs": "Abs", "sin": "Sin", "cos": "Cos", "tanh": "Tanh", "erf": "Erf",
+            "sigmoid": "Sigmoid", "relu": "Relu", "floor": "Floor", "ceil": "Ceil", "round": "Round", "sign": "Sign",
+        }.items()
+    },
+    **{
+        getattr(getattr(aten, name), overload): _binary(operator)
+        for name, operator in {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div"}.items()
+        for overload in ("Tensor", "Scalar")
+    },
+    aten.maximum.default: _binary("Max"),
+    aten.minimum.default: _binary("Min"),
+    aten.pow.Tensor_Scalar: _binary("Pow"),
+    aten.pow.Tensor_Tensor: _binary("Pow"),
+    aten.rsub.Scalar: _reversed_sub,
+    aten.rsqrt.default: _rsqrt,
+    aten.clamp.default: _clamp,
+    **{
+        getattr(getattr(aten, name), overload): _compare(operator, negated=name == "ne")
+        for name, operator in {
+            "eq": "Equal", "ne": "Equal", "lt": "Less", "le": "LessOrEqual", "gt": "Greater",
+            "ge": "GreaterOrEqual",
+        }.items()
+        for overload in ("Tensor", "Scalar")
+    },
+    aten.logical_and.default: _logical("And"),
+    aten.logical_or.default: _logical("Or"),
+    aten.logical_not.default: _logical("Not"),
+    aten.bitwise_not.default: _bitwise("Not", "BitwiseNot"),
+    **{
+        getattr(getattr(aten, f"bitwise_{name}"), overload): _bitwise(for_bool, f"Bitwise{for_bool}")
+        for name, for_bool in {"and": "And", "or": "Or", "xor": "Xor"}.items()
+        for overload in ("Tensor", "Scalar")
+    },
+    aten.bitwise_right_shift.Tensor_Scalar: _right_shift,
+    aten.where.self: _where,
+    aten.threshold_backward.default: _threshold_backward,
+    aten._softmax.default: _softmax("Softmax"),
+    aten._log_softmax.default: _softmax("LogSoftmax"),
+    aten.sum.dim_IntList: _reduce("ReduceSum"),
+    aten.sum.default: _reduce("ReduceSum"),
+    aten.mean.dim: _reduce("ReduceMean"),
+    aten.mean.default: _reduce("ReduceMean"),
+    aten.amax.default: _reduce("ReduceMax"),
+    aten.amin.default: _reduce("ReduceMin"),
+    aten.view.default: _view,
+    aten.permute.default: _permute,
+    aten.slice.Tensor: _slice,
+    aten.select.int: _select,
+    aten.cat.default: _cat,
+    aten.expand.default: _expand,
+    aten.constant_pad_nd.default: _pad,
+    aten.embedding.default: _gather_rows,
+    aten.index_select.default: _gather_rows,
+    aten.gather.default: _gather,
+    aten._to_copy.default: _to_copy,
+    **{op: _fill(None) for op in (aten.full.default, aten.full_like.default)},
+    **{op: _fill(0) for op in (aten.zeros.default, aten.zeros_like.default)},
+    **{op: _fill(1) for op in (aten.ones.default, aten.ones_like.default)},
+    aten.arange.start_step: _arange,
+    aten.arange.start: _arange,
+    aten.arange.default: _arange,
+    aten.linear.default: _linear,
+    aten.mm.default: _plain_matmul,
+    aten.bmm.default: _plain_matmul,
+    lowpeak.matmul.default: _matmul,
+    lowpeak.dequantize.default: _dequantize,
+}  # fmt: skip
+"""Operator -> how its nodes are built."""
+
+
+def check_operators(graph_operations: Iterable[fx.Node]) -> None:
+    """Raises UnsupportedOperator naming the first operator without a mapping, and its place in the model."""
+    for node in graph_operations:
+        if node.target is not getitem and node.target not in MAPPINGS:
+            raise UnsupportedOperator(
+                f"{operator_name(node)}, used in {place_of(node)!r}, has no mapping to ONNX; change that "
+                "part of the model, or compile for target='executorch'",
+                operator=operator_name(node),
+                place=place_of(node),
+            )

@@ -1,0 +1,80 @@
+"""A safetensors file written tensor by tensor: it may be far larger than memory, and every offset is known
+before a byte of it is written.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+DTYPE_NAMES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
+    torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+HEADER_ALIGNMENT = 64
+"""Of the first tensor; those behind it follow without a gap, as the format wants it."""
+
+Declared = tuple[str, tuple[int, ...], torch.dtype]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a weights file. `offset` and `nbytes` in bytes from the file's start."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        return tensor_bytes(self.shape, self.dtype)
+
+
+def tensor_bytes(shape: tuple[int, ...], dtype: torch.dtype) -> int:
+    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+
+
+def write_safetensors(
+    file: BinaryIO,
+    tensors: Iterable[Declared],
+    load: Callable[[str], Tensor],
+    metadata: Mapping[str, str] | None = None,
+) -> list[Entry]:
+    """`load(name)` is called once a tensor. Tensors are laid out by the size of their elements, largest
+    first, so that each is aligned. OSError (disk full) is the caller's.
+    """
+    declared = sorted(tensors, key=lambda each: -each[2].itemsize)
+    records: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for name, shape, dtype in declared:
+        places = [end, end + tensor_bytes(shape, dtype)]
+        records[name] = {"dtype": DTYPE_NAMES[dtype], "shape": list(shape), "data_offsets": places}
+        end = places[1]
+    header = json.dumps(records, separators=(",", ":")).encode()
+    header += b" " * (-(len(header) + 8) % HEADER_ALIGNMENT)
+    file.write(struct.pack("<Q", len(header)) + header)
+    offset = 8 + len(header)
+    entries = []
+    for name, shape, dtype in declared:
+        tensor = load(name)
+        assert tuple(tensor.shape) == shape and tensor.dtype == dtype, (
+            f"{name}: {tensor.shape} {tensor.dtype}"
+        )
+        file.write(bytes_of(tensor))
+        entries.append(Entry(name, shape, dtype, offset))
+        offset += entries[-1].nbytes
+    return entries
+
+
+def bytes_of(tensor: Tensor) -> memoryview:
+    """The tensor's elements in order, without a copy if they lie so."""
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -1,0 +1,113 @@
+"""A bundle for ONNX Runtime Training in this process, through its training API, as an app has it.
+
+Adapter, gradient buffers and optimizer state are the runtime's own. Its checkpoint, the only way to its
+optimizer state, is one tensor of ours, beside the adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from onnxruntime.training.api import CheckpointState, Module, Optimizer
+from torch import Tensor
+
+from compiler.errors import ArtifactError, EnvironmentProblem
+from export.manifest import Manifest
+from export.onnx.emitter import CHECKPOINT, TRAINING_MODEL
+from export.onnx.runtime import session_options
+from runtime_py.checkpoint import Progress, copy_state, read_progress, require_same_run, save_checkpoint
+from runtime_py.run_optimizer import RUN_OPTIMIZER
+from runtime_py.session import Job, checked, require_step
+
+STATE = "onnxruntime"
+"""Name of the runtime's own checkpoint among the tensors of ours."""
+
+
+class OnnxSession:
+    """Raises ArtifactError when the files do not fit each other or the runtime refuses them."""
+
+    def __init__(self, job: Job, manifest: Manifest) -> None:
+        options = session_options(manifest.session_options)
+        options.intra_op_num_threads = torch.get_num_threads()
+        folder, self._work = Path(job.artifact), Path(job.work)
+        self._inputs = {record.name: record for record in manifest.inputs}
+        self._parameters = [record.name for record in manifest.parameters]
+        self._options, self._total_steps = job.summed_optimizer, job.total_steps
+        state_file = folder / CHECKPOINT
+        if job.checkpoint is not None and job.first_step:
+            state_file = self._restored(Path(job.checkpoint), job, manifest)
+        try:
+            self._state = CheckpointState.load_checkpoint(state_file)
+            self._require_parameters(state_file)
+            self._module = Module(folder / TRAINING_MODEL, self._state, session_options=options)
+            self._optimizer = Optimizer(self._work / RUN_OPTIMIZER, self._module)
+        except RuntimeError as error:
+            raise ArtifactError(
+                f"ONNX Runtime cannot load the artifact {folder}: {_reason(error)}"
+            ) from error
+        self._order = self._module.input_names()
+        self._module.train()
+
+    def accumulate(self, batch: Mapping[str, Tensor]) -> float:
+        inputs = [checked(self._inputs[name], batch.get(name)).numpy() for name in self._order]
+        try:
+            return float(self._module(*inputs))
+        except RuntimeError as error:
+            raise ArtifactError(f"ONNX Runtime failed in the step: {_reason(error)}") from error
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Copies of the gradient buffers, by parameter name."""
+        return {name: torch.from_numpy(self._parameter(name).grad) for name in self._parameters}
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Copies of the adapter's tensors by name."""
+        return {name: torch.from_numpy(self._parameter(name).data) for name in self._parameters}
+
+    def update(self, step: int) -> None:
+        self._optimizer.set_learning_rate(self._options.learning_rate_at(step, self._total_steps))
+        self._optimizer.step()
+        self._module.lazy_reset_grad()
+
+    def save(self, path: Path, progress: Progress) -> None:
+        own = self._work / "state"
+        try:
+            CheckpointState.save_checkpoint(self._state, own, include_optimizer_state=True)
+        except RuntimeError as error:
+            raise EnvironmentProblem(
+                f"ONNX Runtime cannot write its checkpoint to {own}: {_reason(error)}; free some disk space "
+                "and resume"
+            ) from error
+        state = torch.from_numpy(np.memmap(own, np.uint8, mode="c"))
+        save_checkpoint(path, progress, self.parameters(), {STATE: state})
+        own.unlink()
+
+    def _restored(self, checkpoint: Path, job: Job, manifest: Manifest) -> Path:
+        """The runtime's own checkpoint out of ours."""
+        found = read_progress(checkpoint)
+        require_same_run(checkpoint, found, job.progress(manifest, job.first_step))
+        require_step(found.step, job)
+        own = self._work / "restored"
+        with own.open("wb") as file:
+            copy_state(checkpoint, STATE, file)
+        return own
+
+    def _require_parameters(self, file: Path) -> None:
+        missing = [name for name in self._parameters if name not in self._state.parameters]
+        if missing:
+            raise ArtifactError(
+                f"{file} is a checkpoint of another artifact: it has no {missing[0]}; compile the artifact "
+                "again"
+            )
+
+    def _parameter(self, name: str) -> Any:
+        return self._state.parameters[name]
+
+
+def _reason(error: RuntimeError) -> str:
+    """The last line of what the runtime says names the fault; those before are places in its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

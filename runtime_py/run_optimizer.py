@@ -1,0 +1,51 @@
+"""The optimizer model of one training run on ONNX Runtime, where options are part of the model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from compiler.errors import ArtifactError
+from export.artifact import Artifact
+from export.onnx.emitter import OPTIMIZER_MODEL
+from runtime_py.optimizer import OptimizerOptions
+
+RUN_OPTIMIZER = "run_optimizer.onnx"
+"""In the job's folder for temporary files."""
+
+
+def write_run_optimizer(artifact: Artifact, options: OptimizerOptions, folder: Path) -> None:
+    """`options`: for gradients as the session has them. Raises ArtifactError for SGD that the runtime lacks.
+
+    Where the bundle's own model does the same, it is taken.
+    """
+    path = folder / RUN_OPTIMIZER
+    if _model_of(options) == _model_of(OptimizerOptions(artifact.manifest.options["optimizer"])):
+        shutil.copy(artifact.file(OPTIMIZER_MODEL), path)
+        return
+    import onnx_ir
+
+    from export.onnx.optimizer import adamw_model, sgd_model
+
+    if options.algorithm == "adamw":
+        model = adamw_model(
+            betas=options.betas,
+            epsilon=options.epsilon,
+            weight_decay=options.weight_decay,
+            clip_norm=options.clip_norm,
+        )
+    elif options.momentum or options.weight_decay:
+        raise ArtifactError(
+            f"SGD with momentum {options.momentum} and weight decay {options.weight_decay}: ONNX Runtime's "
+            "has neither; train with adamw, or compile for target='executorch'"
+        )
+    else:
+        model = sgd_model(clip_norm=options.clip_norm)
+    onnx_ir.save(model, path)
+
+
+def _model_of(options: OptimizerOptions) -> tuple[object, ...]:
+    """All that the model depends on."""
+    if options.algorithm == "sgd":
+        return options.algorithm, options.momentum, options.weight_decay, options.clip_norm
+    return options.algorithm, options.betas, options.epsilon, options.weight_decay, options.clip_norm
