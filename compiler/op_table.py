@@ -5,6 +5,7 @@ what they cost.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import fx
@@ -14,6 +15,7 @@ from compiler.graph import tensors_of
 from compiler.passes.rewrite import operands, shape_of
 
 aten = torch.ops.aten
+lowpeak = torch.ops.lowpeak
 
 IN_PLACE = frozenset(
     {
@@ -22,12 +24,18 @@ IN_PLACE = frozenset(
         aten.rsub.Scalar, aten.pow.Tensor_Scalar, aten.neg.default, aten.exp.default, aten.log.default,
         aten.sigmoid.default, aten.tanh.default, aten.rsqrt.default, aten.sqrt.default,
         aten.reciprocal.default, aten.relu.default, aten.abs.default, aten.sin.default, aten.cos.default,
-        aten.erf.default, aten.clamp.default, aten._softmax.default,
+        aten.erf.default, aten.clamp.default, aten._softmax.default, lowpeak.matmul_add.default,
+        lowpeak.quantized_linear_input_gradient_add.default, lowpeak.rms_norm.default,
+        lowpeak.rms_norm_backward.default, lowpeak.rotary.default, lowpeak.swiglu.default,
+        lowpeak.swiglu_backward.default,
     }
 )  # fmt: skip
 """The output may be the memory of an operand with its shape and type: element i depends on element i only, or
-the kernel reads a row before it writes it.
+the kernel reads a row before it writes it. Of several outputs each may be that of another operand.
 """
+
+ADDS_TO = frozenset({lowpeak.matmul_add.default, lowpeak.quantized_linear_input_gradient_add.default})
+"""Of `IN_PLACE`, those whose output may be the memory of operand 0 only."""
 
 
 VIEWS = frozenset({aten.view.default, aten.slice.Tensor, aten.select.int})
@@ -56,25 +64,65 @@ def view_offset(node: fx.Node) -> int | None:
 
 
 def in_place_operands(node: fx.Node) -> list[fx.Node]:
-    """Operands whose memory the result of an in-place operator may take over."""
-    result = node.meta["val"]
+    """Operands whose memory the results of an in-place operator may take over."""
+    results = [(tuple(result.shape), result.dtype) for result in tensors_of(node)]
+    candidates = [node.args[0]] if node.target in ADDS_TO else node.all_input_nodes
     return [
         operand
-        for operand in node.all_input_nodes
-        if shape_of(operand) == tuple(result.shape) and operand.meta["val"].dtype == result.dtype
+        for operand in candidates
+        if any((tuple(t.shape), t.dtype) in results for t in tensors_of(operand)[:1])
     ]
 
 
 def flops(node: fx.Node) -> int:
     """Floating-point operations of matrix products, 2 a multiply-add; 0 for what is bound by memory."""
-    target = node.target
-    if target in (aten.mm.default, aten.bmm.default):
-        return 2 * math.prod(shape_of(node)) * shape_of(node.args[0])[-1]
-    if target in (aten.linear.default,):
-        return 2 * math.prod(shape_of(node)) * shape_of(node.args[1])[-1]
-    if target is torch.ops.lowpeak.matmul.default:
-        return 2 * math.prod(shape_of(node)) * shape_of(node.args[0])[-2 if node.args[2] else -1]
-    return 0
+    count = FLOPS.get(node.target)
+    return count(node) if count else 0
+
+
+def _product(operand: int, axis: int = -1) -> Callable[[fx.Node], int]:
+    """Each element of the result is a sum along an axis of an operand."""
+    return lambda node: 2 * math.prod(shape_of(node)) * shape_of(node.args[operand])[axis]
+
+
+def _matmul(operand: int) -> Callable[[fx.Node], int]:
+    def count(node: fx.Node) -> int:
+        axis = -2 if node.args[operand + 2] else -1
+        return 2 * math.prod(shape_of(node)) * shape_of(node.args[operand])[axis]
+
+    return count
+
+
+def _loss(node: fx.Node) -> int:
+    """The logits and their way back."""
+    rows, width = shape_of(node.args[0])
+    return 2 * 2 * rows * width * shape_of(node.args[1])[0]
+
+
+def _attention(products: int) -> Callable[[fx.Node], int]:
+    """Products over half of [tokens, tokens] for each head."""
+
+    def count(node: fx.Node) -> int:
+        given = operands(node)
+        tokens = shape_of(given["query"])[3 - given["heads_axis"]]
+        return products * math.prod(shape_of(given["query"])) * tokens
+
+    return count
+
+
+FLOPS: dict[object, Callable[[fx.Node], int]] = {
+    aten.mm.default: _product(0),
+    aten.bmm.default: _product(0),
+    aten.linear.default: _product(1),
+    lowpeak.matmul.default: _matmul(0),
+    lowpeak.matmul_add.default: _matmul(1),
+    lowpeak.quantized_linear.default: _product(0),
+    lowpeak.quantized_linear_input_gradient.default: _product(0),
+    lowpeak.quantized_linear_input_gradient_add.default: _product(1),
+    lowpeak.quantized_linear_cross_entropy.default: _loss,
+    lowpeak.causal_attention.default: _attention(2),
+    lowpeak.causal_attention_backward.default: _attention(5),
+}
 
 
 def moved_bytes(node: fx.Node) -> int:

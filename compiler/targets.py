@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -64,6 +64,21 @@ EXECUTORCH = Target(
     matmul_efficiency=0.45,
     seconds_per_op=5e-6,
 )
+EXECUTORCH_LOWPEAK = replace(
+    EXECUTORCH,
+    kernels="lowpeak",
+    fused=frozenset(
+        {
+            "causal_attention", "causal_attention_backward", "dequantize_rows", "matmul", "matmul_add",
+            "quantized_linear",
+            "quantized_linear_cross_entropy", "quantized_linear_input_gradient",
+            "quantized_linear_input_gradient_add", "rms_norm", "rms_norm_backward", "rotary", "swiglu",
+            "swiglu_backward",
+        }
+    ),
+    in_place=IN_PLACE,
+    matmul_efficiency=1.0,
+)  # fmt: skip
 ONNXRUNTIME = Target(
     "onnxruntime",
     "stock",
@@ -98,7 +113,10 @@ SIMULATOR = Target(
     matmul_efficiency=1.0,
     seconds_per_op=20e-6,
 )
-TARGETS = {(target.name, target.kernels): target for target in (EXECUTORCH, ONNXRUNTIME, SIMULATOR)}
+TARGETS = {
+    (target.name, target.kernels): target
+    for target in (EXECUTORCH, EXECUTORCH_LOWPEAK, ONNXRUNTIME, SIMULATOR)
+}
 
 
 def target(name: str, kernels: str) -> Target:

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from torch import fx
 
 from compiler.devices import DeviceProfile
 from compiler.graph import TrainGraph
 from compiler.passes.blocked_dequantization import BlockedDequantization
+from compiler.passes.fuse_add import FuseAdd
 from compiler.passes.fuse_matmul import FuseMatmul
+from compiler.passes.fuse_quantized import FuseQuantized
 from compiler.passes.lower_attention import LowerAttention
 from compiler.passes.lower_loss import LowerLoss
 from compiler.passes.runner import Pass, Runner
@@ -83,15 +86,25 @@ def _lowering(joint: TrainGraph, target: Target, workspace: int) -> list[Pass]:
             rows = _rows(workspace, batch * heads * tokens * 4, tokens)
             if not any(isinstance(p, LowerAttention) for p in result):
                 result.append(LowerAttention(rows))
-        elif kind is lowpeak.linear_cross_entropy.default and "linear_cross_entropy" not in target.fused:
+        elif kind is lowpeak.linear_cross_entropy.default and not _has_kernel(node, target):
             tokens, width = node.args[0].meta["val"].shape  # type: ignore[union-attr]
             vocabulary = node.args[1].meta["val"].shape[0]  # type: ignore[union-attr]
             result.append(LowerLoss(tokens, _rows(workspace, (tokens + width) * 4, vocabulary)))
     if target.blocked_dequantization:
         result.append(BlockedDequantization())
+    if any(name.startswith("quantized_") for name in target.fused):
+        result.append(FuseQuantized(target.fused))
     if "matmul" in target.fused:
         result.append(FuseMatmul())
+    if "matmul_add" in target.fused:
+        result.append(FuseAdd(target.fused))
     return result
+
+
+def _has_kernel(loss: fx.Node, target: Target) -> bool:
+    """Whether the target computes the loss of this head in one operation."""
+    quantized = loss.args[1].target is lowpeak.dequantize.default  # type: ignore[union-attr]
+    return ("quantized_linear_cross_entropy" if quantized else "linear_cross_entropy") in target.fused
 
 
 def _rows(workspace: int, bytes_a_row: int, most: int) -> int:

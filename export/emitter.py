@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Protocol
 from torch import Tensor, fx
 
 from compiler.planned import PlannedStep
+from compiler.targets import Target
 from export.safetensors_file import Declared, Entry, write_safetensors
 
 CONSTANTS = "constants.safetensors"
@@ -75,14 +76,14 @@ class SimulatorEmitter:
         return
 
 
-def emitter(target: str) -> Emitter:
+def emitter(target: Target) -> Emitter:
     """Raises EnvironmentProblem when the target's packages are not installed."""
     found: Emitter
-    if target == "executorch":
+    if target.name == "executorch":
         from export.executorch.emitter import ExecuTorchEmitter
 
-        found = ExecuTorchEmitter()
-    elif target == "onnxruntime":
+        found = ExecuTorchEmitter(target.fused)
+    elif target.name == "onnxruntime":
         from export.onnx.emitter import OnnxEmitter
 
         found = OnnxEmitter()

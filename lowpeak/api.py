@@ -84,8 +84,7 @@ def compile_for_device(
     )  # fmt: skip
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="lowpeak-")) / "artifact"
     require_free_name(folder, overwrite)
-    require_target(options.target, options.kernels)
-    target_emitter = emitter(options.target)
+    target_emitter = emitter(require_target(options.target, options.kernels))
     intake = open_intake(model, options, lora=lora, example_batch=example_batch, seed=seed, progress=progress)
     compiled = compile_step(
         intake, options, check=target_emitter.check_operators, progress=progress, observe=observe

@@ -143,19 +143,15 @@ class _Run:
             for root in self.roots[operand]
             if root in self.live and self.last_reader.get(root) == operation.node
         }
-        taken_over = len(produced) == 1 and any(
-            (place.offset, place.nbytes) == (operation.tensors[0].offset, operation.tensors[0].nbytes)
-            for place in dying.values()
-        )
-        if not taken_over:
-            self._begin_all(produced)
+        freed = {(place.offset, place.nbytes) for place in dying.values()}
+        taken_over = {r: place for r, place in produced.items() if (place.offset, place.nbytes) in freed}
+        self._begin_all({root: place for root, place in produced.items() if root not in taken_over})
         live = {category: size for category, size in self.bytes_by_category.items() if size}
         self.timeline.append(TimelineStep(len(self.timeline), operation.node, live))
         for root, place in dying.items():
             self.arena.poison(place)
             self._end(root)
-        if taken_over:
-            self._begin_all(produced)
+        self._begin_all(taken_over)
         for result, place in zip(results, operation.tensors, strict=True):
             self.arena.view(place).copy_(result)
         for node, place in self.gradient_places.get(operation.node, ()):

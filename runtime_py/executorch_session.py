@@ -20,6 +20,7 @@ from torch import Tensor
 
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.executorch.emitter import PROGRAM
+from export.executorch.library import LOWPEAK, load_ops
 from export.manifest import Manifest, TensorRecord
 from runtime_py.checkpoint import Progress, restore_checkpoint, save_checkpoint
 from runtime_py.optimizer import AdapterOptimizer
@@ -75,7 +76,7 @@ class ExecuTorchProgram:
     """By the same names: aliases of what the last step wrote, valid until the next."""
 
     def __init__(self, program_path: str | Path, weights_path: str | Path | None, manifest: Manifest) -> None:
-        runtime = load_runtime()
+        runtime = load_runtime(manifest.kernels)
         self._inputs = manifest.inputs
         data_path = None if weights_path is None else str(weights_path)
         with _quiet(f"cannot load {program_path}"):
@@ -106,8 +107,11 @@ class ExecuTorchProgram:
         return float(self._loss)
 
 
-def load_runtime() -> ModuleType:
-    """ExecuTorch's runtime with its quantized kernels registered."""
+def load_runtime(kernels: str) -> ModuleType:
+    """ExecuTorch's runtime with its quantized kernels registered, and ours if the kernel set is "lowpeak".
+
+    Raises EnvironmentProblem when one of them is not there.
+    """
     try:
         # Not portable_lib: it imports all of ExecuTorch's compiler, 130 MB, around this module.
         from executorch.extension.pybindings import _C
@@ -117,6 +121,8 @@ def load_runtime() -> ModuleType:
         ) from error
     import executorch.kernels.quantized  # noqa: F401
 
+    if kernels == LOWPEAK:
+        load_ops()
     runtime: ModuleType = _C
     return runtime
 

@@ -84,9 +84,9 @@ class Session(Protocol):
         """Writes a checkpoint. Raises EnvironmentProblem when it cannot be written."""
 
 
-def prepare_process(target: str, options: OptimizerOptions) -> None:
+def prepare_process(manifest: Manifest, options: OptimizerOptions) -> None:
     """Loads and warms up what is no part of what training needs, before memory is measured."""
-    if target == ONNXRUNTIME:
+    if manifest.target == ONNXRUNTIME:
         from export.onnx.runtime import require_runtime
 
         require_runtime()
@@ -94,7 +94,7 @@ def prepare_process(target: str, options: OptimizerOptions) -> None:
         from runtime_py.executorch_session import load_runtime
         from runtime_py.optimizer import warm_up
 
-        load_runtime()
+        load_runtime(manifest.kernels)
         warm_up(options)
 
 

@@ -52,7 +52,7 @@ class StopRequest:
 def run(job: Job, emit: Emit, stop: StopRequest) -> None:
     """Trains from `first_step` to `total_steps`, or until asked to stop; then writes the checkpoint."""
     manifest = Manifest.from_json(Path(job.manifest).read_text(encoding="utf-8"))
-    prepare_process(manifest.target, job.optimizer)
+    prepare_process(manifest, job.optimizer)
     tell_baseline(emit)
 
     checkpoint = None if job.checkpoint is None else Path(job.checkpoint)

@@ -3,6 +3,8 @@
     mm(permute(a), b), bmm(a, permute(b)) ...  ->  lowpeak::matmul(a, b, transpose_a, transpose_b, 1)
     linear(x, w)                               ->  lowpeak::matmul(x, w, False, True, 1)
     mul(matmul(a, b, 1), c)                    ->  matmul(a, b, c)     if nothing else reads the product
+    matmul(mul(a, c), b, 1)                    ->  matmul(a, b, c)     if only such products read the multiple
+    permute(matmul(a, b))                      ->  matmul(b', a')      if nothing else reads the product
 
 So no transposed copy exists, unless something else reads it too.
 """
@@ -32,6 +34,10 @@ class FuseMatmul:
             count += _to_matmul(graph, node)
         for node in graph.operations():
             count += node.target is aten.mul.Scalar and _take_factor(graph, node)
+        for node in graph.operations():
+            count += node.target is aten.mul.Scalar and _pass_factor_on(graph, node)
+        for node in graph.operations():
+            count += node.target is aten.permute.default and _swap_result(graph, node)
         return count
 
 
@@ -72,3 +78,36 @@ def _take_factor(graph: TrainGraph, node: fx.Node) -> bool:
         return False
     product.args = (*product.args[:4], float(factor))
     return Rewriter(graph, node).replace_with(source)
+
+
+def _pass_factor_on(graph: TrainGraph, node: fx.Node) -> bool:
+    """The products that read a multiple, directly or through views, read what it is a multiple of."""
+    source, factor = node.args
+    products: list[tuple[fx.Node, fx.Node]] = []
+    for user in node.users:
+        for reader in user.users if user.target is aten.view.default else [user]:
+            products.append((reader, user if user.target is aten.view.default else node))
+    for product, operand in products:
+        if product.target is not matmul or product.args[4] != 1:
+            return False
+        if operand is product.args[0] and operand is product.args[1]:
+            return False
+    if not products or len({product for product, _ in products}) < len(products):
+        return False
+    for product, _ in products:
+        product.args = (*product.args[:4], float(factor))
+    node.replace_all_uses_with(source)
+    graph.graph.erase_node(node)
+    return True
+
+
+def _swap_result(graph: TrainGraph, node: fx.Node) -> bool:
+    """op(a) op(b), transposed, is op(b)' op(a)'."""
+    product, order = node.args
+    rank = len(shape_of(node))
+    swapped = [*range(rank - 2), rank - 1, rank - 2]
+    if product.target is not matmul or len(product.users) > 1 or [axis % rank for axis in order] != swapped:
+        return False
+    a, b, transpose_a, transpose_b, alpha = product.args
+    new = Rewriter(graph, node)
+    return new.replace_with(new.call(matmul, b, a, not transpose_b, not transpose_a, alpha))

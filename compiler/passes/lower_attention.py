@@ -19,8 +19,8 @@ import torch
 from torch import fx
 
 from compiler.graph import TrainGraph
-from compiler.ops import CAUSAL_MASK_VALUE
-from compiler.passes.rewrite import Rewriter, shape_of
+from compiler.ops.attention import CAUSAL_MASK_VALUE
+from compiler.passes.rewrite import Rewriter, operands, shape_of
 
 aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
@@ -58,7 +58,9 @@ class _Lowering:
         self.node = node
         backward = node.target is lowpeak.causal_attention_backward.default
         self.query, self.key, self.value = node.args[1:4] if backward else node.args[:3]
-        self.scale = node.args[-1]
+        given = operands(node)
+        self.scale = given["scale"]
+        assert given["heads_axis"] == 1, "only made for targets with a kernel for it"
         self.batch, self.heads, self.tokens, self.dim = shape_of(self.query)
         self.key_heads = shape_of(self.key)[1]
         self.shared = self.heads // self.key_heads

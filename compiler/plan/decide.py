@@ -199,7 +199,11 @@ class _Model:
         self._row(terms, bound, highspy.kHighsInf)
 
     def at_most_megabytes(self, terms: list[tuple[int, float]], bound: float) -> None:
-        self._row([*terms, (self.excess, -1.0)], -highspy.kHighsInf, bound)
+        total: dict[int, float] = defaultdict(float)
+        for column, factor in terms:
+            # Results of one operation share its column, and the solver refuses a column twice in a row.
+            total[column] += factor
+        self._row([*total.items(), (self.excess, -1.0)], -highspy.kHighsInf, bound)
 
     def _row(self, terms: list[tuple[int, float]], lower: float, upper: float) -> None:
         self.rows.append(terms)

@@ -42,16 +42,16 @@ def lifetimes(program: Program) -> Lifetimes:
         elif described.kind is Kind.BATCH:
             upper[value] = max(upper[value], 1)
     for step, op in enumerate(program.ops):
-        if len(op.writes) != 1:
-            continue
-        (written,) = op.writes
-        for operand in op.in_place:
-            own = program.values[operand]
-            pinned = own.kind in PERSISTENT or operand in program.kept
-            dies = upper[operand] == step + 1 and not pinned
-            if dies and own.nbytes == program.values[written].nbytes:
-                buffer[written] = buffer[operand]
-                break
+        taken: set[int] = set()
+        for written in op.writes:
+            for operand in op.in_place:
+                own = program.values[operand]
+                pinned = own.kind in PERSISTENT or operand in program.kept
+                dies = upper[operand] == step + 1 and not pinned and operand not in taken
+                if dies and own.nbytes == program.values[written].nbytes:
+                    buffer[written] = buffer[operand]
+                    taken.add(operand)
+                    break
     return Lifetimes(tuple(lower), tuple(upper), tuple(buffer))
 
 

@@ -42,7 +42,7 @@ class Op:
     forward: bool
     """Whether the loss depends on it; such an operation can be run again in the backward."""
     in_place: tuple[int, ...] = ()
-    """Values among `reads` whose memory the only written value may take over, if this is their last use."""
+    """Values among `reads` whose memory a written value may take over, if this is their last use."""
     copy_of: str | None = None
     """Name of the operation that this one runs again."""
 

@@ -17,6 +17,10 @@ WEIGHTS = "weights.ptd"
 
 
 class ExecuTorchEmitter:
+    def __init__(self, fused: frozenset[str]) -> None:
+        self.fused = fused
+        """`lowpeak::` operators that the kernel set has."""
+
     weights_file = WEIGHTS
     packages: tuple[str, ...] = ("executorch",)
     session_options: dict[str, Any] = {}  # noqa: RUF012
@@ -30,7 +34,7 @@ class ExecuTorchEmitter:
     def check_operators(self, operations: Iterable[fx.Node]) -> None:
         from export.executorch.kernels import check_operators
 
-        check_operators(operations)
+        check_operators(operations, self.fused)
 
     def write_weights(
         self, file: BinaryIO, tensors: Iterable[Declared], load: Callable[[str], Tensor]
@@ -42,4 +46,4 @@ class ExecuTorchEmitter:
     def write_program(self, emission: Emission) -> None:
         from export.executorch.program import emit
 
-        (emission.folder / PROGRAM).write_bytes(emit(emission.step, emission.adapter))
+        (emission.folder / PROGRAM).write_bytes(emit(emission.step, emission.adapter, self.fused))

@@ -1,7 +1,8 @@
 """Which ExecuTorch kernel a node of the graph is: its name, overload and arguments. No kernel is called here.
 
 A node maps to the out variant of its own operator, with these exceptions: what is a view in torch is a copy
-there, and dequantization is the stock quantized embedding asked for every row.
+there, `lowpeak::` operators have kernels in our library (native/executorch/), and without it dequantizing is
+the stock quantized embedding asked for every row.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def _dequantize(node: fx.Node) -> KernelCall:
     return QUANTIZED_KERNELS[bits], "dtype_out", arguments
 
 
-SPECIAL_KERNELS: dict[object, Callable[[fx.Node], KernelCall]] = {
+STOCK_FORMS: dict[object, Callable[[fx.Node], KernelCall]] = {
     torch.ops.lowpeak.dequantize.default: _dequantize,
     torch.ops.lowpeak.dequantize_rows.default: _dequantize,
 }
@@ -56,11 +57,21 @@ COPY_FORMS = {
 }
 
 
-def kernel_call(node: fx.Node) -> KernelCall:
-    """(operator name, overload, arguments with schema types) of the out kernel. LookupError if none."""
-    special = SPECIAL_KERNELS.get(node.target)
-    if special:
-        return special(node)
+def kernel_call(node: fx.Node, fused: frozenset[str]) -> KernelCall:
+    """(operator name, overload, arguments with schema types) of the out kernel; `fused`: the `lowpeak::`
+    operators with a kernel of their own. LookupError if there is none.
+    """
+    target = node.target
+    if (
+        isinstance(target, torch._ops.OpOverload)
+        and target._opname in fused
+        and target.namespace == "lowpeak"
+    ):
+        kinds = [str(argument.type) for argument in target._schema.arguments]
+        return target._schema.name, "out", list(zip(operands(node).values(), kinds, strict=True))
+    stock = STOCK_FORMS.get(target)
+    if stock:
+        return stock(node)
     out = COPY_FORMS.get(node.target) or _out_variant(node.target)
     given = operands(node)
     arguments = []
@@ -99,16 +110,16 @@ def _stock_kernels() -> frozenset[str]:
     return frozenset(_get_operator_names())
 
 
-def check_operators(graph_operations: Iterable[fx.Node]) -> None:
-    """Raises UnsupportedOperator naming the first operator without a stock kernel,
+def check_operators(graph_operations: Iterable[fx.Node], fused: frozenset[str]) -> None:
+    """Raises UnsupportedOperator naming the first operator without a stock kernel that is not in `fused`,
     and its place in the model.
     """
-    available = _stock_kernels()
+    available = _stock_kernels() | {f"lowpeak::{name}.out" for name in fused}
     for node in graph_operations:
         if node.target is getitem:
             continue
         try:
-            name, overload, _ = kernel_call(node)
+            name, overload, _ = kernel_call(node, fused)
         except LookupError:
             name, overload = operator_name(node), ""
         full = f"{name}.{overload}" if overload else name

@@ -29,9 +29,12 @@ METHOD = "forward"
 ARENA = 1
 
 
-def emit(step: PlannedStep, adapter: Mapping[str, Tensor]) -> bytes:
-    """`adapter`: first values by name. Raises UnsupportedOperator for an operator without a stock kernel."""
-    plan = _Plan(step, adapter)
+def emit(step: PlannedStep, adapter: Mapping[str, Tensor], fused: frozenset[str] = frozenset()) -> bytes:
+    """`adapter`: first values by name; `fused`: the `lowpeak::` operators that the runtime has kernels for.
+
+    Raises UnsupportedOperator for an operator without a kernel.
+    """
+    plan = _Plan(step, adapter, fused)
     fqns = [name for name in step.graph.gradients]
     plans = [
         plan.execution_plan(),
@@ -56,8 +59,9 @@ def emit(step: PlannedStep, adapter: Mapping[str, Tensor]) -> bytes:
 class _Plan:
     """Builds the execution plan of the step: values, operators and instructions."""
 
-    def __init__(self, step: PlannedStep, adapter: Mapping[str, Tensor]) -> None:
+    def __init__(self, step: PlannedStep, adapter: Mapping[str, Tensor], fused: frozenset[str]) -> None:
         self.step = step
+        self.fused = fused
         self.adapter = adapter
         self.values: list[schema.EValue] = []
         self.operators: dict[tuple[str, str], int] = {}
@@ -132,7 +136,7 @@ class _Plan:
 
     def _call(self, node: fx.Node) -> None:
         try:
-            name, overload, arguments = kernel_call(node)
+            name, overload, arguments = kernel_call(node, self.fused)
         except LookupError as error:
             raise UnsupportedOperator(f"{operator_name(node)} in {place_of(node)!r}: {error}") from error
         operator = self.operators.setdefault((name, overload), len(self.operators))

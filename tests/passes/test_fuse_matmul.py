@@ -156,6 +156,37 @@ def test_the_factor_of_a_product_that_something_else_reads_stays(reader):
     assert arguments(graph) == [(False, False, 1.0)]
 
 
+@pytest.mark.parametrize("viewed", [False, True])
+def test_a_factor_of_an_operand_is_passed_on_to_every_product(viewed):
+    build = GraphBuilder()
+    multiple = build.call(aten.mul.Scalar, build.input("a", 3, 4), 0.5)
+    source = build.call(aten.view.default, multiple, [4, 3]) if viewed else multiple
+    shape = (3, 5) if viewed else (4, 5)
+    products = [build.call(aten.mm.default, source, build.input(name, *shape)) for name in "bc"]
+    graph = build.finish(*products)
+    assert fused(graph, 3) == ["view"] * viewed + ["matmul"] * 2
+    assert arguments(graph) == [(False, False, 0.5)] * 2
+
+
+def test_a_factor_that_something_else_reads_too_or_twice_stays():
+    build = GraphBuilder()
+    multiple = build.call(aten.mul.Scalar, build.input("a", 4, 4), 0.5)
+    product = build.call(aten.mm.default, multiple, build.input("b", 4, 5))
+    other = build.call(aten.mul.Scalar, build.input("c", 4, 4), 0.5)
+    square = build.call(aten.mm.default, other, other)
+    graph = build.finish(product, build.call(aten.relu.default, multiple), square)
+    assert fused(graph, 2) == ["mul", "matmul", "mul", "matmul", "relu"]
+    assert arguments(graph) == [(False, False, 1.0)] * 2
+
+
+def test_a_transposed_product_is_the_product_of_the_transposed():
+    build = GraphBuilder()
+    product = build.call(aten.mm.default, build.input("a", 3, 4), build.input("b", 4, 5))
+    graph = build.finish(build.call(aten.permute.default, product, [1, 0]))
+    assert fused(graph, 2) == ["matmul"]
+    assert arguments(graph) == [(True, True, 1.0)]
+
+
 def test_the_factor_of_something_else_stays():
     build = GraphBuilder()
     x = build.input("x", 3, 4)
@@ -175,7 +206,19 @@ def test_golden():
     runner = Runner()
     runner.run(graph, [FuseMatmul()])
     assert runner.applied == {"FuseMatmul": 3}
-    assert_expected_inline(graph.dump(), """""")
+    assert_expected_inline(
+        graph.dump(),
+        """\
+x: float32[2, 3, 4] = adapter x
+w: float32[5, 4] = frozen w
+k: float32[2, 6, 5] = adapter k
+view_default: float32[6, 4] = aten.view.default(x, [-1, 4])
+matmul_default: float32[6, 5] = lowpeak.matmul.default(view_default, w, False, True, 1.0)
+view_default_1: float32[2, 3, 5] = aten.view.default(matmul_default, [2, 3, 5])
+matmul_default_1: float32[2, 3, 6] = lowpeak.matmul.default(view_default_1, k, False, True, 0.5)
+sum_default: float32[] = aten.sum.default(matmul_default_1)
+return sum_default""",
+    )
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])

@@ -55,7 +55,7 @@ def random_programs(draw: st.DrawFn) -> Program:
         reads = draw(st.lists(st.integers(0, len(values) - 1), min_size=1, max_size=3, unique=True))
         writes = tuple(range(len(values), len(values) + draw(st.integers(1, 2))))
         values += [Value(f"v{v}", draw(st.integers(0, 64)), Kind.ACTIVATION) for v in writes]
-        in_place = tuple(r for r in reads if draw(st.booleans())) if len(writes) == 1 else ()
+        in_place = tuple(r for r in reads if draw(st.booleans()))
         ops.append(Op(f"op{number}", tuple(reads), writes, 1.0, number < forward, in_place))
         unread = (unread - set(reads)) | set(writes)
     return Program(tuple(values), tuple(ops), frozenset(unread))

@@ -66,7 +66,12 @@ def test_a_value_of_another_size_is_not_taken_over():
 
 def test_two_results_of_an_operation_have_memory_of_their_own():
     live = lifetimes(program(SIZES, [("f", "x", "ab")], "ab", 1, in_place=True))
-    assert live.buffer == (0, 1, 2, 3)
+    assert live.buffer == (0, 0, 2, 3)
+
+
+def test_two_results_of_an_operation_take_over_two_operands():
+    live = lifetimes(program(SIZES, [("f", "x", "a"), ("g", "xa", "bc")], "bc", 2, in_place=True))
+    assert live.buffer == (0, 1, 0, 1)
 
 
 def test_values_without_bytes_need_no_buffer():

@@ -1,0 +1,96 @@
+"""Causal attention as one operator."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+CAUSAL_MASK_VALUE = float("-inf")
+"""What is added to the score of a key that a query may not see."""
+
+
+def _causal_scores(query: Tensor, key: Tensor, scale: float) -> Tensor:
+    """Masked scores [batch, heads, tokens, tokens]; key heads are shared by groups of query heads."""
+    groups = query.shape[1] // key.shape[1]
+    scores = query @ key.repeat_interleave(groups, 1).transpose(-1, -2) * scale
+    tokens = query.shape[2]
+    allowed = torch.ones(tokens, tokens, dtype=torch.bool).tril()
+    return scores.masked_fill(~allowed, CAUSAL_MASK_VALUE)
+
+
+@torch.library.custom_op("lowpeak::causal_attention", mutates_args=())
+def causal_attention(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, heads_axis: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Causal grouped-query attention -> (out like query, logsumexp [batch, heads, tokens]).
+
+    query [batch, heads, tokens, dim]; key, value [batch, key heads, tokens, dim]; with heads_axis 2 all of
+    them and the result [batch, tokens, heads, dim].
+    """
+    query, key, value = (tensor.transpose(1, heads_axis) for tensor in (query, key, value))
+    scores = _causal_scores(query, key, scale)
+    groups = query.shape[1] // key.shape[1]
+    out = torch.softmax(scores, -1) @ value.repeat_interleave(groups, 1)
+    return out.transpose(1, heads_axis).contiguous(), scores.logsumexp(-1)
+
+
+@causal_attention.register_fake
+def _(query: Tensor, key: Tensor, value: Tensor, scale: float, heads_axis: int = 1) -> tuple[Tensor, Tensor]:
+    return query.new_empty(query.shape), query.new_empty(query.transpose(1, heads_axis).shape[:-1])
+
+
+@torch.library.custom_op("lowpeak::causal_attention_backward", mutates_args=())
+def causal_attention_backward(
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    logsumexp: Tensor,
+    scale: float,
+    heads_axis: int = 1,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of query, key and value, in their shapes; the probabilities come back from the logsumexp."""
+    grad, query, key, value, out = (t.transpose(1, heads_axis) for t in (grad, query, key, value, out))
+    batch, key_heads, tokens, dim = key.shape
+    groups = query.shape[1] // key_heads
+    probabilities = torch.exp(_causal_scores(query, key, scale) - logsumexp[..., None])
+    grad_probabilities = grad @ value.repeat_interleave(groups, 1).transpose(-1, -2)
+    delta = (grad * out).sum(-1, keepdim=True)
+    grad_scores = probabilities * (grad_probabilities - delta) * scale
+    grad_query = grad_scores @ key.repeat_interleave(groups, 1)
+    grad_key = grad_scores.transpose(-1, -2) @ query
+    grad_value = probabilities.transpose(-1, -2) @ grad
+    shared = (batch, key_heads, groups, tokens, dim)
+    grad_key, grad_value = (t.reshape(shared).sum(2) for t in (grad_key, grad_value))
+    grad_query, grad_key, grad_value = (
+        t.transpose(1, heads_axis).contiguous() for t in (grad_query, grad_key, grad_value)
+    )
+    return grad_query, grad_key, grad_value
+
+
+@causal_attention_backward.register_fake
+def _(
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    logsumexp: Tensor,
+    scale: float,
+    heads_axis: int = 1,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
+
+
+def _attention_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    query, key, value, ctx.scale, ctx.heads_axis = inputs
+    ctx.save_for_backward(query, key, value, *output)
+
+
+def _attention_gradient(ctx, grad_out, grad_logsumexp):  # type: ignore[no-untyped-def]
+    grads = causal_attention_backward(grad_out.contiguous(), *ctx.saved_tensors, ctx.scale, ctx.heads_axis)
+    return *grads, None, None
+
+
+causal_attention.register_autograd(_attention_gradient, setup_context=_attention_context)

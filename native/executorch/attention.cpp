@@ -1,0 +1,113 @@
+// lowpeak::causal_attention and its backward, rotary.
+#include "attention.h"
+
+#include "call.h"
+#include "kernels.h"
+#include "rotary.h"
+
+namespace lowpeak {
+
+namespace {
+
+// A tensor [batch, heads, tokens, dim], or [batch, tokens, heads, dim] if heads_axis is 2.
+struct Layout {
+  int64_t batch, heads, tokens, dim, token_stride, head_stride;
+
+  Layout(const Tensor& tensor, int64_t heads_axis)
+      : batch(tensor.size(0)),
+        heads(tensor.size(heads_axis)),
+        tokens(tensor.size(3 - heads_axis)),
+        dim(tensor.size(3)),
+        token_stride(heads_axis == 1 ? dim : heads * dim),
+        head_stride(heads_axis == 1 ? tokens * dim : dim) {}
+
+  int64_t of_batch(int64_t index) const { return index * heads * tokens * dim; }
+};
+
+Heads<const float> read(const Tensor& tensor, const Layout& layout, int64_t batch) {
+  return {tensor.const_data_ptr<float>() + layout.of_batch(batch), layout.token_stride, layout.head_stride};
+}
+
+Heads<float> write(const Tensor& tensor, const Layout& layout, int64_t batch) {
+  return {tensor.mutable_data_ptr<float>() + layout.of_batch(batch), layout.token_stride, layout.head_stride};
+}
+
+bool are_heads(Call& call, size_t first, size_t last, int64_t heads_axis) {
+  bool holds = heads_axis == 1 || heads_axis == 2;
+  for (size_t i = first; i <= last; ++i) holds = holds && call.tensor(i).dim() == 4;
+  return call.require(holds);
+}
+
+}  // namespace
+
+// values: query, key, value, scale, heads_axis, out, logsumexp, [out, logsumexp]
+void causal_attention_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
+  Call call(context, values);
+  if (!call.takes(8)) return;
+  const int64_t axis = call.integer(4);
+  if (!are_heads(call, 0, 2, axis)) return;
+  const Tensor &query = call.tensor(0), &key = call.tensor(1), &value = call.tensor(2), &out = call.tensor(5);
+  const Layout queries(query, axis), keys(key, axis);
+  const AttentionShape shape = {queries.heads, keys.heads, queries.dim, 0, queries.tokens, call.number(3)};
+  if (!call.require(queries.tokens == keys.tokens && key.numel() == value.numel() && out.numel() == query.numel())) {
+    return;
+  }
+  Pool pool;
+  void* memory = call.scratch(attention_forward_scratch_bytes(shape, pool.workers()));
+  if (!memory) return;
+  for (int64_t i = 0; i < queries.batch; ++i) {
+    attention_forward({shape, read(query, queries, i), read(key, keys, i), read(value, keys, i),
+                       write(out, queries, i), call.written(6) + i * queries.heads * queries.tokens, queries.tokens},
+                      pool, memory);
+  }
+}
+
+// values: grad, query, key, value, out, logsumexp, scale, heads_axis, three gradients, [the gradients]
+void causal_attention_backward_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
+  Call call(context, values);
+  if (!call.takes(12)) return;
+  const int64_t axis = call.integer(7);
+  if (!are_heads(call, 0, 4, axis)) return;
+  const Tensor &grad = call.tensor(0), &query = call.tensor(1), &key = call.tensor(2), &value = call.tensor(3);
+  const Layout queries(query, axis), keys(key, axis);
+  const AttentionShape shape = {queries.heads, keys.heads, queries.dim, 0, queries.tokens, call.number(6)};
+  if (!call.require(queries.tokens == keys.tokens && key.numel() == value.numel() && grad.numel() == query.numel())) {
+    return;
+  }
+  Pool pool;
+  void* memory = call.scratch(attention_backward_scratch_bytes(shape, pool.workers()));
+  if (!memory) return;
+  for (int64_t i = 0; i < queries.batch; ++i) {
+    attention_backward(
+        {shape, read(grad, queries, i), read(query, queries, i), read(key, keys, i), read(value, keys, i),
+         read(call.tensor(4), queries, i), call.floats(5) + i * queries.heads * queries.tokens, queries.tokens,
+         write(call.tensor(8), queries, i), write(call.tensor(9), keys, i), write(call.tensor(10), keys, i), 0},
+        pool, memory);
+  }
+}
+
+// values: x, cos, sin, inverse, heads_axis, out, out; cos and sin are [tokens, dim] with axes of 1 before
+void rotary_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
+  Call call(context, values);
+  if (!call.takes(7)) return;
+  const int64_t axis = call.integer(4);
+  if (!are_heads(call, 0, 0, axis)) return;
+  const Tensor &x = call.tensor(0), &out = call.tensor(5);
+  const Layout layout(x, axis);
+  const int64_t table = layout.tokens * layout.dim;
+  if (!call.require(call.tensor(1).numel() == table && call.tensor(2).numel() == table && out.numel() == x.numel())) {
+    return;
+  }
+  Pool pool;
+  for (int64_t i = 0; i < layout.batch; ++i) {
+    const Rotary arguments = {layout.heads, layout.tokens, layout.dim, read(x, layout, i),
+                              {call.floats(1), layout.dim}, {call.floats(2), layout.dim}, write(out, layout, i)};
+    if (call.flag(3)) {
+      rotary_backward(arguments, pool);
+    } else {
+      rotary_forward(arguments, pool);
+    }
+  }
+}
+
+}  // namespace lowpeak
