@@ -1,0 +1,126 @@
+#include "bundle.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <vector>
+
+#include "error.h"
+#include "files.h"
+#include "json.h"
+#include "sha256.h"
+
+namespace lowpeak::trainer {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kManifest[] = "manifest.json";
+constexpr char kSample[] = "sample.safetensors";
+constexpr const char* kRequired[] = {"adapter.safetensors", "graph.json", "constants.safetensors", "plan.csv"};
+
+bool is_plain_name(const std::string& name) {
+  if (name.empty() || name == "." || name == ".." || name == kManifest) return false;
+  for (const char c : name) {
+    if (static_cast<unsigned char>(c) < ' ' || std::string("/\\:\"<>|?*").find(c) != std::string::npos) return false;
+  }
+  return true;
+}
+
+void require_folder(const std::string& folder) {
+  if (!fs::is_directory(folder)) {
+    throw artifact_error("no artifact at " + folder + ": it is " + (fs::exists(folder) ? "a file" : "missing"));
+  }
+}
+
+void require_inside(const std::string& folder, const std::string& name) {
+  const fs::path real = fs::weakly_canonical(fs::path(folder) / name);
+  if (real.parent_path() != fs::canonical(folder)) {
+    throw artifact_error(name + " of the artifact " + folder + " is a link to " + real.string() +
+                         ", outside of it");
+  }
+}
+
+void check_presence(const std::string& folder, const std::string& name, const FileRecord& record) {
+  if (!is_plain_name(name)) {
+    throw artifact_error(std::string(kManifest) + " of " + folder + " lists " + python_repr(name) +
+                         ", which is not a file directly in the folder");
+  }
+  require_inside(folder, name);
+  const fs::path path = fs::path(folder) / name;
+  if (!fs::is_regular_file(path)) {
+    throw artifact_error(name + " is missing from the artifact " + folder + "; copy or compile it again");
+  }
+  const auto size = static_cast<std::int64_t>(fs::file_size(path));
+  if (size != record.bytes) {
+    throw artifact_error(name + " of the artifact " + folder + " is " +
+                             (size < record.bytes ? "truncated" : "too long") + ": " + std::to_string(size) +
+                             " bytes instead of " + std::to_string(record.bytes) + "; copy or compile it again",
+                         {{"bytes", size}, {"expected_bytes", record.bytes}});
+  }
+}
+
+std::string hash_of(const std::string& path) {
+  const Descriptor file = Descriptor::open(path, O_RDONLY);
+  std::vector<std::uint8_t> piece(1 << 16);
+  Sha256 digest;
+  while (true) {
+    const ssize_t got = ::read(file.get(), piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw SystemError();
+    if (got == 0) return digest.hex_digest();
+    digest.update(piece.data(), static_cast<std::size_t>(got));
+  }
+}
+
+void check_hash(const std::string& folder, const std::string& name, const FileRecord& record) {
+  const std::string path = folder + "/" + name;
+  std::string found;
+  try {
+    found = hash_of(path);
+  } catch (const SystemError& error) {
+    throw artifact_error(path + " cannot be read: " + error.what());
+  }
+  if (found != record.sha256) {
+    throw artifact_error(name + " of the artifact " + folder +
+                         " is not the file that was compiled: its sha256 is " + found + ", the manifest says " +
+                         record.sha256 + "; copy or compile it again");
+  }
+}
+
+}  // namespace
+
+void check_bundle(const std::string& folder, const Manifest& manifest, bool verify) {
+  require_folder(folder);
+  std::vector<std::string> required{manifest.weights_file};
+  required.insert(required.end(), std::begin(kRequired), std::end(kRequired));
+  if (manifest.sample) required.push_back(kSample);
+  for (const std::string& name : required) {
+    if (manifest.files.count(name) == 0) {
+      throw artifact_error(std::string(kManifest) + " of " + folder + " does not list " + name +
+                           "; compile the artifact again");
+    }
+  }
+  for (const auto& [name, record] : manifest.files) check_presence(folder, name, record);
+  if (!verify) return;
+  for (const auto& [name, record] : manifest.files) check_hash(folder, name, record);
+}
+
+Manifest read_manifest(const std::string& folder) {
+  require_folder(folder);
+  const std::string path = folder + "/" + kManifest;
+  if (!fs::is_regular_file(path)) {
+    throw artifact_error(folder + " is no artifact: it has no " + kManifest);
+  }
+  require_inside(folder, kManifest);
+  std::string text;
+  try {
+    text = read_text(path);
+  } catch (const SystemError& error) {
+    throw artifact_error(path + " cannot be read: " + error.what());
+  }
+  return Manifest::from_json(text);
+}
+
+}  // namespace lowpeak::trainer

@@ -1,0 +1,19 @@
+// An artifact on disk: a folder whose manifest lists every file with its size and hash.
+#pragma once
+
+#include <string>
+
+#include "manifest.h"
+
+namespace lowpeak::trainer {
+
+// Checks names, presence and sizes; with `verify` hashes too, which reads every byte once.
+//
+// Throws ArtifactError naming the file that is missing, truncated, tampered with or outside the folder, in the
+// words of export/artifact.py.
+void check_bundle(const std::string& folder, const Manifest& manifest, bool verify);
+
+// The folder's manifest. Throws ArtifactError.
+Manifest read_manifest(const std::string& folder);
+
+}  // namespace lowpeak::trainer

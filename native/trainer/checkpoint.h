@@ -1,0 +1,33 @@
+// The state of a run in one safetensors file that is whole or absent, whatever happens meanwhile.
+//
+// The file is runtime_py/checkpoint.py's, so a run that one of the two began continues in the other.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tensor_view.h"
+
+namespace lowpeak::trainer {
+
+// Where a run is, and what it must not change in order to continue.
+struct Progress {
+  std::string artifact;  // Manifest::id
+  std::int64_t step;     // updates made
+  std::int64_t seed;
+  std::string options;  // Job::fingerprint
+};
+
+// Writes a temporary file beside `path`, syncs it and renames it over an earlier checkpoint.
+//
+// One process at a time may write there. Throws EnvironmentProblem when the disk has no room or the folder cannot
+// be written; the earlier checkpoint is then intact.
+void save_checkpoint(const std::string& path, const Progress& progress, const std::vector<TensorView>& adapter,
+                     const std::vector<TensorView>& state);
+
+// Writes the checkpoint into the tensors given -> the updates made. Throws ArtifactError unless it is of this run
+// and fits.
+std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted,
+                                const std::vector<TensorView>& adapter, const std::vector<TensorView>& state);
+
+}  // namespace lowpeak::trainer

@@ -1,0 +1,36 @@
+// Errors that a user can meet, under the names that compiler/errors.py has for them.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace lowpeak::trainer {
+
+using Numbers = std::map<std::string, std::int64_t>;
+
+class Error : public std::runtime_error {
+ public:
+  // `kind`: the Python class. `numbers`: the quantities of the message, for machine-readable output.
+  Error(std::string kind, const std::string& message, Numbers numbers = {})
+      : std::runtime_error(message), kind(std::move(kind)), numbers(std::move(numbers)) {}
+
+  const std::string kind;
+  const Numbers numbers;
+};
+
+inline Error artifact_error(const std::string& message, Numbers numbers = {}) {
+  return Error("ArtifactError", message, std::move(numbers));
+}
+
+inline Error data_error(const std::string& message, Numbers numbers = {}) {
+  return Error("DataError", message, std::move(numbers));
+}
+
+inline Error environment_problem(const std::string& message, Numbers numbers = {}) {
+  return Error("EnvironmentProblem", message, std::move(numbers));
+}
+
+}  // namespace lowpeak::trainer

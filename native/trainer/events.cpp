@@ -1,0 +1,41 @@
+#include "events.h"
+
+namespace lowpeak::trainer {
+
+Event ready_event(const MemoryUse& baseline) {
+  return {{"event", "ready"},
+          {"rss_bytes", baseline.rss},
+          {"anonymous_bytes", baseline.anonymous},
+          {"file_bytes", baseline.file}};
+}
+
+Event step_event(std::int64_t step, double loss, double seconds, std::optional<std::int64_t> tokens,
+                 const std::optional<StepMemory>& memory) {
+  Event event{{"event", "step"}, {"step", step}, {"loss", loss}, {"seconds", seconds}};
+  event["tokens_per_second"] = tokens ? Event(static_cast<double>(*tokens) / seconds) : Event();
+  if (memory) {
+    event["rss_bytes"] = memory->now.rss;
+    event["anonymous_bytes"] = memory->now.anonymous;
+    event["peak_rss_bytes"] = memory->now.peak_rss;
+    event["peak_anonymous_bytes"] = memory->peak_anonymous;
+    event["planned_peak_bytes"] = memory->planned_peak;
+    event["planned_anonymous_bytes"] = memory->planned_anonymous;
+  }
+  return event;
+}
+
+Event done_event(std::int64_t step) { return {{"event", "done"}, {"step", step}}; }
+
+Event stopped_event(std::int64_t step, const std::string& reason) {
+  return {{"event", "stopped"}, {"step", step}, {"reason", reason}};
+}
+
+Event error_event(const Error& error) {
+  return {{"event", "error"}, {"class", error.kind}, {"message", error.what()}, {"numbers", error.numbers}};
+}
+
+std::string line_of(const Event& event) {
+  return event.dump(-1, ' ', true, Event::error_handler_t::replace) + "\n";
+}
+
+}  // namespace lowpeak::trainer

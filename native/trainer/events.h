@@ -1,0 +1,34 @@
+// What training tells, as runtime_py/worker.py does: one JSON object a line.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "error.h"
+#include "memory.h"
+
+namespace lowpeak::trainer {
+
+using Event = nlohmann::ordered_json;
+using Emit = std::function<void(const Event&)>;
+
+// Memory beside a step: bytes.
+struct StepMemory {
+  MemoryUse now;
+  std::int64_t peak_anonymous;     // beyond the baseline, seen between steps
+  std::int64_t planned_peak, planned_anonymous;
+};
+
+Event ready_event(const MemoryUse& baseline);
+Event step_event(std::int64_t step, double loss, double seconds, std::optional<std::int64_t> tokens,
+                 const std::optional<StepMemory>& memory);
+Event done_event(std::int64_t step);
+Event stopped_event(std::int64_t step, const std::string& reason);
+Event error_event(const Error& error);
+
+std::string line_of(const Event& event);
+
+}  // namespace lowpeak::trainer

@@ -1,0 +1,72 @@
+// Files: descriptors that close themselves, whole texts, mappings.
+#pragma once
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace lowpeak::trainer {
+
+// The error of the last system call; `what()` of it is Python's `strerror`.
+class SystemError : public std::runtime_error {
+ public:
+  explicit SystemError(int number = errno) : std::runtime_error(std::strerror(number)), number(number) {}
+  const int number;
+};
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd = -1) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept;
+  ~Descriptor();
+
+  // As open(2). Throws SystemError.
+  static Descriptor open(const std::string& path, int flags, int mode = 0644);
+
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+// A file's bytes or anonymous zeros in the address space, unlocked; gone with the object.
+class Mapping {
+ public:
+  Mapping() = default;
+  Mapping(Mapping&& other) noexcept;
+  Mapping& operator=(Mapping&& other) noexcept;
+  ~Mapping();
+
+  static Mapping of_file(const std::string& path);        // read only; throws SystemError
+  static Mapping shared(int fd, std::size_t size);        // writes reach the file; throws SystemError
+  static Mapping anonymous(std::size_t size);             // throws SystemError
+
+  std::uint8_t* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+  // Takes the pages of a file out of this process; their contents stay in the file.
+  void release() const;
+
+ private:
+  std::uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+std::string read_text(const std::string& path);  // throws SystemError
+
+void write_all(int fd, const void* data, std::size_t size);  // throws SystemError
+
+// Makes a rename in the folder survive a power failure. Throws SystemError.
+void sync_folder(const std::string& folder);
+
+// "a/b/c" -> "a/b"; "c" -> "."
+std::string parent_of(const std::string& path);
+
+bool file_exists(const std::string& path);
+
+}  // namespace lowpeak::trainer

@@ -1,0 +1,30 @@
+#include "gradient_sum.h"
+
+#include "scratch_file.h"
+
+namespace lowpeak::trainer {
+
+GradientSum::GradientSum(std::vector<TensorView> gradients, std::int64_t batches, const std::string& folder)
+    : gradients_(std::move(gradients)), batches_(batches) {
+  std::size_t elements = 0;
+  for (const TensorView& gradient : gradients_) elements += gradient.count;
+  if (batches > 1) mapping_ = scratch_file(folder, elements * sizeof(float), "the gradients' sum");
+}
+
+void GradientSum::add() {
+  if (batches_ == 1) return;
+  const bool first = added_ == 0, last = added_ == batches_ - 1;
+  const auto count = static_cast<float>(batches_);
+  auto* sum = reinterpret_cast<float*>(mapping_.data());
+  for (const TensorView& gradient : gradients_) {
+    for (std::size_t i = 0; i < gradient.count; ++i) {
+      const float total = first ? gradient.data[i] : sum[i] + gradient.data[i];
+      (last ? gradient.data : sum)[i] = last ? total / count : total;
+    }
+    sum += gradient.count;
+  }
+  mapping_.release();
+  added_ = last ? 0 : added_ + 1;
+}
+
+}  // namespace lowpeak::trainer

@@ -1,0 +1,26 @@
+// Gradients of several batches for one update, in a mapped file.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "files.h"
+#include "tensor_view.h"
+
+namespace lowpeak::trainer {
+
+class GradientSum {
+ public:
+  // `batches`: whose gradients make one update; for one there is no file. Throws EnvironmentProblem.
+  GradientSum(std::vector<TensorView> gradients, std::int64_t batches, const std::string& folder);
+
+  // Takes in the gradients as they are now; after the last batch they are the mean of all.
+  void add();
+
+ private:
+  std::vector<TensorView> gradients_;
+  std::int64_t batches_, added_ = 0;
+  Mapping mapping_;
+};
+
+}  // namespace lowpeak::trainer

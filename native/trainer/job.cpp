@@ -1,0 +1,58 @@
+#include "job.h"
+
+namespace lowpeak::trainer {
+namespace {
+
+// As json.dumps(..., sort_keys=True) of the options, with the run's length only when the schedule has an end.
+std::string fingerprint_of(const JsonReader& job) {
+  const JsonReader options = job.at("optimizer");
+  const auto betas = options.at("betas").items();
+  std::string text = "{\"accumulate\": " + job.at("accumulate").python_literal();
+  text += ", \"algorithm\": " + python_json_string(options.at("algorithm").text());
+  text += ", \"betas\": [" + betas.at(0).python_literal() + ", " + betas.at(1).python_literal() + "]";
+  for (const char* name : {"clip_norm", "epsilon", "learning_rate", "momentum"}) {
+    text += std::string(", \"") + name + "\": " + options.at(name).python_literal();
+  }
+  const std::string schedule = options.at("schedule").text();
+  text += ", \"schedule\": " + python_json_string(schedule);
+  if (schedule != "constant") text += ", \"total_steps\": " + job.at("total_steps").python_literal();
+  text += ", \"warmup_steps\": " + options.at("warmup_steps").python_literal();
+  return text + ", \"weight_decay\": " + options.at("weight_decay").python_literal() + "}";
+}
+
+std::int64_t at_least(const JsonReader& job, const char* name, std::int64_t least) {
+  const std::int64_t value = job.at(name).integer();
+  if (value < least) {
+    throw Error("ValueError", std::string(name) + " must be " + (least ? "positive" : "0 or more") + ", not " +
+                                  std::to_string(value));
+  }
+  return value;
+}
+
+}  // namespace
+
+Job Job::from_json(const std::string& text) {
+  Json raw;
+  try {
+    raw = Json::parse(text);
+  } catch (const Json::exception& error) {
+    throw Error("ValueError", std::string("the job is not JSON: ") + error.what());
+  }
+  const JsonReader job(raw, "ValueError", "the job", "job");
+  Job made{job.at("artifact").text(),
+           job.at("work").text(),
+           job.at("batches").text(),
+           at_least(job, "first_step", 0),
+           at_least(job, "total_steps", 1),
+           at_least(job, "accumulate", 1),
+           job.at("seed").integer(),
+           OptimizerOptions::from_json(job.at("optimizer")),
+           job.at("tokens_per_step").optional_integer(),
+           job.at("checkpoint").optional_text(),
+           at_least(job, "checkpoint_every", 1),
+           ""};
+  made.fingerprint = fingerprint_of(job);
+  return made;
+}
+
+}  // namespace lowpeak::trainer

@@ -1,0 +1,62 @@
+// Reading JSON with the place named in every error, and writing it as Python's json module does.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "error.h"
+
+namespace lowpeak::trainer {
+
+using Json = nlohmann::json;
+
+// One value of a document. Throws an Error of `kind` for a value of another type than asked for.
+class JsonReader {
+ public:
+  JsonReader(const Json& value, std::string kind, std::string document, std::string where)
+      : value_(value), kind_(std::move(kind)), document_(std::move(document)), where_(std::move(where)) {}
+
+  JsonReader at(const std::string& field) const;
+  bool has(const std::string& field) const { return value_.is_object() && value_.contains(field); }
+  bool is_null() const { return value_.is_null(); }
+  std::vector<JsonReader> items() const;  // of a list
+  std::vector<std::pair<std::string, JsonReader>> fields() const;  // of an object, sorted
+
+  std::string text() const;
+  std::int64_t integer() const;
+  double number() const;
+  std::vector<std::int64_t> integers() const;
+  std::optional<std::string> optional_text() const;
+  std::optional<std::int64_t> optional_integer() const;
+  std::optional<double> optional_number() const;
+
+  // The number as it would be written again by Python, an int without a point.
+  std::string python_literal() const;
+
+ private:
+  [[noreturn]] void fail(const char* expected) const;
+  JsonReader child(const Json& value, const std::string& where) const;
+
+  const Json& value_;
+  std::string kind_;
+  std::string document_;
+  std::string where_;
+};
+
+// As Python's repr of a float: the shortest digits that read back as the same number.
+std::string python_float(double value);
+
+// As Python's repr of a string of printable characters.
+std::string python_repr(const std::string& text);
+
+// As json.dumps of a string.
+std::string python_json_string(const std::string& text);
+
+// "[1, 2]", as Python prints a list.
+std::string python_list(const std::vector<std::int64_t>& values);
+
+}  // namespace lowpeak::trainer

@@ -1,0 +1,46 @@
+// What the trainer needs of an artifact's manifest.json; the whole of it is export/manifest.py's.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "dtype.h"
+
+namespace lowpeak::trainer {
+
+struct FileRecord {
+  std::string sha256;
+  std::int64_t bytes;
+};
+
+struct TensorRecord {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  std::string dtype;  // as torch has it: `float32`
+
+  std::size_t elements() const;
+  std::string description() const;  // "float32 [2, 3]"
+};
+
+struct PlanRecord {
+  std::int64_t budget_bytes;
+  std::int64_t planned_peak_bytes;       // everything resident because of the step
+  std::int64_t planned_anonymous_bytes;  // all of it but the mapped weights
+};
+
+struct Manifest {
+  std::string id;  // changes with anything that the manifest says, so with every file of the artifact
+  std::string target;
+  std::vector<TensorRecord> inputs, parameters;
+  std::string weights_file;
+  bool sample;
+  PlanRecord plan;
+  std::map<std::string, FileRecord> files;
+
+  // Throws ArtifactError for what is no manifest, or of another schema version.
+  static Manifest from_json(const std::string& text);
+};
+
+}  // namespace lowpeak::trainer

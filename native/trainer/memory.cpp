@@ -1,0 +1,86 @@
+#include "memory.h"
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
+
+#include "error.h"
+#include "files.h"
+
+namespace lowpeak::trainer {
+
+MemoryUse memory_now() {
+  std::string status;
+  try {
+    status = read_text("/proc/self/status");
+  } catch (const SystemError&) {
+    throw environment_problem("memory is measured through /proc, which only Linux has");
+  }
+  MemoryUse use;
+  std::istringstream lines(status);
+  for (std::string line; std::getline(lines, line);) {
+    const auto colon = line.find(':');
+    if (colon == std::string::npos) continue;
+    const std::string key = line.substr(0, colon);
+    std::int64_t* field = key == "VmRSS"     ? &use.rss
+                          : key == "RssAnon" ? &use.anonymous
+                          : key == "RssFile" ? &use.file
+                          : key == "VmHWM"   ? &use.peak_rss
+                                             : nullptr;
+    if (field != nullptr) *field = std::atoll(line.c_str() + colon + 1) * 1024;
+  }
+  return use;
+}
+
+// glibc keeps freed memory in an arena a thread, and raises the size from which it maps and unmaps: both make the
+// peak depend on chance.
+void tame_allocator() {
+#ifdef __GLIBC__
+  ::mallopt(M_ARENA_MAX, 1);
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 17);
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 17);
+#endif
+}
+
+void trim_allocator() {
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
+}
+
+std::optional<double> pressure(const std::string& file) {
+  try {
+    const std::string text = read_text(file);
+    const auto place = text.find("some avg10=");
+    if (place == std::string::npos) return std::nullopt;
+    return std::strtod(text.c_str() + place + 11, nullptr);
+  } catch (const SystemError&) {
+    return std::nullopt;
+  }
+}
+
+std::optional<std::string> MemoryGuard::reason(const MemoryUse& now, bool before_first_step) const {
+  const std::int64_t held = std::max<std::int64_t>(0, now.anonymous - baseline);
+  const std::int64_t needed = before_first_step ? std::max(held, planned) : held;
+  if (budget > 0 && needed > budget) {
+    return "memory budget: the next step needs " + std::to_string(needed) +
+           " bytes of anonymous memory, the budget is " + std::to_string(budget);
+  }
+  const std::optional<double> waited = pressure(pressure_file);
+  if (waited && *waited > pressure_limit) {
+    char text[160];
+    std::snprintf(text, sizeof text,
+                  "memory pressure: tasks waited for memory in %.1f %% of the last 10 seconds, "
+                  "the limit is %.1f %%",
+                  *waited, pressure_limit);
+    return text;
+  }
+  return std::nullopt;
+}
+
+}  // namespace lowpeak::trainer

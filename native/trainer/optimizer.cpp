@@ -1,0 +1,74 @@
+#include "optimizer.h"
+
+#include "adamw.h"
+#include "clip.h"
+#include "schedule.h"
+#include "scratch_file.h"
+#include "sgd.h"
+
+namespace lowpeak::trainer {
+namespace {
+
+constexpr std::size_t kResidentBytes = 4 << 20;  // of the state
+
+}  // namespace
+
+Optimizer::Optimizer(std::vector<TensorView> parameters, std::vector<TensorView> gradients,
+                     const OptimizerOptions& options, std::int64_t total_steps, const std::string& folder)
+    : parameters_(std::move(parameters)),
+      gradients_(std::move(gradients)),
+      options_(options),
+      total_steps_(total_steps) {
+  make_state(folder);
+}
+
+void Optimizer::make_state(const std::string& folder) {
+  std::vector<std::string> parts;
+  if (options_.algorithm == Algorithm::adamw) parts = {"exp_avg", "exp_avg_sq"};
+  if (options_.algorithm == Algorithm::sgd && options_.momentum > 0) parts = {"momentum_buffer"};
+  std::size_t elements = 0;
+  for (const TensorView& parameter : parameters_) elements += parameter.count * parts.size();
+  mapping_ = scratch_file(folder, elements * sizeof(float), "the optimizer's state");
+  counters_.assign(options_.algorithm == Algorithm::adamw ? parameters_.size() : 0, 0);
+  auto* next = reinterpret_cast<float*>(mapping_.data());
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const TensorView& parameter = parameters_[i];
+    if (!counters_.empty()) state_.push_back({"step." + parameter.name, {}, &counters_[i], 1});
+    for (const std::string& part : parts) {
+      state_.push_back({part + "." + parameter.name, parameter.shape, next, parameter.count});
+      next += parameter.count;
+    }
+  }
+}
+
+void Optimizer::update(std::int64_t step) {
+  if (options_.clip_norm) clip(gradients_, *options_.clip_norm);
+  const double rate = learning_rate_at(options_, step, total_steps_);
+  const AdamW adamw{rate, options_.beta1, options_.beta2, options_.epsilon, options_.weight_decay};
+  const Sgd sgd{rate, options_.momentum, options_.weight_decay};
+  auto* state = reinterpret_cast<float*>(mapping_.data());
+  std::size_t touched = 0;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const std::size_t count = parameters_[i].count;
+    float* parameter = parameters_[i].data;
+    const float* gradient = gradients_[i].data;
+    std::size_t used = 0;
+    if (options_.algorithm == Algorithm::adamw) {
+      counters_[i] += 1;
+      adamw.update(parameter, gradient, state, state + count, count, static_cast<double>(counters_[i]));
+      used = 2 * count;
+    } else {
+      sgd.update(parameter, gradient, options_.momentum > 0 ? state : nullptr, count);
+      used = options_.momentum > 0 ? count : 0;
+    }
+    state += used;
+    touched += used * sizeof(float);
+    if (touched >= kResidentBytes) {
+      release();
+      touched = 0;
+    }
+  }
+  release();
+}
+
+}  // namespace lowpeak::trainer

@@ -1,0 +1,39 @@
+// The optimizer of a run: its state in a mapped file, of which only the part in use is resident.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "files.h"
+#include "optimizer_options.h"
+#include "tensor_view.h"
+
+namespace lowpeak::trainer {
+
+class Optimizer {
+ public:
+  // The tensors stay the caller's. The file lies in `folder` without a name, so nothing is left of it whatever
+  // happens. Throws EnvironmentProblem when the disk has no room.
+  Optimizer(std::vector<TensorView> parameters, std::vector<TensorView> gradients,
+            const OptimizerOptions& options, std::int64_t total_steps, const std::string& folder);
+
+  // Applies the gradients, scaled in place when it clips; `step` is the number of updates before.
+  void update(std::int64_t step);
+
+  // What a checkpoint has to keep beside the parameters, by torch.optim's names; written in place to restore it.
+  const std::vector<TensorView>& state() const { return state_; }
+
+  // Takes the state's pages out of this process.
+  void release() const { mapping_.release(); }
+
+ private:
+  void make_state(const std::string& folder);
+
+  std::vector<TensorView> parameters_, gradients_, state_;
+  OptimizerOptions options_;
+  std::int64_t total_steps_;
+  std::vector<float> counters_;  // updates that a parameter has had, for adamw
+  Mapping mapping_;
+};
+
+}  // namespace lowpeak::trainer

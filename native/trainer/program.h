@@ -1,0 +1,47 @@
+// An ExecuTorch program: run a step, see its gradients, change its adapter in place.
+//
+// The program's outputs are [loss, gradients ..., parameters ...]. They lie in the arena at the plan's offsets, so
+// a pointer to them is the state itself: what an optimizer writes there, the next step reads.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "manifest.h"
+#include "tensor_view.h"
+
+namespace lowpeak::trainer {
+
+class Program {
+ public:
+  // The weights are mapped, not locked: the system takes their pages back when it needs room. Throws ArtifactError
+  // when the runtime refuses the files or they do not fit the manifest.
+  Program(const std::string& program_path, const std::string& weights_path, const Manifest& manifest);
+  ~Program();
+
+  // Aliases of the program's state, from before the first step on.
+  const std::vector<TensorView>& parameters() const { return parameters_; }
+
+  // In the order of the parameters: aliases of what the last step wrote, valid until the next.
+  const std::vector<TensorView>& gradients() const { return gradients_; }
+
+  // Forward and backward of one batch, its inputs in the manifest's order -> loss. Throws ArtifactError when a
+  // kernel fails.
+  float step(const std::vector<const void*>& inputs);
+
+ private:
+  struct Loaded;
+
+  std::unique_ptr<Loaded> loaded_;
+  std::vector<TensorView> parameters_, gradients_;
+  const float* loss_ = nullptr;
+};
+
+// Starts the runtime, its log kept away from the terminal: the part of an error that explains it is in the Error.
+void start_runtime();
+
+// Loads a library whose kernels register themselves. Throws EnvironmentProblem.
+void load_operators(const std::string& library);
+
+}  // namespace lowpeak::trainer

@@ -1,0 +1,30 @@
+#include "scratch_file.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "error.h"
+
+namespace lowpeak::trainer {
+
+Mapping scratch_file(const std::string& folder, std::size_t bytes, const std::string& what) {
+  if (bytes == 0) return Mapping();
+  try {
+    std::string path = folder + "/scratch-XXXXXX";
+    const Descriptor file(::mkostemp(path.data(), O_CLOEXEC));
+    if (file.get() < 0) throw SystemError();
+    ::unlink(path.c_str());
+    // A page that has no block would be a bus error when it is written.
+    const int failure = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes));
+    if (failure != 0) throw SystemError(failure);
+    return Mapping::shared(file.get(), bytes);
+  } catch (const SystemError& error) {
+    const std::string size = std::to_string(bytes);
+    throw environment_problem(what + " of " + size + " bytes cannot be kept in " + folder + ": " + error.what() +
+                                  "; free " + size + " bytes or give another folder",
+                              {{"bytes", static_cast<std::int64_t>(bytes)}});
+  }
+}
+
+}  // namespace lowpeak::trainer

@@ -1,0 +1,11 @@
+// SIGTERM and SIGINT ask for a stop; SIGPIPE and SIGXFSZ become errors of the call that met them.
+#pragma once
+
+#include "stop_request.h"
+
+namespace lowpeak::trainer {
+
+// `stop` lives as long as the program.
+void handle_signals(StopRequest& stop);
+
+}  // namespace lowpeak::trainer

@@ -1,0 +1,20 @@
+// A wish to stop, looked at between steps.
+#pragma once
+
+#include <atomic>
+
+namespace lowpeak::trainer {
+
+class StopRequest {
+ public:
+  // `reason` lives as long as the program; may be called from a signal handler and any thread.
+  void request(const char* reason) { reason_.store(reason); }
+
+  // Null: go on.
+  const char* reason() const { return reason_.load(); }
+
+ private:
+  std::atomic<const char*> reason_{nullptr};
+};
+
+}  // namespace lowpeak::trainer

@@ -1,0 +1,18 @@
+// A trained tensor, or its gradient: float32 elements that lie in the program's arena.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace lowpeak::trainer {
+
+struct TensorView {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  float* data;
+  std::size_t count;
+};
+
+}  // namespace lowpeak::trainer

@@ -1,0 +1,20 @@
+// Training from an artifact: from `first_step` to `total_steps`, or until asked to stop; then a checkpoint.
+#pragma once
+
+#include "events.h"
+#include "job.h"
+#include "stop_request.h"
+
+namespace lowpeak::trainer {
+
+struct TrainerOptions {
+  bool verify = true;    // the hashes of the artifact's files
+  bool metrics = false;  // memory in every step's event
+  std::string pressure_file = "/proc/pressure/memory";
+  double pressure_limit = 50;  // percent
+};
+
+// Throws Error (ArtifactError, DataError, EnvironmentProblem).
+void train(const Job& job, const TrainerOptions& options, const StopRequest& stop, const Emit& emit);
+
+}  // namespace lowpeak::trainer
