@@ -1,0 +1,117 @@
+"""lowpeak-runner in place of the Python worker: built, started, followed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import executorch
+
+from runtime_py import supervisor
+from runtime_py.memory import MemoryUse
+from runtime_py.session import Job
+from runtime_py.supervisor import StepReport, WorkerRun
+from tests.native import build
+
+LIBRARIES = Path(next(iter(executorch.__path__))) / "lib"
+"""Of the package; the program is not installed beside it."""
+
+
+@cache
+def runner(sanitize: bool = False) -> Path:
+    """The program. RuntimeError if it cannot be built."""
+    checkout = hashlib.sha256(str(build._SOURCES).encode()).hexdigest()[:12]
+    name = f"lowpeak-runner-{checkout}{'-sanitized' if sanitize else ''}"
+    folder = Path(tempfile.gettempdir()) / name
+    options = [
+        "-DLOWPEAK_RUNNER=ON",
+        f"-DLOWPEAK_SANITIZE={'ON' if sanitize else 'OFF'}",
+        f"-DPython_EXECUTABLE={sys.executable}",
+    ]
+    build._run(["cmake", "-S", str(build._SOURCES), "-B", str(folder), "-G", "Ninja", *options])
+    build._run(["cmake", "--build", str(folder), "--target", "lowpeak-runner"])
+    return folder / "trainer" / "lowpeak-runner"
+
+
+@dataclass
+class Ended:
+    """What a run told."""
+
+    returncode: int
+    events: list[dict[str, Any]]
+    stderr: str
+
+    @property
+    def losses(self) -> list[float]:
+        return [event["loss"] for event in self.events if event["event"] == "step"]
+
+    @property
+    def last(self) -> dict[str, Any]:
+        return self.events[-1]
+
+
+@dataclass
+class Runner:
+    """Starts the program with some flags; `supervise` stands in for runtime_py.supervisor's."""
+
+    flags: Sequence[str] = ()
+    preexec: Callable[[], None] | None = None
+    """Called in the new process before it becomes the program."""
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self, job: Path) -> subprocess.Popen[bytes]:
+        sanitize = os.environ.get("LOWPEAK_SANITIZE") == "1"
+        environment = {**os.environ, "LD_LIBRARY_PATH": str(LIBRARIES), **self.environment}
+        environment.pop("LD_PRELOAD", None)
+        return subprocess.Popen(
+            [str(runner(sanitize)), str(job), *self.flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            preexec_fn=self.preexec,
+        )
+
+    def run(self, job: Job, folder: Path) -> Ended:
+        """To its end."""
+        file = folder / "job.json"
+        file.write_text(job.to_json(), encoding="utf-8")
+        with self.start(file) as child:
+            out, err = child.communicate()
+        events = [json.loads(line) for line in out.decode().splitlines()]
+        return Ended(child.returncode, events, err.decode())
+
+    def supervise(
+        self, job: Job, folder: Path, on_step: Callable[[StepReport], None] | None = None
+    ) -> WorkerRun:
+        """As runtime_py.supervisor.supervise does; memory is not watched."""
+        file = folder / "job.json"
+        file.write_text(job.to_json(), encoding="utf-8")
+        run = WorkerRun(baseline=MemoryUse(0, 0, 0))
+        with self.start(file) as child:
+            assert child.stdout is not None and child.stderr is not None
+            try:
+                for line in child.stdout:
+                    event = json.loads(line)
+                    kind = event.pop("event")
+                    if kind == "error":
+                        raise supervisor._error(event)
+                    if kind == "step":
+                        run.steps.append(StepReport(**event))
+                        if on_step is not None:
+                            on_step(run.steps[-1])
+                child.wait()
+                if child.returncode:
+                    raise supervisor._ended(child.returncode, child.stderr.read().decode(), run, job)
+            finally:
+                child.stdout.close()
+                child.terminate()
+        return run
