@@ -30,8 +30,12 @@ from compiler.passes.offload import Offload
 from compiler.passes.quantize import Quantize
 from compiler.passes.recompute import Recompute
 from compiler.passes.reorder import Reorder
+from compiler.passes.rms_norm import RmsNorm
+from compiler.passes.rotary import Rotary
 from compiler.passes.runner import Observer, Pass, Runner
 from compiler.passes.subset_softmax import SubsetSoftmax
+from compiler.passes.swiglu import Swiglu
+from compiler.passes.token_major import TokenMajor
 from compiler.plan.liveness import live_bytes, peak_by_kind
 from compiler.plan.planner import Plan, smallest_feasible
 from compiler.planned import PlannedStep, place
@@ -63,6 +67,15 @@ class Compiled:
     applied: dict[str, int]
 
 
+COMPOSITES: tuple[tuple[str, Callable[[], Pass]], ...] = (
+    ("rms_norm", RmsNorm),
+    ("swiglu", Swiglu),
+    ("rotary", Rotary),
+    ("causal_attention", TokenMajor),
+)
+"""Passes that make operators which only targets with a kernel for them can run."""
+
+
 def build_joint(intake: Intake, options: CompileOptions, runner: Runner) -> tuple[TrainGraph, str | None]:
     """Capture, forward passes, differentiation, normalization; also gives the name of the head."""
     forward = capture(intake.module, intake.batch, prefix=intake.prefix)
@@ -79,7 +92,8 @@ def build_joint(intake: Intake, options: CompileOptions, runner: Runner) -> tupl
 def forward_passes(intake: Intake, options: CompileOptions, forward: TrainGraph) -> list[Pass]:
     frozen = [role.name for _, role in forward.inputs() if isinstance(role, Frozen)]
     stored = {name: format for name in frozen if (format := intake.weights.format_of(name))}
-    passes: list[Pass] = [Attention()]
+    fused = target(options.target, options.kernels).fused
+    passes: list[Pass] = [Attention(), *(make() for name, make in COMPOSITES if name in fused)]
     if options.quantization != "none":
         passes.append(Quantize(4 if options.quantization == "int4" else 8, options.group_size, stored))
     elif stored:

@@ -32,6 +32,8 @@ class FuseMatmul:
         count = 0
         for node in graph.operations():
             count += _to_matmul(graph, node)
+        # Permutes that nothing reads any more would count as readers.
+        graph.graph.eliminate_dead_code()
         for node in graph.operations():
             count += node.target is aten.mul.Scalar and _take_factor(graph, node)
         for node in graph.operations():
