@@ -1,4 +1,4 @@
-"""Builds native/ with CMake and Ninja, once a session and a state of the sources, for ctypes."""
+"""Builds native/ with CMake and Ninja, once a session and a state of the sources."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -18,15 +19,16 @@ _SOURCES = Path(__file__).resolve().parents[2] / "native"
 def build(sanitize: bool = False) -> Path:
     """The path of the shared library `lowpeak_kernels_c`; RuntimeError if the tools are not there or fail.
 
-    Later sessions reuse the folder, where Ninja rebuilds what changed.
+    `lowpeak_ops` lies beside it. Later sessions reuse the folder, where Ninja rebuilds what changed.
     """
     compilers = (os.environ.get("CXX", "c++"), "g++", "clang++")
     if not any(map(shutil.which, compilers)) or not all(map(shutil.which, ("cmake", "ninja"))):
         raise RuntimeError("tests/native need cmake, ninja and a C++17 compiler on the PATH")
     checkout = hashlib.sha256(str(_SOURCES).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"lowpeak-native-{checkout}{'-sanitized' if sanitize else ''}"
-    option = f"-DLOWPEAK_SANITIZE={'ON' if sanitize else 'OFF'}"
-    _run(["cmake", "-S", str(_SOURCES), "-B", str(folder), "-G", "Ninja", option])
+    options = [f"-DLOWPEAK_SANITIZE={'ON' if sanitize else 'OFF'}", "-DLOWPEAK_EXECUTORCH=ON"]
+    options.append(f"-DPython_EXECUTABLE={sys.executable}")
+    _run(["cmake", "-S", str(_SOURCES), "-B", str(folder), "-G", "Ninja", *options])
     _run(["cmake", "--build", str(folder)])
     return folder / "liblowpeak_kernels_c.so"
 

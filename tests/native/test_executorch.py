@@ -1,0 +1,125 @@
+"""Artifacts whose programs call our kernels: their loss, gradients and updates beside eager PEFT's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig
+from torch import Tensor
+
+from compiler.errors import BudgetTooSmall, EnvironmentProblem
+from compiler.targets import target
+from export.artifact import Artifact
+from export.executorch import library
+from lowpeak import compile_for_device, simulate, train
+from runtime_py.executorch_session import ExecuTorchProgram
+from runtime_py.reference import reference_step
+from tests.evaluate import distance
+from tests.native.build import build
+from tests.tiny import tiny_llama, tiny_qwen2
+
+SEQ_LEN = 70
+"""More than a block of attention, and no multiple of anything."""
+MODELS = {
+    "llama": lambda: tiny_llama(),
+    "qwen2": lambda: tiny_qwen2(),
+    "wide heads": lambda: tiny_llama(head_dim=24, num_key_value_heads=1),
+}
+OPTIONS = {
+    "int4": {},
+    "int8": {"quantization": "int8"},
+    "batch": {"batch_size": 3, "seq_len": 9},
+    "masked": {"trainable_ratio": 0.4},
+    "dense": {"quantization": "none"},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def operators() -> Iterator[Path]:
+    path = build().with_name(library.NAME)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(library.VARIABLE, str(path))
+        yield path
+
+
+def compiled(folder: Path, model: str = "llama", **options: object) -> Artifact:
+    return compile_for_device(
+        MODELS[model](),
+        **{"budget_mb": 40, "seq_len": SEQ_LEN, "kernels": "lowpeak", "out": folder, **options},
+    )
+
+
+def random_adapter(artifact: Artifact) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return {name: 0.05 * torch.randn(t.shape, generator=generator) for name, t in artifact.adapter().items()}
+
+
+def check(artifact: Artifact) -> None:
+    """Loss and every gradient equal eager's, in a first and in a second step."""
+    adapter, sample = random_adapter(artifact), artifact.sample()
+    assert sample is not None
+    program = ExecuTorchProgram(artifact.file("program.pte"), artifact.file("weights.ptd"), artifact.manifest)
+    for name, parameter in program.parameters.items():
+        parameter.copy_(adapter[name])
+    expected, gradients = reference_step(artifact, sample, adapter)
+    for _ in range(2):
+        loss = program.step(artifact.manifest.batch.graph_inputs(sample))
+        assert loss == pytest.approx(expected, rel=1e-5)
+        for name, gradient in program.gradients.items():
+            assert distance(gradient, gradients[name]) < 1e-5, name
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("options", [o for o in OPTIONS if o != "dense"])
+def test_loss_and_gradients_are_eager_ones(model, options, tmp_path):
+    artifact = compiled(tmp_path / "artifact", model, **OPTIONS[options])
+    used = {operation.operator for operation in artifact.graph().operations if not operation.view}
+    left = {name for name in target("executorch", "lowpeak").fused if f"lowpeak.{name}.default" not in used}
+    assert left == {"quantized_linear_input_gradient"}
+    assert not used & {"aten.mm.default", "aten.bmm.default", "aten.permute.default"}
+    check(artifact)
+
+
+def test_linear_layers_without_an_adapter(tmp_path):
+    artifact = compiled(tmp_path / "artifact", lora=LoraConfig(r=4, target_modules=["q_proj"]))
+    used = {operation.operator for operation in artifact.graph().operations}
+    assert "lowpeak.quantized_linear_input_gradient.default" in used
+    check(artifact)
+
+
+def test_dense_weights(tmp_path):
+    artifact = compiled(tmp_path / "artifact", **OPTIONS["dense"])
+    assert not any("quantized" in operation.operator for operation in artifact.graph().operations)
+    check(artifact)
+
+
+def test_the_smallest_budget(tmp_path):
+    with pytest.raises(BudgetTooSmall) as refused:
+        compiled(tmp_path / "artifact", budget_mb=1)
+    megabytes = refused.value.numbers["minimum_bytes"] / 1_000_000
+    check(compiled(tmp_path / "artifact", budget_mb=megabytes))
+
+
+def test_the_simulator_agrees(tmp_path):
+    report = simulate(compiled(tmp_path / "artifact", "qwen2"))
+    assert report.loss_relative_error < 1e-5
+    assert report.gradient_relative_error_max < 1e-5
+
+
+def test_the_worker_trains(tmp_path):
+    artifact = compiled(tmp_path / "artifact", lora=LoraConfig(r=4, target_modules="all-linear"))
+    losses: list[float] = []
+    train(artifact, steps=4, on_step=lambda step: losses.append(step.loss))
+    assert losses[-1] < losses[0]
+
+
+def test_without_the_library(tmp_path, monkeypatch):
+    monkeypatch.setenv(library.VARIABLE, str(tmp_path / "nothing.so"))
+    with pytest.raises(EnvironmentProblem, match="cmake -S native"):
+        library.ops_library()
+    artifact = compiled(tmp_path / "artifact")
+    with pytest.raises(EnvironmentProblem, match="cmake -S native"):
+        train(artifact, steps=1)
