@@ -105,3 +105,82 @@ def test_a_loss_without_labels_is_zero():
 def test_the_loss_is_registered_well(bias):
     hidden, weight, offset, targets = loss_inputs(bias, [0, 8, -100])
     torch.library.opcheck(ops.linear_cross_entropy.default, (hidden.detach(), weight, offset, targets, -100))
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=str)
+@pytest.mark.parametrize("bias", [False, True])
+def test_products_with_a_quantized_matrix(format, bias):
+    tensor = stored(format)
+    parts = (tensor.data, tensor.scale, tensor.zero_point, format.bits)
+    x, grad, addend = torch.randn(2, 3, 16), torch.randn(2, 3, 6), torch.randn(2, 3, 16)
+    added = torch.randn(6) if bias else None
+    weight = tensor.dequantize()
+    assert distance(ops.quantized_linear(x, *parts, added), F.linear(x, weight, added)) < 1e-6
+    assert distance(ops.quantized_linear_input_gradient(grad, *parts), grad @ weight) < 1e-6
+    total = ops.quantized_linear_input_gradient_add(addend, grad, *parts)
+    assert distance(total, addend + grad @ weight) < 1e-6
+    torch.library.opcheck(ops.quantized_linear.default, (x, *parts, added))
+    torch.library.opcheck(ops.quantized_linear_input_gradient.default, (grad, *parts))
+    torch.library.opcheck(ops.quantized_linear_input_gradient_add.default, (addend, grad, *parts))
+
+
+def test_the_sum_of_a_product():
+    a, b, c = torch.randn(4, 3), torch.randn(5, 4), torch.randn(3, 5)
+    assert distance(ops.matmul_add(c, a, b, True, True, 0.5), c + 0.5 * a.T @ b.T) < 1e-6
+    torch.library.opcheck(ops.matmul_add.default, (c, a, b, True, True, 0.5))
+
+
+@pytest.mark.parametrize(("heads", "key_heads"), HEADS)
+def test_attention_with_tokens_before_heads(heads, key_heads):
+    inputs = [t.detach() for t in attention_inputs(heads, key_heads)]
+    swapped = [t.transpose(1, 2).contiguous() for t in inputs]
+    out, logsumexp = ops.causal_attention(*inputs, 0.3)
+    found, found_logsumexp = ops.causal_attention(*swapped, 0.3, 2)
+    assert torch.equal(found.transpose(1, 2), out) and torch.equal(found_logsumexp, logsumexp)
+    grad = torch.randn_like(out)
+    expected = ops.causal_attention_backward(grad, *inputs, out, logsumexp, 0.3)
+    backward = (grad.transpose(1, 2).contiguous(), *swapped, found, logsumexp, 0.3, 2)
+    for gradient, other in zip(ops.causal_attention_backward(*backward), expected, strict=True):
+        assert torch.equal(gradient.transpose(1, 2), other)
+    torch.library.opcheck(ops.causal_attention.default, (*swapped, 0.3, 2))
+    torch.library.opcheck(ops.causal_attention_backward.default, backward)
+
+
+def gradients_agree(found: Tensor, expected: Tensor, inputs: list[Tensor]) -> None:
+    assert distance(found, expected) < 1e-12
+    upstream = torch.randn_like(expected)
+    pairs = (torch.autograd.grad(result, inputs, upstream) for result in (found, expected))
+    for gradient, other in zip(*pairs, strict=True):
+        assert distance(gradient, other) < 1e-12
+
+
+def test_rms_norm_and_its_gradient():
+    x = torch.randn(2, 3, 8, dtype=torch.float64).requires_grad_()
+    weight = torch.randn(8, dtype=torch.float64)
+    out, root = ops.rms_norm(x, weight, 1e-5)
+    gradients_agree(out, F.rms_norm(x, (8,), weight, 1e-5), [x])
+    assert root.shape == (2, 3, 1)
+    around = (torch.randn(2, 3, 8), x.detach().float(), weight.float(), root.detach().float())
+    both = ops.rms_norm_backward(*around, torch.ones(2, 3, 8))
+    assert distance(both, ops.rms_norm_backward(*around, None) + 1) < 1e-6
+    torch.library.opcheck(ops.rms_norm.default, (x.detach(), weight, 1e-5))
+    torch.library.opcheck(ops.rms_norm_backward.default, (*around, None))
+
+
+def test_swiglu_and_its_gradients():
+    inputs = [torch.randn(3, 4, dtype=torch.float64).requires_grad_() for _ in range(2)]
+    gradients_agree(ops.swiglu(*inputs), F.silu(inputs[0]) * inputs[1], inputs)
+    detached = [t.detach() for t in inputs]
+    torch.library.opcheck(ops.swiglu.default, detached)
+    torch.library.opcheck(ops.swiglu_backward.default, (torch.ones_like(detached[0]), *detached))
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_rotary_and_its_gradient(axis):
+    shape = (2, 4, 5, 6) if axis == 1 else (2, 5, 4, 6)
+    x = torch.randn(shape, dtype=torch.float64).requires_grad_()
+    cos, sin = torch.randn(2, 1, 5, 6, dtype=torch.float64)
+    low, high = x[..., :3], x[..., 3:]
+    expected = x * cos.unsqueeze(axis) + torch.cat((-high, low), -1) * sin.unsqueeze(axis)
+    gradients_agree(ops.rotary(x, cos, sin, False, axis), expected, [x])
+    torch.library.opcheck(ops.rotary.default, (x.detach(), cos, sin, True, axis))
