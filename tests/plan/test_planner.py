@@ -91,3 +91,9 @@ def test_a_curve_is_never_slower_with_more_memory():
 @pytest.mark.parametrize("answer", [1, 2, 57, 100])
 def test_bisection(answer: int):
     assert smallest_feasible(lambda n: n >= answer, 0, 100) == answer
+
+
+def test_an_operation_with_two_large_results():
+    run = program(dict.fromkeys("xabG", BIG), [("f", "x", "ab"), ("g", "ab", "G")], "G", 1)
+    plan = Planner(run, RATES, offload=False, alignment=1).fastest()
+    assert plan.peak_bytes == 3 * BIG
