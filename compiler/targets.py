@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,8 @@ class Target:
     """
     gradients_in_state: bool
     """Gradients are added to buffers that live as long as the adapter; otherwise they lie in the arena."""
+    state_tensors: Mapping[str, int]
+    """Tensors of optimizer state for each trainable tensor, by optimizer."""
     checkpoint_copies: float
     """Bytes that the runtime takes to write a checkpoint, by those of the adapter; 0 if we write it."""
     alignment: int
@@ -57,6 +60,7 @@ EXECUTORCH = Target(
     fused=frozenset(),
     blocked_dequantization=False,
     gradients_in_state=False,
+    state_tensors={"adamw": 2, "sgd": 0},
     checkpoint_copies=0.0,
     alignment=16,
     runtime_bytes=3_000_000,
@@ -74,6 +78,7 @@ ONNXRUNTIME = Target(
     fused=frozenset({"matmul"}),
     blocked_dequantization=True,
     gradients_in_state=True,
+    state_tensors={"adamw": 2, "sgd": 1},
     checkpoint_copies=4.0,
     alignment=64,
     runtime_bytes=2_500_000,
@@ -91,6 +96,7 @@ SIMULATOR = Target(
     fused=frozenset(),
     blocked_dequantization=False,
     gradients_in_state=False,
+    state_tensors={"adamw": 2, "sgd": 0},
     checkpoint_copies=0.0,
     alignment=16,
     runtime_bytes=0,

@@ -175,7 +175,19 @@ def test_golden():
     runner = Runner()
     runner.run(graph, [FuseMatmul()])
     assert runner.applied == {"FuseMatmul": 3}
-    assert_expected_inline(graph.dump(), """""")
+    assert_expected_inline(
+        graph.dump(),
+        """\
+x: float32[2, 3, 4] = adapter x
+w: float32[5, 4] = frozen w
+k: float32[2, 6, 5] = adapter k
+view_default: float32[6, 4] = aten.view.default(x, [-1, 4])
+matmul_default: float32[6, 5] = lowpeak.matmul.default(view_default, w, False, True, 1.0)
+view_default_1: float32[2, 3, 5] = aten.view.default(matmul_default, [2, 3, 5])
+matmul_default_1: float32[2, 3, 6] = lowpeak.matmul.default(view_default_1, k, False, True, 0.5)
+sum_default: float32[] = aten.sum.default(matmul_default_1)
+return sum_default""",
+    )
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
