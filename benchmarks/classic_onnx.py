@@ -41,8 +41,9 @@ def export_classic(artifact: Artifact, folder: Path) -> None:
     values = {**frozen, **artifact.adapter()}
     own = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
     with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(values[name])
+        # A tied matrix has one name in the artifact.
+        for name in own.keys() & values.keys():
+            own[name].copy_(values[name])
     spec = artifact.manifest.batch
     shape = (spec.batch_size, spec.seq_len)
     example = torch.zeros(shape, dtype=torch.int64), torch.ones(shape, dtype=torch.int64)

@@ -70,11 +70,17 @@ def main() -> None:
         budgets = [float(budget) for budget in options.budgets.split(",")]
         compiled = [compile_for(options, "onnxruntime", budget, folder) for budget in budgets]
         compare_gradients(compiled[0], folder)
-        runs = [train(f"ONNX Runtime, {b:g} MB", a, options) for b, a in zip(budgets, compiled, strict=True)]
-        runs.append(train("ExecuTorch, 1000 MB", compile_for(options, "executorch", 1000, folder), options))
+        print("run: anonymous MB planned, measured; recomputed; s a step; losses, apart from the first run's")
+        first: Run | None = None
+        for budget, artifact in zip(budgets, compiled, strict=True):
+            run = train(f"ONNX Runtime, {budget:g} MB", artifact, options)
+            first = first or run
+            print_run(run, first)
+        assert first is not None
+        executorch = compile_for(options, "executorch", 1000, folder)
+        print_run(train("ExecuTorch, 1000 MB", executorch, options), first)
         if options.classic:
-            runs.append(train_classic(compiled[0], options, folder))
-        print_runs(runs)
+            print_run(train_classic(compiled[0], options, folder), first)
 
 
 def compile_for(options: argparse.Namespace, target: str, budget: float, folder: Path) -> Artifact:
@@ -103,7 +109,7 @@ def compare_gradients(artifact: Artifact, folder: Path) -> None:
     work.mkdir()
     job = job_of(artifact, work, 2)
     write_run_optimizer(artifact, job.summed_optimizer, work)
-    session = open_session(replace(job, optimizer=OptimizerOptions(learning_rate=1e-2)), artifact.manifest)
+    session = open_session(job, artifact.manifest)
     assert isinstance(session, OnnxSession)
     inputs = training_data(artifact, data(artifact)).graph_inputs(seed=0, first_step=0, steps=2)
     first, second = ({name: rows[step] for name, rows in inputs.items()} for step in (0, 1))
@@ -171,17 +177,12 @@ def job_of(artifact: Artifact, work: Path, steps: int) -> Job:
     )
 
 
-def print_runs(runs: list[Run]) -> None:
-    reference = runs[0].losses
-    print("run: anonymous MB planned, measured; recomputed; s a step; losses, apart from the first run's")
-    for run in runs:
-        planned = "-" if run.planned is None else f"{run.planned / MEGABYTE:.1f}"
-        apart = max(abs(a - b) / abs(b) for a, b in zip(run.losses, reference, strict=True))
-        print(
-            f"{run.name}: {planned}, {run.measured / MEGABYTE:.1f}; {run.recomputed}; {run.seconds:.2f};",
-            end=" ",
-        )
-        print(f"{run.losses[0]:.4f} .. {run.losses[-1]:.4f}; {apart:.1e}")
+def print_run(run: Run, reference: Run) -> None:
+    planned = "-" if run.planned is None else f"{run.planned / MEGABYTE:.1f}"
+    apart = max(abs(a - b) / abs(b) for a, b in zip(run.losses, reference.losses, strict=False))
+    losses = f"{run.losses[0]:.4f} .. {run.losses[-1]:.4f}, {apart:.1e}"
+    memory = f"{planned}, {run.measured / MEGABYTE:.1f}; {run.recomputed}"
+    print(f"{run.name}: {memory}; {run.seconds:.2f}; {losses}", flush=True)
 
 
 if __name__ == "__main__":
