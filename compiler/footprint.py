@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from compiler.graph import Adapter, Constant, Frozen, Quantized, TrainGraph
 from compiler.targets import Target
 
-STATE_TENSORS = {"adamw": 2, "sgd": 0}
-"""Tensors of optimizer state for each trainable tensor."""
-
 
 @dataclass(frozen=True)
 class Footprint:
@@ -56,7 +53,7 @@ def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, 
         arena=arena,
         adapter=adapter,
         gradients=adapter if target.gradients_in_state else 0,
-        optimizer=adapter * STATE_TENSORS[optimizer],
+        optimizer=adapter * target.state_tensors[optimizer],
         saving=int(adapter * target.checkpoint_copies),
         weights=weights,
         runtime=target.runtime_bytes + target.runtime_bytes_per_op * operations,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -32,8 +33,12 @@ class Target:
     """Matrices are dequantized whole or by ranges of rows, without zero points; see
     passes/blocked_dequantization.py.
     """
+    rough_sigmoid: bool
+    """The kernel of sigmoid is off by more than float32 rounding; see passes/sigmoid_by_exp.py."""
     gradients_in_state: bool
     """Gradients are added to buffers that live as long as the adapter; otherwise they lie in the arena."""
+    state_tensors: Mapping[str, int]
+    """Tensors of optimizer state for each trainable tensor, by optimizer."""
     checkpoint_copies: float
     """Bytes that the runtime takes to write a checkpoint, by those of the adapter; 0 if we write it."""
     alignment: int
@@ -56,7 +61,9 @@ EXECUTORCH = Target(
     offload=False,
     fused=frozenset(),
     blocked_dequantization=False,
+    rough_sigmoid=False,
     gradients_in_state=False,
+    state_tensors={"adamw": 2, "sgd": 0},
     checkpoint_copies=0.0,
     alignment=16,
     runtime_bytes=3_000_000,
@@ -87,11 +94,13 @@ ONNXRUNTIME = Target(
     "stock",
     views=frozenset({aten.view.default}),
     frozen_slices=True,
-    in_place=frozenset({aten.sigmoid.default, aten.tanh.default, aten.relu.default, aten._softmax.default}),
+    in_place=frozenset({aten.tanh.default, aten.relu.default, aten._softmax.default}),
     offload=False,
     fused=frozenset({"matmul"}),
     blocked_dequantization=True,
+    rough_sigmoid=True,
     gradients_in_state=True,
+    state_tensors={"adamw": 2, "sgd": 1},
     checkpoint_copies=4.0,
     alignment=64,
     runtime_bytes=2_500_000,
@@ -108,7 +117,9 @@ SIMULATOR = Target(
     offload=True,
     fused=frozenset(),
     blocked_dequantization=False,
+    rough_sigmoid=False,
     gradients_in_state=False,
+    state_tensors={"adamw": 2, "sgd": 0},
     checkpoint_copies=0.0,
     alignment=16,
     runtime_bytes=0,

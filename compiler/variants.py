@@ -22,6 +22,7 @@ from compiler.passes.fuse_quantized import FuseQuantized
 from compiler.passes.lower_attention import LowerAttention
 from compiler.passes.lower_loss import LowerLoss
 from compiler.passes.runner import Pass, Runner
+from compiler.passes.sigmoid_by_exp import SigmoidByExp
 from compiler.plan.planner import Planner
 from compiler.planning import PlanView, plan_view, rates
 from compiler.targets import Target
@@ -92,6 +93,8 @@ def _lowering(joint: TrainGraph, target: Target, workspace: int) -> list[Pass]:
             result.append(LowerLoss(tokens, _rows(workspace, (tokens + width) * 4, vocabulary)))
     if target.blocked_dequantization:
         result.append(BlockedDequantization())
+    if target.rough_sigmoid:
+        result.append(SigmoidByExp())
     if any(name.startswith("quantized_") for name in target.fused):
         result.append(FuseQuantized(target.fused))
     if "matmul" in target.fused:

@@ -19,6 +19,7 @@ from compiler.model.weights import WeightSource
 from compiler.pipeline import Compiled
 from compiler.plan import problem
 from compiler.plan.liveness import peak_by_kind
+from compiler.targets import target
 from export import graph_file
 from export.artifact import ADAPTER, GRAPH, PLAN, SAMPLE, Artifact
 from export.bundle import writing
@@ -175,6 +176,7 @@ def plan_record(compiled: Compiled) -> PlanRecord:
         runtime_bytes=footprint.runtime,
         predicted_step_seconds=plan.seconds,
         recomputed_operations=len(plan.decisions.recompute),
+        offload=target(compiled.options.target, compiled.options.kernels).offload,
         offloaded_values=len(plan.decisions.offload),
         by_category=category_bytes(compiled),
     )

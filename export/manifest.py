@@ -77,6 +77,8 @@ class PlanRecord:
     runtime_bytes: int
     predicted_step_seconds: float
     recomputed_operations: int
+    offload: bool
+    """Whether the target can put values into a file; the plan is made without that where it cannot."""
     offloaded_values: int
     by_category: dict[str, int]
     """Bytes at the arena's peak step, by kind of value."""

@@ -36,7 +36,7 @@ class ExecuTorchSession:
 
     def __init__(self, job: Job, manifest: Manifest) -> None:
         if job.accumulate != 1:
-            raise EnvironmentProblem(
+            raise ArtifactError(
                 f"gradients of {job.accumulate} batches cannot be accumulated: an artifact for ExecuTorch "
                 "has no buffers for them; compile with a larger batch_size, or for target='onnxruntime'"
             )

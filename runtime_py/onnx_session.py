@@ -6,6 +6,7 @@ optimizer state, is one tensor of ours, beside the adapter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from runtime_py.checkpoint import Progress, copy_state, read_progress, require_s
 from runtime_py.run_optimizer import RUN_OPTIMIZER
 from runtime_py.session import Job, checked, require_step
 
+MOST_OF_A_REASON = 400
+"""Characters."""
 STATE = "onnxruntime"
 """Name of the runtime's own checkpoint among the tensors of ours."""
 
@@ -35,7 +38,7 @@ class OnnxSession:
         options.intra_op_num_threads = torch.get_num_threads()
         folder, self._work = Path(job.artifact), Path(job.work)
         self._inputs = {record.name: record for record in manifest.inputs}
-        self._parameters = [record.name for record in manifest.parameters]
+        self._parameters = {record.name: record.shape for record in manifest.parameters}
         self._options, self._total_steps = job.summed_optimizer, job.total_steps
         state_file = folder / CHECKPOINT
         if job.checkpoint is not None and job.first_step:
@@ -96,18 +99,19 @@ class OnnxSession:
         return own
 
     def _require_parameters(self, file: Path) -> None:
-        missing = [name for name in self._parameters if name not in self._state.parameters]
-        if missing:
-            raise ArtifactError(
-                f"{file} is a checkpoint of another artifact: it has no {missing[0]}; compile the artifact "
-                "again"
-            )
+        for name, shape in self._parameters.items():
+            found = list(self._parameter(name).data.shape) if name in self._state.parameters else "none"
+            if found != shape:
+                raise ArtifactError(
+                    f"{file} is a checkpoint of another artifact: of {name} it has {found}, not {shape}; "
+                    "compile the artifact again"
+                )
 
     def _parameter(self, name: str) -> Any:
         return self._state.parameters[name]
 
 
 def _reason(error: RuntimeError) -> str:
-    """The last line of what the runtime says names the fault; those before are places in its source."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    """What the runtime says, without the places in its own source."""
+    text = " ".join(str(error).split())
+    return re.sub(r"/\S+\.(?:cc|h):\d+ ", "", text)[:MOST_OF_A_REASON]

@@ -60,10 +60,8 @@ def _operand(nodes: Nodes, value: Any, dtype: torch.dtype) -> ir.Value:
 def _compare(operator: str, *, negated: bool = False) -> Mapping:
     def build(nodes: Nodes, node: fx.Node) -> ir.Value:
         left, right = node.args
-        dtype = dtype_of(left)
-        dtype = torch.promote_types(dtype, dtype_of(right)) if isinstance(right, fx.Node) else dtype
-        if isinstance(right, float) and not dtype.is_floating_point:
-            dtype = torch.float32
+        values = (operand.meta["val"] if isinstance(operand, fx.Node) else operand for operand in node.args)
+        dtype = torch.result_type(*values)
         found = nodes.call(operator, _operand(nodes, left, dtype), _operand(nodes, right, dtype))
         return nodes.call("Not", found) if negated else found
 
@@ -93,9 +91,11 @@ def _right_shift(nodes: Nodes, node: fx.Node) -> ir.Value:
 
 
 def _reversed_sub(nodes: Nodes, node: fx.Node) -> ir.Value:
-    source, other, *_ = node.args
-    dtype = dtype_of(node)
-    return nodes.call("Sub", nodes.scalar(other, dtype), nodes.cast(source, dtype))
+    given, dtype = operands(node), dtype_of(node)
+    source = nodes.cast(given["self"], dtype)
+    if given["alpha"] != 1:
+        source = nodes.call("Mul", source, nodes.scalar(given["alpha"], dtype))
+    return nodes.call("Sub", nodes.scalar(given["other"], dtype), source)
 
 
 def _rsqrt(nodes: Nodes, node: fx.Node) -> ir.Value:
@@ -198,15 +198,36 @@ def _gather(nodes: Nodes, node: fx.Node) -> ir.Value:
     return nodes.call("GatherElements", nodes.value_of(source), nodes.value_of(index), axis=axis)
 
 
+def _put(nodes: Nodes, node: fx.Node) -> ir.Value:
+    """index_put(source, [rows], values): whole rows of the first axis are set, or added to."""
+    given = operands(node)
+    source, values, shape = given["self"], given["values"], shape_of(given["self"])
+    indices = given["indices"]
+    if len(indices) != 1 or not isinstance(indices[0], fx.Node) or dtype_of(indices[0]) != torch.int64:
+        raise UnsupportedOperator(
+            f"index_put in {place_of(node)!r} by more than one tensor of rows has no mapping to ONNX",
+            operator=operator_name(node),
+            place=place_of(node),
+        )
+    rows = shape_of(indices[0])
+    updates = nodes.value_of(values)
+    if shape_of(values) != (*rows, *shape[1:]):
+        updates = nodes.call("Expand", updates, nodes.ints([*rows, *shape[1:]]))
+    places = nodes.call("Reshape", nodes.value_of(indices[0]), nodes.ints([*rows, 1]))
+    reduction = "add" if given["accumulate"] else "none"
+    return nodes.call("ScatterND", nodes.value_of(source), places, updates, reduction=reduction)
+
+
 def _to_copy(nodes: Nodes, node: fx.Node) -> ir.Value:
     return nodes.call("Cast", nodes.value_of(node.args[0]), to=DTYPES[dtype_of(node)].value)
 
 
 def _fill(value: float | None) -> Mapping:
-    """A tensor of one value: the operator's own, or its `fill_value`."""
+    """A tensor of one value: the operator's own, or the node's."""
 
     def build(nodes: Nodes, node: fx.Node) -> ir.Value:
-        filled = operands(node)["fill_value"] if value is None else value
+        given = operands(node)
+        filled = given.get("fill_value", given.get("s")) if value is None else value
         tensor = ir.Tensor(torch.tensor([filled], dtype=dtype_of(node)).numpy())
         return nodes.call("ConstantOfShape", nodes.ints(shape_of(node)), value=tensor)
 
@@ -257,7 +278,8 @@ MAPPINGS: dict[object, Mapping] = {
         for name, operator in {
             "neg": "Neg", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "reciprocal": "Reciprocal",
             "abs": "Abs", "sin": "Sin", "cos": "Cos", "tanh": "Tanh", "erf": "Erf",
-            "sigmoid": "Sigmoid", "relu": "Relu", "floor": "Floor", "ceil": "Ceil", "round": "Round", "sign": "Sign",
+            "sigmoid": "Sigmoid", "relu": "Relu", "floor": "Floor", "ceil": "Ceil", "round": "Round",
+            "sign": "Sign",
         }.items()
     },
     **{
@@ -310,8 +332,9 @@ MAPPINGS: dict[object, Mapping] = {
     aten.embedding.default: _gather_rows,
     aten.index_select.default: _gather_rows,
     aten.gather.default: _gather,
+    aten.index_put.default: _put,
     aten._to_copy.default: _to_copy,
-    **{op: _fill(None) for op in (aten.full.default, aten.full_like.default)},
+    **{op: _fill(None) for op in (aten.full.default, aten.full_like.default, aten.scalar_tensor.default)},
     **{op: _fill(0) for op in (aten.zeros.default, aten.zeros_like.default)},
     **{op: _fill(1) for op in (aten.ones.default, aten.ones_like.default)},
     aten.arange.start_step: _arange,

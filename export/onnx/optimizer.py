@@ -44,14 +44,17 @@ def adamw_model(
 
 
 def sgd_model(*, clip_norm: float | None = None) -> ir.Model:
-    """Plain stochastic gradient descent: the runtime's has neither momentum nor weight decay."""
-    rate = _scalar("learning_rate", ir.DataType.FLOAT)
-    params, gradients = map(_sequence, ("params", "gradients"))
+    """Plain stochastic gradient descent: the runtime's has neither momentum nor weight decay.
+
+    The training API asks for `step` and `first_order_moments` all the same, and keeps the latter.
+    """
+    rate, step = _scalar("learning_rate", ir.DataType.FLOAT), _scalar("step", ir.DataType.INT64)
+    params, gradients, moments = map(_sequence, ("params", "gradients", "first_order_moments"))
     nodes, clipped = _clipped(gradients, clip_norm)
     update = ir.node(
         "SGDOptimizerV2", [rate, params, clipped], domain=MICROSOFT, name="update", outputs=[_done()]
     )
-    return _model([rate, params, gradients], [*nodes, update])
+    return _model([rate, step, params, gradients, moments], [*nodes, update])
 
 
 def _clipped(gradients: ir.Value, clip_norm: float | None) -> tuple[list[ir.Node], ir.Value]:

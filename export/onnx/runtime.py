@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "onnxruntime-training-cpu"
 VERSION = "1.19.2"
-INSTALL = f"pip uninstall -y onnxruntime && pip install --force-reinstall --no-deps '{PACKAGE}=={VERSION}'"
+REINSTALL = f"pip install --force-reinstall --no-deps '{PACKAGE}=={VERSION}'"
 
 SESSION_OPTIONS: dict[str, Any] = {
     "graph_optimization_level": "ORT_DISABLE_ALL",
@@ -33,38 +33,29 @@ dies, and frozen weights used where they are mapped.
 
 def require_runtime() -> None:
     """Raises EnvironmentProblem unless the one known version of ONNX Runtime Training can be imported."""
+    needed = f"artifacts for ONNX Runtime need {PACKAGE} {VERSION}"
+    others = sorted(set(packages_distributions().get("onnxruntime", [])) - {PACKAGE})
+    mend = f"pip uninstall -y {' '.join(others)} && {REINSTALL}" if others else REINSTALL
     try:
         found = version(PACKAGE)
     except PackageNotFoundError:
-        plain = _plain_packages()
-        why = (
-            f"the package {plain[0]} has the same module and no training" if plain else "it is not installed"
-        )
+        if not others:
+            raise EnvironmentProblem(
+                f"{needed}, and it is not installed: pip install 'lowpeak[onnxruntime]'"
+            ) from None
         raise EnvironmentProblem(
-            f"artifacts for ONNX Runtime need {PACKAGE} {VERSION}, and {why}: "
-            + (INSTALL if plain else "pip install 'lowpeak[onnxruntime]'")
+            f"{needed}, and the package {others[0]} has the same module and no training: {mend}"
         ) from None
+    if others:
+        raise EnvironmentProblem(
+            f"{others[0]} is installed beside {PACKAGE} and one has overwritten files of the other: {mend}"
+        )
     if found != VERSION:
-        raise EnvironmentProblem(
-            f"artifacts for ONNX Runtime need {PACKAGE} {VERSION}, installed is {found}: "
-            f"pip install '{PACKAGE}=={VERSION}'"
-        )
-    plain = _plain_packages()
-    if plain:
-        raise EnvironmentProblem(
-            f"{plain[0]} is installed beside {PACKAGE} and one has overwritten files of the other: {INSTALL}"
-        )
+        raise EnvironmentProblem(f"{needed}, installed is {found}: pip install '{PACKAGE}=={VERSION}'")
     try:
         import onnxruntime.training.api  # noqa: F401
     except ImportError as error:
-        raise EnvironmentProblem(
-            f"{PACKAGE} {VERSION} is installed but broken ({error}): {INSTALL}"
-        ) from error
-
-
-def _plain_packages() -> list[str]:
-    """Other distributions that bring a module onnxruntime."""
-    return sorted(set(packages_distributions().get("onnxruntime", [])) - {PACKAGE})
+        raise EnvironmentProblem(f"{PACKAGE} {VERSION} is installed but broken ({error}): {mend}") from error
 
 
 def session_options(recorded: dict[str, Any]) -> onnxruntime.SessionOptions:

@@ -25,6 +25,7 @@ def blank_manifest(model_name: str = "blank") -> Manifest:
         runtime_bytes=0,
         predicted_step_seconds=0.0,
         recomputed_operations=0,
+        offload=False,
         offloaded_values=0,
         by_category={},
     )

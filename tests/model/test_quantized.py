@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -112,6 +114,52 @@ def test_nibbles_round_trip_with_the_even_column_high() -> None:
     assert torch.equal(unpack_nibbles(pack_nibbles(values)), values)
 
 
+@pytest.mark.parametrize("format", FORMATS, ids=str)
+def test_restated_is_the_same_matrix_and_comes_back(format: QuantFormat) -> None:
+    tensor = quantize(torch.randn(6, 192, generator=torch.Generator().manual_seed(3)) + 0.5, format)
+    low = tensor.restated("low_first")
+    assert low.format == dataclasses.replace(format, packing="low_first")
+    assert low.scale.dtype == torch.float32 and low.data.dtype == tensor.data.dtype
+    assert torch.equal(low.values(), tensor.values())
+    assert torch.equal(low.dequantize(), tensor.dequantize())
+    assert torch.equal(low.data, tensor.data) == (format.bits == 8)
+    back = low.restated("high_first")
+    assert back.format == format and back.scale.dtype == tensor.scale.dtype
+    for name in ("data", "scale", "zero_point"):
+        before, after = getattr(tensor, name), getattr(back, name)
+        assert (before is None and after is None) or torch.equal(before, after)
+    assert tensor.restated("high_first") is tensor and low.restated("low_first") is low
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=str)
+def test_quantizing_to_low_first_changes_no_value(format: QuantFormat) -> None:
+    weight = torch.randn(6, 192, generator=torch.Generator().manual_seed(4))
+    low = dataclasses.replace(format, packing="low_first")
+    found, expected = quantize(weight, low), quantize(weight, format)
+    assert found.format == low
+    assert torch.equal(found.dequantize(), expected.dequantize())
+    held = [found.data, found.scale] + ([] if found.zero_point is None else [found.zero_point])
+    assert low.nbytes(6, 192) == sum(part.nbytes for part in held)
+
+
+def test_low_first_is_twos_complement_with_the_even_column_low() -> None:
+    values = torch.tensor([[0, 1, -1, -8, 7, 2]], dtype=torch.int8)
+    format = QuantFormat(4, 2, False)
+    tensor = QuantizedTensor(format, pack_nibbles(values), torch.ones(1, 3, dtype=torch.float16), None)
+    low = tensor.restated("low_first")
+    assert low.data.tolist() == [[0x10, 0x8F, 0x27]]
+    assert torch.equal(unpack_nibbles(low.data, "low_first"), values)
+
+
+def test_every_byte_is_restated_and_comes_back() -> None:
+    data = torch.arange(256, dtype=torch.uint8).view(1, 256)
+    tensor = QuantizedTensor(QuantFormat(4, 512, False), data, torch.ones(1, 1, dtype=torch.float16), None)
+    low = tensor.restated("low_first")
+    assert low.data.unique().numel() == 256
+    assert torch.equal(unpack_nibbles(low.data, "low_first"), unpack_nibbles(data))
+    assert torch.equal(low.restated("high_first").data, data)
+
+
 def test_fractional_zero_points_dequantize_in_float32() -> None:
     data = pack_nibbles(torch.full((1, 32), 3, dtype=torch.int8))
     tensor = QuantizedTensor(QuantFormat(4, 32, True), data, torch.tensor([[0.5]]), torch.tensor([[-1.25]]))
@@ -133,6 +181,8 @@ def test_refusals_say_the_numbers() -> None:
         quantize(torch.zeros(2, 100), QuantFormat(4, 32, False))
     with pytest.raises(ValueError, match="bits must be 4 or 8"):
         QuantFormat(3, 32, False)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="packing must be high_first or low_first, not 'middle'"):
+        QuantFormat(4, 32, False, "middle")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="even"):
         QuantFormat(4, 33, False)
     with pytest.raises(ValueError, match=r"1e\+06 need scales beyond"):

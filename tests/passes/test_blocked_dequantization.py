@@ -247,9 +247,9 @@ def test_dense_matrices_stay():
     assert graph.dump() == before
 
 
-@pytest.mark.parametrize("tile", [96, 40])
-@pytest.mark.parametrize("zero_point", [False, True])
-@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize(
+    ("bits", "zero_point", "tile"), [(4, False, 40), (4, True, 96), (8, True, 40), (8, False, 96)]
+)
 def test_parity_of_a_model_with_the_tiles_of_its_head(bits, zero_point, tile):
     """Embedding and head are one matrix: gathered, and read whole or tile by tile."""
     model = language_model("llama", batch=2, counted=range(1, 8), tie_word_embeddings=True)

@@ -1,0 +1,539 @@
+"""Training an artifact for ONNX Runtime: its losses, accumulation and resumption, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from onnx import numpy_helper
+from onnxruntime.training import onnxblock
+from peft import PeftModel
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+import lowpeak
+from compiler.errors import ArtifactError, DataError, EnvironmentProblem
+from export.adapter import load_peft_adapter
+from export.artifact import MANIFEST, Artifact, sha256_of
+from export.emitter import SAFETENSORS_WEIGHTS
+from export.onnx.emitter import CHECKPOINT, TRAINING_MODEL
+from export.onnx.runtime import SESSION_OPTIONS, require_planned
+from runtime_py import trainer
+from runtime_py.checkpoint import load_adapter
+from runtime_py.executorch_session import ExecuTorchSession
+from runtime_py.onnx_session import OnnxSession
+from runtime_py.optimizer import OptimizerOptions
+from runtime_py.reference import reference_step
+from runtime_py.run_optimizer import write_run_optimizer
+from runtime_py.session import Job
+from runtime_py.supervisor import StepReport
+from runtime_py.trainer import train
+from tests.evaluate import distance
+from tests.export.onnx.compiled import SEQ_LEN, adapted, onnx_artifact
+from tests.runtime_py.test_trainer import child_of_this_process
+from tests.runtime_py.trainable import several_batches
+from tests.tiny import tiny_llama
+
+ROOT = Path(__file__).parents[2]
+STEPS = 8
+OPTIONS = OptimizerOptions(learning_rate=5e-3, weight_decay=0.1)
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return onnx_artifact(tmp_path_factory.mktemp("onnx") / "artifact", adapted(tiny_llama()))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The same model with another adapter: other names are missing, others have other shapes."""
+    folder = tmp_path_factory.mktemp("other") / "artifact"
+    return onnx_artifact(folder, adapted(tiny_llama(num_hidden_layers=1), rank=2))
+
+
+@pytest.fixture(scope="module")
+def batches(artifact: Artifact) -> list[dict[str, Tensor]]:
+    return several_batches(artifact.manifest.batch, 4)
+
+
+@pytest.fixture(scope="module")
+def straight(
+    artifact: Artifact, batches: list[dict[str, Tensor]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[trainer.TrainReport, Path]:
+    """(report, folder) of an uninterrupted run."""
+    out = tmp_path_factory.mktemp("straight") / "out"
+    return train(artifact, batches, steps=STEPS, optimizer=OPTIONS, out=out), out
+
+
+def eager(
+    artifact: Artifact,
+    batches: list[dict[str, Tensor]],
+    options: OptimizerOptions,
+    steps: int,
+    accumulate: int = 1,
+) -> tuple[list[float], dict[str, Tensor]]:
+    """Losses and the adapter of transformers, PEFT and torch.optim on the artifact's weights."""
+    adapter = {name: value.clone() for name, value in artifact.adapter().items()}
+    if options.algorithm == "adamw":
+        optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+            list(adapter.values()),
+            lr=options.learning_rate,
+            betas=options.betas,
+            eps=options.epsilon,
+            weight_decay=options.weight_decay,
+        )
+    else:
+        optimizer = torch.optim.SGD(list(adapter.values()), lr=options.learning_rate)
+    losses = []
+    for step in range(steps):
+        found = [
+            reference_step(artifact, batches[(step * accumulate + number) % len(batches)], adapter)
+            for number in range(accumulate)
+        ]
+        losses.append(sum(loss for loss, _ in found) / accumulate)
+        for name, value in adapter.items():
+            value.grad = torch.stack([gradients[name] for _, gradients in found]).mean(0)
+        if options.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(list(adapter.values()), options.clip_norm)
+        optimizer.step()
+    return losses, adapter
+
+
+def test_losses_are_those_of_eager_peft(
+    artifact: Artifact, batches: list[dict[str, Tensor]], straight: tuple[trainer.TrainReport, Path]
+) -> None:
+    report, out = straight
+    expected, adapter = eager(artifact, batches, OPTIONS, STEPS)
+    assert report.losses == pytest.approx(expected, abs=1e-4)
+    assert report.losses[4:] != pytest.approx(report.losses[:4], abs=1e-2)
+    assert (report.steps, report.start_step, report.stopped) == (STEPS, 0, False)
+    assert report.tokens_per_second == pytest.approx(SEQ_LEN / report.step_seconds)
+    assert report.planned_peak_bytes == artifact.manifest.plan.planned_peak_bytes
+    assert sorted(entry.name for entry in out.iterdir()) == ["adapter", trainer.CHECKPOINT]
+    for name, value in load_adapter(out / trainer.CHECKPOINT).items():
+        torch.testing.assert_close(value, adapter[name], rtol=0, atol=1e-3)
+
+
+def test_losses_are_those_of_executorch(
+    batches: list[dict[str, Tensor]], straight: tuple[trainer.TrainReport, Path], tmp_path: Path
+) -> None:
+    same = onnx_artifact(tmp_path / "a", adapted(tiny_llama()), target="executorch", budget_mb=20)
+    session = ExecuTorchSession(job_of(same, tmp_path, optimizer=OPTIONS), same.manifest)
+    losses = []
+    for step in range(STEPS):
+        losses.append(session.accumulate(same.manifest.batch.graph_inputs(batches[step % 4])))
+        session.update(step)
+    assert straight[0].losses == pytest.approx(losses, abs=1e-4)
+    with pytest.raises(ArtifactError, match=r"gradients of 2 batches cannot be accumulated.*onnxruntime"):
+        ExecuTorchSession(job_of(same, tmp_path, accumulate=2), same.manifest)
+
+
+def test_accumulated_batches_are_one_update_by_their_mean(
+    artifact: Artifact, batches: list[dict[str, Tensor]], tmp_path: Path
+) -> None:
+    options = OptimizerOptions(learning_rate=5e-3, epsilon=1e-3, clip_norm=0.5)
+    report = train(artifact, batches, steps=4, accumulate=2, optimizer=options, out=tmp_path)
+    losses, adapter = eager(artifact, batches, options, 4, accumulate=2)
+    assert report.losses == pytest.approx(losses, abs=1e-5)
+    assert_trained(load_adapter(tmp_path / trainer.CHECKPOINT), adapter, artifact)
+    assert report.tokens_per_second == pytest.approx(2 * SEQ_LEN / report.step_seconds)
+
+
+def assert_trained(found: dict[str, Tensor], expected: dict[str, Tensor], artifact: Artifact) -> None:
+    for name, before in artifact.adapter().items():
+        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-5)
+        assert (expected[name] - before).abs().max() > 3e-5, f"{name} did not move: nothing is tested"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        OptimizerOptions(learning_rate=5e-3, epsilon=1e-3, weight_decay=0.1),
+        OptimizerOptions("sgd", learning_rate=0.1, clip_norm=0.5),
+        OptimizerOptions("sgd", learning_rate=0.1),
+    ],
+    ids=["adamw", "sgd clipped", "sgd"],
+)
+def test_other_optimizers_by_the_mean(
+    options: OptimizerOptions, artifact: Artifact, batches: list[dict[str, Tensor]], tmp_path: Path
+) -> None:
+    session = session_of(artifact, tmp_path, optimizer=options, accumulate=2, total_steps=4)
+    losses = trained_losses(session, artifact, batches, 2)
+    expected, adapter = eager(artifact, batches, options, 4, accumulate=2)
+    assert losses == pytest.approx(expected, abs=1e-5)
+    assert_trained(session.parameters(), adapter, artifact)
+
+
+def trained_losses(
+    session: OnnxSession, artifact: Artifact, batches: list[dict[str, Tensor]], accumulate: int
+) -> list[float]:
+    """Of 4 updates."""
+    inputs = [artifact.manifest.batch.graph_inputs(batch) for batch in batches]
+    losses = []
+    for step in range(4):
+        first = step * accumulate
+        found = [session.accumulate(inputs[i % len(inputs)]) for i in range(first, first + accumulate)]
+        losses.append(sum(found) / accumulate)
+        session.update(step)
+    return losses
+
+
+def test_half_batches_are_the_whole_one(
+    artifact: Artifact, batches: list[dict[str, Tensor]], tmp_path: Path
+) -> None:
+    """Two batches of one row, as many labels in each, are one batch of two rows."""
+    whole = onnx_artifact(tmp_path / "whole", adapted(tiny_llama()), batch_size=2)
+    pairs = [
+        {name: torch.cat([first[name], second[name]]) for name in first}
+        for first, second in zip(batches[0::2], batches[1::2], strict=True)
+    ]
+    given: dict[str, Any] = {
+        "optimizer": OptimizerOptions(learning_rate=5e-3, epsilon=1e-3),
+        "total_steps": 4,
+    }
+    expected = session_of(whole, tmp_path, **given)
+    found = session_of(artifact, tmp_path, accumulate=2, **given)
+    losses = trained_losses(expected, whole, pairs, 1)
+    assert trained_losses(found, artifact, batches, 2) == pytest.approx(losses, abs=1e-5)
+    assert_trained(found.parameters(), expected.parameters(), artifact)
+
+
+def assert_same_adapter(one: Path, other: Path) -> None:
+    found, expected = (load_adapter(folder / trainer.CHECKPOINT) for folder in (one, other))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_stopped_run_goes_on_where_it_was(
+    artifact: Artifact, batches: list[dict[str, Tensor]], tmp_path: Path
+) -> None:
+    def terminate(step: StepReport) -> None:
+        if step.step == 1:
+            os.kill(child_of_this_process(), signal.SIGTERM)
+
+    given: dict[str, Any] = {"optimizer": OPTIONS, "accumulate": 2}
+    first = train(artifact, batches, steps=300, out=tmp_path / "a", on_step=terminate, **given)
+    assert first.stopped and first.steps == len(first.losses) >= 2
+    goal = first.steps + 2
+    second = train(artifact, batches, steps=goal, out=tmp_path / "a", resume=True, **given)
+    expected = train(artifact, batches, steps=goal, out=tmp_path / "b", **given)
+    assert first.losses + second.losses == expected.losses
+    assert_same_adapter(tmp_path / "a", tmp_path / "b")
+    third = train(artifact, batches, steps=goal, out=tmp_path / "a", resume=True, **given)
+    assert (third.losses, third.start_step, third.steps) == ((), goal, goal)
+
+
+def test_the_adapter_comes_back_as_peft_files(
+    batches: list[dict[str, Tensor]], straight: tuple[trainer.TrainReport, Path]
+) -> None:
+    report, out = straight
+    assert report.adapter == out / "adapter"
+    config, tensors = load_peft_adapter(report.adapter)
+    assert config["r"] == 4
+    trained = load_adapter(out / trainer.CHECKPOINT)
+    assert tensors.keys() == trained.keys()
+    assert all(torch.equal(tensors[name], value) for name, value in trained.items())
+    loaded = PeftModel.from_pretrained(tiny_llama(), report.adapter).eval()
+    model = adapted(tiny_llama())
+    parameters = dict(model.named_parameters())
+    for name, value in trained.items():
+        parameters[name].data.copy_(value)
+    with torch.no_grad():
+        assert loaded(**batches[0]).loss == model(**batches[0]).loss
+
+
+def test_peak_memory_is_near_the_plan(artifact: Artifact, straight: tuple[trainer.TrainReport, Path]) -> None:
+    planned = artifact.manifest.plan.planned_anonymous_bytes
+    assert 0 < straight[0].peak_anonymous_bytes < planned + 4_000_000
+
+
+def job_of(artifact: Artifact, folder: Path, **changes: Any) -> Job:
+    given: dict[str, Any] = {
+        "manifest": str(artifact.path / MANIFEST),
+        "artifact": str(artifact.path),
+        "work": str(folder),
+        "batches": "",
+        "first_step": 0,
+        "total_steps": STEPS,
+        "accumulate": 1,
+        "seed": 0,
+        "optimizer": OptimizerOptions(),
+        "tokens_per_step": None,
+        "checkpoint": None,
+        "checkpoint_every": 1,
+        **changes,
+    }
+    return Job(**given)
+
+
+def session_of(artifact: Artifact | Path, folder: Path, **changes: Any) -> OnnxSession:
+    """In this process."""
+    if not isinstance(artifact, Artifact):
+        artifact = Artifact.open(artifact)
+    job = job_of(artifact, folder, **changes)
+    write_run_optimizer(artifact, job.summed_optimizer, folder)
+    return OnnxSession(job, artifact.manifest)
+
+
+def test_gradients_add_up_until_the_update(
+    artifact: Artifact, batches: list[dict[str, Tensor]], tmp_path: Path
+) -> None:
+    session = session_of(artifact, tmp_path)
+    for name, value in session.parameters().items():
+        assert torch.equal(value, artifact.adapter()[name])
+    inputs = [artifact.manifest.batch.graph_inputs(batch) for batch in batches[:2]]
+    expected = [reference_step(artifact, batch, artifact.adapter()) for batch in batches[:2]]
+    for values, (loss, _) in zip(inputs, expected, strict=True):
+        assert session.accumulate(values) == pytest.approx(loss, rel=1e-5)
+    for name, gradient in session.gradients().items():
+        assert distance(gradient, sum(gradients[name] for _, gradients in expected)) < 1e-4, name
+    session.update(0)
+    adapter = session.parameters()
+    session.accumulate(inputs[0])
+    _, gradients = reference_step(artifact, batches[0], adapter)
+    for name, gradient in session.gradients().items():
+        assert distance(gradient, gradients[name]) < 1e-4, name
+
+
+def test_inputs_are_checked(artifact: Artifact, batches: list[dict[str, Tensor]], tmp_path: Path) -> None:
+    session = session_of(artifact, tmp_path)
+    inputs = artifact.manifest.batch.graph_inputs(batches[0])
+    with pytest.raises(DataError, match="needs the input targets"):
+        session.accumulate({name: value for name, value in inputs.items() if name != "targets"})
+    with pytest.raises(DataError, match="input_ids must be int64"):
+        session.accumulate({**inputs, "input_ids": inputs["input_ids"][:, :-1]})
+    with pytest.raises(DataError, match="it is int32"):
+        session.accumulate({**inputs, "input_ids": inputs["input_ids"].int()})
+
+
+def test_tokens_outside_of_the_vocabulary(
+    artifact: Artifact, batches: list[dict[str, Tensor]], tmp_path: Path
+) -> None:
+    session = session_of(artifact, tmp_path)
+    inputs = artifact.manifest.batch.graph_inputs(batches[0])
+    with pytest.raises(ArtifactError, match=r"ONNX Runtime failed in the step: .*96"):
+        session.accumulate({**inputs, "input_ids": torch.full_like(inputs["input_ids"], 96)})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [OptimizerOptions("sgd", momentum=0.9), OptimizerOptions("sgd", weight_decay=0.1)],
+    ids=["momentum", "decay"],
+)
+def test_sgd_that_the_runtime_lacks(options: OptimizerOptions, artifact: Artifact) -> None:
+    with pytest.raises(ArtifactError, match=r"SGD with momentum .*ONNX Runtime's has neither.*adamw"):
+        train(artifact, steps=1, optimizer=options)
+
+
+def test_a_resumed_run_with_other_options(
+    artifact: Artifact, other: Artifact, straight: tuple[trainer.TrainReport, Path]
+) -> None:
+    _, out = straight
+    given: dict[str, Any] = {"steps": 20, "out": out}
+    with pytest.raises(ArtifactError, match="holds a training run of 8 steps"):
+        train(artifact, optimizer=OPTIONS, **given)
+    with pytest.raises(ArtifactError, match="a run with options"):
+        train(artifact, resume=True, **given)
+    with pytest.raises(ArtifactError, match=r'a run with options .*"accumulate": 1.*"accumulate": 2'):
+        train(artifact, optimizer=OPTIONS, accumulate=2, resume=True, **given)
+    with pytest.raises(ArtifactError, match="seed 0, now it is 1"):
+        train(artifact, optimizer=OPTIONS, resume=True, seed=1, **given)
+    with pytest.raises(ArtifactError, match="another artifact"):
+        train(other, optimizer=OPTIONS, resume=True, **given)
+
+
+def test_a_checkpoint_without_the_state_of_the_runtime(
+    artifact: Artifact, straight: tuple[trainer.TrainReport, Path], tmp_path: Path
+) -> None:
+    with safe_open(straight[1] / trainer.CHECKPOINT, "pt") as file:
+        metadata = file.metadata()
+    save_file(load_adapter(straight[1] / trainer.CHECKPOINT), tmp_path / trainer.CHECKPOINT, metadata)
+    with pytest.raises(ArtifactError, match="no state of onnxruntime"):
+        checkpoint = str(tmp_path / trainer.CHECKPOINT)
+        session_of(artifact, tmp_path, optimizer=OPTIONS, first_step=STEPS, checkpoint=checkpoint)
+
+
+def changed(artifact: Artifact, folder: Path, change: Callable[[Path, dict[str, Any]], None]) -> Path:
+    """A copy of the artifact after `change(folder, manifest)`, whose hashes fit what is there."""
+    shutil.copytree(artifact.path, folder)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    change(folder, manifest)
+    for name, record in manifest["files"].items():
+        record.update(sha256=sha256_of(folder / name), bytes=(folder / name).stat().st_size)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.mark.parametrize("name", SESSION_OPTIONS)
+@pytest.mark.parametrize("value", ["changed", "missing"])
+def test_session_options_that_would_undo_the_plan(name: str, value: str) -> None:
+    options = dict(SESSION_OPTIONS)
+    require_planned(options)
+    del options[name]
+    if value == "changed":
+        options[name] = True if SESSION_OPTIONS[name] is False else "0"
+    with pytest.raises(ArtifactError, match=f"the session option {name}=.*the plan holds only with"):
+        require_planned(options)
+
+
+def test_an_artifact_with_another_session_option(artifact: Artifact, tmp_path: Path) -> None:
+    def change(folder: Path, manifest: dict[str, Any]) -> None:
+        manifest["session_options"]["enable_mem_pattern"] = True
+
+    folder = changed(artifact, tmp_path / "a", change)
+    with pytest.raises(ArtifactError, match=r"session option enable_mem_pattern=True.*only with False"):
+        session_of(folder, tmp_path)
+
+
+def test_the_checkpoint_of_another_artifact(artifact: Artifact, other: Artifact, tmp_path: Path) -> None:
+    def change(folder: Path, manifest: dict[str, Any]) -> None:
+        shutil.copy(other.path / CHECKPOINT, folder / CHECKPOINT)
+
+    folder = changed(artifact, tmp_path / "a", change)
+    with pytest.raises(ArtifactError, match=r"checkpoint of another artifact: of .*lora_A.* it has"):
+        session_of(folder, tmp_path)
+    shutil.copy(artifact.path / MANIFEST, folder / MANIFEST)
+    with pytest.raises(ArtifactError, match=r"checkpoint of the artifact .* is (truncated|too long|not)"):
+        train(folder, steps=1)
+
+
+def test_the_checkpoint_of_an_artifact_of_another_rank(
+    artifact: Artifact, batches: list[dict[str, Tensor]], tmp_path: Path
+) -> None:
+    """Names are the same, shapes are not."""
+    values = [
+        numpy_helper.from_array(torch.cat([value, value]).numpy(), name)
+        for name, value in artifact.adapter().items()
+    ]
+
+    def change(folder: Path, manifest: dict[str, Any]) -> None:
+        onnxblock.save_checkpoint((values, []), str(folder / CHECKPOINT))
+
+    folder = changed(artifact, tmp_path / "a", change)
+    with pytest.raises(ArtifactError, match=r"checkpoint|lora_[AB]"):
+        session_of(folder, tmp_path).accumulate(artifact.manifest.batch.graph_inputs(batches[0]))
+
+
+def cut(path: Path, kept: int) -> None:
+    path.write_bytes(path.read_bytes()[:kept])
+
+
+def test_truncated_weights(artifact: Artifact, tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    shutil.copytree(artifact.path, folder)
+    cut(folder / SAFETENSORS_WEIGHTS, 9000)
+    with pytest.raises(ArtifactError, match=r"weights\.safetensors of .* truncated: 9000 bytes instead of"):
+        train(folder, steps=1)
+    unchecked = changed(artifact, tmp_path / "b", lambda folder, _: cut(folder / SAFETENSORS_WEIGHTS, 9000))
+    with pytest.raises(ArtifactError, match="ONNX Runtime cannot load the artifact"):
+        session_of(unchecked, tmp_path)
+
+
+@pytest.mark.parametrize("name", [CHECKPOINT, TRAINING_MODEL])
+@pytest.mark.parametrize("kept", [0, 100, 2000])
+def test_damaged_files_that_fit_their_manifest(
+    name: str, kept: int, artifact: Artifact, tmp_path: Path
+) -> None:
+    folder = changed(artifact, tmp_path / "a", lambda folder, _: cut(folder / name, kept))
+    with pytest.raises(ArtifactError, match="ONNX Runtime cannot load the artifact"):
+        session_of(Artifact.open(folder), tmp_path)
+
+
+def distribution(folder: Path, name: str, version: str) -> Path:
+    """What pip leaves of an installed package, without the package."""
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "top_level.txt").write_text("onnxruntime\n")
+    (info / "RECORD").write_text("onnxruntime/__init__.py,,\n")
+    return folder
+
+
+def required(*paths: Path, installed: bool) -> str:
+    """What require_runtime says in a process with the paths in front of what is installed, or instead."""
+    path = [str(ROOT), *map(str, paths)]
+    site = [sysconfig.get_paths()["purelib"]] if installed else []
+    code = (
+        "import sys\n"
+        f"sys.path[:0] = {path!r}\nsys.path += {site!r}\n"
+        "from compiler.errors import EnvironmentProblem\n"
+        "from export.onnx.runtime import require_runtime\n"
+        "try:\n    require_runtime()\n"
+        "except EnvironmentProblem as problem:\n    print(problem)\n"
+    )
+    # -S: nothing of what is installed is on the path.
+    return subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_the_runtime_that_is_installed_is_taken() -> None:
+    assert required(installed=True) == ""
+
+
+def test_plain_onnxruntime_instead(tmp_path: Path) -> None:
+    said = required(distribution(tmp_path, "onnxruntime", "1.27.0"), installed=False)
+    assert "need onnxruntime-training-cpu 1.19.2" in said
+    assert "the package onnxruntime has the same module and no training" in said
+    assert "pip uninstall -y onnxruntime && pip install" in said
+
+
+def test_plain_onnxruntime_beside(tmp_path: Path) -> None:
+    said = required(distribution(tmp_path, "onnxruntime", "1.19.2"), installed=True)
+    assert "onnxruntime is installed beside onnxruntime-training-cpu" in said
+    assert "pip uninstall -y onnxruntime && pip install" in said
+
+
+def test_another_package_with_the_module_is_named_in_what_to_do(tmp_path: Path) -> None:
+    said = required(distribution(tmp_path, "onnxruntime-gpu", "1.27.0"), installed=False)
+    assert "the package onnxruntime-gpu has the same module and no training" in said
+    assert "pip uninstall -y onnxruntime-gpu" in said
+
+
+def test_the_runtime_of_another_version(tmp_path: Path) -> None:
+    said = required(distribution(tmp_path, "onnxruntime-training-cpu", "1.17.1"), installed=False)
+    assert "need onnxruntime-training-cpu 1.19.2, installed is 1.17.1" in said
+    assert "pip install 'onnxruntime-training-cpu==1.19.2'" in said
+
+
+def test_a_broken_runtime(tmp_path: Path) -> None:
+    said = required(distribution(tmp_path, "onnxruntime-training-cpu", "1.19.2"), installed=False)
+    assert "1.19.2 is installed but broken (No module named 'onnxruntime')" in said
+
+
+def test_no_runtime() -> None:
+    said = required(installed=False)
+    assert "need onnxruntime-training-cpu 1.19.2, and it is not installed" in said
+    (extra,) = re.findall(r"pip install 'lowpeak\[(\w+)\]'", said)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "onnxruntime-training-cpu==1.19.2" in project["optional-dependencies"][extra]
+
+
+def test_compiling_needs_the_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error reaches who compiles, before anything is written."""
+    monkeypatch.syspath_prepend(distribution(tmp_path / "site", "onnxruntime", "1.19.2"))
+    with pytest.raises(lowpeak.EnvironmentProblem, match="beside onnxruntime-training-cpu"):
+        onnx_artifact(tmp_path / "a", adapted(tiny_llama()))
+    assert not (tmp_path / "a").exists()
+
+
+def test_training_needs_the_runtime(
+    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error comes out of the process that trains."""
+    monkeypatch.setenv("PYTHONPATH", str(distribution(tmp_path, "onnxruntime", "1.19.2")))
+    with pytest.raises(EnvironmentProblem, match="beside onnxruntime-training-cpu"):
+        train(artifact, steps=1)
