@@ -12,23 +12,13 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
 
-from compiler.batch import IGNORE_INDEX
+from compiler.causal_lm import CausalLMLoss
 from export.artifact import Artifact
+from export.onnx.model import IR_VERSION
 from runtime_py.reference import eager_model
 from runtime_py.session import Job
 from runtime_py.worker import Emit, StopRequest, main, tell_baseline
-
-
-class _Loss(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: Tensor, targets: Tensor) -> Tensor:
-        logits = self.model(input_ids=input_ids, use_cache=False).logits
-        return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX)
 
 
 def export_classic(artifact: Artifact, folder: Path) -> None:
@@ -38,6 +28,7 @@ def export_classic(artifact: Artifact, folder: Path) -> None:
 
     model, frozen = eager_model(artifact)
     model = model.to_empty(device="cpu")
+    model.get_base_model().tie_weights()  # type: ignore[operator,union-attr]
     values = {**frozen, **artifact.adapter()}
     own = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers())}
     with torch.no_grad():
@@ -48,10 +39,9 @@ def export_classic(artifact: Artifact, folder: Path) -> None:
     shape = (spec.batch_size, spec.seq_len)
     example = torch.zeros(shape, dtype=torch.int64), torch.ones(shape, dtype=torch.int64)
     exported = torch.onnx.export(
-        _Loss(model).eval(),
+        CausalLMLoss(model).eval(),
         example,
         dynamo=True,
-        optimize=False,
         opset_version=18,
         input_names=["input_ids", "targets"],
         output_names=["loss"],
@@ -59,16 +49,24 @@ def export_classic(artifact: Artifact, folder: Path) -> None:
     )
     assert exported is not None
     forward = exported.model_proto
-    forward.ir_version = 10
+    forward.ir_version = IR_VERSION
     floats = [i for i in forward.graph.initializer if i.data_type == onnx.TensorProto.FLOAT and i.dims]
-    trained = [i.name for i in floats if "lora_" in i.name]
+    # The exporter's optimizer transposes weights and renames them; without it, operators that have no
+    # gradient stay. Only the adapter's matrices have its rank for an axis.
+    assert artifact.manifest.adapter_config is not None
+    rank = artifact.manifest.adapter_config["r"]
+    trained = [i.name for i in floats if len(i.dims) == 2 and rank in i.dims]
     artifacts.generate_artifacts(
         forward,
         requires_grad=trained,
-        frozen_params=[i.name for i in floats if "lora_" not in i.name],
+        frozen_params=[i.name for i in floats if i.name not in trained],
         optimizer=artifacts.OptimType.AdamW,
         artifact_directory=folder,
     )
+    optimizer = folder / "optimizer_model.onnx"
+    model = onnx.load(optimizer)
+    model.ir_version = IR_VERSION
+    onnx.save(model, optimizer)
 
 
 def run(job: Job, emit: Emit, stop: StopRequest) -> None:

@@ -108,20 +108,10 @@ ONNXRUNTIME = Target(
     matmul_efficiency=0.8,
     seconds_per_op=10e-6,
 )
-SIMULATOR = Target(
-    "simulator",
-    "stock",
-    views=VIEWS,
-    frozen_slices=False,
-    in_place=IN_PLACE,
+SIMULATOR = replace(
+    EXECUTORCH,
+    name="simulator",
     offload=True,
-    fused=frozenset(),
-    blocked_dequantization=False,
-    rough_sigmoid=False,
-    gradients_in_state=False,
-    state_tensors={"adamw": 2, "sgd": 0},
-    checkpoint_copies=0.0,
-    alignment=16,
     runtime_bytes=0,
     runtime_bytes_per_op=0,
     matmul_efficiency=1.0,
