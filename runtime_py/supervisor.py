@@ -20,7 +20,8 @@ from runtime_py.session import Job
 
 # glibc keeps freed memory in an arena a thread, and raises the size from which it maps and unmaps: both make
 # the peak depend on chance.
-MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
+# Values below the threshold lie in a heap that only shrinks at its end.
+MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_MMAP_THRESHOLD_": "65536"}
 
 
 @dataclass(frozen=True)
