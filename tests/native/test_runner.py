@@ -170,7 +170,7 @@ def test_one_continues_what_the_other_began(
 
 
 def test_killed_at_20_random_moments_and_resumed(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
-    steps = 400
+    steps = 1500
     (tmp_path / "straight").mkdir()
     straight = job_of(tiny, artifact, tmp_path / "straight", total_steps=steps)
     losses = dict(enumerate(Runner().run(straight, tmp_path).losses))
