@@ -12,7 +12,6 @@ Without --runner it is built from native/.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import platform
@@ -90,7 +89,7 @@ def write_job(artifact: Artifact, steps: int, folder: Path) -> None:
     )
     inputs = training_data(artifact, DATA).graph_inputs(seed=0, first_step=0, steps=steps)
     save_file(inputs, job.batches)
-    (folder / "job.json").write_text(json.dumps(dataclasses.asdict(job)))
+    (folder / "job.json").write_text(job.to_json())
 
 
 def watched(command: list[str]) -> list[dict[str, Any]]:

@@ -57,7 +57,8 @@ def _turned(node: Any) -> fx.Node | None:
     if not _is(negative, aten.neg.default):
         return None
     high = negative.args[0]
-    half, width = divmod(shape_of(node)[-1], 2)[0], shape_of(node)[-1]
+    width = shape_of(node)[-1]
+    half = width // 2
     for part, start, end in ((low, 0, half), (high, half, width)):
         if not _is(part, aten.slice.Tensor):
             return None

@@ -14,12 +14,11 @@ import onnx_ir as ir
 import torch
 from torch import fx
 
-from compiler.errors import UnsupportedOperator
-from compiler.graph import Adapter, Batch, Constant, Frozen, Quantized, forward_nodes, operator_name, place_of
+from compiler.graph import Adapter, Batch, Constant, Frozen, Quantized, forward_nodes
 from compiler.planned import PlannedStep
 from export.graph_file import frozen_key
 from export.onnx.nodes import DTYPES, MICROSOFT, OPSET, Nodes, typed
-from export.onnx.operators import MAPPINGS
+from export.onnx.operators import MAPPINGS, check_operators
 from export.safetensors_file import Entry
 
 IR_VERSION = 10
@@ -63,7 +62,6 @@ class _Builder:
         self.values: dict[str, ir.Value] = {}
         self.batch: list[ir.Value] = []
         self.adapter: dict[str, ir.Value] = {}
-        self.placeholders = {node.name: node for node, _ in self.graph.inputs()}
         for node, role in self.graph.inputs():
             if isinstance(role, Batch):
                 self.batch.append(self._input(node, role.name))
@@ -100,17 +98,18 @@ class _Builder:
         """The gradients that are there once an operation ran: its result, or a view of it."""
         found: dict[str, list[tuple[str, fx.Node]]] = {}
         for name, gradient in zip(self.graph.gradients, self.graph.results[1:], strict=True):
-            maker = gradient
-            while maker.name in self.step.view.views:
-                maker = maker.args[0]
-            found.setdefault(maker.name, []).append((name, gradient))
+            found.setdefault(self._maker(gradient).name, []).append((name, gradient))
         return found
+
+    def _maker(self, node: fx.Node) -> fx.Node:
+        """The operation whose result the node is, or is a view of."""
+        while node.name in self.step.view.views:
+            node = node.args[0]
+        return node
 
     def _accumulate(self, name: str, gradient: fx.Node, buffer: ir.Value, reset: ir.Value) -> ir.Value:
         self.nodes.begin(f"{gradient.name}.accumulate.{name}")
-        value = gradient
-        while value.name in self.step.view.views:
-            value = value.args[0]
+        value = self._maker(gradient)
         given = self._value(value)
         shape = gradient.meta["val"].shape
         if value.meta["val"].shape != shape:
@@ -129,15 +128,9 @@ class _Builder:
         location = self.step.view.locations[node.name][0]
         if location.value is None:
             return
-        mapping = MAPPINGS.get(node.target)
-        if mapping is None:
-            raise UnsupportedOperator(
-                f"{operator_name(node)} in {place_of(node)!r} has no mapping to ONNX",
-                operator=operator_name(node),
-                place=place_of(node),
-            )
+        check_operators([node])
         self.nodes.begin(node.name)
-        self.values[node.name] = mapping(self.nodes, node)
+        self.values[node.name] = MAPPINGS[node.target](self.nodes, node)
 
     def _value(self, node: fx.Node) -> ir.Value:
         if node.name not in self.values:
