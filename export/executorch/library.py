@@ -1,4 +1,4 @@
-"""The native library with the kernels of the `lowpeak::` operators for ExecuTorch: found and loaded."""
+"""The native parts: the kernels of the `lowpeak::` operators for ExecuTorch, and the trainer of no Python."""
 
 from __future__ import annotations
 
@@ -10,32 +10,44 @@ from pathlib import Path
 from compiler.errors import EnvironmentProblem
 
 LOWPEAK = "lowpeak"
-"""The kernel set that needs it."""
+"""The kernel set that needs the library."""
 
-NAME = "liblowpeak_ops.so"
-VARIABLE = "LOWPEAK_OPS_LIBRARY"
+OPS = "liblowpeak_ops.so"
+OPS_VARIABLE = "LOWPEAK_OPS_LIBRARY"
+RUNNER = "trainer/lowpeak-runner"
+RUNNER_VARIABLE = "LOWPEAK_RUNNER"
 _CHECKOUT = Path(__file__).resolve().parents[2]
-PLACES = (_CHECKOUT / "native" / "build" / NAME,)
+_BUILT = _CHECKOUT / "native" / "build"
 BUILD = (
-    "cmake -S native -B native/build -DLOWPEAK_EXECUTORCH=ON -DPython_EXECUTABLE=$(which python) && "
-    "cmake --build native/build"
+    "cmake -S native -B native/build -DLOWPEAK_EXECUTORCH=ON -DLOWPEAK_RUNNER=ON "
+    "-DPython_EXECUTABLE=$(which python) && cmake --build native/build"
 )
 
 
 def ops_library() -> Path:
-    """Where it is: what the environment variable LOWPEAK_OPS_LIBRARY says, else where a build puts it.
+    """Where the kernels are: what the environment variable LOWPEAK_OPS_LIBRARY says, else where they are built.
 
-    Raises EnvironmentProblem with the command that builds it.
+    Raises EnvironmentProblem with the command that builds them.
     """
-    named = os.environ.get(VARIABLE)
-    places = (Path(named),) if named else PLACES
-    for place in places:
-        if place.is_file():
-            return place
-    raise EnvironmentProblem(
-        f"kernels='lowpeak' need the native library, and there is no {places[0]}: run `{BUILD}` in "
-        f"{_CHECKOUT}, or use kernels='stock'"
-    )
+    place = _place(OPS_VARIABLE, OPS)
+    if not place.is_file():
+        raise EnvironmentProblem(
+            f"kernels='lowpeak' need the native library, and there is no {place}: run `{BUILD}` in "
+            f"{_CHECKOUT}, or use kernels='stock'"
+        )
+    return place
+
+
+def runner_program() -> Path | None:
+    """lowpeak-runner: what the environment variable LOWPEAK_RUNNER says, else where a build puts it, if it is
+    there."""
+    place = _place(RUNNER_VARIABLE, RUNNER)
+    return place if place.is_file() else None
+
+
+def _place(variable: str, name: str) -> Path:
+    named = os.environ.get(variable)
+    return Path(named) if named else _BUILT / name
 
 
 @cache

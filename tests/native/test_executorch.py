@@ -39,9 +39,9 @@ OPTIONS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def operators() -> Iterator[Path]:
-    path = build().with_name(library.NAME)
+    path = build().with_name(library.OPS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(library.VARIABLE, str(path))
+        patch.setenv(library.OPS_VARIABLE, str(path))
         yield path
 
 
@@ -117,7 +117,7 @@ def test_the_worker_trains(tmp_path):
 
 
 def test_without_the_library(tmp_path, monkeypatch):
-    monkeypatch.setenv(library.VARIABLE, str(tmp_path / "nothing.so"))
+    monkeypatch.setenv(library.OPS_VARIABLE, str(tmp_path / "nothing.so"))
     with pytest.raises(EnvironmentProblem, match="cmake -S native"):
         library.ops_library()
     artifact = compiled(tmp_path / "artifact")
