@@ -27,6 +27,7 @@ from compiler.pipeline import Planning, build_joint
 from compiler.plan.liveness import peak_by_kind
 from compiler.plan.planner import Plan, Planner
 from compiler.plan.program import Kind, Program
+from compiler.plan.timeline import step_seconds
 from compiler.targets import target
 from compiler.variants import UNBOUNDED, Variant, variant
 
@@ -179,4 +180,4 @@ def _of_program(
     )
     if beside.gradients:
         categories[str(Kind.GRADIENT)] += beside.gradients
-    return Estimate(options.seq_len, technique, categories, program.seconds)
+    return Estimate(options.seq_len, technique, categories, step_seconds(program))

@@ -27,7 +27,7 @@ IN_PLACE = frozenset(
         aten.erf.default, aten.clamp.default, aten._softmax.default, lowpeak.matmul_add.default,
         lowpeak.quantized_linear_input_gradient_add.default, lowpeak.rms_norm.default,
         lowpeak.rms_norm_backward.default, lowpeak.rotary.default, lowpeak.swiglu.default,
-        lowpeak.swiglu_backward.default,
+        lowpeak.swiglu_backward.default, lowpeak.loaded.default,
     }
 )  # fmt: skip
 """The output may be the memory of an operand with its shape and type: element i depends on element i only, or

@@ -126,10 +126,14 @@ class Planning:
         self.device: DeviceProfile = device(options.device)
         self.variants: list[Variant] = variants(joint, self.target, self.device)
         self.progress = progress
+        self._footprints: dict[int, Footprint] = {}
 
     def footprint(self, variant: Variant, arena: int, operations: int) -> Footprint:
         """Of a plan of the variant."""
-        return footprint_of(variant.graph, self.target, self.options.optimizer, arena, operations)
+        if id(variant) not in self._footprints:
+            first = footprint_of(variant.graph, self.target, self.options.optimizer, arena, operations)
+            self._footprints[id(variant)] = first
+        return self._footprints[id(variant)].with_program(self.target, arena, operations)
 
     def plan_variant(self, variant: Variant, budget: int) -> Plan | None:
         """The fastest plan of one variant within `budget` resident bytes, with room for fragmentation.

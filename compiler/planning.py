@@ -14,10 +14,15 @@ from compiler import op_table
 from compiler.devices import DeviceProfile
 from compiler.graph import Adapter, Batch, TrainGraph, forward_nodes, tensors_of
 from compiler.plan.cost import Rates
-from compiler.plan.program import Kind, Op, Program, Value
+from compiler.plan.program import Io, Kind, Op, Program, Value
 from compiler.targets import Target
 
 DEQUANTIZE = (torch.ops.lowpeak.dequantize.default,)
+IO = {
+    torch.ops.lowpeak.store.default: Io.WRITE,
+    torch.ops.lowpeak.load.default: Io.READ,
+    torch.ops.lowpeak.loaded.default: Io.WAIT,
+}
 INPUT_KINDS = {Batch: Kind.BATCH, Adapter: Kind.ADAPTER}
 
 
@@ -97,6 +102,8 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
                 _seconds(node, speed),
                 node.name in forward,
                 in_place,
+                io=IO.get(node.target),
+                disk_seconds=_disk_seconds(node, speed),
             )
         )
     results = []
@@ -111,11 +118,18 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
     return PlanView(program, locations, frozenset(views))
 
 
+def _disk_seconds(node: fx.Node, speed: Rates) -> float:
+    match IO.get(node.target):
+        case Io.WRITE:
+            return op_table.moved_bytes(node) / speed.disk_write_bytes
+        case Io.READ:
+            return op_table.moved_bytes(node) / speed.disk_read_bytes
+    return 0.0
+
+
 def _seconds(node: fx.Node, speed: Rates) -> float:
-    if node.target is torch.ops.lowpeak.store.default:
-        return op_table.moved_bytes(node) / speed.disk_write_bytes
-    if node.target is torch.ops.lowpeak.load.default:
-        return op_table.moved_bytes(node) / speed.disk_read_bytes
+    if node.target in (torch.ops.lowpeak.load.default, torch.ops.lowpeak.loaded.default):
+        return speed.seconds_per_op
     return speed.compute_seconds(op_table.flops(node), op_table.moved_bytes(node))
 
 

@@ -29,6 +29,10 @@ class Target:
     """Values can be stored to a file and loaded back."""
     fused: frozenset[str]
     """`lowpeak::` operators with a kernel of their own; the others are lowered to core ATen."""
+    gives_weights_back: Mapping[str, int | None]
+    """`lowpeak::` operators after which the pages of the weight that they read are not resident any more;
+    while one runs, so many of its rows are, or all of them.
+    """
     blocked_dequantization: bool
     """Matrices are dequantized whole or by ranges of rows, without zero points; see
     passes/blocked_dequantization.py.
@@ -60,6 +64,7 @@ EXECUTORCH = Target(
     in_place=IN_PLACE,
     offload=False,
     fused=frozenset(),
+    gives_weights_back={},
     blocked_dequantization=False,
     rough_sigmoid=False,
     gradients_in_state=False,
@@ -74,18 +79,27 @@ EXECUTORCH = Target(
 EXECUTORCH_LOWPEAK = replace(
     EXECUTORCH,
     kernels="lowpeak",
+    offload=True,
     fused=frozenset(
         {
-            "causal_attention", "causal_attention_backward", "dequantize_rows", "matmul", "matmul_add",
-            "quantized_linear",
+            "causal_attention", "causal_attention_backward", "dequantize_rows", "load", "loaded", "matmul",
+            "matmul_add", "quantized_linear",
             "quantized_linear_cross_entropy", "quantized_linear_input_gradient",
-            "quantized_linear_input_gradient_add", "rms_norm", "rms_norm_backward", "rotary", "swiglu",
-            "swiglu_backward",
+            "quantized_linear_input_gradient_add", "rms_norm", "rms_norm_backward", "rotary", "store",
+            "swiglu", "swiglu_backward",
         }
     ),
+    gives_weights_back={
+        "dequantize_rows": 64,
+        "quantized_linear": None,
+        "quantized_linear_cross_entropy": 1024,
+        "quantized_linear_input_gradient": None,
+        "quantized_linear_input_gradient_add": None,
+    },
     # Beside stock's: the kernels' scratch for four threads (native/executorch/pool.h). The loss needs most of
     # it, 2.1 MB of logits and 0.33 MB a thread; attention's backward less up to 500,000 heads x tokens.
-    runtime_bytes=EXECUTORCH.runtime_bytes + 3_430_000,
+    # And what waits to be written (native/executorch/offload_file.h).
+    runtime_bytes=EXECUTORCH.runtime_bytes + 3_430_000 + 2_100_000,
     # SmolLM2-135M at 512 tokens: 5.8 to 6.2 s of processor time, 5.9 s foretold at 70 GFLOP/s.
     matmul_efficiency=1.0,
 )  # fmt: skip
@@ -97,6 +111,7 @@ ONNXRUNTIME = Target(
     in_place=frozenset({aten.tanh.default, aten.relu.default, aten._softmax.default}),
     offload=False,
     fused=frozenset({"matmul"}),
+    gives_weights_back={},
     blocked_dequantization=True,
     rough_sigmoid=True,
     gradients_in_state=True,

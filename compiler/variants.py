@@ -58,8 +58,10 @@ class Variant:
 
     @property
     def most_operations(self) -> int:
-        """Operations of the largest program that a plan can make of it: every forward operation run twice."""
-        return len(self.view.program.ops) + sum(op.forward for op in self.view.program.ops)
+        """Operations of the largest program that a plan can make of it: every forward operation run twice, or
+        its value stored and loaded."""
+        again = 3 if self.target.offload else 1
+        return len(self.view.program.ops) + again * sum(op.forward for op in self.view.program.ops)
 
 
 def variants(joint: TrainGraph, target: Target, device: DeviceProfile) -> list[Variant]:

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from compiler.graph import Adapter, Batch, Frozen, Quantized
 from compiler.model.quantized import QuantizedTensor, quantize
 from compiler.model.weights import WeightSource
+from compiler.passes.offload import offload_file_bytes
 from compiler.pipeline import Compiled
 from compiler.plan import problem
 from compiler.plan.liveness import peak_by_kind
@@ -178,6 +179,7 @@ def plan_record(compiled: Compiled) -> PlanRecord:
         recomputed_operations=len(plan.decisions.recompute),
         offload=target(compiled.options.target, compiled.options.kernels).offload,
         offloaded_values=len(plan.decisions.offload),
+        offload_bytes=offload_file_bytes(compiled.step.graph),
         by_category=category_bytes(compiled),
     )
 

@@ -16,7 +16,7 @@ from compiler.batch import BatchSpec
 from compiler.errors import ArtifactError
 from compiler.model.quantized import QuantFormat
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ class PlanRecord:
     offload: bool
     """Whether the target can put values into a file; the plan is made without that where it cannot."""
     offloaded_values: int
+    offload_bytes: int
+    """Size of that file."""
     by_category: dict[str, int]
     """Bytes at the arena's peak step, by kind of value."""
 

@@ -46,12 +46,11 @@ class Arena:
 
 
 class OffloadFile:
-    """The slots of offloaded values in a temporary file, which is gone at the end of the `with` block."""
+    """Offloaded values in a temporary file, which is gone at the end of the `with` block."""
 
     def __enter__(self) -> OffloadFile:
         self._file = tempfile.TemporaryFile()
-        self._slots: dict[int, tuple[int, int]] = {}
-        self._end = 0
+        self._sizes: dict[int, int] = {}
         return self
 
     def __exit__(
@@ -59,24 +58,23 @@ class OffloadFile:
     ) -> None:
         self._file.close()
 
-    def store(self, slot: int, tensor: Tensor) -> None:
-        """Writes the bytes of the tensor to the slot."""
+    def store(self, offset: int, tensor: Tensor) -> None:
+        """Writes the bytes of the tensor, `offset` bytes into the file."""
         data = tensor.contiguous().flatten().view(torch.uint8).numpy().data
-        offset, size = self._slots.get(slot, (self._end, -1))
-        if size != len(data):
-            offset, self._end = self._end, self._end + len(data)
-            self._slots[slot] = offset, len(data)
+        self._sizes[offset] = len(data)
         while data:
             written = os.pwrite(self._file.fileno(), data, offset)
             data, offset = data[written:], offset + written
 
-    def load(self, slot: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """The tensor in the slot. Raises ArtifactError when there is none of that size."""
+    def load(self, offset: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """The tensor that lies there. Raises ArtifactError when none of that size was stored."""
         wanted = TensorPlace(shape, dtype, None, None).nbytes
-        offset, size = self._slots.get(slot, (0, -1))
+        size = self._sizes.get(offset)
         if size != wanted:
-            held = f"holds {size} bytes" if size >= 0 else "was never stored"
-            raise ArtifactError(f"a load wants {wanted} bytes of offload slot {slot}, which {held}")
+            found = 0 if size is None else size
+            raise ArtifactError(
+                f"a load wants {wanted} bytes at {offset} of the offload file, where {found} were stored"
+            )
         tensor = torch.empty(wanted, dtype=torch.uint8)
         read = 0
         while read < wanted:

@@ -195,12 +195,12 @@ class _Run:
     def _special(self, operation: Operation, args: list[Any]) -> tuple[Tensor, ...] | None:
         """Stores and loads go through a real file."""
         if operation.operator == STORE:
-            value, slot = args
-            self.offloaded.store(slot, value)
+            value, offset = args
+            self.offloaded.store(offset, value)
             return (torch.empty(0, dtype=torch.uint8),)
         if operation.operator == LOAD:
-            _, slot, shape, dtype = args
-            return (self.offloaded.load(slot, tuple(shape), dtype),)
+            _, offset, shape, dtype = args
+            return (self.offloaded.load(offset, tuple(shape), dtype),)
         return None
 
     def _resolve(self, argument: Any) -> Any:

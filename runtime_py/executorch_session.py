@@ -20,7 +20,7 @@ from torch import Tensor
 
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.executorch.emitter import PROGRAM
-from export.executorch.library import LOWPEAK, load_ops
+from export.executorch.library import LOWPEAK, load_ops, offload_failure, open_offload_file
 from export.manifest import Manifest, TensorRecord
 from runtime_py.checkpoint import Progress, restore_checkpoint, save_checkpoint
 from runtime_py.optimizer import AdapterOptimizer
@@ -41,7 +41,9 @@ class ExecuTorchSession:
                 "has no buffers for them; compile with a larger batch_size, or for target='onnxruntime'"
             )
         folder = Path(job.artifact)
-        self.program = ExecuTorchProgram(folder / PROGRAM, folder / manifest.weights_file, manifest)
+        self.program = ExecuTorchProgram(
+            folder / PROGRAM, folder / manifest.weights_file, manifest, work=job.work
+        )
         self.optimizer = AdapterOptimizer(
             self.program.parameters, self.program.gradients, job.optimizer, job.total_steps
         )
@@ -75,9 +77,19 @@ class ExecuTorchProgram:
     gradients: dict[str, Tensor]
     """By the same names: aliases of what the last step wrote, valid until the next."""
 
-    def __init__(self, program_path: str | Path, weights_path: str | Path | None, manifest: Manifest) -> None:
+    def __init__(
+        self,
+        program_path: str | Path,
+        weights_path: str | Path | None,
+        manifest: Manifest,
+        work: str | Path | None = None,
+    ) -> None:
+        """`work`: a folder for what the step puts into a file, by default that of temporary files."""
         runtime = load_runtime(manifest.kernels)
         self._inputs = manifest.inputs
+        self._offloads = manifest.plan.offload_bytes > 0
+        if self._offloads:
+            open_offload_file(str(work or tempfile.gettempdir()), manifest.plan.offload_bytes)
         data_path = None if weights_path is None else str(weights_path)
         with _quiet(f"cannot load {program_path}"):
             # The method lives in the program's memory, so both stay referenced.
@@ -98,12 +110,17 @@ class ExecuTorchProgram:
         """Forward and backward of one batch -> loss; `gradients` are then this batch's.
 
         `graph_inputs` are what `BatchSpec.graph_inputs` gives. Raises DataError when a tensor is missing or
-        of another shape or dtype, ArtifactError when a kernel fails.
+        of another shape or dtype, ArtifactError when a kernel fails, EnvironmentProblem when the disk does.
         """
         inputs = [checked(record, graph_inputs.get(record.name)) for record in self._inputs]
-        with _quiet("failed in the step"):
-            self._method.set_inputs(inputs)
-            self._method.execute()
+        try:
+            with _quiet("failed in the step"):
+                self._method.set_inputs(inputs)
+                self._method.execute()
+        except ArtifactError as error:
+            if self._offloads and (failure := offload_failure()):
+                raise EnvironmentProblem(f"values could not be offloaded: {failure}") from error
+            raise
         return float(self._loss)
 
 

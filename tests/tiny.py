@@ -34,6 +34,7 @@ from compiler.passes.quantize import Quantize
 from compiler.passes.runner import Runner
 from compiler.passes.subset_softmax import SubsetSoftmax
 from compiler.plan.problem import write_csv
+from compiler.plan.timeline import step_seconds
 from compiler.planned import PlannedStep, place
 from compiler.planning import plan_view
 from compiler.targets import target
@@ -179,7 +180,7 @@ def tiny_manifest(tiny: TinyStep, **changes: Any) -> Manifest:
         optimizer_bytes=100,
         weights_bytes=100,
         runtime_bytes=100,
-        predicted_step_seconds=step.view.program.seconds,
+        predicted_step_seconds=step_seconds(step.view.program),
     )
     manifest = dataclasses.replace(
         blank_manifest("tiny"),

@@ -1,4 +1,4 @@
-"""Values that are put away in a file and fetched back."""
+"""Values that are put away in a file and fetched back while other operations run."""
 
 from __future__ import annotations
 
@@ -9,24 +9,38 @@ _stored: dict[int, Tensor] = {}
 
 
 @torch.library.custom_op("lowpeak::store", mutates_args=())
-def store(value: Tensor, slot: int) -> Tensor:
-    """Puts `value` away under `slot` -> an empty token that orders the load after it. Runtimes use a file."""
-    _stored[slot] = value.clone()
+def store(value: Tensor, offset: int) -> Tensor:
+    """Puts `value` away, `offset` bytes into the offload file -> an empty token that orders its load.
+
+    Its memory is free afterwards: runtimes copy it to a buffer and write that in the background.
+    """
+    _stored[offset] = value.clone()
     return value.new_empty((0,), dtype=torch.uint8)
 
 
 @store.register_fake
-def _(value: Tensor, slot: int) -> Tensor:
+def _(value: Tensor, offset: int) -> Tensor:
     return value.new_empty((0,), dtype=torch.uint8)
 
 
 @torch.library.custom_op("lowpeak::load", mutates_args=())
-def load(token: Tensor, slot: int, shape: list[int], dtype: torch.dtype) -> Tensor:
-    """The tensor that was put away under `slot`."""
-    assert _stored[slot].dtype == dtype
-    return _stored[slot].clone().view(shape)
+def load(token: Tensor, offset: int, shape: list[int], dtype: torch.dtype) -> Tensor:
+    """The tensor that was put away at `offset`. Runtimes read it in the background: `loaded` waits for it."""
+    assert _stored[offset].dtype == dtype
+    return _stored[offset].clone().view(shape)
 
 
 @load.register_fake
-def _(token: Tensor, slot: int, shape: list[int], dtype: torch.dtype) -> Tensor:
+def _(token: Tensor, offset: int, shape: list[int], dtype: torch.dtype) -> Tensor:
     return token.new_empty(shape, dtype=dtype)
+
+
+@torch.library.custom_op("lowpeak::loaded", mutates_args=())
+def loaded(value: Tensor) -> Tensor:
+    """What `load` gave, once it is all there: the same memory on targets."""
+    return value.clone()
+
+
+@loaded.register_fake
+def _(value: Tensor) -> Tensor:
+    return torch.empty_like(value)

@@ -16,9 +16,11 @@ import numpy as np
 from compiler.plan.cost import Rates
 from compiler.plan.decide import Decider
 from compiler.plan.liveness import live_bytes
+from compiler.plan.prefetch import prefetch
 from compiler.plan.program import Program
 from compiler.plan.rematerialize import Decisions, carry_out
 from compiler.plan.schedule import schedule
+from compiler.plan.timeline import step_seconds
 
 ROUNDS = 12
 PATIENCE = 4
@@ -39,10 +41,10 @@ class Plan:
     program: Program
     peak_bytes: int
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         """Predicted time of one step."""
-        return self.program.seconds
+        return step_seconds(self.program)
 
 
 class Planner:
@@ -70,7 +72,7 @@ class Planner:
     def plan(self, budget: int) -> Plan | None:
         """The fastest plan found whose peak is at most `budget` bytes; None if none is found."""
         if budget not in self._planned:
-            fitting = [plan for plan in self._rounds(budget) if plan.peak_bytes <= budget]
+            fitting = [self._prefetched(p, budget) for p in self._rounds(budget) if p.peak_bytes <= budget]
             self._planned[budget] = min(fitting, key=lambda p: (p.seconds, p.peak_bytes), default=None)
         return self._planned[budget]
 
@@ -105,6 +107,12 @@ class Planner:
                 return goal, decisions
             goal = (goal + latest.peak_bytes) // 2
         return goal, None
+
+    def _prefetched(self, plan: Plan, budget: int) -> Plan:
+        program = prefetch(plan.program, budget, self.alignment)
+        if program is plan.program:
+            return plan
+        return Plan(plan.decisions, program, max(live_bytes(program, self.alignment)))
 
     def _measure(self, decisions: Decisions) -> Plan:
         if decisions not in self._measured:

@@ -31,9 +31,20 @@ class Value:
     kind: Kind
 
 
+class Io(StrEnum):
+    """What an operation has to do with the disk, which works beside the processor."""
+
+    WRITE = "write"
+    """Hands a value over to be written."""
+    READ = "read"
+    """Asks for a value to be read."""
+    WAIT = "wait"
+    """Waits until the value that it reads has been read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One operation: indices into `Program.values`."""
+    """One operation: indices into `Program.values`. `seconds` are the processor's."""
 
     name: str
     reads: tuple[int, ...]
@@ -45,6 +56,9 @@ class Op:
     """Values among `reads` whose memory a written value may take over, if this is their last use."""
     copy_of: str | None = None
     """Name of the operation that this one runs again."""
+    io: Io | None = None
+    disk_seconds: float = 0.0
+    """Of a WRITE or READ: what the disk takes."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +81,3 @@ class Program:
         """The same operations, `order` holding their present indices."""
         assert sorted(order) == list(range(len(self.ops)))
         return replace(self, ops=tuple(self.ops[i] for i in order))
-
-    @property
-    def seconds(self) -> float:
-        """Predicted time of one step."""
-        return sum(op.seconds for op in self.ops)

@@ -2,8 +2,8 @@
 
 keep       the value stays in memory until its last use
 recompute  the operation runs again just before the backward needs it
-offload    the value is also written to a file once it is made, and comes back just before
-           the backward needs it
+offload    the value is also written to a file once it is made, and comes back just before the backward
+           needs it: a load asks for it, and an operation that gives the same memory waits until it is there
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from compiler.plan.cost import Rates
-from compiler.plan.program import Op, Program, Value
+from compiler.plan.program import Io, Op, Program, Value
 
 COPY_SUFFIX = "_recomputed"
 STORE_SUFFIX = "_store"
 LOAD_SUFFIX = "_load"
+LOADED_SUFFIX = "_loaded"
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,37 @@ class _Builder:
         name = self.program.values[value].name
         token = len(self.values)
         self.values.append(Value(name + STORE_SUFFIX, 0, self.program.values[value].kind))
-        seconds = self.program.values[value].nbytes / self.rates.disk_write_bytes
-        self.ops.append(Op(name + STORE_SUFFIX, (value,), (token,), seconds, True))
+        nbytes = self.program.values[value].nbytes
+        self.ops.append(
+            Op(
+                name + STORE_SUFFIX,
+                (value,),
+                (token,),
+                self.rates.compute_seconds(0, 2 * nbytes),
+                True,
+                io=Io.WRITE,
+                disk_seconds=nbytes / self.rates.disk_write_bytes,
+            )
+        )
         self.tokens[value] = token
 
     def _load(self, value: int) -> None:
         name = self.program.values[value].name
-        back = self._new_value(value, LOAD_SUFFIX)
-        seconds = self.program.values[value].nbytes / self.rates.disk_read_bytes
-        self.ops.append(Op(name + LOAD_SUFFIX, (self.tokens[value],), (back,), seconds, False))
+        coming, back = self._new_value(value, LOAD_SUFFIX), self._new_value(value, LOADED_SUFFIX)
+        call = self.rates.seconds_per_op
+        reading = self.program.values[value].nbytes / self.rates.disk_read_bytes
+        self.ops.append(
+            Op(
+                name + LOAD_SUFFIX,
+                (self.tokens[value],),
+                (coming,),
+                call,
+                False,
+                io=Io.READ,
+                disk_seconds=reading,
+            )
+        )
+        self.ops.append(Op(name + LOADED_SUFFIX, (coming,), (back,), call, False, (coming,), io=Io.WAIT))
         self.replaced[value] = back
 
     def _new_value(self, value: int, suffix: str) -> int:

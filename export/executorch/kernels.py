@@ -57,16 +57,22 @@ COPY_FORMS = {
 }
 
 
+def is_fused(node: fx.Node, fused: frozenset[str]) -> bool:
+    """Whether a kernel of our library runs the node."""
+    target = node.target
+    return (
+        isinstance(target, torch._ops.OpOverload)
+        and target._opname in fused
+        and target.namespace == "lowpeak"
+    )
+
+
 def kernel_call(node: fx.Node, fused: frozenset[str]) -> KernelCall:
     """(operator name, overload, arguments with schema types) of the out kernel; `fused`: the `lowpeak::`
     operators with a kernel of their own. LookupError if there is none.
     """
     target = node.target
-    if (
-        isinstance(target, torch._ops.OpOverload)
-        and target._opname in fused
-        and target.namespace == "lowpeak"
-    ):
+    if is_fused(node, fused):
         kinds = [str(argument.type) for argument in target._schema.arguments]
         return target._schema.name, "out", list(zip(operands(node).values(), kinds, strict=True))
     stock = STOCK_FORMS.get(target)

@@ -25,7 +25,7 @@ BUILD = (
 
 
 def ops_library() -> Path:
-    """Where the kernels are: what the environment variable LOWPEAK_OPS_LIBRARY says, else where they are built.
+    """Where the kernels are: what the variable LOWPEAK_OPS_LIBRARY says, else where they are built.
 
     Raises EnvironmentProblem with the command that builds them.
     """
@@ -51,16 +51,39 @@ def _place(variable: str, name: str) -> Path:
 
 
 @cache
-def load_ops() -> None:
+def load_ops() -> ctypes.CDLL:
     """Registers the kernels with the ExecuTorch runtime of this process; only once, for twice is fatal there.
 
     Raises EnvironmentProblem when the library is not there or does not fit the installed ExecuTorch.
     """
     path = ops_library()
     try:
-        ctypes.CDLL(str(path))
+        return ctypes.CDLL(str(path))
     except OSError as error:
         raise EnvironmentProblem(
             f"{path} does not fit the installed ExecuTorch ({error}): build it anew with `{BUILD}` in "
             f"{_CHECKOUT}"
         ) from error
+
+
+def open_offload_file(folder: str, nbytes: int) -> None:
+    """Makes the file in `folder` that programs with our kernels store values in, `nbytes` large.
+
+    Raises EnvironmentProblem when the disk has no room for it.
+    """
+    opener = load_ops().lowpeak_offload_open
+    opener.argtypes, opener.restype = (ctypes.c_char_p, ctypes.c_int64), ctypes.c_char_p
+    problem = opener(os.fsencode(folder), nbytes)
+    if problem is not None:
+        raise EnvironmentProblem(
+            f"the offload file of {nbytes} bytes cannot be kept in {folder}: {problem.decode()}; free "
+            f"{nbytes} bytes or give another folder",
+            bytes=nbytes,
+        )
+
+
+def offload_failure() -> str:
+    """What went wrong when values were stored or loaded; empty if nothing."""
+    failure = load_ops().lowpeak_offload_failure
+    failure.restype = ctypes.c_char_p
+    return str(failure().decode())

@@ -23,6 +23,7 @@ from compiler.errors import UnsupportedOperator
 from compiler.graph import Adapter, Batch, Constant, Frozen, Quantized, operator_name, place_of, tensors_of
 from compiler.planned import PlannedStep
 from export.executorch.kernels import RowIds, kernel_call
+from export.executorch.read_ahead import NAME, needed_next
 from export.graph_file import frozen_key
 
 METHOD = "forward"
@@ -75,6 +76,7 @@ class _Plan:
     def execution_plan(self) -> schema.ExecutionPlan:
         graph = self.step.graph
         inputs = []
+        next_weight = needed_next(graph.operations(), self.fused)
         for node in graph.graph.nodes:
             if node.op == "output":
                 continue
@@ -85,6 +87,8 @@ class _Plan:
                 if isinstance(graph.roles[node.name], Batch):
                     inputs.append(self.tensors[node.name, 0])
             elif node.target is not getitem and node.name not in self.step.view.views:
+                if node.name in next_weight:
+                    self._read_ahead(next_weight[node.name])
                 self._call(node)
         parameters = {role.name: node for node, role in graph.inputs() if isinstance(role, Adapter)}
         results = [*graph.results, *(parameters[name] for name in graph.gradients)]
@@ -144,6 +148,11 @@ class _Plan:
         outs = [self.tensors[node.name, i] for i in range(len(tensors_of(node)))]
         returned = outs if len(outs) == 1 else [self._add(schema.TensorList(outs))]
         call = schema.KernelCall(operator, [*indices, *outs, *returned])
+        self.instructions.append(schema.Instruction(call))
+
+    def _read_ahead(self, weight: tuple[object, ...]) -> None:
+        operator = self.operators.setdefault((NAME, ""), len(self.operators))
+        call = schema.KernelCall(operator, [self._argument(part, "") for part in weight])
         self.instructions.append(schema.Instruction(call))
 
     def _argument(self, value: Any, kind: str) -> int:

@@ -12,15 +12,19 @@ using Kernel = void(executorch::runtime::KernelRuntimeContext&, executorch::runt
 Kernel causal_attention_kernel;
 Kernel causal_attention_backward_kernel;
 Kernel dequantize_rows_kernel;
+Kernel load_kernel;
+Kernel loaded_kernel;
 Kernel matmul_kernel;
 Kernel matmul_add_kernel;
 Kernel quantized_linear_kernel;
 Kernel quantized_linear_cross_entropy_kernel;
 Kernel quantized_linear_input_gradient_kernel;
 Kernel quantized_linear_input_gradient_add_kernel;
+Kernel read_ahead_kernel;
 Kernel rms_norm_kernel;
 Kernel rms_norm_backward_kernel;
 Kernel rotary_kernel;
+Kernel store_kernel;
 Kernel swiglu_kernel;
 Kernel swiglu_backward_kernel;
 

@@ -1,5 +1,5 @@
-// lowpeak::matmul, matmul_add, quantized_linear, quantized_linear_input_gradient(_add), dequantize_rows and
-// quantized_linear_cross_entropy.
+// lowpeak::matmul, matmul_add, quantized_linear, quantized_linear_input_gradient(_add), dequantize_rows,
+// quantized_linear_cross_entropy and read_ahead.
 #include "linear.h"
 
 #include <cstring>
@@ -7,6 +7,7 @@
 #include "call.h"
 #include "cross_entropy.h"
 #include "kernels.h"
+#include "weight_pages.h"
 
 namespace lowpeak {
 
@@ -69,6 +70,7 @@ void input_gradient(Call& call, size_t first, Write write) {
   void* memory = call.scratch(matmul_scratch_bytes(pool.workers()));
   if (!memory) return;
   if (write == Write::accumulate) start_from(call.tensor(0), out, pool);
+  const Borrowed pages(weight);
   linear_input_gradient(matrix_of(grad), weight, written_matrix(out), write, pool, memory);
 }
 
@@ -94,6 +96,7 @@ void quantized_linear_kernel(KernelRuntimeContext& context, Span<EValue*> values
   Pool pool;
   void* memory = call.scratch(matmul_scratch_bytes(pool.workers()));
   if (!memory) return;
+  const Borrowed pages(weight);
   linear_forward(matrix_of(x), weight, call.floats_if_given(5), written_matrix(out), Write::replace, pool, memory);
 }
 
@@ -105,6 +108,12 @@ void quantized_linear_input_gradient_kernel(KernelRuntimeContext& context, Span<
 void quantized_linear_input_gradient_add_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
   Call call(context, values);
   if (call.takes(8)) input_gradient(call, 1, Write::accumulate);
+}
+
+// values: data, scale, zero_point, bits
+void read_ahead_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
+  Call call(context, values);
+  if (call.takes(4)) read_ahead(call.quantized(0));
 }
 
 // values: data, scale, zero_point, bits, ids, out, out
@@ -119,7 +128,7 @@ void dequantize_rows_kernel(KernelRuntimeContext& context, Span<EValue*> values)
     if (!call.require(chosen[i] >= 0 && chosen[i] < weight.rows)) return;
   }
   Pool pool;
-  gather_rows(weight, chosen, ids.numel(), out.mutable_data_ptr<float>(), weight.cols, pool);
+  gather_rows(weight, chosen, ids.numel(), out.mutable_data_ptr<float>(), weight.cols, pool, best_isa(), give_back);
 }
 
 // values: hidden, data, scale, zero_point, bits, bias, labels, ignore_index, loss, gradient, [loss, gradient]
@@ -141,7 +150,7 @@ void quantized_linear_cross_entropy_kernel(KernelRuntimeContext& context, Span<E
   void* memory = call.scratch(linear_cross_entropy_scratch_bytes(pool.workers()));
   if (!memory) return;
   linear_cross_entropy(matrix_of(hidden), head, call.floats_if_given(5), chosen, ignored, call.written(8),
-                       written_matrix(gradient), pool, memory);
+                       written_matrix(gradient), pool, memory, best_isa(), give_back);
 }
 
 }  // namespace lowpeak

@@ -56,6 +56,10 @@ void scale_row(float* row, int64_t count, float factor) {
   for (int64_t i = 0; i < count; ++i) row[i] *= factor;
 }
 
+void tell(const Used& used, const QuantizedMatrix& rows) {
+  if (used) used(rows);
+}
+
 struct Problem {
   const QuantizedMatrix& head;
   const float* bias;
@@ -63,6 +67,7 @@ struct Problem {
   float share;  // of one counted row in the mean
   Parallel& parallel;
   Isa isa;
+  const Used& used;
   void* product_scratch;
   float* logits;  // [block_tokens, block_vocabulary]
   RowState* rows;
@@ -108,6 +113,7 @@ double finish_row(const Problem& p, int64_t label, const RowState& state, float*
     linear_kernels(p.isa).decode(p.head, label, 1, col, cols, piece);
     for (int64_t j = 0; j < cols; ++j) gradient[col + j] -= weight * piece[j];
   }
+  tell(p.used, slice_rows(p.head, label, 1));
   return (greatest + std::log(total) - state.label_logit) * p.share;
 }
 
@@ -129,6 +135,7 @@ double token_block(const Problem& p, ConstMatrix hidden, const int64_t* labels, 
     linear_input_gradient({p.logits, hidden.rows, count, count}, words, gradient,
                           first == 0 ? Write::replace : Write::accumulate, p.parallel, p.product_scratch,
                           p.isa);
+    tell(p.used, words);
   }
   // Losses take the place of sums, so that they are added in one order.
   p.parallel.run(hidden.rows, [&](int64_t begin, int64_t end, int) {
@@ -156,13 +163,13 @@ int64_t linear_cross_entropy_scratch_bytes(int workers) {
 
 void linear_cross_entropy(ConstMatrix hidden, const QuantizedMatrix& head, const float* bias,
                           const int64_t* labels, int64_t ignore_index, float* loss, Matrix hidden_gradient,
-                          Parallel& parallel, void* scratch, Isa isa) {
+                          Parallel& parallel, void* scratch, Isa isa, const Used& used) {
   const uintptr_t start = (reinterpret_cast<uintptr_t>(scratch) + cache_line - 1) / cache_line * cache_line;
   float* logits = reinterpret_cast<float*>(start);
   RowState* rows = reinterpret_cast<RowState*>(logits + block_tokens * block_vocabulary);
   const int64_t counted = hidden.rows - std::count(labels, labels + hidden.rows, ignore_index);
   const float share = counted == 0 ? 0.0f : 1.0f / static_cast<float>(counted);
-  const Problem problem = {head, bias, ignore_index, share, parallel, isa, rows + block_tokens, logits, rows};
+  const Problem problem = {head, bias, ignore_index, share, parallel, isa, used, rows + block_tokens, logits, rows};
   double sum = 0;
   for (int64_t row = 0; row < hidden.rows;) {
     float* gradient = hidden_gradient.data + row * hidden_gradient.stride;

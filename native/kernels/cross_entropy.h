@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "linear.h"
+#include "used.h"
 
 namespace lowpeak {
 
@@ -17,9 +18,9 @@ int64_t linear_cross_entropy_scratch_bytes(int workers);
 // Exact, by one pass over the vocabulary. The gradient of a row is a softmax-weighted mean of the head's
 // rows, so the online softmax of flash attention serves, with the head as keys and as values; the label's own
 // row is left out of the mean and subtracted last, weighted by the probability of all others, which nothing
-// cancels.
+// cancels. Of the head, a block of words is read at a time, and single rows of labels.
 void linear_cross_entropy(ConstMatrix hidden, const QuantizedMatrix& head, const float* bias,
                           const int64_t* labels, int64_t ignore_index, float* loss, Matrix hidden_gradient,
-                          Parallel& parallel, void* scratch, Isa isa = best_isa());
+                          Parallel& parallel, void* scratch, Isa isa = best_isa(), const Used& used = {});
 
 }  // namespace lowpeak

@@ -73,7 +73,7 @@ void matmul(ConstMatrix a, Op op_a, ConstMatrix b, Op op_b, float alpha, Matrix 
 }
 
 void gather_rows(const QuantizedMatrix& weight, const int64_t* ids, int64_t ids_count, float* out,
-                 int64_t out_stride, Parallel& parallel, Isa isa) {
+                 int64_t out_stride, Parallel& parallel, Isa isa, const Used& used) {
   const LinearKernels& kernels = linear_kernels(isa);
   const int64_t whole_tiles = weight.cols / tile_cols * tile_cols;
   parallel.run(ids_count, [&](int64_t begin, int64_t end, int) {
@@ -86,6 +86,7 @@ void gather_rows(const QuantizedMatrix& weight, const int64_t* ids, int64_t ids_
         kernels.decode(weight, ids[i], 1, whole_tiles, weight.cols - whole_tiles, last);
         std::memcpy(row + whole_tiles, last, static_cast<size_t>(weight.cols - whole_tiles) * sizeof(float));
       }
+      if (used) used(slice_rows(weight, ids[i], 1));
     }
   });
 }

@@ -12,6 +12,7 @@
 #include "cpu.h"
 #include "parallel.h"
 #include "quantized.h"
+#include "used.h"
 
 namespace lowpeak {
 
@@ -52,6 +53,6 @@ void matmul(ConstMatrix a, Op op_a, ConstMatrix b, Op op_b, float alpha, Matrix 
 
 // out[i] = weight[ids[i]] as float; out has ids_count rows of weight.cols.
 void gather_rows(const QuantizedMatrix& weight, const int64_t* ids, int64_t ids_count, float* out,
-                 int64_t out_stride, Parallel& parallel, Isa isa = best_isa());
+                 int64_t out_stride, Parallel& parallel, Isa isa = best_isa(), const Used& used = {});
 
 }  // namespace lowpeak

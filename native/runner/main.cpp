@@ -14,6 +14,7 @@
 
 #include "trainer/error.h"
 #include "trainer/files.h"
+#include "trainer/operators.h"
 #include "trainer/program.h"
 #include "trainer/signals.h"
 #include "trainer/trainer.h"

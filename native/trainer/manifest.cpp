@@ -6,7 +6,7 @@
 namespace lowpeak::trainer {
 namespace {
 
-constexpr std::int64_t kSchemaVersion = 2;
+constexpr std::int64_t kSchemaVersion = 3;
 
 std::vector<TensorRecord> tensors(const JsonReader& list) {
   std::vector<TensorRecord> made;
@@ -55,7 +55,7 @@ Manifest Manifest::from_json(const std::string& text) {
                 manifest.at("weights_file").text(),
                 !manifest.at("sample").is_null(),
                 {plan.at("budget_bytes").integer(), plan.at("planned_peak_bytes").integer(),
-                 plan.at("planned_anonymous_bytes").integer()},
+                 plan.at("planned_anonymous_bytes").integer(), plan.at("offload_bytes").integer()},
                 {}};
   for (const auto& [name, record] : manifest.at("files").fields()) {
     made.files.emplace(name, FileRecord{record.at("sha256").text(), record.at("bytes").integer()});

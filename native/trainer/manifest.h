@@ -28,6 +28,7 @@ struct PlanRecord {
   std::int64_t budget_bytes;
   std::int64_t planned_peak_bytes;       // everything resident because of the step
   std::int64_t planned_anonymous_bytes;  // all of it but the mapped weights
+  std::int64_t offload_bytes;            // size of the file that values are put into; 0 if there is none
 };
 
 struct Manifest {

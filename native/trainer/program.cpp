@@ -1,9 +1,8 @@
 #include "program.h"
 
-#include <dlfcn.h>
-
 #include <mutex>
 
+#include <executorch/extension/data_loader/buffer_data_loader.h>
 #include <executorch/extension/data_loader/mmap_data_loader.h>
 #include <executorch/extension/flat_tensor/flat_tensor_data_map.h>
 #include <executorch/extension/memory_allocator/malloc_memory_allocator.h>
@@ -14,6 +13,7 @@
 #include "error.h"
 #include "files.h"
 #include "json.h"
+#include "operators.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -22,6 +22,7 @@ namespace et = executorch::runtime;
 using executorch::aten::ScalarType;
 using executorch::aten::Tensor;
 using executorch::aten::TensorImpl;
+using executorch::extension::BufferDataLoader;
 using executorch::extension::FlatTensorDataMap;
 using executorch::extension::MallocMemoryAllocator;
 using executorch::extension::MmapDataLoader;
@@ -40,6 +41,10 @@ void keep_log(et_timestamp_t, et_pal_log_level_t level, const char* file, const 
 
 void require(et::Error error, const std::string& doing) {
   if (error == et::Error::Ok) return;
+  if (error == et::Error::OperatorMissing) {
+    throw environment_problem("ExecuTorch " + doing + ": it calls kernels that are not loaded; give the library that "
+                              "has them, lowpeak's or your own, with --ops-library");
+  }
   const std::lock_guard<std::mutex> lock(log_mutex);
   throw artifact_error("ExecuTorch " + doing + ": " + et::to_string(error) +
                        (last_log.empty() ? "" : " (" + last_log + ")"));
@@ -53,6 +58,14 @@ T taken(et::Result<T> result, const std::string& doing) {
 
 MmapDataLoader mapped(const std::string& path, const std::string& doing) {
   return taken(MmapDataLoader::from(path.c_str(), MmapDataLoader::MlockConfig::NoMlock), doing);
+}
+
+Mapping mapped_weights(const std::string& path, const std::string& doing) {
+  try {
+    return Mapping::of_file(path);
+  } catch (const SystemError& error) {
+    throw artifact_error(doing + ": " + path + " cannot be mapped: " + error.what());
+  }
 }
 
 ScalarType scalar_type(const std::string& dtype) {
@@ -106,7 +119,8 @@ struct Program::Loaded {
   Loaded(const std::string& program_path, const std::string& weights_path)
       : doing("cannot load " + program_path),
         program_file(mapped(program_path, doing)),
-        weights_file(mapped(weights_path, doing)),
+        weights_mapping(mapped_weights(weights_path, doing)),
+        weights_file(weights_mapping.data(), weights_mapping.size()),
         weights(taken(FlatTensorDataMap::load(&weights_file), doing)),
         program(taken(et::Program::load(&program_file, et::Program::Verification::InternalConsistency), doing)),
         buffers(planned_buffers()),
@@ -138,7 +152,9 @@ struct Program::Loaded {
   }
 
   std::string doing;
-  MmapDataLoader program_file, weights_file;
+  MmapDataLoader program_file;
+  Mapping weights_mapping;
+  BufferDataLoader weights_file;
   FlatTensorDataMap weights;
   et::Program program;
   std::vector<Mapping> buffers;
@@ -168,6 +184,7 @@ Program::Program(const std::string& program_path, const std::string& weights_pat
     parameters_.push_back(view(program_path, method.get_output(1 + count + i), manifest.parameters[i]));
   }
   for (const TensorRecord& record : manifest.inputs) loaded_->inputs.emplace_back(record);
+  weights_are_mapped(loaded_->weights_mapping);
 }
 
 Program::~Program() = default;
@@ -180,19 +197,18 @@ float Program::step(const std::vector<const void*>& inputs) {
                       const_cast<void*>(inputs[i]), input.order.data(), input.strides.data());
     require(loaded_->method.set_input(et::EValue(Tensor(&tensor)), i), "failed in the step");
   }
-  require(loaded_->method.execute(), "failed in the step");
+  const et::Error error = loaded_->method.execute();
+  if (error != et::Error::Ok) {
+    const std::string failure = offload_failure();
+    if (!failure.empty()) throw environment_problem("values could not be offloaded: " + failure);
+  }
+  require(error, "failed in the step");
   return *loss_;
 }
 
 void start_runtime() {
   et::register_pal(et::PalImpl::create(keep_log, __FILE__));
   et::runtime_init();
-}
-
-void load_operators(const std::string& library) {
-  if (::dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-    throw environment_problem("the operators in " + library + " cannot be loaded: " + ::dlerror());
-  }
 }
 
 }  // namespace lowpeak::trainer

@@ -27,7 +27,7 @@ class Program {
   const std::vector<TensorView>& gradients() const { return gradients_; }
 
   // Forward and backward of one batch, its inputs in the manifest's order -> loss. Throws ArtifactError when a
-  // kernel fails.
+  // kernel fails, EnvironmentProblem when the disk does that values are offloaded to.
   float step(const std::vector<const void*>& inputs);
 
  private:
@@ -40,8 +40,5 @@ class Program {
 
 // Starts the runtime, its log kept away from the terminal: the part of an error that explains it is in the Error.
 void start_runtime();
-
-// Loads a library whose kernels register themselves. Throws EnvironmentProblem.
-void load_operators(const std::string& library);
 
 }  // namespace lowpeak::trainer

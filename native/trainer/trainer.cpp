@@ -11,6 +11,7 @@
 #include "gradient_sum.h"
 #include "json.h"
 #include "memory.h"
+#include "operators.h"
 #include "optimizer.h"
 #include "program.h"
 
@@ -43,6 +44,7 @@ class Run {
         guard_{manifest_.plan.budget_bytes, manifest_.plan.planned_anonymous_bytes, baseline.anonymous,
                options.pressure_file, options.pressure_limit},
         step_(job.first_step) {
+    if (manifest_.plan.offload_bytes > 0) open_offload_file(job.work, manifest_.plan.offload_bytes);
     if (job.checkpoint && job.first_step > 0) restore();
   }
 

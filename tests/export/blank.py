@@ -27,6 +27,7 @@ def blank_manifest(model_name: str = "blank") -> Manifest:
         recomputed_operations=0,
         offload=False,
         offloaded_values=0,
+        offload_bytes=0,
         by_category={},
     )
     return Manifest(

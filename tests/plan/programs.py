@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from compiler.plan.program import Kind, Op, Program, Value
-from compiler.plan.rematerialize import COPY_SUFFIX, LOAD_SUFFIX, STORE_SUFFIX
+from compiler.plan.rematerialize import COPY_SUFFIX, LOAD_SUFFIX, LOADED_SUFFIX, STORE_SUFFIX
 
 Expression = tuple[object, ...]
 
@@ -81,6 +81,8 @@ def expressions(run: Program) -> dict[int, Expression]:
             elif op.name.endswith(LOAD_SUFFIX):
                 assert operands[0][0] == "stored"
                 known[value] = operands[0][1]  # type: ignore[assignment]
+            elif op.name.endswith(LOADED_SUFFIX):
+                known[value] = operands[0]
             else:
                 known[value] = (op.name.removesuffix(COPY_SUFFIX), position, *operands)
     return known

@@ -13,6 +13,7 @@ from compiler.plan.planner import Planner, smallest_feasible
 from compiler.plan.program import Program
 from compiler.plan.rematerialize import Decisions, carry_out
 from compiler.plan.schedule import schedule
+from compiler.plan.timeline import step_seconds
 from tests.plan.programs import program
 
 RATES = Rates(flops=1, memory_bytes=1, disk_read_bytes=1e6, disk_write_bytes=1e6, seconds_per_op=0)
@@ -39,7 +40,7 @@ def best_peak(run: Program, seconds: float | None = None) -> int:
     for size in range(len(forward) + 1):
         for chosen in itertools.combinations(forward, size):
             decided = schedule(carry_out(run, Decisions(frozenset(chosen)), RATES))
-            if seconds is None or decided.seconds <= seconds + 1e-9:
+            if seconds is None or step_seconds(decided) <= seconds + 1e-9:
                 peaks.append(max(live_bytes(decided)))
     return min(peaks)
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler.plan.cost import Rates
-from compiler.plan.program import Kind, Program
+from compiler.plan.program import Io, Kind, Program
 from compiler.plan.rematerialize import Decisions, carry_out
 from tests.plan.programs import expressions, program, random_programs
 
@@ -60,18 +60,20 @@ def test_offloading_stores_what_is_made_and_loads_before_use():
     run = carry_out(chain(), Decisions(offload=frozenset({"a"})), RATES)
     assert listing(run) == [
         "a(x) -> a", "a_store(a) -> a_store", "b(a) -> b", "c(b) -> c",
-        "C(b, c) -> C", "a_load(a_store) -> a_load", "B(a_load, C) -> B", "A(x, B) -> A",
+        "C(b, c) -> C", "a_load(a_store) -> a_load", "a_loaded(a_load) -> a_loaded", "B(a_loaded, C) -> B",
+        "A(x, B) -> A",
     ]  # fmt: skip
     sizes = {value.name: value.nbytes for value in run.values}
-    seconds = {op.name: op.seconds for op in run.ops}
-    assert (sizes["a_store"], sizes["a_load"]) == (0, 8)
-    assert (seconds["a_store"], seconds["a_load"]) == (4.0, 2.0)
+    disk = {op.name: (op.io, op.disk_seconds) for op in run.ops if op.io}
+    assert (sizes["a_store"], sizes["a_load"], sizes["a_loaded"]) == (0, 8, 8)
+    assert disk == {"a_store": (Io.WRITE, 4.0), "a_load": (Io.READ, 2.0), "a_loaded": (Io.WAIT, 0.0)}
 
 
 def test_recomputation_from_what_was_offloaded():
     run = carry_out(chain(), Decisions(frozenset({"b"}), frozenset({"a"})), RATES)
-    assert listing(run)[4:7] == [
-        "a_load(a_store) -> a_load", "b_recomputed(a_load) -> b_recomputed", "C(b_recomputed, c) -> C",
+    assert listing(run)[4:8] == [
+        "a_load(a_store) -> a_load", "a_loaded(a_load) -> a_loaded", "b_recomputed(a_loaded) -> b_recomputed",
+        "C(b_recomputed, c) -> C",
     ]  # fmt: skip
 
 

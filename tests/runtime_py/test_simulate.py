@@ -192,14 +192,14 @@ def _place(offset: int | None, *shape: int, dtype: torch.dtype = torch.float32) 
     return TensorPlace(shape, dtype, offset, "activation")
 
 
-def _offloading(slot: int) -> ScheduledGraph:
+def _offloading(offset: int) -> ScheduledGraph:
     """x is stored, its bytes are taken by another value, and it is loaded back elsewhere."""
     token, dtype = _place(0, 0, dtype=torch.uint8), torch.float32
     operations = [
         Operation("double", "aten.mul.Scalar", (NodeRef("x"), 2), {}, (_place(16, 4),), False, 0.0),
         Operation("token", STORE, (NodeRef("double"), 3), {}, (token,), False, 0.0),
         Operation("other", "aten.neg.default", (NodeRef("x"),), {}, (_place(16, 4),), False, 0.0),
-        Operation("again", LOAD, (NodeRef("token"), slot, [4], dtype), {}, (_place(32, 4),), False, 0.0),
+        Operation("again", LOAD, (NodeRef("token"), offset, [4], dtype), {}, (_place(32, 4),), False, 0.0),
         Operation(
             "both", "aten.mul.Tensor", (NodeRef("again"), NodeRef("other")), {}, (_place(0, 4),), False, 0.0
         ),
@@ -214,7 +214,7 @@ def test_offloaded_values_come_back_from_a_file() -> None:
     run = execute(_offloading(3), batch, {}, batch.__getitem__, {})
     assert run.loss == -2.0 * (1 + 4 + 9 + 16)
     assert run.touched_bytes == 48
-    with pytest.raises(ArtifactError, match="slot 2, which was never stored"):
+    with pytest.raises(ArtifactError, match="at 2 of the offload file, where 0 were"):
         execute(_offloading(2), batch, {}, batch.__getitem__, {})
 
 

@@ -1,0 +1,179 @@
+#include "offload_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <system_error>
+
+namespace lowpeak {
+namespace {
+
+int unnamed_file(const std::string& folder, std::int64_t bytes) {
+  std::string path = folder + "/offload-XXXXXX";
+  const int file = ::mkostemp(path.data(), O_CLOEXEC);
+  if (file < 0) throw std::system_error(errno, std::generic_category());
+  ::unlink(path.c_str());
+  const int failure = bytes > 0 ? ::posix_fallocate(file, 0, static_cast<off_t>(bytes)) : 0;
+  if (failure != 0) {
+    ::close(file);
+    throw std::system_error(failure, std::generic_category());
+  }
+  return file;
+}
+
+}  // namespace
+
+OffloadFile::OffloadFile(const std::string& folder, std::int64_t bytes)
+    : file_(unnamed_file(folder, bytes)), size_(bytes), buffer_(piece_bytes * pieces) {
+  for (std::size_t i = 0; i < pieces; ++i) free_.push_back(buffer_.data() + i * piece_bytes);
+  thread_ = std::thread([this] { serve(); });
+}
+
+OffloadFile::~OffloadFile() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ending_ = true;
+  }
+  asked_.notify_all();
+  thread_.join();
+  ::close(file_);
+}
+
+bool OffloadFile::inside(std::size_t bytes, std::int64_t offset) {
+  if (offset >= 0 && static_cast<std::int64_t>(bytes) <= size_ - offset) return true;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  failure_ = std::to_string(bytes) + " bytes at " + std::to_string(offset) + " are outside of the offload file of " +
+             std::to_string(size_) + " bytes";
+  return false;
+}
+
+bool OffloadFile::store(const void* value, std::size_t bytes, std::int64_t offset) {
+  if (!inside(bytes, offset)) return false;
+  const char* from = static_cast<const char*>(value);
+  for (std::size_t done = 0; done < bytes;) {
+    const std::size_t part = std::min(piece_bytes, bytes - done);
+    char* piece = nullptr;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      served_.wait(lock, [this] { return !free_.empty() || !failure_.empty(); });
+      if (!failure_.empty()) return false;
+      piece = free_.back();
+      free_.pop_back();
+    }
+    std::memcpy(piece, from + done, part);
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      queue_.push_back({true, piece, part, offset + static_cast<std::int64_t>(done)});
+    }
+    asked_.notify_one();
+    done += part;
+  }
+  return true;
+}
+
+bool OffloadFile::load(void* value, std::size_t bytes, std::int64_t offset) {
+  if (!inside(bytes, offset)) return false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!failure_.empty()) return false;
+    queue_.push_back({false, static_cast<char*>(value), bytes, offset});
+  }
+  asked_.notify_one();
+  return true;
+}
+
+bool OffloadFile::wait(const void* value) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  served_.wait(lock, [&] {
+    const auto here = [&](const Request& request) { return !request.write && request.memory == value; };
+    return !failure_.empty() || std::none_of(queue_.begin(), queue_.end(), here);
+  });
+  return failure_.empty();
+}
+
+std::string OffloadFile::failure() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return failure_;
+}
+
+void OffloadFile::serve() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (true) {
+    asked_.wait(lock, [this] { return ending_ || !queue_.empty(); });
+    if (ending_) return;
+    const Request request = queue_.front();
+    lock.unlock();
+    std::string problem;
+    try {
+      transfer(request);
+    } catch (const std::exception& error) {
+      problem = error.what();
+    }
+    lock.lock();
+    if (failure_.empty()) failure_ = problem;
+    queue_.pop_front();
+    if (request.write) free_.push_back(request.memory);
+    served_.notify_all();
+  }
+}
+
+void OffloadFile::transfer(const Request& request) {
+  for (std::size_t done = 0; done < request.bytes;) {
+    const std::size_t part = std::min(piece_bytes, request.bytes - done);
+    const off_t place = static_cast<off_t>(request.offset + static_cast<std::int64_t>(done));
+    char* memory = request.memory + done;
+    const ssize_t moved = request.write ? ::pwrite(file_, memory, part, place) : ::pread(file_, memory, part, place);
+    if (moved < 0 && errno == EINTR) continue;
+    if (moved < 0) throw std::system_error(errno, std::generic_category(), "the offload file");
+    if (moved == 0) throw std::runtime_error("the offload file ends early");
+    if (request.write) {
+      settle(place, static_cast<std::size_t>(moved));
+    } else {
+      ::posix_fadvise(file_, place, moved, POSIX_FADV_DONTNEED);
+    }
+    done += static_cast<std::size_t>(moved);
+  }
+}
+
+// To the disk, and out of the page cache: dirty pages count against a memory limit and are written when the system
+// wants, which is when it is short of memory.
+void OffloadFile::settle(std::int64_t offset, std::size_t bytes) {
+#ifdef SYNC_FILE_RANGE_WRITE
+  ::sync_file_range(file_, offset, static_cast<off_t>(bytes),
+                    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+#endif
+  ::posix_fadvise(file_, offset, static_cast<off_t>(bytes), POSIX_FADV_DONTNEED);
+}
+
+namespace {
+std::unique_ptr<OffloadFile> opened;
+std::string said;
+}  // namespace
+
+OffloadFile* offload_file() { return opened.get(); }
+
+}  // namespace lowpeak
+
+const char* lowpeak_offload_open(const char* folder, std::int64_t bytes) {
+  try {
+    lowpeak::opened.reset();
+    lowpeak::opened = std::make_unique<lowpeak::OffloadFile>(folder, bytes);
+    return nullptr;
+  } catch (const std::system_error& error) {
+    lowpeak::said = std::strerror(error.code().value());
+  } catch (const std::exception& error) {
+    lowpeak::said = error.what();
+  }
+  return lowpeak::said.c_str();
+}
+
+const char* lowpeak_offload_failure() {
+  lowpeak::said = lowpeak::opened ? lowpeak::opened->failure() : "";
+  return lowpeak::said.c_str();
+}

@@ -1,0 +1,48 @@
+#include "operators.h"
+
+#include <dlfcn.h>
+
+#include "error.h"
+
+namespace lowpeak::trainer {
+namespace {
+
+// A function that a loaded library may have; null if none has.
+template <typename Function>
+Function* found(const char* name) {
+  return reinterpret_cast<Function*>(::dlsym(RTLD_DEFAULT, name));
+}
+
+}  // namespace
+
+void load_operators(const std::string& library) {
+  if (::dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
+    throw environment_problem("the operators in " + library + " cannot be loaded: " + ::dlerror());
+  }
+}
+
+void open_offload_file(const std::string& folder, std::int64_t bytes) {
+  auto* open = found<const char*(const char*, std::int64_t)>("lowpeak_offload_open");
+  if (open == nullptr) {
+    throw environment_problem("the artifact puts values into a file, which only lowpeak's operators can: give their "
+                              "library with --ops-library");
+  }
+  if (const char* problem = open(folder.c_str(), bytes)) {
+    const std::string size = std::to_string(bytes);
+    throw environment_problem("the offload file of " + size + " bytes cannot be kept in " + folder + ": " + problem +
+                                  "; free " + size + " bytes or give another folder",
+                              {{"bytes", bytes}});
+  }
+}
+
+std::string offload_failure() {
+  auto* failure = found<const char*()>("lowpeak_offload_failure");
+  return failure == nullptr ? "" : failure();
+}
+
+void weights_are_mapped(const Mapping& weights) {
+  auto* tell = found<void(const void*, std::int64_t)>("lowpeak_weights_mapped");
+  if (tell != nullptr) tell(weights.data(), static_cast<std::int64_t>(weights.size()));
+}
+
+}  // namespace lowpeak::trainer

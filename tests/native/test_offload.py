@@ -1,0 +1,142 @@
+"""Values that a program puts into a file, and weights whose pages it gives back: parity, faults, memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from peft import LoraConfig
+from safetensors.torch import save_file
+
+from compiler.devices import PROFILES, DeviceProfile
+from compiler.errors import BudgetTooSmall, EnvironmentProblem
+from export.artifact import MANIFEST, Artifact
+from export.executorch import library
+from lowpeak import compile_for_device
+from runtime_py.executorch_session import ExecuTorchProgram
+from runtime_py.optimizer import OptimizerOptions
+from runtime_py.prepare import training_data
+from runtime_py.session import Job
+from tests.native.build import build
+from tests.native.runner import Ended, Runner
+from tests.native.test_executorch import check
+from tests.tiny import tiny_llama
+
+STEPS = 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def operators() -> Iterator[Path]:
+    path = build().with_name(library.OPS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(library.OPS_VARIABLE, str(path))
+        yield path
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Within the smallest budget, for a device that would rather read than compute again."""
+    slow = DeviceProfile("slow", 10**9, 0.05, 1e9, 1e9, 1e9)
+    folder = tmp_path_factory.mktemp("offload") / "artifact"
+
+    def compiled(megabytes: float) -> Artifact:
+        return compile_for_device(
+            tiny_llama(
+                num_hidden_layers=4,
+                hidden_size=256,
+                intermediate_size=128,
+                vocab_size=60_000,
+                max_position_embeddings=512,
+            ),
+            megabytes,
+            device="slow",
+            quantization="int8",
+            seq_len=384,
+            kernels="lowpeak",
+            out=folder,
+            lora=LoraConfig(r=2, target_modules=["q_proj", "down_proj"]),
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROFILES, "slow", slow)
+        with pytest.raises(BudgetTooSmall) as refused:
+            compiled(1)
+        return compiled(refused.value.numbers["minimum_bytes"] / 1_000_000)
+
+
+def run(
+    artifact: Artifact, folder: Path, operators: Path | None, preexec: Callable[[], None] | None = None
+) -> Ended:
+    job = Job(
+        manifest=str(artifact.path / MANIFEST),
+        artifact=str(artifact.path),
+        work=str(folder),
+        batches=str(folder / "batches.safetensors"),
+        first_step=0,
+        total_steps=STEPS,
+        accumulate=1,
+        seed=0,
+        optimizer=OptimizerOptions(),
+        tokens_per_step=None,
+        checkpoint=None,
+        checkpoint_every=50,
+    )
+    sample = artifact.sample()
+    assert sample is not None
+    save_file(training_data(artifact, [sample]).graph_inputs(seed=0, first_step=0, steps=STEPS), job.batches)
+    flags = ["--metrics", *(["--ops-library", str(operators)] if operators else [])]
+    return Runner(flags, preexec).run(job, folder)
+
+
+def test_offloaded_values_come_back_as_they_were(artifact: Artifact) -> None:
+    plan = artifact.manifest.plan
+    assert plan.offload and plan.offloaded_values > 0
+    assert plan.offload_bytes % 4096 == 0 and plan.offload_bytes > 0
+    operators = [operation.operator for operation in artifact.graph().operations]
+    assert operators.count("lowpeak.load.default") == plan.offloaded_values
+    check(artifact)
+
+
+def test_the_runner_offloads_and_gives_weights_back(
+    artifact: Artifact, tmp_path: Path, operators: Path
+) -> None:
+    ended = run(artifact, tmp_path, operators)
+    assert ended.returncode == 0, ended.events
+    plan = artifact.manifest.plan
+    ready, *steps, _ = ended.events
+    held = max(event["rss_bytes"] - event["anonymous_bytes"] for event in steps)
+    weights = os.path.getsize(artifact.file("weights.ptd"))
+    # Libraries come in as they are called; the weights do not stay.
+    assert held - (ready["rss_bytes"] - ready["anonymous_bytes"]) < 6_000_000 < weights - 4_000_000
+    assert all(event["peak_anonymous_bytes"] <= plan.planned_anonymous_bytes for event in steps)
+    assert list(tmp_path.glob("offload-*")) == []
+
+
+def test_a_disk_without_room_is_refused_before_the_first_step(
+    artifact: Artifact, tmp_path: Path, operators: Path
+) -> None:
+    size = artifact.manifest.plan.offload_bytes
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, size - 1))
+
+    ended = run(artifact, tmp_path, operators, limit)
+    assert ended.returncode == 1 and ended.last["class"] == "EnvironmentProblem"
+    assert f"the offload file of {size} bytes cannot be kept in {tmp_path}" in ended.last["message"]
+    assert ended.last["numbers"] == {"bytes": size}
+    with pytest.raises(EnvironmentProblem, match=r"No such file.*free \d+ bytes or give another folder"):
+        ExecuTorchProgram(
+            artifact.file("program.pte"),
+            artifact.file("weights.ptd"),
+            artifact.manifest,
+            work=tmp_path / "nothing",
+        )
+
+
+def test_a_runner_without_the_library_says_so(artifact: Artifact, tmp_path: Path) -> None:
+    ended = run(artifact, tmp_path, None)
+    assert ended.returncode == 1 and ended.last["class"] == "EnvironmentProblem"
+    assert "--ops-library" in ended.last["message"]
