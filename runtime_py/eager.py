@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from compiler.causal_lm import CausalLMLoss
@@ -84,16 +86,38 @@ def train_eagerly(
     )
 
 
-def run(job: Job, emit: Emit, stop: StopRequest) -> None:
-    """Trains all steps of the job, on every core that the process may use."""
+class _Step(nn.Module):
+    """Forward and backward in one call: what is run again in the backward has its parameters then, too."""
+
+    PREFIX = "loss."
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, **batch: Tensor) -> Tensor:
+        loss: Tensor = self.loss(**batch)
+        loss.backward()
+        return loss.detach()
+
+
+def run(job: Job, emit: Emit, stop: StopRequest, *, checkpointing: bool = False) -> None:
+    """Trains all steps of the job, on every core that the process may use.
+
+    `checkpointing`: transformers' gradient checkpointing, which keeps a layer's input and runs it again.
+    """
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     warm_up(job.optimizer)
     tell_baseline(emit)
     artifact = Artifact.open(job.artifact, verify=False)
     model, frozen = eager_model(artifact)
-    loss_module = CausalLMLoss(model)
+    if checkpointing:
+        model.train()
+        assert isinstance(model, PeftModel)
+        model.get_base_model().gradient_checkpointing_enable({"use_reentrant": False})
+    step_module = _Step(CausalLMLoss(model))
     adapter = {name: value.requires_grad_() for name, value in artifact.adapter().items()}
-    values = {LOSS_PREFIX + name: value for name, value in {**frozen, **adapter}.items()}
+    values = {f"{_Step.PREFIX}{LOSS_PREFIX}{name}": value for name, value in {**frozen, **adapter}.items()}
     gradients = {name: torch.zeros_like(value) for name, value in adapter.items()}
     optimizer = AdapterOptimizer(adapter, gradients, job.optimizer, job.total_steps)
     batches = load_file(job.batches)
@@ -102,8 +126,7 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
         started = time.perf_counter()
         for gradient in gradients.values():
             gradient.zero_()
-        loss = functional_call(loss_module, values, (), {name: rows[step] for name, rows in batches.items()})
-        loss.backward()
+        loss = functional_call(step_module, values, (), {name: rows[step] for name, rows in batches.items()})
         if not math.isfinite(loss.item()):
             raise DataError(f"the loss of eager training is {loss.item()} at step {step}", step=step)
         optimizer.update(step)

@@ -1,0 +1,12 @@
+"""Eager PEFT with gradient checkpointing, as a process that is told a job: benchmarks/native_step.py."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from runtime_py.eager import run
+from runtime_py.worker import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], partial(run, checkpointing=True)))
