@@ -22,6 +22,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.func import functional_call
+from transformers import PreTrainedModel
 
 from compiler.causal_lm import CausalLMLoss
 from compiler.errors import DataError
@@ -114,7 +115,9 @@ def run(job: Job, emit: Emit, stop: StopRequest, *, checkpointing: bool = False)
     if checkpointing:
         model.train()
         assert isinstance(model, PeftModel)
-        model.get_base_model().gradient_checkpointing_enable({"use_reentrant": False})
+        base = model.get_base_model()
+        assert isinstance(base, PreTrainedModel)
+        base.gradient_checkpointing_enable({"use_reentrant": False})
     step_module = _Step(CausalLMLoss(model))
     adapter = {name: value.requires_grad_() for name, value in artifact.adapter().items()}
     values = {f"{_Step.PREFIX}{LOSS_PREFIX}{name}": value for name, value in {**frozen, **adapter}.items()}
