@@ -117,7 +117,7 @@ def run(job: Job, emit: Emit, stop: StopRequest, *, checkpointing: bool = False)
         assert isinstance(model, PeftModel)
         base = model.get_base_model()
         assert isinstance(base, PreTrainedModel)
-        base.gradient_checkpointing_enable({"use_reentrant": False})
+        base.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
     step_module = _Step(CausalLMLoss(model))
     adapter = {name: value.requires_grad_() for name, value in artifact.adapter().items()}
     values = {f"{_Step.PREFIX}{LOSS_PREFIX}{name}": value for name, value in {**frozen, **adapter}.items()}
