@@ -62,7 +62,7 @@ class _Builder:
             op.writes,
             op.seconds,
             op.forward,
-            tuple(at_hand[value] for value in op.in_place),
+            tuple((written, at_hand[value]) for written, value in op.in_place),
             op.copy_of,
         )
 
@@ -98,8 +98,10 @@ class _Builder:
             writes = tuple(self._new_value(v, COPY_SUFFIX) for v in op.writes)
             for value, again_value in zip(op.writes, writes, strict=True):
                 self.replaced.setdefault(value, again_value)
+            own = dict(zip(op.writes, writes, strict=True))
+            in_place = tuple((own[written], value) for written, value in again.in_place)
             self.ops.append(
-                Op(op.name + COPY_SUFFIX, again.reads, writes, op.seconds, False, again.in_place, op.name)
+                Op(op.name + COPY_SUFFIX, again.reads, writes, op.seconds, False, in_place, op.name)
             )
 
     def _store(self, value: int) -> None:
