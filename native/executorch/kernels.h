@@ -11,6 +11,7 @@ using Kernel = void(executorch::runtime::KernelRuntimeContext&, executorch::runt
 
 Kernel causal_attention_kernel;
 Kernel causal_attention_backward_kernel;
+Kernel causal_attention_backward_add_kernel;
 Kernel dequantize_rows_kernel;
 Kernel matmul_kernel;
 Kernel matmul_add_kernel;
@@ -23,5 +24,6 @@ Kernel rms_norm_backward_kernel;
 Kernel rotary_kernel;
 Kernel swiglu_kernel;
 Kernel swiglu_backward_kernel;
+Kernel write_rows_kernel;
 
 }  // namespace lowpeak

@@ -10,6 +10,7 @@ namespace {
 const executorch::runtime::Kernel kernels[] = {
     executorch::runtime::Kernel("lowpeak::causal_attention.out", causal_attention_kernel),
     executorch::runtime::Kernel("lowpeak::causal_attention_backward.out", causal_attention_backward_kernel),
+    executorch::runtime::Kernel("lowpeak::causal_attention_backward_add.out", causal_attention_backward_add_kernel),
     executorch::runtime::Kernel("lowpeak::dequantize_rows.out", dequantize_rows_kernel),
     executorch::runtime::Kernel("lowpeak::matmul.out", matmul_kernel),
     executorch::runtime::Kernel("lowpeak::matmul_add.out", matmul_add_kernel),
@@ -24,6 +25,7 @@ const executorch::runtime::Kernel kernels[] = {
     executorch::runtime::Kernel("lowpeak::rotary.out", rotary_kernel),
     executorch::runtime::Kernel("lowpeak::swiglu.out", swiglu_kernel),
     executorch::runtime::Kernel("lowpeak::swiglu_backward.out", swiglu_backward_kernel),
+    executorch::runtime::Kernel("lowpeak::write_rows.out", write_rows_kernel),
 };
 
 [[maybe_unused]] const executorch::runtime::Error registered =

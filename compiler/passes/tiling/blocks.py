@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import fx
 
@@ -129,6 +130,7 @@ def repeat_what_is_cheap(graph: TrainGraph, axes: TokenAxes) -> int:
         if not block.forward:
             continue
         first = set(block.first)
+        copies: dict[fx.Node, fx.Node] = {}
         wanted: set[fx.Node] = set()
         for node in reversed(block.first):
             read_later = any(user in forward and (user not in first or user in wanted) for user in node.users)
@@ -137,14 +139,17 @@ def repeat_what_is_cheap(graph: TrainGraph, axes: TokenAxes) -> int:
         for node in block.first:
             if node.target in ZERO_COST and node.args[0] in wanted:
                 wanted.add(node)
-        copies: dict[fx.Node, fx.Node] = {}
         for node in block.first:
             if node in wanted:
                 with graph.graph.inserting_before(node):
-                    copies[node] = graph.graph.node_copy(node, lambda n: copies.get(n, n))
+                    copies[node] = graph.graph.node_copy(node, partial(_get, copies))
         for node, copy in copies.items():
             for user in list(node.users):
                 if user in first and user not in wanted:
                     user.replace_input_with(node, copy)
         count += len(copies)
     return count
+
+
+def _get(copies: dict[fx.Node, fx.Node], node: fx.Node) -> fx.Node:
+    return copies.get(node, node)

@@ -13,7 +13,7 @@ from compiler.graph import TrainGraph, forward_nodes
 from compiler.passes.rewrite import infer
 from compiler.passes.tiling.axes import ZERO_COST, TokenAxes
 from compiler.passes.tiling.blocks import Block
-from compiler.passes.tiling.split import Call, Piece
+from compiler.passes.tiling.split import Piece
 
 aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak

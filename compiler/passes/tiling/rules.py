@@ -68,7 +68,7 @@ def rows(*arguments: int) -> Rule:
 def lookup(node: fx.Node, axes: Axes) -> Split:
     """Rows of a table by ids."""
     given: dict[str, Any] = operands(node)
-    ids = given.get("ids", given.get("indices"))
+    ids: Any = given.get("ids", given.get("indices"))
     if axes.keys() & set(node.all_input_nodes) != {ids}:
         raise refusal(node, "looks up in a table of tokens")
     return Split((axes[ids],), {ids: axes[ids]})
@@ -76,7 +76,8 @@ def lookup(node: fx.Node, axes: Axes) -> Split:
 
 def view(node: fx.Node, axes: Axes) -> Split:
     """The tokens' axis is the one of their number behind as many elements as before."""
-    x, shape = node.args[0], shape_of(node)
+    x: Any = node.args[0]
+    shape = shape_of(node)
     before, tokens = math.prod(shape_of(x)[: axes[x]]), shape_of(x)[axes[x]]
     found = [i for i, size in enumerate(shape) if size == tokens and math.prod(shape[:i]) == before]
     if not found:
@@ -90,15 +91,17 @@ def view(node: fx.Node, axes: Axes) -> Split:
 
 
 def permute(node: fx.Node, axes: Axes) -> Split:
-    x, order = node.args
+    given: dict[str, Any] = operands(node)
+    x, order = given["self"], given["dims"]
     rank = len(order)
     return Split(([axis % rank for axis in order].index(axes[x]),), {x: axes[x]})
 
 
 def matmul(node: fx.Node, axes: Axes) -> Split:
     """Tokens among the rows or columns of the product are kept; a sum over tokens is one over tiles."""
-    addend = node.args[:-5]
-    a, b, transpose_a, transpose_b, _ = node.args[-5:]
+    addend: tuple[Any, ...] = node.args[:-5]
+    product: tuple[Any, ...] = node.args[-5:]
+    a, b, transpose_a, transpose_b, _ = product
     rank = len(shape_of(a))
     summed_a, kept_a = (rank - 2, rank - 1) if transpose_a else (rank - 1, rank - 2)
     summed_b, kept_b = (rank - 1, rank - 2) if transpose_b else (rank - 2, rank - 1)
