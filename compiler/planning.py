@@ -97,6 +97,7 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
                 _seconds(node, speed),
                 node.name in forward,
                 in_place,
+                tile_of=node.meta.get("tile_of"),
             )
         )
     results = []

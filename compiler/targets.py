@@ -76,12 +76,10 @@ EXECUTORCH_LOWPEAK = replace(
     kernels="lowpeak",
     fused=frozenset(
         {
-            "causal_attention", "causal_attention_backward", "causal_attention_backward_add", "dequantize_rows",
-            "matmul", "matmul_add",
-            "quantized_linear",
-            "quantized_linear_cross_entropy", "quantized_linear_input_gradient",
-            "quantized_linear_input_gradient_add", "rms_norm", "rms_norm_backward", "rotary", "swiglu",
-            "swiglu_backward", "write_rows",
+            "causal_attention", "causal_attention_backward", "causal_attention_backward_add",
+            "dequantize_rows", "matmul", "matmul_add", "quantized_linear", "quantized_linear_cross_entropy",
+            "quantized_linear_input_gradient", "quantized_linear_input_gradient_add", "rms_norm",
+            "rms_norm_backward", "rotary", "swiglu", "swiglu_backward", "write_rows",
         }
     ),
     # Beside stock's: the kernels' scratch for four threads (native/executorch/pool.h). The loss needs most of

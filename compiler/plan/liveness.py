@@ -36,8 +36,9 @@ def lifetimes(program: Program) -> Lifetimes:
             lower[value], upper[value] = step, step + 1
         for value in op.reads:
             upper[value] = step + 1
+    kept = program.kept
     for value, described in enumerate(program.values):
-        if described.kind in PERSISTENT or value in program.kept:
+        if described.kind in PERSISTENT or value in kept:
             upper[value] = end
         elif described.kind is Kind.BATCH:
             upper[value] = max(upper[value], 1)
@@ -47,7 +48,7 @@ def lifetimes(program: Program) -> Lifetimes:
             if written in taken or operand in taken or upper[operand] != step + 1:
                 continue
             own = program.values[operand]
-            pinned = own.kind in PERSISTENT or operand in program.kept
+            pinned = own.kind in PERSISTENT or operand in kept
             if not pinned and own.nbytes == program.values[written].nbytes:
                 buffer[written] = buffer[operand]
                 taken.update((written, operand))

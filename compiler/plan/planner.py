@@ -59,7 +59,7 @@ class Planner:
 
     @cached_property
     def _unbounded(self) -> Plan:
-        decisions = self._decider.decide(UNBOUNDED, np.zeros(self._decider.windows, dtype=np.int64))
+        decisions = self._decider.decide(UNBOUNDED, np.zeros(len(self._decider.windows), dtype=np.int64))
         assert decisions is not None
         return self._measure(decisions)
 
@@ -116,15 +116,16 @@ class Planner:
     def _other_bytes(self, plan: Plan) -> np.ndarray:
         """In every window of the undecided program, the most bytes live beside what was decided about."""
         decided = self._decider.decided_bytes(plan.decisions)
-        live = np.full(len(decided), -1, dtype=np.int64)
-        pending: list[int] = []
+        most = [-1] * len(decided)
+        pending = 0
         for op, nbytes in zip(plan.program.ops, live_bytes(plan.program, self.alignment), strict=True):
-            pending.append(nbytes)
+            pending = max(pending, nbytes)
             step = self._step_of.get(op.name)
             if step is not None:
-                window, _ = self._decider.windows_of(step, step + 1)
-                live[window] = max(live[window], *pending)
-                pending.clear()
+                window = self._decider.windows.of_step[step]
+                most[window] = max(most[window], pending)
+                pending = 0
+        live = np.array(most, dtype=np.int64)
         return np.where(live >= 0, live - decided, 0)
 
 

@@ -46,6 +46,8 @@ class Op:
     """
     copy_of: str | None = None
     """Name of the operation that this one runs again."""
+    tile_of: str | None = None
+    """What the tiles of one operation have in common; the planner decides about them together."""
 
 
 @dataclass(frozen=True)
