@@ -70,13 +70,18 @@ class Planner:
     def plan(self, budget: int) -> Plan | None:
         """The fastest plan found whose peak is at most `budget` bytes; None if none is found."""
         if budget not in self._planned:
-            fitting = [plan for plan in self._rounds(budget) if plan.peak_bytes <= budget]
+            self._search(budget)
+            fitting = [plan for plan in self._measured.values() if plan.peak_bytes <= budget]
             self._planned[budget] = min(fitting, key=lambda p: (p.seconds, p.peak_bytes), default=None)
         return self._planned[budget]
 
-    def _rounds(self, budget: int) -> list[Plan]:
-        """Measured plans, each made with what the one before left beside its decided bytes."""
-        plans = [self._unbounded]
+    def _search(self, budget: int) -> None:
+        """Measures plans, each made with what the one before left beside its decided bytes; the first is the
+        known one that is the least over the budget.
+        """
+        known = [self._unbounded, *self._measured.values()]
+        above = [plan for plan in known if plan.peak_bytes > budget]
+        plans = [min(above, key=lambda plan: plan.peak_bytes, default=self._unbounded)]
         goal, stalled = budget, 0
         while stalled < PATIENCE and len(plans) <= ROUNDS:
             latest = plans[-1]
@@ -88,12 +93,11 @@ class Planner:
             plan = self._measure(decisions)
             if plan in plans and plan.peak_bytes <= budget:
                 break
-            lowest = min(known.peak_bytes for known in plans)
+            lowest = min(other.peak_bytes for other in plans)
             stalled = 0 if plan.peak_bytes < PROGRESS * lowest else stalled + 1
             plans.append(plan)
             if reached == goal:
                 goal -= max(plan.peak_bytes - budget, 0) * len(plans)
-        return plans
 
     def _towards(self, goal: int, latest: Plan) -> tuple[int, Decisions | None]:
         """Decisions for `goal`, or for one on the way to it where what `latest` left beside is too much for
@@ -101,6 +105,9 @@ class Planner:
         other = self._other_bytes(latest)
         for _ in range(HALVINGS):
             decisions = self._decider.decide(goal, other)
+            if decisions is None and latest is self._unbounded:
+                # What is beside when all is kept says little about a plan that keeps next to nothing.
+                decisions = self._decider.decide(goal, np.zeros_like(other))
             if decisions is not None:
                 return goal, decisions
             goal = (goal + latest.peak_bytes) // 2
