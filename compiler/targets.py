@@ -51,6 +51,11 @@ class Target:
     """Share of the device's matrix speed that the kernels reach."""
     seconds_per_op: float
 
+    @property
+    def tiles(self) -> bool:
+        """Whether the target has what tokens in tiles need: kernels of a range of queries and of rows."""
+        return {"causal_attention_backward_add", "matmul_add", "write_rows"} <= self.fused
+
 
 EXECUTORCH = Target(
     "executorch",
