@@ -8,7 +8,7 @@ from operator import getitem
 import torch
 from torch import fx
 
-from compiler.graph import Batch, TrainGraph
+from compiler.graph import Batch, TrainGraph, forward_nodes
 from compiler.passes.rewrite import shape_of
 from compiler.passes.tiling.rules import RULES, lookup, refusal
 from compiler.passes.tiling.split import CannotTile, Split
@@ -52,6 +52,10 @@ def find_token_axes(graph: TrainGraph) -> TokenAxes:
         found.splits[node] = split
         if len(split.axes) == 1 and split.axes[0] is not None:
             known[node] = found.axis[node] = split.axes[0]
+    forward = forward_nodes(graph)
+    for node, split in found.splits.items():
+        if node in forward and any(split.axes[output] is not None for output in split.carried):
+            raise refusal(node, "adds up gradients of tokens in the forward")
     for node in (*graph.operations(), graph.output):
         for operand in found.reads_whole(node):
             axis = found.axis[operand]
