@@ -26,7 +26,8 @@ def program(
     index = {name: i for i, name in enumerate(values)}
     made_here = {name for _, _, writes in ops for name in writes}
     described = [
-        Value(name, size, Kind.ACTIVATION if name in made_here else Kind.BATCH) for name, size in values.items()
+        Value(name, size, Kind.ACTIVATION if name in made_here else Kind.BATCH)
+        for name, size in values.items()
     ]
     made = []
     for position, (name, reads, writes) in enumerate(ops):
