@@ -145,7 +145,7 @@ def with_resident_weights(program: Program) -> Program:
         replace(
             op,
             reads=tuple(v for v in op.reads if v not in resident),
-            in_place=tuple(v for v in op.in_place if v not in resident),
+            in_place=tuple(pair for pair in op.in_place if resident.isdisjoint(pair)),
         )
         for op in kept
     )

@@ -25,18 +25,23 @@ IN_PLACE = frozenset(
         aten.sigmoid.default, aten.tanh.default, aten.rsqrt.default, aten.sqrt.default,
         aten.reciprocal.default, aten.relu.default, aten.abs.default, aten.sin.default, aten.cos.default,
         aten.erf.default, aten.clamp.default, aten._softmax.default, lowpeak.matmul_add.default,
-        lowpeak.quantized_linear_input_gradient_add.default, lowpeak.rms_norm.default,
-        lowpeak.rms_norm_backward.default, lowpeak.rotary.default, lowpeak.swiglu.default,
-        lowpeak.swiglu_backward.default, lowpeak.loaded.default,
+        lowpeak.quantized_linear_input_gradient_add.default, lowpeak.causal_attention_backward_add.default,
+        lowpeak.rms_norm.default, lowpeak.rms_norm_backward.default, lowpeak.rotary.default,
+        lowpeak.swiglu.default, lowpeak.swiglu_backward.default, lowpeak.write_rows.default,
+        lowpeak.loaded.default,
     }
 )  # fmt: skip
 """The output may be the memory of an operand with its shape and type: element i depends on element i only, or
 the kernel reads a row before it writes it. Of several outputs each may be that of another operand.
 """
 
-ADDS_TO = frozenset({lowpeak.matmul_add.default, lowpeak.quantized_linear_input_gradient_add.default})
-"""Of `IN_PLACE`, those whose output may be the memory of operand 0 only."""
-
+ADDS_TO: dict[object, dict[int, int]] = {
+    lowpeak.matmul_add.default: {0: 0},
+    lowpeak.quantized_linear_input_gradient_add.default: {0: 0},
+    lowpeak.causal_attention_backward_add.default: {1: 0, 2: 1},
+    lowpeak.write_rows.default: {0: 0},
+}
+"""Of `IN_PLACE`, those whose outputs may only be the memory of certain operands: output -> argument."""
 
 VIEWS = frozenset({aten.view.default, aten.slice.Tensor, aten.select.int})
 """The result may be another name for bytes of operand 0, if these are neighbours there."""
@@ -63,14 +68,17 @@ def view_offset(node: fx.Node) -> int | None:
     return None
 
 
-def in_place_operands(node: fx.Node) -> list[fx.Node]:
-    """Operands whose memory the results of an in-place operator may take over."""
-    results = [(tuple(result.shape), result.dtype) for result in tensors_of(node)]
-    candidates = [node.args[0]] if node.target in ADDS_TO else node.all_input_nodes
+def in_place_operands(node: fx.Node) -> list[tuple[int, fx.Node]]:
+    """(output, operand) for every operand whose memory an output of an in-place operator may take over."""
+    certain = ADDS_TO.get(node.target)
+    if certain is not None:
+        pairs = [(output, node.args[argument]) for output, argument in certain.items()]
+        return [(output, operand) for output, operand in pairs if operand is not None]
     return [
-        operand
-        for operand in candidates
-        if any((tuple(t.shape), t.dtype) in results for t in tensors_of(operand)[:1])
+        (output, operand)
+        for output, result in enumerate(tensors_of(node))
+        for operand in node.all_input_nodes
+        if any(t.shape == result.shape and t.dtype == result.dtype for t in tensors_of(operand)[:1])
     ]
 
 
@@ -100,12 +108,12 @@ def _loss(node: fx.Node) -> int:
 
 
 def _attention(products: int) -> Callable[[fx.Node], int]:
-    """Products over half of [tokens, tokens] for each head."""
+    """Products over the keys up to each query, for each head."""
 
     def count(node: fx.Node) -> int:
         given = operands(node)
         tokens = shape_of(given["query"])[3 - given["heads_axis"]]
-        return products * math.prod(shape_of(given["query"])) * tokens
+        return products * math.prod(shape_of(given["query"])) * (tokens + 2 * given["start"])
 
     return count
 
@@ -122,10 +130,13 @@ FLOPS: dict[object, Callable[[fx.Node], int]] = {
     lowpeak.quantized_linear_cross_entropy.default: _loss,
     lowpeak.causal_attention.default: _attention(2),
     lowpeak.causal_attention_backward.default: _attention(5),
+    lowpeak.causal_attention_backward_add.default: _attention(5),
 }
 
 
 def moved_bytes(node: fx.Node) -> int:
     """Bytes read and written."""
+    if node.target is lowpeak.write_rows.default:
+        return 2 * sum(t.numel() * t.element_size() for t in tensors_of(node.args[1]))
     tensors = [t for operand in node.all_input_nodes for t in tensors_of(operand)]
     return sum(t.numel() * t.element_size() for t in (*tensors, *tensors_of(node)))

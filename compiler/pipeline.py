@@ -35,13 +35,14 @@ from compiler.passes.rotary import Rotary
 from compiler.passes.runner import Observer, Pass, Runner
 from compiler.passes.subset_softmax import SubsetSoftmax
 from compiler.passes.swiglu import Swiglu
+from compiler.passes.tiling.split import CannotTile
 from compiler.passes.token_major import TokenMajor
 from compiler.plan.liveness import live_bytes, peak_by_kind
 from compiler.plan.planner import Plan, smallest_feasible
 from compiler.planned import PlannedStep, place
 from compiler.planning import plan_view
 from compiler.targets import Target, target
-from compiler.variants import Variant, variants
+from compiler.variants import Variant, tiled, variants
 
 FRAGMENTATION = 0.002
 """Share of the arena that the offsets may waste; more is refused."""
@@ -124,9 +125,17 @@ class Planning:
         self.options = options
         self.target: Target = target(options.target, options.kernels)
         self.device: DeviceProfile = device(options.device)
-        self.variants: list[Variant] = variants(joint, self.target, self.device)
         self.progress = progress
         self._footprints: dict[int, Footprint] = {}
+        self.variants: list[Variant] = variants(joint, self.target, self.device)
+        self.untiled: str | None = None
+        """Why the tokens are in one tile only, for a target that could have several."""
+        if self.target.tiles:
+            try:
+                self.variants += tiled(self.variants[-1])
+            except CannotTile as refused:
+                self.untiled = str(refused)
+                progress(f"tokens stay in one tile: {refused}")
 
     def footprint(self, variant: Variant, arena: int, operations: int) -> Footprint:
         """Of a plan of the variant."""
@@ -153,8 +162,9 @@ class Planning:
     def plan(self, budget: int) -> VariantPlan | None:
         """The fastest plan of all variants whose resident bytes are at most `budget`."""
         best: VariantPlan | None = None
+        fastest = self.variants[0].planner.fastest().seconds
         for variant in self.variants:
-            if best and variant.planner.fastest().seconds >= best.seconds:
+            if best and (best.seconds <= fastest or variant.planner.fastest().seconds >= best.seconds):
                 continue
             plan = self.plan_variant(variant, budget)
             if plan and (best is None or plan.seconds < best.seconds):
@@ -269,13 +279,14 @@ def _too_small(planning: Planning, options: CompileOptions) -> BudgetTooSmall:
     worst = live.index(max(live))
     fixed = planning.footprint(variant, 0, len(plan.program.ops)).beside_arena
     kinds = sorted(peak_by_kind(plan.program).items(), key=lambda item: -item[1])[:3]
+    untiled = f"The tokens stay in one tile: {planning.untiled}. " if planning.untiled else ""
     largest = ", ".join(f"{nbytes / 1e6:.1f} MB of {kind}" for kind, nbytes in kinds)
     return BudgetTooSmall(
         f"the smallest budget for this model at seq_len {options.seq_len} is {minimum // MEGABYTE} MB, asked "
         f"were {options.budget_mb:g} MB. {fixed / 1e6:.1f} MB are weights, optimizer state and runtime; the "
         f"arena's peak ({live[worst] / 1e6:.1f} MB) is at {plan.program.ops[worst].name} (step {worst} of "
-        f"{len(live)}), with {largest}. Try a smaller seq_len, LoRA rank or fewer target modules, or "
-        "loss='subset'.",
+        f"{len(live)}), with {largest}. {untiled}Try a smaller seq_len, LoRA rank or fewer target modules, "
+        "or loss='subset'.",
         minimum_bytes=minimum,
         budget_bytes=options.budget_bytes,
         fixed_bytes=fixed,

@@ -102,6 +102,7 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
                 _seconds(node, speed),
                 node.name in forward,
                 in_place,
+                tile_of=node.meta.get("tile_of"),
                 io=IO.get(node.target),
                 disk_seconds=_disk_seconds(node, speed),
             )
@@ -148,9 +149,15 @@ def _alias(node: fx.Node, locations: dict[str, tuple[Location, ...]], target: Ta
     return Location(source.value, source.offset + offset, source.frozen)
 
 
-def _in_place(node: fx.Node, locations: dict[str, tuple[Location, ...]]) -> tuple[int, ...]:
-    """Values that the result may take over: whole ones, of which no other operand is a part."""
-    allowed = op_table.in_place_operands(node)
+def _in_place(node: fx.Node, locations: dict[str, tuple[Location, ...]]) -> tuple[tuple[int, int], ...]:
+    """(result, value that it may take over): whole values, of which no other operand is a part."""
+    pairs = op_table.in_place_operands(node)
+    allowed = {operand for _, operand in pairs}
     parts = {locations[operand.name][0].value for operand in node.all_input_nodes if operand not in allowed}
-    places = [locations[operand.name][0] for operand in allowed]
-    return tuple(p.value for p in places if p.value is not None and p.offset == 0 and p.value not in parts)
+    return tuple(
+        (locations[node.name][output].value, place.value)
+        for output, operand in pairs
+        if (place := locations[operand.name][0]).value is not None
+        and place.offset == 0
+        and place.value not in parts
+    )

@@ -55,6 +55,11 @@ class Target:
     """Share of the device's matrix speed that the kernels reach."""
     seconds_per_op: float
 
+    @property
+    def tiles(self) -> bool:
+        """Whether the target has what tokens in tiles need: kernels of a range of queries and of rows."""
+        return {"causal_attention_backward_add", "matmul_add", "write_rows"} <= self.fused
+
 
 EXECUTORCH = Target(
     "executorch",
@@ -82,11 +87,11 @@ EXECUTORCH_LOWPEAK = replace(
     offload=True,
     fused=frozenset(
         {
-            "causal_attention", "causal_attention_backward", "dequantize_rows", "load", "loaded", "matmul",
-            "matmul_add", "quantized_linear",
+            "causal_attention", "causal_attention_backward", "causal_attention_backward_add",
+            "dequantize_rows", "load", "loaded", "matmul", "matmul_add", "quantized_linear",
             "quantized_linear_cross_entropy", "quantized_linear_input_gradient",
             "quantized_linear_input_gradient_add", "rms_norm", "rms_norm_backward", "rotary", "store",
-            "swiglu", "swiglu_backward",
+            "swiglu", "swiglu_backward", "write_rows",
         }
     ),
     gives_weights_back={

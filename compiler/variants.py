@@ -1,4 +1,5 @@
-"""Variants of a joint graph for a target: composite operators lowered with more or less working memory.
+"""Variants of a joint graph for a target: composite operators lowered with more or less working memory, and
+the tokens in more or fewer tiles.
 
 More working memory is faster (fewer, larger products; logits computed once), less makes smaller budgets
 possible. The planner is asked about every variant.
@@ -23,6 +24,8 @@ from compiler.passes.lower_attention import LowerAttention
 from compiler.passes.lower_loss import LowerLoss
 from compiler.passes.runner import Pass, Runner
 from compiler.passes.sigmoid_by_exp import SigmoidByExp
+from compiler.passes.tile import Tile
+from compiler.passes.tiling.axes import find_token_axes
 from compiler.plan.planner import Planner
 from compiler.planning import PlanView, plan_view, rates
 from compiler.targets import Target
@@ -33,15 +36,24 @@ WORKSPACES = (48_000_000, 12_000_000, 3_000_000)
 """Bytes that a lowered operator may use for its scores or logits, from the fastest variant to the smallest.
 """
 ROW_ALIGNMENT = 16
+TILES = (4, 16)
+"""Parts that the tokens may be in."""
+LEAST_TILE_ROWS = 64
+"""Fewer tokens in a tile save little, and cost time: every tile decodes the weights again."""
 
 
 @dataclass
 class Variant:
-    """A lowered copy of the joint graph with its planner."""
+    """A lowered copy of the joint graph with its planner, made when asked for."""
 
-    graph: TrainGraph
+    joint: TrainGraph
+    passes: tuple[Pass, ...]
     target: Target
     device: DeviceProfile
+
+    @cached_property
+    def graph(self) -> TrainGraph:
+        return Runner().run(self.joint.copy(), self.passes)
 
     @cached_property
     def view(self) -> PlanView:
@@ -65,21 +77,29 @@ class Variant:
 
 
 def variants(joint: TrainGraph, target: Target, device: DeviceProfile) -> list[Variant]:
-    """Distinct variants, the one with the most working memory first."""
-    passes = []
-    for workspace in WORKSPACES:
-        lowering = _lowering(joint, target, workspace)
-        if lowering not in passes:
-            passes.append(lowering)
-    return [Variant(Runner().run(joint.copy(), lowering), target, device) for lowering in passes]
+    """Distinct variants with all tokens in one tile, the one with the most working memory first."""
+    lowerings = [_lowering(joint, target, workspace) for workspace in WORKSPACES]
+    distinct = [passes for i, passes in enumerate(lowerings) if passes not in lowerings[:i]]
+    return [Variant(joint, passes, target, device) for passes in distinct]
+
+
+def tiled(whole: Variant) -> list[Variant]:
+    """The variant with its tokens in tiles, the largest first. Raises CannotTile."""
+    tokens = find_token_axes(whole.graph).tokens
+    sizes = dict.fromkeys(max(LEAST_TILE_ROWS, math.ceil(tokens / count)) for count in TILES)
+    return [
+        Variant(whole.joint, (*whole.passes, Tile(rows)), whole.target, whole.device)
+        for rows in sizes
+        if rows < tokens
+    ]
 
 
 def variant(joint: TrainGraph, target: Target, device: DeviceProfile, workspace: int) -> Variant:
     """The variant whose lowered operators use at most `workspace` bytes, as far as rows can be that few."""
-    return Variant(Runner().run(joint.copy(), _lowering(joint, target, workspace)), target, device)
+    return Variant(joint, _lowering(joint, target, workspace), target, device)
 
 
-def _lowering(joint: TrainGraph, target: Target, workspace: int) -> list[Pass]:
+def _lowering(joint: TrainGraph, target: Target, workspace: int) -> tuple[Pass, ...]:
     """The passes that bring the graph to operators of the target, sized for the workspace."""
     result: list[Pass] = []
     for node in joint.operations():
@@ -103,7 +123,7 @@ def _lowering(joint: TrainGraph, target: Target, workspace: int) -> list[Pass]:
         result.append(FuseMatmul())
     if "matmul_add" in target.fused:
         result.append(FuseAdd(target.fused))
-    return result
+    return tuple(result)
 
 
 def _has_kernel(loss: fx.Node, target: Target) -> bool:

@@ -79,7 +79,7 @@ def test_plan_for_a_budget_is_what_compiling_gives() -> None:
 def test_resident_weights_are_no_operations() -> None:
     values = tuple(Value(name, 100, kind) for name, kind in (("w", Kind.WEIGHT), ("y", Kind.ACTIVATION)))
     dequantize = Op("w", (), (0,), 1.0, True)
-    product = Op("y", (0,), (1,), 2.0, True, in_place=(0,))
+    product = Op("y", (0,), (1,), 2.0, True, in_place=((1, 0),))
     found = with_resident_weights(Program(values, (dequantize, product), frozenset({1})))
     assert found.ops == (Op("y", (), (1,), 2.0, True),)
 

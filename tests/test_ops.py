@@ -73,6 +73,46 @@ def test_attention_is_registered_well(heads, key_heads):
     torch.library.opcheck(ops.causal_attention_backward.default, backward)
 
 
+@pytest.mark.parametrize(("heads", "key_heads"), HEADS)
+@pytest.mark.parametrize("heads_axis", [1, 2])
+def test_attention_by_tiles_of_queries(heads, key_heads, heads_axis):
+    query, key, value = (
+        t.detach().float().transpose(1, heads_axis) for t in attention_inputs(heads, key_heads)
+    )
+    query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
+    out, logsumexp = ops.causal_attention(query, key, value, 0.3, heads_axis)
+    grad, axis = torch.randn_like(out), 3 - heads_axis
+    expected = ops.causal_attention_backward(grad, query, key, value, out, logsumexp, 0.3, heads_axis)
+    grad_query, sums = torch.empty_like(query), None
+    for start, end in ((3, 5), (1, 3), (0, 1)):
+        rows = [t.narrow(axis, start, end - start) for t in (grad, query)]
+        unseen = [t.clone() for t in (key, value)]
+        for tensor in unseen:
+            tensor.narrow(axis, end, 5 - end).fill_(torch.nan)
+        found, found_logsumexp = ops.causal_attention(rows[1], *unseen, 0.3, heads_axis, start)
+        assert distance(found, out.narrow(axis, start, end - start)) < 1e-6
+        assert distance(found_logsumexp, logsumexp[:, :, start:end]) < 1e-6
+        given = (*rows, key, value, found, found_logsumexp, 0.3, heads_axis, start)
+        if sums is None:
+            tile, *sums = ops.causal_attention_backward(*given)
+        else:
+            torch.library.opcheck(ops.causal_attention_backward_add.default, (*sums, *given))
+            tile, *sums = ops.causal_attention_backward_add(*sums, *given)
+        grad_query.narrow(axis, start, end - start).copy_(tile)
+        complete = [t.narrow(axis, start, 5 - start) for t in sums]
+        for tensor, whole in zip(complete, expected[1:], strict=True):
+            assert distance(tensor, whole.narrow(axis, start, 5 - start)) < 1e-5
+    assert distance(grad_query, expected[0]) < 1e-5
+
+
+def test_rows_are_written_into_a_whole():
+    rows = torch.randn(1, 5, 3)
+    torch.library.opcheck(ops.write_rows.default, (None, rows[:, 3:], 1, 3, 5))
+    whole = ops.write_rows(None, rows[:, 3:], 1, 3, 5)
+    torch.library.opcheck(ops.write_rows.default, (whole, rows[:, :3], 1, 0, 5))
+    assert torch.equal(ops.write_rows(whole, rows[:, :3], 1, 0, 5), rows)
+
+
 def loss_inputs(bias: bool, labels: list[int]) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     torch.manual_seed(0)
     hidden = torch.randn(len(labels), 6).requires_grad_()

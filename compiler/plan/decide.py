@@ -10,6 +10,8 @@ Binary variables: keep[v], offload[v] of every forward value, recompute[i] of ev
 Decided bytes are those of kept values from definition to last use, and of recomputed ones from first to last
 use in the backward. `other[w]` is what is live in the window beside them (working sets, gradients, adapters),
 measured on a schedule; the planner (planner.py) alternates between this program and measuring.
+
+The tiles of an operation share its variables, and those of a result (candidates.py).
 """
 
 from __future__ import annotations
@@ -18,37 +20,20 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import highspy
 import numpy as np
 
+from compiler.plan.candidates import Result, Windows, find_candidates, find_crossings, find_units
 from compiler.plan.cost import Rates
 from compiler.plan.program import Kind, Program
 from compiler.plan.rematerialize import Decisions
 
-FORWARD_WINDOWS = 32
-BACKWARD_WINDOWS = 160
-SMALL_SHARE = 512
-"""Values below this part of the largest one do not count against the budget; what they take together is
-measured as `other`."""
 GAP = 1e-3
 INTEGRAL = 1e-6
 EXCESS_SECONDS_PER_MB = 10.0
 SECONDS_PER_KEPT_BYTE = 1e-15
 """Breaks ties: what costs nothing to recompute is not kept."""
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """A forward value in steps of the undecided program: kept it would live in [born, dead), recomputed in
-    [need, dead)."""
-
-    value: int
-    nbytes: int
-    born: int
-    need: int
-    dead: int
 
 
 class Decider:
@@ -58,120 +43,69 @@ class Decider:
         self.program = program
         self.rates = rates
         self.offload = offload
-        self.small = max((value.nbytes for value in program.values), default=0) // SMALL_SHARE
-        self.producer = {v: i for i, op in enumerate(program.ops) for v in op.writes if op.forward}
-        self.direct: dict[int, list[int]] = defaultdict(list)
-        for step, op in enumerate(program.ops):
-            if not op.forward:
-                for value in op.reads:
-                    if value in self.producer:
-                        self.direct[value].append(step)
-        self.crossings = self._crossings()
+        self.units = find_units(program)
+        crossings = find_crossings(program, self.units)
         first_backward = next((i for i, op in enumerate(program.ops) if not op.forward), len(program.ops))
-        steps = np.array([c.dead for c in self.crossings] + [first_backward, len(program.ops)])
-        self.window_ends = np.unique(
-            np.concatenate(
-                [
-                    np.linspace(0, first_backward, FORWARD_WINDOWS + 1)[1:].astype(np.int64),
-                    np.quantile(steps, np.linspace(0, 1, BACKWARD_WINDOWS), method="nearest").astype(
-                        np.int64
-                    ),
-                ]
-            )
-        )
-
-    @property
-    def windows(self) -> int:
-        return len(self.window_ends)
-
-    def windows_of(self, born: int, dead: int) -> tuple[int, int]:
-        """Half-open range of the windows that the lifetime [born, dead) touches."""
-        first = int(np.searchsorted(self.window_ends, born, side="right"))
-        last = int(np.searchsorted(self.window_ends, dead - 1, side="right"))
-        return first, min(last + 1, len(self.window_ends))
-
-    def _crossings(self) -> list[Crossing]:
-        """Every forward value that the backward may need, directly or to recompute something."""
-        ops = self.program.ops
-        first_need: dict[int, int] = {}
-        readers: dict[int, list[int]] = defaultdict(list)
-        for index, op in enumerate(ops):
-            if op.forward:
-                for value in op.reads:
-                    readers[value].append(index)
-        never = len(ops)
-        result = []
-        for index in reversed(range(len(ops))):
-            if not ops[index].forward:
-                continue
-            needs = [never]
-            for value in ops[index].writes:
-                uses = self.direct.get(value, [])
-                through = [first_need[r] for r in readers.get(value, []) if first_need[r] < never]
-                if uses or through:
-                    need = min(uses or through)
-                    dead = max((*uses, *through)) + 1
-                    result.append(Crossing(value, self.program.values[value].nbytes, index, need, dead))
-                    needs.append(need)
-            first_need[index] = min(needs)
-        return result[::-1]
+        self.windows = Windows(first_backward, len(program.ops), [c.dead for c in crossings])
+        self.candidates = find_candidates(program, self.units, crossings, self.windows)
 
     def decided_bytes(self, decisions: Decisions) -> np.ndarray:
         """Bytes of kept, recomputed and loaded values in every window, under the decisions."""
-        decided = np.zeros(len(self.window_ends), dtype=np.int64)
-        needed = set(self.direct)
-        for op in self.program.ops:
-            if op.name in decisions.recompute:
-                needed.update(op.reads)
-        for crossing in self.crossings:
-            name = self.program.values[crossing.value].name
-            producer = self.program.ops[self.producer[crossing.value]].name
-            comes_back = name in decisions.offload or producer in decisions.recompute
-            if crossing.nbytes > self.small and (comes_back or crossing.value in needed):
-                first, last = self.windows_of(crossing.need if comes_back else crossing.born, crossing.dead)
-                decided[first:last] += crossing.nbytes
+        decided = np.zeros(len(self.windows), dtype=np.int64)
+        again = [self.program.ops[unit.steps[0]].name in decisions.recompute for unit in self.units.all]
+        needed = {value for value, candidate in self.candidates.items() if candidate.direct}
+        for unit, runs in zip(self.units.all, again, strict=True):
+            if runs:
+                needed.update(unit.reads)
+        for key, candidate in self.candidates.items():
+            if candidate.small:
+                continue
+            away = self.program.values[candidate.values[0]].name in decisions.offload
+            if away or again[key.unit]:
+                decided += candidate.again
+            elif key in needed:
+                decided += candidate.kept
         return decided
 
     def decide(self, budget: int, other: np.ndarray) -> Decisions | None:
         """The fastest decisions whose bytes fit `budget` in every window; None if there are none."""
         model = _Model()
-        recompute = {}
-        for index, op in enumerate(self.program.ops):
-            if op.forward:
-                recompute[index] = model.binary(op.seconds)
-        available: dict[int, list[int]] = {}
-        windows: list[list[tuple[int, float]]] = [[] for _ in self.window_ends]
-        offloaded: dict[int, int] = {}
-        for crossing in self.crossings:
-            value = self.program.values[crossing.value]
-            again = recompute[self.producer[crossing.value]]
-            columns = [(again, crossing.need)]
-            if value.kind is not Kind.WEIGHT:
-                columns.append((model.binary(SECONDS_PER_KEPT_BYTE * value.nbytes), crossing.born))
-            alone = len(self.program.ops[self.producer[crossing.value]].writes) == 1
-            if self.offload and alone and value.nbytes > self.small:
-                offloaded[crossing.value] = model.binary(self.rates.offload_seconds(value.nbytes))
-                columns.append((offloaded[crossing.value], crossing.need))
-            for column, start in columns if value.nbytes > self.small else ():
-                for window in range(*self.windows_of(start, crossing.dead)):
-                    windows[window].append((column, value.nbytes / 1e6))
-            available[crossing.value] = [column for column, _ in columns]
-        for value_index in self.direct:
-            model.at_least([(c, 1.0) for c in available[value_index]], 1.0)
-        for index, column in recompute.items():
-            for operand in self.program.ops[index].reads:
-                if operand in self.producer and operand in available:
+        recompute = [model.binary(unit.seconds) for unit in self.units.all]
+        windows: list[list[tuple[int, float]]] = [[] for _ in range(len(self.windows))]
+        available: dict[Result, list[int]] = {}
+        offloaded: dict[Result, int] = {}
+        for key, candidate in self.candidates.items():
+            columns = [(recompute[key.unit], candidate.again)]
+            if candidate.kind is not Kind.WEIGHT:
+                columns.append((model.binary(SECONDS_PER_KEPT_BYTE * candidate.nbytes), candidate.kept))
+            if self.offload and candidate.alone and not candidate.small:
+                offloaded[key] = model.binary(self.rates.offload_seconds(candidate.nbytes))
+                columns.append((offloaded[key], candidate.again))
+            for column, profile in columns if not candidate.small else ():
+                for window in np.flatnonzero(profile):
+                    windows[window].append((column, profile[window] / 1e6))
+            available[key] = [column for column, _ in columns]
+            if candidate.direct:
+                model.at_least([(c, 1.0) for c in available[key]], 1.0)
+        for unit, column in zip(self.units.all, recompute, strict=True):
+            for operand in unit.reads:
+                if operand in available:
                     model.at_least([*((c, 1.0) for c in available[operand]), (column, -1.0)], 0.0)
         for terms, beside in zip(windows, other, strict=True):
             model.at_most_megabytes(terms, (budget - int(beside)) / 1e6)
         solution = model.solve()
         if solution is None:
             return None
-        chosen = {i for i, column in recompute.items() if solution[column] > 0.5}
-        away = {v for v, column in offloaded.items() if solution[column] > 0.5}
+        chosen = {unit for unit, column in enumerate(recompute) if solution[column] > 0.5}
+        away = {key for key, column in offloaded.items() if solution[column] > 0.5}
         return Decisions(
-            frozenset(self.program.ops[i].name for i in chosen),
-            frozenset(self.program.values[v].name for v in away if self.producer[v] not in chosen),
+            frozenset(self.program.ops[step].name for unit in chosen for step in self.units.all[unit].steps),
+            frozenset(
+                self.program.values[value].name
+                for key in away
+                if key.unit not in chosen
+                for value in self.candidates[key].values
+            ),
         )
 
 

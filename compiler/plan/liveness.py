@@ -36,22 +36,22 @@ def lifetimes(program: Program) -> Lifetimes:
             lower[value], upper[value] = step, step + 1
         for value in op.reads:
             upper[value] = step + 1
+    kept = program.kept
     for value, described in enumerate(program.values):
-        if described.kind in PERSISTENT or value in program.kept:
+        if described.kind in PERSISTENT or value in kept:
             upper[value] = end
         elif described.kind is Kind.BATCH:
             upper[value] = max(upper[value], 1)
     for step, op in enumerate(program.ops):
         taken: set[int] = set()
-        for written in op.writes:
-            for operand in op.in_place:
-                own = program.values[operand]
-                pinned = own.kind in PERSISTENT or operand in program.kept
-                dies = upper[operand] == step + 1 and not pinned and operand not in taken
-                if dies and own.nbytes == program.values[written].nbytes:
-                    buffer[written] = buffer[operand]
-                    taken.add(operand)
-                    break
+        for written, operand in op.in_place:
+            if written in taken or operand in taken or upper[operand] != step + 1:
+                continue
+            own = program.values[operand]
+            pinned = own.kind in PERSISTENT or operand in kept
+            if not pinned and own.nbytes == program.values[written].nbytes:
+                buffer[written] = buffer[operand]
+                taken.update((written, operand))
     return Lifetimes(tuple(lower), tuple(upper), tuple(buffer))
 
 

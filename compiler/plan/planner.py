@@ -30,6 +30,8 @@ HALVINGS = 4
 FULL_USE = 0.98
 """A plan that uses this share of the budget is not improved any more."""
 UNBOUNDED = 1 << 60
+PREFETCHED = 3
+"""Plans whose loads are moved ahead before the fastest is chosen."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Planner:
 
     @cached_property
     def _unbounded(self) -> Plan:
-        decisions = self._decider.decide(UNBOUNDED, np.zeros(self._decider.windows, dtype=np.int64))
+        decisions = self._decider.decide(UNBOUNDED, np.zeros(len(self._decider.windows), dtype=np.int64))
         assert decisions is not None
         return self._measure(decisions)
 
@@ -72,13 +74,19 @@ class Planner:
     def plan(self, budget: int) -> Plan | None:
         """The fastest plan found whose peak is at most `budget` bytes; None if none is found."""
         if budget not in self._planned:
-            fitting = [self._prefetched(p, budget) for p in self._rounds(budget) if p.peak_bytes <= budget]
-            self._planned[budget] = min(fitting, key=lambda p: (p.seconds, p.peak_bytes), default=None)
+            self._search(budget)
+            fitting = [plan for plan in self._measured.values() if plan.peak_bytes <= budget]
+            best = [self._prefetched(plan, budget) for plan in sorted(fitting, key=_cost)[:PREFETCHED]]
+            self._planned[budget] = min(best, key=_cost, default=None)
         return self._planned[budget]
 
-    def _rounds(self, budget: int) -> list[Plan]:
-        """Measured plans, each made with what the one before left beside its decided bytes."""
-        plans = [self._unbounded]
+    def _search(self, budget: int) -> None:
+        """Measures plans, each made with what the one before left beside its decided bytes; the first is the
+        known one that is the least over the budget.
+        """
+        known = [self._unbounded, *self._measured.values()]
+        above = [plan for plan in known if plan.peak_bytes > budget]
+        plans = [min(above, key=lambda plan: plan.peak_bytes, default=self._unbounded)]
         goal, stalled = budget, 0
         while stalled < PATIENCE and len(plans) <= ROUNDS:
             latest = plans[-1]
@@ -90,12 +98,11 @@ class Planner:
             plan = self._measure(decisions)
             if plan in plans and plan.peak_bytes <= budget:
                 break
-            lowest = min(known.peak_bytes for known in plans)
+            lowest = min(other.peak_bytes for other in plans)
             stalled = 0 if plan.peak_bytes < PROGRESS * lowest else stalled + 1
             plans.append(plan)
             if reached == goal:
                 goal -= max(plan.peak_bytes - budget, 0) * len(plans)
-        return plans
 
     def _towards(self, goal: int, latest: Plan) -> tuple[int, Decisions | None]:
         """Decisions for `goal`, or for one on the way to it where what `latest` left beside is too much for
@@ -103,6 +110,9 @@ class Planner:
         other = self._other_bytes(latest)
         for _ in range(HALVINGS):
             decisions = self._decider.decide(goal, other)
+            if decisions is None and latest is self._unbounded:
+                # What is beside when all is kept says little about a plan that keeps next to nothing.
+                decisions = self._decider.decide(goal, np.zeros_like(other))
             if decisions is not None:
                 return goal, decisions
             goal = (goal + latest.peak_bytes) // 2
@@ -124,16 +134,21 @@ class Planner:
     def _other_bytes(self, plan: Plan) -> np.ndarray:
         """In every window of the undecided program, the most bytes live beside what was decided about."""
         decided = self._decider.decided_bytes(plan.decisions)
-        live = np.full(len(decided), -1, dtype=np.int64)
-        pending: list[int] = []
+        most = [-1] * len(decided)
+        pending = 0
         for op, nbytes in zip(plan.program.ops, live_bytes(plan.program, self.alignment), strict=True):
-            pending.append(nbytes)
+            pending = max(pending, nbytes)
             step = self._step_of.get(op.name)
             if step is not None:
-                window, _ = self._decider.windows_of(step, step + 1)
-                live[window] = max(live[window], *pending)
-                pending.clear()
+                window = self._decider.windows.of_step[step]
+                most[window] = max(most[window], pending)
+                pending = 0
+        live = np.array(most, dtype=np.int64)
         return np.where(live >= 0, live - decided, 0)
+
+
+def _cost(plan: Plan) -> tuple[float, int]:
+    return plan.seconds, plan.peak_bytes
 
 
 def smallest_feasible(feasible: Callable[[int], bool], low: int, high: int) -> int:

@@ -52,10 +52,13 @@ class Op:
     seconds: float
     forward: bool
     """Whether the loss depends on it; such an operation can be run again in the backward."""
-    in_place: tuple[int, ...] = ()
-    """Values among `reads` whose memory a written value may take over, if this is their last use."""
+    in_place: tuple[tuple[int, int], ...] = ()
+    """(written, read): the written value may take over the memory of the read one, if this is its last use.
+    """
     copy_of: str | None = None
     """Name of the operation that this one runs again."""
+    tile_of: str | None = None
+    """What the tiles of one operation have in common; the planner decides about them together."""
     io: Io | None = None
     disk_seconds: float = 0.0
     """Of a WRITE or READ: what the disk takes."""

@@ -46,7 +46,7 @@ class _Builder:
 
     def build(self) -> Program:
         self.values = list(self.program.values)
-        self.producer = {value: op for op in self.program.ops for value in op.writes}
+        self.producer = {value: step for step, op in enumerate(self.program.ops) for value in op.writes}
         for op in self.program.ops:
             self.ops.append(op if op.forward else self._redirected(op))
             for value in op.writes:
@@ -57,14 +57,10 @@ class _Builder:
     def _redirected(self, op: Op) -> Op:
         """The operation reading what the backward has of each operand, which is made first where need be."""
         at_hand = {value: self._in_backward(value) for value in op.reads}
-        return Op(
-            op.name,
-            tuple(dict.fromkeys(at_hand.values())),
-            op.writes,
-            op.seconds,
-            op.forward,
-            tuple(at_hand[value] for value in op.in_place),
-            op.copy_of,
+        return replace(
+            op,
+            reads=tuple(dict.fromkeys(at_hand.values())),
+            in_place=tuple((written, at_hand[value]) for written, value in op.in_place),
         )
 
     def _in_backward(self, value: int) -> int:
@@ -73,35 +69,41 @@ class _Builder:
         if value in self.tokens:
             self._load(value)
             return self.replaced[value]
-        producer = self.producer.get(value)
-        if producer is None or not producer.forward or producer.name not in self.decisions.recompute:
+        step = self._recomputed_by(value)
+        if step is None:
             return value
-        self._run_again(producer)
+        self._run_again(step)
         return self.replaced[value]
 
-    def _run_again(self, producer: Op) -> None:
-        pending = [producer]
+    def _run_again(self, wanted: int) -> None:
+        """Runs the operation at step `wanted` again, and before it, in their order, those that it needs."""
+        needed = {wanted}
+        pending = [wanted]
         while pending:
-            op = pending[-1]
-            missing = [
-                p
-                for v in op.reads
-                if v not in self.replaced and (p := self.producer.get(v)) and p.forward
-                and p.name in self.decisions.recompute and v not in self.tokens
-            ]  # fmt: skip
-            if missing:
-                pending.extend(missing)
-                continue
-            pending.pop()
-            if all(value in self.replaced for value in op.writes):
-                continue
+            for value in self.program.ops[pending.pop()].reads:
+                step = self._recomputed_by(value)
+                if step is not None and step not in needed:
+                    needed.add(step)
+                    pending.append(step)
+        for step in sorted(needed):
+            op = self.program.ops[step]
             again = self._redirected(op)
             writes = tuple(self._new_value(v, COPY_SUFFIX) for v in op.writes)
-            for value, again_value in zip(op.writes, writes, strict=True):
+            own = dict(zip(op.writes, writes, strict=True))
+            for value, again_value in own.items():
                 self.replaced.setdefault(value, again_value)
+            in_place = tuple((own[written], value) for written, value in again.in_place)
             self.ops.append(
-                Op(op.name + COPY_SUFFIX, again.reads, writes, op.seconds, False, again.in_place, op.name)
+                Op(op.name + COPY_SUFFIX, again.reads, writes, op.seconds, False, in_place, op.name)
             )
+
+    def _recomputed_by(self, value: int) -> int | None:
+        """The step that has to run again for the backward to have the value."""
+        step = self.producer.get(value)
+        if step is None or value in self.replaced or value in self.tokens:
+            return None
+        op = self.program.ops[step]
+        return step if op.forward and op.name in self.decisions.recompute else None
 
     def _store(self, value: int) -> None:
         name = self.program.values[value].name
@@ -137,7 +139,9 @@ class _Builder:
                 disk_seconds=reading,
             )
         )
-        self.ops.append(Op(name + LOADED_SUFFIX, (coming,), (back,), call, False, (coming,), io=Io.WAIT))
+        self.ops.append(
+            Op(name + LOADED_SUFFIX, (coming,), (back,), call, False, ((back, coming),), io=Io.WAIT)
+        )
         self.replaced[value] = back
 
     def _new_value(self, value: int, suffix: str) -> int:

@@ -1,6 +1,8 @@
 // lowpeak::causal_attention and its backward, rotary.
 #include "attention.h"
 
+#include <algorithm>
+
 #include "call.h"
 #include "kernels.h"
 #include "rotary.h"
@@ -40,16 +42,17 @@ bool are_heads(Call& call, size_t first, size_t last, int64_t heads_axis) {
 
 }  // namespace
 
-// values: query, key, value, scale, heads_axis, out, logsumexp, [out, logsumexp]
+// values: query, key, value, scale, heads_axis, start, out, logsumexp, [out, logsumexp]
 void causal_attention_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
   Call call(context, values);
-  if (!call.takes(8)) return;
-  const int64_t axis = call.integer(4);
+  if (!call.takes(9)) return;
+  const int64_t axis = call.integer(4), start = call.integer(5);
   if (!are_heads(call, 0, 2, axis)) return;
-  const Tensor &query = call.tensor(0), &key = call.tensor(1), &value = call.tensor(2), &out = call.tensor(5);
+  const Tensor &query = call.tensor(0), &key = call.tensor(1), &value = call.tensor(2), &out = call.tensor(6);
   const Layout queries(query, axis), keys(key, axis);
-  const AttentionShape shape = {queries.heads, keys.heads, queries.dim, 0, queries.tokens, call.number(3)};
-  if (!call.require(queries.tokens == keys.tokens && key.numel() == value.numel() && out.numel() == query.numel())) {
+  const AttentionShape shape = {queries.heads, keys.heads, queries.dim, start, start + queries.tokens, call.number(3)};
+  if (!call.require(start >= 0 && shape.end <= keys.tokens && key.numel() == value.numel() &&
+                    out.numel() == query.numel())) {
     return;
   }
   Pool pool;
@@ -57,33 +60,78 @@ void causal_attention_kernel(KernelRuntimeContext& context, Span<EValue*> values
   if (!memory) return;
   for (int64_t i = 0; i < queries.batch; ++i) {
     attention_forward({shape, read(query, queries, i), read(key, keys, i), read(value, keys, i),
-                       write(out, queries, i), call.written(6) + i * queries.heads * queries.tokens, queries.tokens},
+                       write(out, queries, i), call.written(7) + i * queries.heads * queries.tokens, queries.tokens},
                       pool, memory);
   }
 }
 
-// values: grad, query, key, value, out, logsumexp, scale, heads_axis, three gradients, [the gradients]
-void causal_attention_backward_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
-  Call call(context, values);
-  if (!call.takes(12)) return;
-  const int64_t axis = call.integer(7);
-  if (!are_heads(call, 0, 4, axis)) return;
-  const Tensor &grad = call.tensor(0), &query = call.tensor(1), &key = call.tensor(2), &value = call.tensor(3);
+namespace {
+
+// values from `first` on: grad, query, key, value, out, logsumexp, scale, heads_axis, start, three gradients.
+// Rows of the keys' gradients below `written` are added to.
+void backward(Call& call, size_t first, int64_t written, Parallel& pool) {
+  const int64_t axis = call.integer(first + 7), start = call.integer(first + 8);
+  const Tensor &grad = call.tensor(first), &query = call.tensor(first + 1), &key = call.tensor(first + 2);
+  const Tensor &value = call.tensor(first + 3), &out = call.tensor(first + 4);
+  const Tensor &grad_key = call.tensor(first + 10), &grad_value = call.tensor(first + 11);
   const Layout queries(query, axis), keys(key, axis);
-  const AttentionShape shape = {queries.heads, keys.heads, queries.dim, 0, queries.tokens, call.number(6)};
-  if (!call.require(queries.tokens == keys.tokens && key.numel() == value.numel() && grad.numel() == query.numel())) {
+  const AttentionShape shape = {queries.heads, keys.heads,  queries.dim,
+                                start,         start + queries.tokens, call.number(first + 6)};
+  if (!call.require(start >= 0 && shape.end <= keys.tokens && key.numel() == value.numel() &&
+                    grad.numel() == query.numel())) {
     return;
   }
-  Pool pool;
   void* memory = call.scratch(attention_backward_scratch_bytes(shape, pool.workers()));
   if (!memory) return;
   for (int64_t i = 0; i < queries.batch; ++i) {
-    attention_backward(
-        {shape, read(grad, queries, i), read(query, queries, i), read(key, keys, i), read(value, keys, i),
-         read(call.tensor(4), queries, i), call.floats(5) + i * queries.heads * queries.tokens, queries.tokens,
-         write(call.tensor(8), queries, i), write(call.tensor(9), keys, i), write(call.tensor(10), keys, i), 0},
-        pool, memory);
+    attention_backward({shape, read(grad, queries, i), read(query, queries, i), read(key, keys, i),
+                        read(value, keys, i), read(out, queries, i),
+                        call.floats(first + 5) + i * queries.heads * queries.tokens, queries.tokens,
+                        write(call.tensor(first + 9), queries, i), write(grad_key, keys, i),
+                        write(grad_value, keys, i), written},
+                       pool, memory);
   }
+}
+
+// Keys that no query of the tile sees get no gradient from it.
+void clear_behind(const Tensor& gradient, const Layout& keys, int64_t end) {
+  for (int64_t i = 0; i < keys.batch; ++i) {
+    for (int64_t token = end; token < keys.tokens; ++token) {
+      for (int64_t head = 0; head < keys.heads; ++head) {
+        float* row = gradient.mutable_data_ptr<float>() + keys.of_batch(i) + token * keys.token_stride +
+                     head * keys.head_stride;
+        std::fill_n(row, keys.dim, 0.0f);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+// values: grad, query, key, value, out, logsumexp, scale, heads_axis, start, three gradients, [the gradients]
+void causal_attention_backward_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
+  Call call(context, values);
+  if (!call.takes(13)) return;
+  const int64_t axis = call.integer(7);
+  if (!are_heads(call, 0, 4, axis)) return;
+  const int64_t end = call.integer(8) + Layout(call.tensor(1), axis).tokens;
+  for (size_t i : {10, 11}) clear_behind(call.tensor(i), Layout(call.tensor(2), axis), end);
+  Pool pool;
+  backward(call, 0, 0, pool);
+}
+
+// values: gradients of key and value so far, then as of the backward
+void causal_attention_backward_add_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
+  Call call(context, values);
+  if (!call.takes(15)) return;
+  const int64_t axis = call.integer(9);
+  if (!are_heads(call, 0, 6, axis)) return;
+  Pool pool;
+  for (size_t i : {0, 1}) {
+    if (!call.require(call.tensor(i).numel() == call.tensor(i + 12).numel())) return;
+    start_from(call.tensor(i), call.tensor(i + 12), pool);
+  }
+  backward(call, 2, Layout(call.tensor(4), axis).tokens, pool);
 }
 
 // values: x, cos, sin, inverse, heads_axis, out, out; cos and sin are [tokens, dim] with axes of 1 before

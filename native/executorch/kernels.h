@@ -11,6 +11,7 @@ using Kernel = void(executorch::runtime::KernelRuntimeContext&, executorch::runt
 
 Kernel causal_attention_kernel;
 Kernel causal_attention_backward_kernel;
+Kernel causal_attention_backward_add_kernel;
 Kernel dequantize_rows_kernel;
 Kernel load_kernel;
 Kernel loaded_kernel;
@@ -27,5 +28,6 @@ Kernel rotary_kernel;
 Kernel store_kernel;
 Kernel swiglu_kernel;
 Kernel swiglu_backward_kernel;
+Kernel write_rows_kernel;
 
 }  // namespace lowpeak

@@ -10,6 +10,7 @@ namespace {
 const executorch::runtime::Kernel kernels[] = {
     executorch::runtime::Kernel("lowpeak::causal_attention.out", causal_attention_kernel),
     executorch::runtime::Kernel("lowpeak::causal_attention_backward.out", causal_attention_backward_kernel),
+    executorch::runtime::Kernel("lowpeak::causal_attention_backward_add.out", causal_attention_backward_add_kernel),
     executorch::runtime::Kernel("lowpeak::dequantize_rows.out", dequantize_rows_kernel),
     executorch::runtime::Kernel("lowpeak::load.out", load_kernel),
     executorch::runtime::Kernel("lowpeak::loaded.out", loaded_kernel),
@@ -28,6 +29,7 @@ const executorch::runtime::Kernel kernels[] = {
     executorch::runtime::Kernel("lowpeak::store.out", store_kernel),
     executorch::runtime::Kernel("lowpeak::swiglu.out", swiglu_kernel),
     executorch::runtime::Kernel("lowpeak::swiglu_backward.out", swiglu_backward_kernel),
+    executorch::runtime::Kernel("lowpeak::write_rows.out", write_rows_kernel),
 };
 
 [[maybe_unused]] const executorch::runtime::Error registered =

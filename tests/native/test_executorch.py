@@ -36,6 +36,8 @@ OPTIONS = {
     "dense": {"quantization": "none"},
 }
 
+OF_TILES = ("causal_attention_backward_add", "write_rows")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def operators() -> Iterator[Path]:
@@ -78,7 +80,7 @@ def test_loss_and_gradients_are_eager_ones(model, options, tmp_path):
     artifact = compiled(tmp_path / "artifact", model, **OPTIONS[options])
     used = {operation.operator for operation in artifact.graph().operations if not operation.view}
     left = {name for name in target("executorch", "lowpeak").fused if f"lowpeak.{name}.default" not in used}
-    assert left == {"quantized_linear_input_gradient", "store", "load", "loaded"}
+    assert left == {"quantized_linear_input_gradient", "store", "load", "loaded", *OF_TILES}
     assert not used & {"aten.mm.default", "aten.bmm.default", "aten.permute.default"}
     check(artifact)
 
@@ -101,6 +103,24 @@ def test_the_smallest_budget(tmp_path):
         compiled(tmp_path / "artifact", budget_mb=1)
     megabytes = refused.value.numbers["minimum_bytes"] / 1_000_000
     check(compiled(tmp_path / "artifact", budget_mb=megabytes))
+
+
+LONG = {"max_position_embeddings": 2048, "intermediate_size": 512, "hidden_size": 64}
+
+
+@pytest.mark.parametrize("make", [tiny_llama, tiny_qwen2])
+@pytest.mark.parametrize("options", [{}, {"trainable_ratio": 0.4}], ids=["all tokens", "masked"])
+def test_tokens_in_tiles(make, options, tmp_path):
+    """A budget that only tiles meet, with a last tile that is shorter than the others."""
+    artifact = compile_for_device(
+        make(**LONG), budget_mb=14.5, seq_len=1501, kernels="lowpeak", out=tmp_path / "artifact", **options
+    )
+    used = {operation.operator for operation in artifact.graph().operations}
+    assert {f"lowpeak.{name}.default" for name in OF_TILES} <= used
+    check(artifact)
+    report = simulate(artifact)
+    assert report.loss_relative_error < 1e-5
+    assert report.gradient_relative_error_max < 1e-5
 
 
 def test_the_simulator_agrees(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from hypothesis import strategies as st
 
 from compiler.plan.program import Kind, Op, Program, Value
@@ -22,21 +24,23 @@ def program(
     `ops`: (name, reads, writes) by letter.
     """
     index = {name: i for i, name in enumerate(values)}
-    written = {name for _, _, writes in ops for name in writes}
+    made_here = {name for _, _, writes in ops for name in writes}
     described = [
-        Value(name, size, Kind.ACTIVATION if name in written else Kind.BATCH) for name, size in values.items()
+        Value(name, size, Kind.ACTIVATION if name in made_here else Kind.BATCH)
+        for name, size in values.items()
     ]
     made = []
     for position, (name, reads, writes) in enumerate(ops):
         numbers = tuple(index[r] for r in reads)
+        written = tuple(index[w] for w in writes)
         made.append(
             Op(
                 name,
                 numbers,
-                tuple(index[w] for w in writes),
+                written,
                 1.0,
                 position < forward,
-                numbers if in_place else (),
+                tuple(product(written, numbers)) if in_place else (),
             )
         )
     return Program(tuple(described), tuple(made), frozenset(index[r] for r in results))
@@ -55,7 +59,7 @@ def random_programs(draw: st.DrawFn) -> Program:
         reads = draw(st.lists(st.integers(0, len(values) - 1), min_size=1, max_size=3, unique=True))
         writes = tuple(range(len(values), len(values) + draw(st.integers(1, 2))))
         values += [Value(f"v{v}", draw(st.integers(0, 64)), Kind.ACTIVATION) for v in writes]
-        in_place = tuple(r for r in reads if draw(st.booleans()))
+        in_place = tuple((w, r) for w, r in product(writes, reads) if draw(st.booleans()))
         ops.append(Op(f"op{number}", tuple(reads), writes, 1.0, number < forward, in_place))
         unread = (unread - set(reads)) | set(writes)
     return Program(tuple(values), tuple(ops), frozenset(unread))

@@ -49,7 +49,7 @@ def offloaded(work: float, read: float, steps: int = 6) -> Program:
         Op("store", (0,), (1,), 0, True, io=Io.WRITE, disk_seconds=0.5),
         *between,
         Op("load", (1,), (2,), 0, False, io=Io.READ, disk_seconds=read),
-        Op("loaded", (2,), (3,), 0, False, (2,), io=Io.WAIT),
+        Op("loaded", (2,), (3,), 0, False, ((3, 2),), io=Io.WAIT),
         Op("use", (3,), (4 + steps,), 1, False),
         sizes={1: 0},
     )

@@ -1,0 +1,25 @@
+"""Values that are put together from tiles of their rows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+@torch.library.custom_op("lowpeak::write_rows", mutates_args=())
+def write_rows(whole: Tensor | None, tile: Tensor, axis: int, start: int, rows: int) -> Tensor:
+    """`whole` with `tile` at `start` of `axis`, which has `rows` rows; the result may lie where `whole` did.
+
+    Axes before `axis` are of size 1. Without `whole`, rows outside of the tile are not for reading.
+    """
+    if whole is None:
+        result = tile.new_zeros((*tile.shape[:axis], rows, *tile.shape[axis + 1 :]))
+    else:
+        result = whole.clone()
+    result.narrow(axis, start, tile.shape[axis]).copy_(tile)
+    return result
+
+
+@write_rows.register_fake
+def _(whole: Tensor | None, tile: Tensor, axis: int, start: int, rows: int) -> Tensor:
+    return tile.new_empty((*tile.shape[:axis], rows, *tile.shape[axis + 1 :]))
