@@ -1,7 +1,7 @@
 """The route that ONNX Runtime Training documents: exported forward, `generate_artifacts`, default session.
 
 A part of benchmarks/onnxruntime.py: `export_classic` makes the artifacts, and `python -m
-benchmarks.classic_onnx job.json` trains them in a process that tells the events of runtime_py/worker.py.
+benchmarks.classic_onnx job.json` trains them in a process that tells the events of runtime_py/events.py.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from compiler.causal_lm import CausalLMLoss
 from export.artifact import Artifact
 from export.onnx.model import IR_VERSION
+from runtime_py.events import end_event, ready_event, step_event
 from runtime_py.reference import eager_model
 from runtime_py.session import Job
-from runtime_py.worker import Emit, StopRequest, main, tell_baseline
+from runtime_py.worker import Emit, StopRequest, main
 
 
 def export_classic(artifact: Artifact, folder: Path) -> None:
@@ -74,7 +75,7 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
     import onnxruntime
     from onnxruntime.training.api import CheckpointState, Module, Optimizer
 
-    tell_baseline(emit)
+    emit(ready_event())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
@@ -90,9 +91,8 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
         loss = float(module(*(batches[name][step].numpy() for name in module.input_names())))
         optimizer.step()
         module.lazy_reset_grad()
-        seconds = time.perf_counter() - started
-        emit({"event": "step", "step": step, "loss": loss, "seconds": seconds, "tokens_per_second": None})
-    emit({"event": "done", "step": job.total_steps})
+        emit(step_event(step, loss, time.perf_counter() - started, None))
+    emit(end_event(job.total_steps, job.total_steps, None))
 
 
 if __name__ == "__main__":

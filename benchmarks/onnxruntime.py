@@ -29,6 +29,7 @@ from torch import Tensor
 import lowpeak
 from benchmarks.classic_onnx import export_classic
 from export.artifact import MANIFEST, Artifact
+from runtime_py.command import python_command
 from runtime_py.execute import execute
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import training_data
@@ -150,13 +151,13 @@ def train_classic(artifact: Artifact, options: argparse.Namespace, folder: Path)
     job = replace(job_of(artifact, folder, options.steps), artifact=str(classic))
     inputs = training_data(artifact, data(artifact)).graph_inputs(seed=0, first_step=0, steps=options.steps)
     save_file(inputs, job.batches)
-    run = supervise(job, folder, worker="benchmarks.classic_onnx")
+    run = supervise(job, folder, python_command("benchmarks.classic_onnx"))
     return Run(
         "generate_artifacts, default session",
         [step.loss for step in run.steps],
         statistics.median(step.seconds for step in run.steps),
         None,
-        run.peak_anonymous_bytes - run.baseline.anonymous_bytes,
+        run.peak_anonymous_bytes,
     )
 
 

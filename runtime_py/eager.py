@@ -2,7 +2,7 @@
 
 The model is transformers' with PEFT's adapter and stock attention, on the artifact's weights as float32;
 adapter, batches, optimizer and measurement are those of runtime_py/trainer.py. The process is
-`python -m runtime_py.eager job.json`; it tells the events of runtime_py/worker.py.
+`python -m runtime_py.eager job.json`; it tells the events of runtime_py/events.py.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ from transformers import PreTrainedModel
 from compiler.causal_lm import CausalLMLoss
 from compiler.errors import DataError
 from export.artifact import MANIFEST, Artifact
+from runtime_py.command import python_command
+from runtime_py.events import end_event, ready_event, step_event
 from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions, warm_up
 from runtime_py.prepare import Data, training_data
 from runtime_py.reference import LOSS_PREFIX, eager_model
 from runtime_py.session import Job
 from runtime_py.supervisor import StepReport, supervise
-from runtime_py.worker import Emit, StopRequest, main, tell_baseline
+from runtime_py.worker import Emit, StopRequest, main
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,9 @@ def train_eagerly(
         save_file(
             training_data(artifact, data).graph_inputs(seed=seed, first_step=0, steps=steps), job.batches
         )
-        run = supervise(job, Path(temporary), on_step, worker="runtime_py.eager")
+        run = supervise(job, Path(temporary), python_command("runtime_py.eager"), on_step)
     return EagerReport(
-        peak_bytes=max(0, run.peak_anonymous_bytes - run.baseline.anonymous_bytes),
+        peak_bytes=run.peak_anonymous_bytes,
         step_seconds=statistics.median(step.seconds for step in run.steps) if run.steps else 0.0,
         losses=tuple(step.loss for step in run.steps),
     )
@@ -109,7 +111,7 @@ def run(job: Job, emit: Emit, stop: StopRequest, *, checkpointing: bool = False)
     """
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     warm_up(job.optimizer)
-    tell_baseline(emit)
+    emit(ready_event())
     artifact = Artifact.open(job.artifact, verify=False)
     model, frozen = eager_model(artifact)
     if checkpointing:
@@ -125,7 +127,7 @@ def run(job: Job, emit: Emit, stop: StopRequest, *, checkpointing: bool = False)
     optimizer = AdapterOptimizer(adapter, gradients, job.optimizer, job.total_steps)
     batches = load_file(job.batches)
     step = 0
-    while step < job.total_steps and not stop.requested:
+    while step < job.total_steps and stop.reason is None:
         started = time.perf_counter()
         for gradient in gradients.values():
             gradient.zero_()
@@ -133,20 +135,9 @@ def run(job: Job, emit: Emit, stop: StopRequest, *, checkpointing: bool = False)
         if not math.isfinite(loss.item()):
             raise DataError(f"the loss of eager training is {loss.item()} at step {step}", step=step)
         optimizer.update(step)
-        seconds = time.perf_counter() - started
-        assert job.tokens_per_step is not None
-        speed = job.tokens_per_step / seconds
-        emit(
-            {
-                "event": "step",
-                "step": step,
-                "loss": loss.item(),
-                "seconds": seconds,
-                "tokens_per_second": speed,
-            }
-        )
+        emit(step_event(step, loss.item(), time.perf_counter() - started, job.tokens_per_step))
         step += 1
-    emit({"event": "done" if step >= job.total_steps else "stopped", "step": step})
+    emit(end_event(step, job.total_steps, stop.reason))
 
 
 if __name__ == "__main__":

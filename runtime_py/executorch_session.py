@@ -37,8 +37,9 @@ class ExecuTorchSession:
     def __init__(self, job: Job, manifest: Manifest) -> None:
         if job.accumulate != 1:
             raise ArtifactError(
-                f"gradients of {job.accumulate} batches cannot be accumulated: an artifact for ExecuTorch "
-                "has no buffers for them; compile with a larger batch_size, or for target='onnxruntime'"
+                f"gradients of {job.accumulate} batches cannot be accumulated: the Python worker has no "
+                "buffers for them on ExecuTorch; use lowpeak-runner (engine='native'), compile with a larger "
+                "batch_size, or for target='onnxruntime'"
             )
         folder = Path(job.artifact)
         self.program = ExecuTorchProgram(

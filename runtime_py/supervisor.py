@@ -6,27 +6,21 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
-import runtime_py
 from compiler import errors
 from compiler.errors import EnvironmentProblem, LowpeakError
+from runtime_py.command import Command
 from runtime_py.memory import MemoryUse, PeakSampler
 from runtime_py.session import Job
-
-# glibc keeps freed memory in an arena a thread, and raises the size from which it maps and unmaps: both make
-# the peak depend on chance.
-# Values below the threshold lie in a heap that only shrinks at its end.
-MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_MMAP_THRESHOLD_": "65536"}
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step, as it ends."""
+    """One step, as it ends. Bytes are the process's; peaks are those of the run until then."""
 
     step: int
     """From 0."""
@@ -34,46 +28,60 @@ class StepReport:
     seconds: float
     """Forward, backward and update."""
     tokens_per_second: float | None
+    rss_bytes: int
+    anonymous_bytes: int
+    peak_rss_bytes: int
+    peak_anonymous_bytes: int
+    """Beyond the baseline: what training needs."""
+    peak_held_bytes: int
+    """What the budget bounds: resident memory, all of a native process's, beyond the baseline of Python's."""
 
 
 @dataclass
 class WorkerRun:
-    """What a worker told, and what its memory was since the baseline."""
+    """What a process told, and the most memory that it held after it told its baseline."""
 
+    engine: Literal["native", "python"] = "python"
     steps: list[StepReport] = field(default_factory=list)
     baseline: MemoryUse = field(default_factory=lambda: MemoryUse(0, 0, 0))
     peak_anonymous_bytes: int = 0
+    """Beyond the baseline."""
     peak_rss_bytes: int = 0
+    """In all."""
+    stop_reason: str | None = None
+    """Why it ended before the goal: a signal, memory pressure, the budget."""
+
+    @property
+    def peak_held_bytes(self) -> int:
+        """What the budget bounds: the interpreter and its libraries are not part of training."""
+        if self.engine == "native":
+            return self.peak_rss_bytes
+        return max(0, self.peak_rss_bytes - self.baseline.rss_bytes)
+
+    def saw(self, rss_bytes: int, anonymous_bytes: int) -> None:
+        self.peak_rss_bytes = max(self.peak_rss_bytes, rss_bytes)
+        beyond = anonymous_bytes - self.baseline.anonymous_bytes
+        self.peak_anonymous_bytes = max(self.peak_anonymous_bytes, beyond)
 
 
 def supervise(
-    job: Job,
-    folder: Path,
-    on_step: Callable[[StepReport], None] | None = None,
-    worker: str = "runtime_py.worker",
+    job: Job, folder: Path, command: Command, on_step: Callable[[StepReport], None] | None = None
 ) -> WorkerRun:
     """Runs the job in a process of its own to its end; `folder` is for temporary files.
 
-    `worker`: the module that does it and tells the events of runtime_py/worker.py.
-
-    Raises the error that the worker met, or EnvironmentProblem when it was killed. What `on_step` raises, or
-    an interrupt here, lets the worker finish its step and save, and goes on.
+    Raises the error that the process met, or EnvironmentProblem when it cannot be started or was killed. What
+    `on_step` raises, or an interrupt here, lets it finish its step and save, and goes on.
     """
     (folder / "job.json").write_text(job.to_json(), encoding="utf-8")
-    # -P: a folder named compiler in the user's working folder must not be taken for ours.
-    command = [sys.executable, "-P", "-m", worker, str(folder / "job.json")]
-    paths = [str(Path(runtime_py.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, **MALLOC, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    run = WorkerRun()
+    run = WorkerRun(command.engine)
     with (folder / "stderr").open("w+b") as stderr:
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=environment)
+        child = _started(command, folder / "job.json", stderr)
         assert child.stdout is not None
         try:
             with PeakSampler(child.pid) as sampler:
                 failure = _follow(child.stdout, sampler, run, on_step)
                 child.wait()
-                run.peak_anonymous_bytes = sampler.peak_anonymous_bytes
-                run.peak_rss_bytes = sampler.peak_rss_bytes
+                run.saw(sampler.peak_rss_bytes, sampler.peak_anonymous_bytes)
         finally:
             child.stdout.close()
             child.terminate()
@@ -86,13 +94,22 @@ def supervise(
     return run
 
 
+def _started(command: Command, job: Path, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+    arguments = [*command.arguments, str(job)]
+    environment = {**os.environ, **command.environment}
+    try:
+        return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=stderr, env=environment)
+    except OSError as error:
+        raise EnvironmentProblem(f"{arguments[0]} cannot be started: {error.strerror}") from error
+
+
 def _follow(
     events: IO[bytes],
     sampler: PeakSampler,
     run: WorkerRun,
     on_step: Callable[[StepReport], None] | None,
 ) -> Exception | None:
-    """Reads events until there are no more -> the error that the worker met, if any."""
+    """Reads events until there are no more -> the error that the process met, if any."""
     for line in events:
         if not line.endswith(b"\n"):
             break
@@ -102,12 +119,30 @@ def _follow(
             run.baseline = MemoryUse(**event)
             sampler.restart()
         elif kind == "step":
-            run.steps.append(StepReport(**event))
+            run.saw(sampler.peak_rss_bytes, sampler.peak_anonymous_bytes)
+            run.steps.append(_step(event, run))
             if on_step is not None:
                 on_step(run.steps[-1])
+        elif kind == "stopped":
+            run.stop_reason = event["reason"]
         elif kind == "error":
             return _error(event)
     return None
+
+
+def _step(event: dict[str, Any], run: WorkerRun) -> StepReport:
+    run.saw(event["rss_bytes"], event["anonymous_bytes"])
+    return StepReport(
+        step=event["step"],
+        loss=event["loss"],
+        seconds=event["seconds"],
+        tokens_per_second=event["tokens_per_second"],
+        rss_bytes=event["rss_bytes"],
+        anonymous_bytes=event["anonymous_bytes"],
+        peak_rss_bytes=run.peak_rss_bytes,
+        peak_anonymous_bytes=run.peak_anonymous_bytes,
+        peak_held_bytes=run.peak_held_bytes,
+    )
 
 
 def _error(event: dict[str, Any]) -> Exception:

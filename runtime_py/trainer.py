@@ -10,9 +10,11 @@ import dataclasses
 import json
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from safetensors.torch import save_file
 
@@ -21,6 +23,8 @@ from export.adapter import save_peft_adapter
 from export.artifact import MANIFEST, Artifact
 from export.manifest import Manifest
 from runtime_py.checkpoint import load_adapter, read_progress, require_same_run
+from runtime_py.command import Engine, worker_command
+from runtime_py.metrics import metrics_file
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import Data, training_data
 from runtime_py.session import ONNXRUNTIME, Job
@@ -35,6 +39,8 @@ TRAINED = "trained.safetensors"
 class TrainReport:
     """What a call of `train` did. Bytes and seconds; measured values are 0 when no step was left to do."""
 
+    engine: Literal["native", "python"]
+    """lowpeak-runner, or the Python worker."""
     steps: int
     """Updates that the adapter has had, earlier calls included."""
     start_step: int
@@ -54,12 +60,17 @@ class TrainReport:
     """Most resident memory of the process in all: interpreter, libraries and mapped weights included."""
     baseline_rss_bytes: int
     """Resident memory of the process before it opened the artifact."""
+    peak_held_bytes: int
+    """What the budget bounds: `peak_rss_bytes` of a native process, less the baseline of a Python one."""
+    budget_bytes: int
+    stop_reason: str | None
+    """Why it ended before the goal: a signal, memory pressure, the budget."""
     adapter: Path | None
     """The PEFT folder, or the file of a plain module's parameters; None without `out`."""
 
     @property
     def stopped(self) -> bool:
-        """Asked to stop before the goal."""
+        """Ended before the goal."""
         return self.steps < self.goal_steps
 
     def to_json(self) -> str:
@@ -77,15 +88,19 @@ def train(
     seed: int = 0,
     accumulate: int = 1,
     checkpoint_every: int = 50,
+    engine: Engine = "auto",
+    metrics: str | Path | None = None,
     on_step: Callable[[StepReport], None] | None = None,
 ) -> TrainReport:
     """Trains until the adapter has had `steps` updates; `resume` continues from `out`'s checkpoint, if any.
 
-    `accumulate`: batches for one update, by the mean of their gradients, where the artifact has buffers for
-    that. A checkpoint is written every `checkpoint_every` steps, at the end, and when the run is interrupted.
-    `on_step` is called here as steps end; what it raises stops the run. Raises ArtifactError (damaged
-    artifact, or `out` holds another run, or one that is not to be continued), DataError, EnvironmentProblem
-    (the process was killed, the disk is full).
+    `accumulate`: batches for one update, by the mean of their gradients; the Python worker can do that on
+    ONNX Runtime only. A checkpoint is written every `checkpoint_every` steps, at the end, and when the run is
+    interrupted. `engine`: `native` is lowpeak-runner, for ExecuTorch; `auto` takes it where it is built.
+    `metrics`: a file that one JSON object a step is added to. `on_step` is called here as steps end; what it
+    raises stops the run. Raises ArtifactError (damaged artifact, or `out` holds another run, or one that is
+    not to be continued), DataError, EnvironmentProblem (the process was killed, the disk is full, there is no
+    such engine).
     """
     for name, value in (("steps", steps), ("checkpoint_every", checkpoint_every), ("accumulate", accumulate)):
         if value < 1:
@@ -93,8 +108,13 @@ def train(
     if not isinstance(artifact, Artifact):
         artifact = Artifact.open(artifact)
     manifest = artifact.manifest
+    command = worker_command(manifest, engine)
     out = None if out is None else Path(out)
-    with tempfile.TemporaryDirectory(prefix="lowpeak-train-") as temporary:
+    with ExitStack() as stack:
+        temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="lowpeak-train-"))
+        listeners = [] if on_step is None else [on_step]
+        if metrics is not None:
+            listeners.insert(0, stack.enter_context(metrics_file(Path(metrics), manifest.plan)).write)
         spec = manifest.batch
         job = Job(
             manifest=str(artifact.path / MANIFEST),
@@ -112,7 +132,7 @@ def train(
         )
         if out is not None:
             job = dataclasses.replace(job, first_step=_start(job, manifest, out, resume))
-        run = WorkerRun()
+        run = WorkerRun(command.engine)
         if job.first_step < steps:
             remaining = steps - job.first_step
             if manifest.target == ONNXRUNTIME:
@@ -124,9 +144,10 @@ def train(
             )
             save_file(inputs, job.batches)
             del inputs
-            run = supervise(job, Path(temporary), on_step)
+            run = supervise(job, Path(temporary), command, _calling(listeners))
     seconds = statistics.median(step.seconds for step in run.steps) if run.steps else 0.0
     return TrainReport(
+        engine=command.engine,
         steps=job.first_step + len(run.steps),
         start_step=job.first_step,
         goal_steps=steps,
@@ -135,11 +156,22 @@ def train(
         tokens_per_second=job.tokens_per_step / seconds if job.tokens_per_step and seconds else None,
         planned_peak_bytes=manifest.plan.planned_peak_bytes,
         planned_anonymous_bytes=manifest.plan.planned_anonymous_bytes,
-        peak_anonymous_bytes=max(0, run.peak_anonymous_bytes - run.baseline.anonymous_bytes),
+        peak_anonymous_bytes=run.peak_anonymous_bytes,
         peak_rss_bytes=run.peak_rss_bytes,
         baseline_rss_bytes=run.baseline.rss_bytes,
+        peak_held_bytes=run.peak_held_bytes,
+        budget_bytes=manifest.plan.budget_bytes,
+        stop_reason=run.stop_reason,
         adapter=None if out is None else _save_adapter(out, manifest),
     )
+
+
+def _calling(listeners: Sequence[Callable[[StepReport], None]]) -> Callable[[StepReport], None]:
+    def call(step: StepReport) -> None:
+        for listener in listeners:
+            listener(step)
+
+    return call
 
 
 def _start(job: Job, manifest: Manifest, out: Path, resume: bool) -> int:

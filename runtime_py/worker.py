@@ -1,20 +1,11 @@
-"""The process that trains: `python -m runtime_py.worker job.json` -> one JSON object a line on stdout.
+"""The process that trains: `python -m runtime_py.worker job.json` -> the events of runtime_py/events.py.
 
-    {"event": "ready", "rss_bytes": ..., "anonymous_bytes": ..., "file_bytes": ...}    the baseline
-    {"event": "step", "step": 0, "loss": ..., "seconds": ..., "tokens_per_second": ...}
-    {"event": "done" | "stopped", "step": ...}           updates made; stopped by SIGTERM or SIGINT
-    {"event": "error", "class": ..., "message": ..., "numbers": ...}                   exit code 1
-
-The baseline is the memory before anything of the artifact is opened. The process imports torch and the
-runtime only; what it holds beyond the baseline is there because of training.
+It imports torch and the runtime only; what it holds beyond the baseline is there because of training.
 """
 
 from __future__ import annotations
 
-import ctypes
-import dataclasses
 import fcntl
-import gc
 import json
 import math
 import os
@@ -22,38 +13,37 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
 
-from compiler.errors import ArtifactError, DataError, LowpeakError
+from compiler.errors import ArtifactError, DataError
 from export.manifest import Manifest
-from runtime_py.memory import memory_of
+from runtime_py.events import Event, end_event, error_event, ready_event, step_event
 from runtime_py.session import Job, open_session, prepare_process
 
-Emit = Callable[[dict[str, Any]], None]
+Emit = Callable[[Event], None]
 
 
 class StopRequest:
-    """Set by SIGTERM or SIGINT, or when nobody reads the events any more; looked at between steps."""
+    """Made by SIGTERM or SIGINT, or when nobody reads the events any more; looked at between steps."""
 
     def __init__(self) -> None:
-        self.requested = False
+        self.reason: str | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: object) -> None:
-        self.requested = True
+        self.reason = signal.Signals(number).name
 
 
 def run(job: Job, emit: Emit, stop: StopRequest) -> None:
     """Trains from `first_step` to `total_steps`, or until asked to stop; then writes the checkpoint."""
     manifest = Manifest.from_json(Path(job.manifest).read_text(encoding="utf-8"))
     prepare_process(manifest, job.optimizer)
-    tell_baseline(emit)
+    emit(ready_event())
 
     checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
     with _only_writer(checkpoint), safe_open(job.batches, "pt") as file:
@@ -65,7 +55,7 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
                 session.save(checkpoint, job.progress(manifest, step))
 
         step = job.first_step
-        while step < job.total_steps and not stop.requested:
+        while step < job.total_steps and stop.reason is None:
             started = time.perf_counter()
             first = (step - job.first_step) * job.accumulate
             losses = [
@@ -80,30 +70,13 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
                     step=step,
                 )
             session.update(step)
-            seconds = time.perf_counter() - started
-            speed = None if job.tokens_per_step is None else job.tokens_per_step / seconds
-            event = {"event": "step", "step": step, "loss": loss, "seconds": seconds}
+            event = step_event(step, loss, time.perf_counter() - started, job.tokens_per_step)
             step += 1
             if step % job.checkpoint_every == 0 and step < job.total_steps:
                 save(step)
-            emit({**event, "tokens_per_second": speed})
+            emit(event)
         save(step)
-    emit({"event": "done" if step >= job.total_steps else "stopped", "step": step})
-
-
-def tell_baseline(emit: Emit) -> None:
-    """What the process holds before anything of the artifact is opened."""
-    _trim()
-    baseline = memory_of()
-    assert baseline is not None
-    emit({"event": "ready", **dataclasses.asdict(baseline)})
-
-
-def _trim() -> None:
-    """Gives freed memory back, so that it cannot hide what training allocates from now on."""
-    gc.collect()
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
+    emit(end_event(step, job.total_steps, stop.reason))
 
 
 @contextmanager
@@ -133,17 +106,16 @@ def main(arguments: list[str], run: Callable[[Job, Emit, StopRequest], None] = r
     os.dup2(2, 1)
     torch.set_num_threads(1)
 
-    def emit(event: dict[str, Any]) -> None:
+    def emit(event: Event) -> None:
         try:
             os.write(events, (json.dumps(event) + "\n").encode())
         except BrokenPipeError:
-            stop.requested = True
+            stop.reason = "nobody reads the events"
 
     try:
         run(Job.from_json(Path(arguments[0]).read_text(encoding="utf-8")), emit, stop)
     except Exception as error:
-        numbers = error.numbers if isinstance(error, LowpeakError) else {}
-        emit({"event": "error", "class": type(error).__name__, "message": str(error), "numbers": numbers})
+        emit(error_event(error))
         return 1
     return 0
 

@@ -17,7 +17,8 @@ from rich.text import Text
 from lowpeak.cli.compile import compile_figures
 from lowpeak.cli.output import Debug, Json, counting, mb, print_result, working
 from lowpeak.cli.simulate import simulate_figures, simulate_with_progress, timeline_columns
-from lowpeak.cli.train import describe, train_figures
+from lowpeak.cli.train import train_figures
+from lowpeak.cli.training import RunView
 from lowpeak.demo import demo_data
 
 if TYPE_CHECKING:
@@ -110,13 +111,14 @@ def _train(artifact: Artifact, folder: Path, steps: int) -> TrainReport:
     from runtime_py.trainer import train
 
     with counting("training in ExecuTorch", steps) as say, demo_data() as data:
+        view = RunView(steps, artifact.manifest.plan.budget_bytes, say)
         return train(
             artifact,
             data,
             steps=steps,
             optimizer=OptimizerOptions(learning_rate=LEARNING_RATE),
             out=folder.with_name(folder.name + RUN_SUFFIX),
-            on_step=lambda step: say(step.step + 1, describe(step)),
+            on_step=view.show,
         )
 
 
@@ -130,5 +132,5 @@ def _train_eagerly(artifact: Artifact, steps: int) -> EagerReport:
             data,
             steps=steps,
             optimizer=OptimizerOptions(learning_rate=LEARNING_RATE),
-            on_step=lambda step: say(step.step + 1, describe(step)),
+            on_step=lambda step: say(step.step + 1, f"loss {step.loss:.4f}"),
         )

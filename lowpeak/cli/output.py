@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,8 @@ Say = Callable[[str], None]
 """Is told, in a few words, what is being done."""
 
 PIPE_COLUMNS = 120
+LINE_SECONDS = 10.0
+"""Between two lines of progress where there is no terminal."""
 NOISY_LOGGERS = ("torchao", "torch.utils._pytree", "torch.export", "transformers", "peft", "huggingface_hub")
 
 
@@ -77,12 +80,36 @@ def working(what: str) -> Iterator[Say]:
 
 @contextmanager
 def counting(what: str, total: int, done: int = 0) -> Iterator[Callable[[int, str], None]]:
-    """A bar on stderr: told how much is done, and a few words."""
+    """On stderr: told how much is done, and a few words. A bar on a terminal, else a line now and then."""
+    if not Console(stderr=True).is_terminal:
+        with _lines(what, total) as say:
+            yield say
+        return
     text, share = TextColumn("{task.description}", markup=False), TextColumn("{task.completed}/{task.total}")
     said = TextColumn("{task.fields[words]}", markup=False)
-    with _progress(text, BarColumn(), share, TimeElapsedColumn(), said) as bar:
+    with _progress(text, BarColumn(20), share, TimeElapsedColumn(), said) as bar:
         task = bar.add_task(what, total=total, completed=done, words="")
         yield lambda count, words: bar.update(task, completed=count, words=words)
+
+
+@contextmanager
+def _lines(what: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """Progress for logs: every message without progress, and else one in LINE_SECONDS and the last."""
+    told, printed, at = "", "", -math.inf
+    before = -1
+
+    def say(count: int, words: str) -> None:
+        nonlocal told, printed, at, before
+        told = f"{what} {count}/{total}: {words}"
+        now = time.monotonic()
+        if count <= before or now - at >= LINE_SECONDS:
+            note(told)
+            printed, at = told, now
+        before = count
+
+    yield say
+    if told != printed:
+        note(told)
 
 
 def _progress(*columns: Any) -> Progress:
@@ -92,7 +119,7 @@ def _progress(*columns: Any) -> Progress:
 
 def note(message: str) -> None:
     """One line on stderr."""
-    Console(stderr=True).print(message, markup=False, highlight=False)
+    Console(stderr=True, soft_wrap=True).print(message, markup=False, highlight=False)
 
 
 def report_error(error: Exception, *, machine: bool, debug: bool) -> int:

@@ -10,12 +10,12 @@ import typer
 from compiler.config import OptimizerName
 from lowpeak.cli.output import Debug, Json, counting, mb, note, print_result, table
 from lowpeak.cli.simulate import ArtifactArgument
+from lowpeak.cli.training import RunView, how_to_continue, telling_of_interrupts
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from runtime_py.optimizer import OptimizerOptions
-    from runtime_py.supervisor import StepReport
     from runtime_py.trainer import TrainReport
 
 Steps = Annotated[int, typer.Option(min=1, help="Updates that the adapter shall have had in all.")]
@@ -36,49 +36,69 @@ def train_command(
     seed: Annotated[int, typer.Option(help="Of the order of the examples.")] = 0,
     accumulate: Annotated[int, typer.Option(min=1, help="Batches whose gradients make one update.")] = 1,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 50,
+    engine: Annotated[
+        Literal["auto", "native", "python"],
+        typer.Option(help="lowpeak-runner, the Python worker, or the first where it is built."),
+    ] = "auto",
+    metrics: Annotated[
+        Path | None, typer.Option(help="File that one JSON object a step is added to.")
+    ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Train an artifact's adapter; the folder of the run then holds it as PEFT files."""
     folder = out or artifact.resolve().with_name(f"{artifact.resolve().name}-trained")
-    with counting("training", steps) as say:
-        say(0, "loading torch and transformers")
-        from export.artifact import Artifact
-        from runtime_py.trainer import train
+    try:
+        with counting("training", steps) as say:
+            say(0, "loading torch and transformers")
+            from export.artifact import Artifact
+            from runtime_py.trainer import train
 
-        options = _optimizer_options(optimizer, learning_rate, weight_decay, clip, warmup, schedule)
-        say(0, "checking the artifact")
-        opened = Artifact.open(artifact)
-        say(0, "encoding the data")
-        try:
-            report = train(
-                opened,
-                data,
-                steps=steps,
-                optimizer=options,
-                out=folder,
-                resume=resume,
-                seed=seed,
-                accumulate=accumulate,
-                checkpoint_every=checkpoint_every,
-                on_step=lambda step: say(step.step + 1, describe(step)),
-            )
-        except KeyboardInterrupt:
-            note(f"stopped; if a step had ended, {folder} holds the run: continue it with --resume")
-            raise
+            options = _optimizer_options(optimizer, learning_rate, weight_decay, clip, warmup, schedule)
+            say(0, "checking the artifact")
+            opened = Artifact.open(artifact)
+            say(0, "encoding the data")
+            view = RunView(steps, opened.manifest.plan.budget_bytes, say)
+            with telling_of_interrupts(view.stopping):
+                report = train(
+                    opened,
+                    data,
+                    steps=steps,
+                    optimizer=options,
+                    out=folder,
+                    resume=resume,
+                    seed=seed,
+                    accumulate=accumulate,
+                    checkpoint_every=checkpoint_every,
+                    engine=engine,
+                    metrics=metrics,
+                    on_step=view.show,
+                )
+    except KeyboardInterrupt:
+        note(how_to_continue(_kept_steps(folder), steps, "interrupted"))
+        raise
     print_result(train_figures(report), json, train_table(report))
+    if report.stop_reason is not None:
+        note(how_to_continue(report.steps, steps, report.stop_reason))
 
 
-def describe(step: StepReport) -> str:
-    speed = "" if step.tokens_per_second is None else f", {step.tokens_per_second:.1f} tokens/s"
-    return f"loss {step.loss:.4f}{speed}"
+def _kept_steps(folder: Path) -> int:
+    """Updates that the folder's checkpoint has; 0 without one."""
+    from runtime_py.checkpoint import read_progress
+    from runtime_py.trainer import CHECKPOINT
+
+    checkpoint = folder / CHECKPOINT
+    return read_progress(checkpoint).step if checkpoint.exists() else 0
 
 
 def train_figures(report: TrainReport) -> dict[str, Any]:
     """The verb's JSON. Bytes and seconds."""
     return {
+        "engine": report.engine,
         "steps": report.steps,
         "start_step": report.start_step,
+        "goal_steps": report.goal_steps,
+        "stop_reason": report.stop_reason,
         "losses": report.losses,
         "step_seconds": report.step_seconds,
         "tokens_per_second": report.tokens_per_second,
@@ -87,15 +107,21 @@ def train_figures(report: TrainReport) -> dict[str, Any]:
         "peak_anonymous_bytes": report.peak_anonymous_bytes,
         "peak_rss_bytes": report.peak_rss_bytes,
         "baseline_rss_bytes": report.baseline_rss_bytes,
+        "peak_held_bytes": report.peak_held_bytes,
+        "budget_bytes": report.budget_bytes,
         "adapter": report.adapter,
     }
 
 
 def train_table(report: TrainReport) -> Table:
-    rows = {"steps": f"{report.steps}, {report.steps - report.start_step} of them now"}
+    by = "lowpeak-runner" if report.engine == "native" else "the Python worker"
+    rows = {"steps": f"{report.steps}, {report.steps - report.start_step} of them now, by {by}"}
     if report.losses:
         rows["loss"] = f"{report.losses[0]:.4f} -> {report.losses[-1]:.4f}"
         rows["step"] = f"{report.step_seconds:.3g} s"
+        native = report.engine == "native"
+        whose = "of the process" if native else f"beyond Python's {mb(report.baseline_rss_bytes)}"
+        rows["peak memory"] = f"{mb(report.peak_held_bytes)} {whose}, budget {mb(report.budget_bytes)}"
         rows["anonymous memory"] = (
             f"{mb(report.peak_anonymous_bytes)} measured, {mb(report.planned_anonymous_bytes)} planned"
         )

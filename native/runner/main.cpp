@@ -1,4 +1,4 @@
-// lowpeak-runner job.json: trains without Python; events on stdout, as runtime_py/worker.py prints them.
+// lowpeak-runner job.json: trains without Python; events on stdout, those of runtime_py/events.py.
 //
 //     --ops-library FILE      kernels of lowpeak's operators; may be given several times
 //     --metrics               memory in every step's event

@@ -83,7 +83,7 @@ SafetensorsFile opened(const std::string& path) {
 }  // namespace
 
 void save_checkpoint(const std::string& path, const Progress& progress, const std::vector<TensorView>& adapter,
-                     const std::vector<TensorView>& state) {
+                     const std::vector<TensorView>& state, const std::function<void()>& written) {
   std::vector<TensorToWrite> tensors;
   for (const auto& [name, tensor] : names(adapter, state)) {
     tensors.push_back({name, dtype_named("float32"), tensor->shape, tensor->data});
@@ -92,7 +92,7 @@ void save_checkpoint(const std::string& path, const Progress& progress, const st
   try {
     {
       const Descriptor file = Descriptor::open(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-      write_safetensors(file.get(), tensors, {{"format", kFormat}, {"progress", to_json(progress)}});
+      write_safetensors(file.get(), tensors, {{"format", kFormat}, {"progress", to_json(progress)}}, written);
       if (::fsync(file.get()) != 0) throw SystemError();
     }
     if (::rename(temporary.c_str(), path.c_str()) != 0) throw SystemError();

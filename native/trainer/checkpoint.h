@@ -3,6 +3,7 @@
 // The file is runtime_py/checkpoint.py's, so a run that one of the two began continues in the other.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,12 +19,13 @@ struct Progress {
   std::string options;  // Job::fingerprint
 };
 
-// Writes a temporary file beside `path`, syncs it and renames it over an earlier checkpoint.
+// Writes a temporary file beside `path`, syncs it and renames it over an earlier checkpoint. `written` is called
+// after each tensor.
 //
 // One process at a time may write there. Throws EnvironmentProblem when the disk has no room or the folder cannot
 // be written; the earlier checkpoint is then intact.
 void save_checkpoint(const std::string& path, const Progress& progress, const std::vector<TensorView>& adapter,
-                     const std::vector<TensorView>& state);
+                     const std::vector<TensorView>& state, const std::function<void()>& written);
 
 // Writes the checkpoint into the tensors given -> the updates made. Throws ArtifactError unless it is of this run
 // and fits.

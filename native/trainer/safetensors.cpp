@@ -62,7 +62,8 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : mapping_(Mapping::of
 }
 
 void write_safetensors(int fd, std::vector<TensorToWrite> tensors,
-                       const std::vector<std::pair<std::string, std::string>>& metadata) {
+                       const std::vector<std::pair<std::string, std::string>>& metadata,
+                       const std::function<void()>& written) {
   std::stable_sort(tensors.begin(), tensors.end(), [](const TensorToWrite& a, const TensorToWrite& b) {
     return a.dtype->bytes > b.dtype->bytes;
   });
@@ -87,7 +88,10 @@ void write_safetensors(int fd, std::vector<TensorToWrite> tensors,
   for (int i = 0; i < 8; ++i) length[i] = static_cast<std::uint8_t>(std::uint64_t(header.size()) >> 8 * i);
   write_all(fd, length, sizeof length);
   write_all(fd, header.data(), header.size());
-  for (const TensorToWrite& tensor : tensors) write_all(fd, tensor.data, tensor.bytes());
+  for (const TensorToWrite& tensor : tensors) {
+    write_all(fd, tensor.data, tensor.bytes());
+    written();
+  }
 }
 
 }  // namespace lowpeak::trainer

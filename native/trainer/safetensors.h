@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -42,8 +43,9 @@ struct TensorToWrite {
   std::size_t bytes() const;
 };
 
-// Throws SystemError.
+// `written` is called after each tensor. Throws SystemError.
 void write_safetensors(int fd, std::vector<TensorToWrite> tensors,
-                       const std::vector<std::pair<std::string, std::string>>& metadata);
+                       const std::vector<std::pair<std::string, std::string>>& metadata,
+                       const std::function<void()>& written);
 
 }  // namespace lowpeak::trainer

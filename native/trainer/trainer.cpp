@@ -74,8 +74,8 @@ class Run {
 
   void save() {
     if (!job_.checkpoint) return;
-    save_checkpoint(*job_.checkpoint, progress(), program_.parameters(), optimizer_.state());
-    optimizer_.release();
+    save_checkpoint(*job_.checkpoint, progress(), program_.parameters(), optimizer_.state(),
+                    [this] { optimizer_.release(); });
   }
 
   std::string reason_to_stop(const StopRequest& stop) const {

@@ -72,7 +72,7 @@ CASES: dict[str, Callable[[], object]] = {
     "no batch": lambda: compiled(Module()),
     "operator": lambda: compiled(Svd(), example_batch=BATCH),
     "onnx operator": lambda: compiled(Svd(), example_batch=BATCH, target="onnxruntime"),
-    "accumulate": lambda: lowpeak.train(compiled(), steps=1, accumulate=2),
+    "accumulate": lambda: lowpeak.train(compiled(), steps=1, accumulate=2, engine="python"),
     "nan": lambda: compiled(with_nan()),
     "labels": lambda: lowpeak.train(compiled(trainable_ratio=0.3), labels_everywhere(), steps=1),
     "subset": lambda: choose_subset(torch.arange(15), torch.eye(32), 8),

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import executorch
+import pytest
 
-from runtime_py import supervisor
-from runtime_py.memory import MemoryUse
+from export.executorch.library import RUNNER_VARIABLE
 from runtime_py.session import Job
-from runtime_py.supervisor import StepReport, WorkerRun
 from tests.native import build
 
 LIBRARIES = Path(next(iter(executorch.__path__))) / "lib"
@@ -42,6 +41,12 @@ def runner(sanitize: bool = False) -> Path:
     return folder / "trainer" / "lowpeak-runner"
 
 
+def use_runner(patch: pytest.MonkeyPatch) -> None:
+    """`train` finds the program."""
+    patch.setenv(RUNNER_VARIABLE, str(runner(os.environ.get("LOWPEAK_SANITIZE") == "1")))
+    patch.delenv("LD_PRELOAD", raising=False)
+
+
 @dataclass
 class Ended:
     """What a run told."""
@@ -61,7 +66,7 @@ class Ended:
 
 @dataclass
 class Runner:
-    """Starts the program with some flags; `supervise` stands in for runtime_py.supervisor's."""
+    """Starts the program with some flags."""
 
     flags: Sequence[str] = ()
     preexec: Callable[[], None] | None = None
@@ -88,30 +93,3 @@ class Runner:
             out, err = child.communicate()
         events = [json.loads(line) for line in out.decode().splitlines()]
         return Ended(child.returncode, events, err.decode())
-
-    def supervise(
-        self, job: Job, folder: Path, on_step: Callable[[StepReport], None] | None = None
-    ) -> WorkerRun:
-        """As runtime_py.supervisor.supervise does; memory is not watched."""
-        file = folder / "job.json"
-        file.write_text(job.to_json(), encoding="utf-8")
-        run = WorkerRun(baseline=MemoryUse(0, 0, 0))
-        with self.start(file) as child:
-            assert child.stdout is not None and child.stderr is not None
-            try:
-                for line in child.stdout:
-                    event = json.loads(line)
-                    kind = event.pop("event")
-                    if kind == "error":
-                        raise supervisor._error(event)
-                    if kind == "step":
-                        run.steps.append(StepReport(**event))
-                        if on_step is not None:
-                            on_step(run.steps[-1])
-                child.wait()
-                if child.returncode:
-                    raise supervisor._ended(child.returncode, child.stderr.read().decode(), run, job)
-            finally:
-                child.stdout.close()
-                child.terminate()
-        return run

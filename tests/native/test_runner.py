@@ -22,12 +22,13 @@ from compiler.errors import ArtifactError, EnvironmentProblem
 from export.artifact import MANIFEST, Artifact
 from runtime_py import trainer
 from runtime_py.checkpoint import read_progress
+from runtime_py.command import Engine
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import training_data
 from runtime_py.session import Job
 from runtime_py.supervisor import StepReport
 from runtime_py.trainer import CHECKPOINT, train
-from tests.native.runner import Runner
+from tests.native.runner import Runner, runner, use_runner
 from tests.runtime_py.trainable import (
     eager_loss,
     eager_model,
@@ -38,6 +39,8 @@ from tests.runtime_py.trainable import (
 from tests.tiny import TinyStep
 
 STEPS = 12
+KILLS = 50
+ENGINES: tuple[Engine, Engine] = ("python", "native")
 ADAMW = OptimizerOptions(learning_rate=5e-3)
 OPTIONS = {
     "adamw": ADAMW,
@@ -66,10 +69,10 @@ def artifact(tiny: TinyStep, tmp_path_factory: pytest.TempPathFactory) -> Artifa
     return trainable_artifact(tmp_path_factory.mktemp("runner") / "artifact", tiny)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def native(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`train` uses the runner."""
-    monkeypatch.setattr(trainer, "supervise", Runner().supervise)
+    """`train` finds the runner."""
+    use_runner(monkeypatch)
 
 
 def job_of(tiny: TinyStep, artifact: Artifact, folder: Path, **changes: Any) -> Job:
@@ -105,12 +108,13 @@ def test_trains_as_the_python_worker(
     artifact: Artifact,
     options: OptimizerOptions,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = several_batches(tiny.spec, 4)
-    python = train(artifact, data, steps=STEPS, optimizer=options, out=tmp_path / "python")
-    monkeypatch.setattr(trainer, "supervise", Runner().supervise)
-    native = train(artifact, data, steps=STEPS, optimizer=options, out=tmp_path / "native")
+    python, native = (
+        train(artifact, data, steps=STEPS, optimizer=options, out=tmp_path / engine, engine=engine)
+        for engine in ENGINES
+    )
+    assert (python.engine, native.engine) == ENGINES
     assert native.losses == pytest.approx(python.losses, abs=1e-6)
     expected, found = (load_file(tmp_path / who / CHECKPOINT) for who in ("python", "native"))
     assert list(found) == list(expected)
@@ -140,7 +144,7 @@ def test_accumulated_gradients_are_those_of_all_batches(
     assert ended.losses == pytest.approx(losses, abs=1e-4)
 
 
-def test_resumes_bit_for_bit(tiny: TinyStep, artifact: Artifact, tmp_path: Path, native: None) -> None:
+def test_resumes_bit_for_bit(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
     data = several_batches(tiny.spec, 4)
     straight = train(artifact, data, steps=STEPS, optimizer=ADAMW, out=tmp_path / "straight")
     first = train(artifact, data, steps=5, optimizer=ADAMW, out=tmp_path / "two")
@@ -152,25 +156,20 @@ def test_resumes_bit_for_bit(tiny: TinyStep, artifact: Artifact, tmp_path: Path,
     assert sorted(entry.name for entry in (tmp_path / "two").iterdir()) == ["adapter", CHECKPOINT]
 
 
-@pytest.mark.parametrize("first", ["python", "native"])
+@pytest.mark.parametrize("first, second", [ENGINES, ENGINES[::-1]])
 def test_one_continues_what_the_other_began(
-    tiny: TinyStep, artifact: Artifact, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: TinyStep, artifact: Artifact, first: Engine, second: Engine, tmp_path: Path
 ) -> None:
-    workers = {"python": trainer.supervise, "native": Runner().supervise}
-    second = "native" if first == "python" else "python"
     options = dataclasses.replace(OPTIONS["adamw with all"], schedule="constant")
     data = several_batches(tiny.spec, 4)
-    monkeypatch.setattr(trainer, "supervise", workers["native"])
-    straight = train(artifact, data, steps=STEPS, optimizer=options)
-    monkeypatch.setattr(trainer, "supervise", workers[first])
-    train(artifact, data, steps=5, optimizer=options, out=tmp_path)
-    monkeypatch.setattr(trainer, "supervise", workers[second])
-    report = train(artifact, data, steps=STEPS, optimizer=options, out=tmp_path, resume=True)
+    straight = train(artifact, data, steps=STEPS, optimizer=options, engine="native")
+    train(artifact, data, steps=5, optimizer=options, out=tmp_path, engine=first)
+    report = train(artifact, data, steps=STEPS, optimizer=options, out=tmp_path, resume=True, engine=second)
     assert report.losses == pytest.approx(straight.losses[5:], abs=1e-6)
 
 
-def test_killed_at_20_random_moments_and_resumed(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
-    steps = 1500
+def test_killed_at_50_random_moments_and_resumed(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
+    steps = 3000
     (tmp_path / "straight").mkdir()
     straight = job_of(tiny, artifact, tmp_path / "straight", total_steps=steps)
     losses = dict(enumerate(Runner().run(straight, tmp_path).losses))
@@ -182,7 +181,7 @@ def test_killed_at_20_random_moments_and_resumed(tiny: TinyStep, artifact: Artif
             save_batches(tiny, artifact, job)
         (tmp_path / "job.json").write_text(job.to_json())
         with Runner().start(tmp_path / "job.json") as child:
-            if kills < 20:
+            if kills < KILLS:
                 time.sleep(moments.uniform(0, 0.12))
                 child.kill()
                 kills += 1
@@ -194,7 +193,7 @@ def test_killed_at_20_random_moments_and_resumed(tiny: TinyStep, artifact: Artif
         if child.returncode == 0:
             break
         assert child.returncode == -signal.SIGKILL
-    assert kills == 20 and event == {"event": "done", "step": steps}
+    assert kills == KILLS and event == {"event": "done", "step": steps}
     assert Path(job.checkpoint).read_bytes() == Path(straight.checkpoint).read_bytes()
 
 
@@ -464,6 +463,20 @@ def test_batches_and_options_that_do_not_fit(tiny: TinyStep, artifact: Artifact,
         assert event["class"] == "ValueError" and expected in event["message"]
 
 
+def test_a_job_of_nonsense(tmp_path: Path) -> None:
+    for text, expected in (
+        ("{", "the job is not JSON"),
+        ("[]", "the job: job should be dict, it is list"),
+        ("{}", "the job: job should have the field artifact"),
+        ('{"artifact": 3}', "the job: job.artifact should be str, it is int"),
+    ):
+        (tmp_path / "job.json").write_text(text)
+        with Runner().start(tmp_path / "job.json") as child:
+            event = json.loads(child.communicate()[0])
+        assert child.returncode == 1
+        assert event["class"] == "ValueError" and expected in event["message"]
+
+
 def test_diverging_training_is_an_error_with_numbers(
     tiny: TinyStep, artifact: Artifact, tmp_path: Path
 ) -> None:
@@ -491,8 +504,6 @@ def test_the_command_line(tmp_path: Path) -> None:
 
 
 def test_no_absolute_path_is_recorded() -> None:
-    from tests.native.runner import runner
-
     dynamic = subprocess.run(
         ["readelf", "-d", str(runner())], capture_output=True, text=True, check=True
     ).stdout
@@ -500,9 +511,7 @@ def test_no_absolute_path_is_recorded() -> None:
     assert "[$ORIGIN:$ORIGIN/../lib:$ORIGIN/../../executorch/lib]" in line
 
 
-def test_a_killed_runner_is_told_as_such(
-    tiny: TinyStep, artifact: Artifact, tmp_path: Path, native: None
-) -> None:
+def test_a_killed_runner_is_told_as_such(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
     def kill(step: StepReport) -> None:
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
         os.kill(int(children[-1]), signal.SIGKILL)

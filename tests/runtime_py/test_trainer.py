@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,12 @@ from safetensors.torch import load_file
 
 from compiler.errors import ArtifactError, DataError, EnvironmentProblem
 from export.artifact import Artifact
-from runtime_py import supervisor
+from runtime_py import command, trainer
 from runtime_py.checkpoint import load_adapter, read_progress
 from runtime_py.encode import Example
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.supervisor import StepReport
-from runtime_py.trainer import CHECKPOINT, train
+from runtime_py.trainer import CHECKPOINT
 from tests.runtime_py.trainable import (
     eager_loss,
     eager_model,
@@ -34,6 +35,7 @@ from tests.tiny import TinyStep, tiny_batch
 
 OPTIONS = OptimizerOptions(learning_rate=5e-3)
 STEPS = 12
+train = partial(trainer.train, engine="python")
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +220,7 @@ def test_diverging_training_is_an_error_with_numbers(tiny: TinyStep, artifact: A
 def test_a_worker_that_ends_otherwise(
     artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "MALLOC", {"PYTHONHOME": "/nowhere"})
+    monkeypatch.setattr(command, "MALLOC", {"PYTHONHOME": "/nowhere"})
     with pytest.raises(EnvironmentProblem, match="exit code 1"):
         train(artifact, steps=1)
 

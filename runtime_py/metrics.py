@@ -1,0 +1,60 @@
+"""A run's metrics as NDJSON: one object a step, added to the file as the step ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+
+from compiler.errors import EnvironmentProblem
+from export.manifest import PlanRecord
+from runtime_py.supervisor import StepReport
+
+
+class Metrics:
+    """Writes lines to `file`, which a step that is repeated after a kill is added to once more."""
+
+    def __init__(self, file: FileIO, plan: PlanRecord) -> None:
+        self._file = file
+        self._plan = plan
+
+    def write(self, step: StepReport) -> None:
+        """Raises EnvironmentProblem when the disk is full."""
+        line = {
+            "step": step.step,
+            "loss": step.loss,
+            "seconds": step.seconds,
+            "tokens_per_second": step.tokens_per_second,
+            "rss_bytes": step.rss_bytes,
+            "anonymous_bytes": step.anonymous_bytes,
+            "peak_rss_bytes": step.peak_rss_bytes,
+            "peak_anonymous_bytes": step.peak_anonymous_bytes,
+            "peak_held_bytes": step.peak_held_bytes,
+            "planned_peak_bytes": self._plan.planned_peak_bytes,
+            "planned_anonymous_bytes": self._plan.planned_anonymous_bytes,
+            "budget_bytes": self._plan.budget_bytes,
+        }
+        try:
+            self._file.write((json.dumps(line) + "\n").encode())
+        except OSError as error:
+            raise _cannot_write(self._file.name, error) from error
+
+
+@contextmanager
+def metrics_file(path: Path, plan: PlanRecord) -> Iterator[Metrics]:
+    """Raises EnvironmentProblem when the file cannot be written."""
+    try:
+        # Without a buffer a full disk is met by the line that does not fit.
+        file = path.open("ab", buffering=0)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    with file:
+        yield Metrics(file, plan)
+
+
+def _cannot_write(path: object, error: OSError) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"the metrics cannot be written to {path}: {error.strerror}; give another file, or none"
+    )

@@ -1,0 +1,193 @@
+"""What `train` promises with either engine: padding, a full disk, metrics, reasons to stop."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from compiler.errors import ArtifactError, EnvironmentProblem
+from export.artifact import MANIFEST, Artifact
+from runtime_py.command import Engine
+from runtime_py.encode import NO_LOSS, Example
+from runtime_py.optimizer import OptimizerOptions
+from runtime_py.supervisor import StepReport
+from runtime_py.trainer import CHECKPOINT, TrainReport, train
+from tests.evaluate import distance
+from tests.native.runner import use_runner
+from tests.runtime_py.trainable import (
+    eager_model,
+    several_batches,
+    trainable_artifact,
+    trainable_step,
+)
+from tests.tiny import TinyStep
+
+OPTIONS = OptimizerOptions(learning_rate=5e-3)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> TinyStep:
+    return trainable_step(batch_size=3)
+
+
+@pytest.fixture(scope="module")
+def artifact(tiny: TinyStep, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return trainable_artifact(tmp_path_factory.mktemp("engines") / "artifact", tiny)
+
+
+@pytest.fixture(autouse=True)
+def native(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_runner(monkeypatch)
+
+
+@pytest.fixture(params=["python", "native"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    chosen: Engine = request.param
+    return chosen
+
+
+def example(length: int, prompt: int) -> Example:
+    ids = tuple((7 * i + length) % 96 for i in range(length))
+    return Example(ids, (NO_LOSS,) * prompt + ids[prompt:])
+
+
+def unpadded(tiny: TinyStep, examples: list[Example]) -> tuple[float, dict[str, Tensor]]:
+    """Eager loss and gradients of the examples, each at its own length, by the mean over their tokens."""
+    model = eager_model(tiny)
+    losses = []
+    for given in examples:
+        ids, labels = torch.tensor([given.input_ids]), torch.tensor([given.labels])
+        losses.append(model(input_ids=ids, labels=labels).loss * given.trainable_tokens)
+    loss = sum(losses) / sum(given.trainable_tokens for given in examples)
+    loss.backward()
+    return loss.item(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+
+
+def test_shorter_sequences_are_padded_and_masked(
+    tiny: TinyStep, artifact: Artifact, engine: Engine, tmp_path: Path
+) -> None:
+    """One step of SGD with the learning rate 1 shows the gradients."""
+    examples = [example(5, prompt=2), example(12, prompt=0), example(2, prompt=1)]
+    report = train(
+        artifact, examples, steps=1, optimizer=OptimizerOptions("sgd", 1.0), out=tmp_path, engine=engine
+    )
+    loss, gradients = unpadded(tiny, examples)
+    assert report.losses[0] == pytest.approx(loss, rel=1e-5)
+    trained, before = load_file(tmp_path / CHECKPOINT), artifact.adapter()
+    for name, value in before.items():
+        assert distance(value - trained[f"adapter.{name}"], gradients[name]) < 1e-4, name
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Writing more than that fails as on a full disk, here and in processes started meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    tiny: TinyStep, artifact: Artifact, engine: Engine, tmp_path: Path
+) -> None:
+    data = several_batches(tiny.spec, 4)
+
+    def run(steps: int) -> TrainReport:
+        return train(artifact, data, steps=steps, optimizer=OPTIONS, out=tmp_path, resume=True, engine=engine)
+
+    run(4)
+    checkpoint = tmp_path / CHECKPOINT
+    before = checkpoint.read_bytes()
+    # Room for the runner's optimizer state, not for a checkpoint.
+    with largest_file(len(before) * 3 // 4), pytest.raises(EnvironmentProblem) as problem:
+        run(8)
+    assert "no room; the earlier checkpoint is intact. Free " in str(problem.value)
+    assert 0 < int(problem.value.numbers["bytes"]) < len(before)
+    assert checkpoint.read_bytes() == before
+    resumed = run(8)
+    assert (resumed.start_step, resumed.steps, len(resumed.losses)) == (4, 8, 4)
+
+
+def test_metrics(tiny: TinyStep, artifact: Artifact, engine: Engine, tmp_path: Path) -> None:
+    file, data = tmp_path / "metrics.ndjson", several_batches(tiny.spec, 4)
+    given = {"optimizer": OPTIONS, "out": tmp_path / "out", "engine": engine, "metrics": file}
+    reports = [train(artifact, data, steps=steps, resume=True, **given) for steps in (2, 5)]
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 1, 2, 3, 4]
+    assert [line["loss"] for line in lines] == [*reports[0].losses, *reports[1].losses]
+    plan = artifact.manifest.plan
+    for line in lines:
+        assert line["tokens_per_second"] == pytest.approx(36 / line["seconds"])
+        assert line["anonymous_bytes"] < line["rss_bytes"] <= line["peak_rss_bytes"]
+        assert 0 < line["peak_anonymous_bytes"] <= line["anonymous_bytes"]
+        assert line["planned_peak_bytes"] == plan.planned_peak_bytes
+        assert line["budget_bytes"] == plan.budget_bytes
+    whole = lines[-1]["peak_rss_bytes"] - (0 if engine == "native" else reports[1].baseline_rss_bytes)
+    assert lines[-1]["peak_held_bytes"] == whole <= reports[1].peak_held_bytes
+
+
+def test_metrics_that_cannot_be_written(artifact: Artifact, engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentProblem, match=r"metrics cannot be written to .*: Is a directory"):
+        train(artifact, steps=1, out=tmp_path / "out", engine=engine, metrics=tmp_path)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(EnvironmentProblem, match="written to /dev/full: No space left on device"):
+        train(artifact, steps=5000, out=tmp_path / "out", engine=engine, metrics="/dev/full")
+    # The process finished its step and saved.
+    assert (tmp_path / "out" / CHECKPOINT).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_the_reason_to_stop(
+    tiny: TinyStep, artifact: Artifact, engine: Engine, number: signal.Signals, tmp_path: Path
+) -> None:
+    def stop(step: StepReport) -> None:
+        if step.step == 2:
+            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+            os.kill(int(children[-1]), number)
+
+    report = train(artifact, steps=5000, out=tmp_path, engine=engine, on_step=stop)
+    assert report.stopped and report.stop_reason == number.name
+    assert report.adapter is not None and report.adapter.is_dir()
+
+
+def test_the_budget_is_a_reason_to_stop(tiny: TinyStep, tmp_path: Path) -> None:
+    artifact = trainable_artifact(tmp_path / "artifact", tiny)
+    small = dataclasses.replace(artifact.manifest.plan, budget_bytes=1000, planned_anonymous_bytes=1001)
+    manifest = dataclasses.replace(artifact.manifest, plan=small)
+    (artifact.path / MANIFEST).write_text(manifest.to_json())
+    report = train(Artifact.open(artifact.path), steps=5, out=tmp_path / "out", engine="native")
+    assert (report.steps, report.losses) == (0, ())
+    assert report.stop_reason is not None and report.stop_reason.startswith("memory budget: the next step")
+
+
+def test_accumulation_needs_the_runner(tiny: TinyStep, artifact: Artifact) -> None:
+    """Steps that change nothing: a loss is then the mean of its batches'."""
+    data, still = several_batches(tiny.spec, 4), OptimizerOptions("sgd", 1e-30)
+    single = train(artifact, data, steps=4, optimizer=still, engine="native").losses
+    double = train(artifact, data, steps=2, optimizer=still, accumulate=2, engine="native")
+    pairs = [(single[0] + single[1]) / 2, (single[2] + single[3]) / 2]
+    assert double.losses == pytest.approx(pairs, rel=1e-6)
+    assert double.tokens_per_second == pytest.approx(72 / double.step_seconds)
+    with pytest.raises(ArtifactError, match="use lowpeak-runner"):
+        train(artifact, data, steps=1, accumulate=2, engine="python")
+
+
+def test_the_whole_native_process_is_small(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
+    data = several_batches(tiny.spec, 4)
+    report = train(artifact, data, steps=20, optimizer=OPTIONS, out=tmp_path, engine="native")
+    assert report.peak_held_bytes == report.peak_rss_bytes < 30_000_000
+    assert report.baseline_rss_bytes < 10_000_000
+    assert report.peak_anonymous_bytes < artifact.manifest.plan.arena_bytes + 4_000_000
