@@ -68,7 +68,7 @@ def smallest(options: argparse.Namespace) -> float:
 
 def run(options: argparse.Namespace, budget: float, out: Path) -> None:
     artifact = compile_for(options, budget, out)
-    plan = artifact.manifest.plan
+    plan = artifact.manifest.largest.plan
     assert plan.planned_peak_bytes <= budget * MEGABYTE
     data = Path(str(files("lowpeak") / "demo_chat.jsonl"))
     report = lowpeak.train(artifact, data, steps=options.steps, out=out.with_name(out.name + "-trained"))

@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from compiler.causal_lm import CausalLMLoss
 from export.artifact import Artifact
 from export.onnx.model import IR_VERSION
+from runtime_py.batch_file import batch_file
 from runtime_py.events import end_event, ready_event, step_event
 from runtime_py.reference import eager_model
 from runtime_py.session import Job
@@ -36,7 +36,7 @@ def export_classic(artifact: Artifact, folder: Path) -> None:
         # A tied matrix has one name in the artifact.
         for name in own.keys() & values.keys():
             own[name].copy_(values[name])
-    spec = artifact.manifest.batch
+    spec = artifact.manifest.largest.batch
     shape = (spec.batch_size, spec.seq_len)
     example = torch.zeros(shape, dtype=torch.int64), torch.ones(shape, dtype=torch.int64)
     exported = torch.onnx.export(
@@ -84,14 +84,15 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
     module = Module(folder / "training_model.onnx", state, session_options=options)
     optimizer = Optimizer(folder / "optimizer_model.onnx", module)
     optimizer.set_learning_rate(job.optimizer.learning_rate)
-    batches = load_file(job.batches)
     module.train()
-    for step in range(job.total_steps):
-        started = time.perf_counter()
-        loss = float(module(*(batches[name][step].numpy() for name in module.input_names())))
-        optimizer.step()
-        module.lazy_reset_grad()
-        emit(step_event(step, loss, time.perf_counter() - started, None))
+    with batch_file(job.batches) as batches:
+        for step in range(job.total_steps):
+            started = time.perf_counter()
+            _, inputs = batches.at(step)
+            loss = float(module(*(inputs[name].numpy() for name in module.input_names())))
+            optimizer.step()
+            module.lazy_reset_grad()
+            emit(step_event(step, loss, time.perf_counter() - started, None))
     emit(end_event(job.total_steps, job.total_steps, None))
 
 

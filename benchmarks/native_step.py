@@ -90,7 +90,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory(dir=options.artifact.absolute().parent) as temporary:
                 write_job(artifact, options.steps, Path(temporary))
                 contender.run(Path(temporary) / "job.json")
-    plan = artifact.manifest.plan
+    plan = artifact.manifest.largest.plan
     print(f"budget {mb(plan.budget_bytes)}, planned peak {mb(plan.planned_peak_bytes)}")
     for each in (ours, eager):
         print(

@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--ops-library", type=Path)
     options = parser.parse_args()
     artifact = Artifact.open(options.artifact)
-    plan, batch = artifact.manifest.plan, artifact.manifest.batch
+    plan, batch = artifact.manifest.largest.plan, artifact.manifest.largest.batch
     print(f"{platform.machine()}, {os.cpu_count()} cores, executorch {version('executorch')}", end=", ")
     print(f"{artifact.manifest.model_name} at {batch.seq_len} tokens, kernels {artifact.manifest.kernels}")
     print(
@@ -72,7 +72,6 @@ def mb(size: float) -> str:
 
 
 def write_job(artifact: Artifact, steps: int, folder: Path) -> None:
-    spec = artifact.manifest.batch
     job = Job(
         manifest=str(artifact.path / MANIFEST),
         artifact=str(artifact.path),
@@ -83,7 +82,6 @@ def write_job(artifact: Artifact, steps: int, folder: Path) -> None:
         accumulate=1,
         seed=0,
         optimizer=OptimizerOptions(),
-        tokens_per_step=spec.batch_size * spec.seq_len,
         checkpoint=str(folder / CHECKPOINT),
         checkpoint_every=50,
     )

@@ -29,6 +29,7 @@ from torch import Tensor
 import lowpeak
 from benchmarks.classic_onnx import export_classic
 from export.artifact import MANIFEST, Artifact
+from runtime_py.batch_file import batch_file
 from runtime_py.command import python_command
 from runtime_py.execute import execute
 from runtime_py.optimizer import OptimizerOptions
@@ -112,8 +113,11 @@ def compare_gradients(artifact: Artifact, folder: Path) -> None:
     write_run_optimizer(artifact, job.summed_optimizer, work)
     session = open_session(job, artifact.manifest)
     assert isinstance(session, OnnxSession)
-    inputs = training_data(artifact, data(artifact)).graph_inputs(seed=0, first_step=0, steps=2)
-    first, second = ({name: rows[step] for name, rows in inputs.items()} for step in (0, 1))
+    save_file(
+        training_data(artifact, data(artifact)).graph_inputs(seed=0, first_step=0, steps=2), job.batches
+    )
+    with batch_file(job.batches) as batches:
+        (_, first), (_, second) = batches.at(0), batches.at(1)
     session.accumulate(first)
     session.update(0)
     adapter = session.parameters()
@@ -133,7 +137,7 @@ def relative(found: Tensor, expected: Tensor) -> float:
 
 def train(name: str, artifact: Artifact, options: argparse.Namespace) -> Run:
     report = lowpeak.train(artifact, data(artifact), steps=options.steps)
-    plan = artifact.manifest.plan
+    plan = artifact.manifest.largest.plan
     return Run(
         name,
         report.losses,
@@ -172,7 +176,6 @@ def job_of(artifact: Artifact, work: Path, steps: int) -> Job:
         accumulate=1,
         seed=0,
         optimizer=OptimizerOptions(),
-        tokens_per_step=None,
         checkpoint=None,
         checkpoint_every=steps,
     )

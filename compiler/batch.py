@@ -30,6 +30,11 @@ class BatchSpec:
     subset_size: int | None = None
     """Tokens of the softmax subset, when the loss is approximate."""
 
+    @property
+    def tokens(self) -> int | None:
+        """Of a batch, padding included; None for a plain module."""
+        return self.batch_size * self.seq_len if self.causal_lm else None
+
     def graph_inputs(self, batch: Mapping[str, Tensor], subset: Tensor | None = None) -> dict[str, Tensor]:
         """`subset`: int64 [subset_size], the token ids of the softmax subset.
 

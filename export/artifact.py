@@ -18,11 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from compiler.errors import ArtifactError
+from compiler.errors import ArtifactError, ModelError
 from compiler.model.quantized import QuantizedTensor
 from export.emitter import CONSTANTS
 from export.graph_file import from_json
-from export.manifest import FileRecord, Manifest, TensorRecord
+from export.manifest import BucketRecord, FileRecord, Manifest, TensorRecord
 from export.scheduled import ScheduledGraph, TensorPlace, dtype_named
 
 MANIFEST = "manifest.json"
@@ -30,9 +30,9 @@ ADAPTER = "adapter.safetensors"
 GRAPH = "graph.json"
 PLAN = "plan.csv"
 SAMPLE = "sample.safetensors"
-REQUIRED = (ADAPTER, GRAPH, CONSTANTS, PLAN)
-"""What every artifact has beside its weights; the sample is there if there was a batch, the files of the
-target's runtime if it has some.
+REQUIRED = (GRAPH, CONSTANTS, PLAN)
+"""What every bucket has; a sample is there if there was a batch, the files of the target's runtime if it has
+some.
 """
 
 CHUNK_BYTES = 1 << 22
@@ -59,10 +59,10 @@ class Artifact:
             raise ArtifactError(f"no artifact at {path}: it is {'a file' if path.exists() else 'missing'}")
         artifact = Artifact(path, _read_manifest(path))
         files = artifact.manifest.files
-        required = (artifact.manifest.weights_file, *REQUIRED)
+        each = (*REQUIRED, SAMPLE) if artifact.manifest.sample else REQUIRED
+        of_buckets = [bucket.file(name) for bucket in artifact.manifest.buckets for name in each]
+        required = (artifact.manifest.weights_file, ADAPTER, *of_buckets)
         missing = [name for name in required if name not in files]
-        if artifact.manifest.sample and SAMPLE not in files:
-            missing.append(SAMPLE)
         if missing:
             raise ArtifactError(
                 f"{MANIFEST} of {path} does not list {missing[0]}; compile the artifact again"
@@ -86,16 +86,20 @@ class Artifact:
         """The file of the frozen tensors."""
         return self.file(self.manifest.weights_file)
 
-    def graph(self) -> ScheduledGraph:
-        """Operations in order, every tensor's place. Raises ArtifactError for a malformed or unsafe graph."""
-        try:
-            return from_json(self.file(GRAPH).read_bytes())
-        except OSError as error:
-            raise ArtifactError(f"{GRAPH} cannot be read: {error}") from error
+    def graph(self, bucket: BucketRecord | None = None) -> ScheduledGraph:
+        """Operations in order, every tensor's place; of the largest bucket by default.
 
-    def constants(self) -> dict[str, Tensor]:
+        Raises ArtifactError for a malformed or unsafe graph.
+        """
+        name = (bucket or self.manifest.largest).file(GRAPH)
+        try:
+            return from_json(self.file(name).read_bytes())
+        except OSError as error:
+            raise ArtifactError(f"{name} cannot be read: {error}") from error
+
+    def constants(self, bucket: BucketRecord | None = None) -> dict[str, Tensor]:
         """The compiler's own small tensors, by the graph's names for them."""
-        return self._tensors(CONSTANTS)
+        return self._tensors((bucket or self.manifest.largest).file(CONSTANTS))
 
     def adapter(self) -> dict[str, Tensor]:
         """First values of what is trained, by parameter name, as the manifest describes them."""
@@ -109,9 +113,18 @@ class Artifact:
                 )
         return {record.name: tensors[record.name] for record in self.manifest.parameters}
 
-    def sample(self) -> dict[str, Tensor] | None:
+    def sample(self, bucket: BucketRecord | None = None) -> dict[str, Tensor] | None:
         """The sample batch as a user gives it; None if the artifact was compiled without one."""
-        return self._tensors(SAMPLE) if self.manifest.sample else None
+        name = (bucket or self.manifest.largest).file(SAMPLE)
+        return self._tensors(name) if self.manifest.sample else None
+
+    def bucket(self, seq_len: int | None = None) -> BucketRecord:
+        """That of a sequence length, the largest by default. Raises ModelError when there is none."""
+        for bucket in reversed(self.manifest.buckets):
+            if seq_len in (None, bucket.batch.seq_len):
+                return bucket
+        known = ", ".join(str(bucket.batch.seq_len) for bucket in self.manifest.buckets)
+        raise ModelError(f"the artifact was compiled for sequences of {known} tokens, not {seq_len}")
 
     def tensor(self, name: str) -> Tensor:
         """A frozen tensor, mapped from the weights file: bytes are read when used. Writes stay private."""

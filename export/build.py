@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, fx
 from transformers import PreTrainedTokenizerBase
 
 from compiler.graph import Adapter, Batch, Frozen, Quantized
@@ -23,11 +23,12 @@ from compiler.plan.liveness import peak_by_kind
 from compiler.targets import target
 from export import graph_file
 from export.artifact import ADAPTER, GRAPH, PLAN, SAMPLE, Artifact
-from export.bundle import writing
+from export.bundle import BundleWriter, writing
 from export.emitter import CONSTANTS, Emission, Emitter
 from export.graph_file import frozen_key
 from export.manifest import (
     SCHEMA_VERSION,
+    BucketRecord,
     Manifest,
     PlanRecord,
     QuantRecord,
@@ -39,45 +40,85 @@ from export.safetensors_file import Entry, write_safetensors
 PACKAGES = ("lowpeak", "torch", "torchao", "transformers", "peft")
 
 
+@dataclass(frozen=True)
+class Part:
+    """A compiled bucket, and a batch of its shape as the user has it."""
+
+    compiled: Compiled
+    sample: Mapping[str, Tensor]
+
+
 def build(
-    compiled: Compiled,
+    parts: Sequence[Part],
     emitter: Emitter,
     out: Path,
     *,
-    sample: Mapping[str, Tensor],
     sample_loss: float | None,
     tokenizer: PreTrainedTokenizerBase | None,
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Artifact:
-    """Writes the artifact and opens it. `sample`: a batch as the user has it, and its eager loss if known."""
-    step, intake = compiled.step, compiled.intake
-    adapter = {
-        role.name: intake.adapter(role.name, tuple(node.meta["val"].shape))
-        for node, role in step.graph.inputs()
-        if isinstance(role, Adapter)
-    }
-    expected = compiled.footprint.weights + 2 * sum(t.nbytes for t in adapter.values())
+    """Writes the artifact and opens it. `parts`: of one model, by their sequence length, the longest last;
+    `sample_loss`: of the sample in eager PyTorch, if known.
+    """
+    largest = parts[-1].compiled
+    adapter = _adapter(largest)
+    expected = largest.footprint.weights + (1 + len(parts)) * sum(t.nbytes for t in adapter.values())
     with writing(out, overwrite=overwrite, expected_bytes=expected) as bundle:
         progress("writing weights")
         with bundle.path(emitter.weights_file).open("wb") as file:
-            weights = _write_weights(compiled, emitter, file, progress)
-        with bundle.path(CONSTANTS).open("wb") as file:
-            made = graph_file.constants_of(step)
-            declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in made.items()]
-            constants = write_safetensors(file, declared, made.__getitem__)
-        progress("writing the program")
-        emitter.write_program(
-            Emission(step, adapter, compiled.options.optimizer, weights, constants, bundle.folder)
-        )
+            weights = _write_weights(largest, emitter, file, progress)
+        for part in parts:
+            assert _frozen(part.compiled) == _frozen(largest), "buckets share the weights"
+            progress("writing the program")
+            _write_bucket(part, _suffix(part.compiled, parts), emitter, adapter, weights, bundle)
         save_file({name: tensor.contiguous() for name, tensor in adapter.items()}, bundle.path(ADAPTER))
-        bundle.path(GRAPH).write_text(graph_file.to_json(step), encoding="utf-8")
-        problem.write_csv(bundle.path(PLAN), step.problem, step.solution)
-        save_file({name: tensor.contiguous() for name, tensor in sample.items()}, bundle.path(SAMPLE))
         if tokenizer is not None:
             tokenizer.save_pretrained(bundle.folder)
-        bundle.finish(_manifest(compiled, emitter, weights, sample_loss))
+        bundle.finish(_manifest(parts, emitter, weights, sample_loss))
     return Artifact.open(out, verify=False)
+
+
+def _suffix(compiled: Compiled, parts: Sequence[Part]) -> str:
+    return f"-{compiled.options.seq_len}" if len(parts) > 1 else ""
+
+
+def _adapter(compiled: Compiled) -> dict[str, Tensor]:
+    return {
+        role.name: compiled.intake.adapter(role.name, tuple(node.meta["val"].shape))
+        for node, role in compiled.step.graph.inputs()
+        if isinstance(role, Adapter)
+    }
+
+
+def _frozen(compiled: Compiled) -> set[str]:
+    roles = (role for _, role in compiled.step.graph.inputs())
+    return {frozen_key(role) for role in roles if isinstance(role, Frozen | Quantized)}
+
+
+def _write_bucket(
+    part: Part,
+    suffix: str,
+    emitter: Emitter,
+    adapter: Mapping[str, Tensor],
+    weights: list[Entry],
+    bundle: BundleWriter,
+) -> None:
+    def path(name: str) -> Path:
+        whole = bundle.path(name)
+        return whole.with_stem(whole.stem + suffix)
+
+    step = part.compiled.step
+    with path(CONSTANTS).open("wb") as file:
+        made = graph_file.constants_of(step)
+        declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in made.items()]
+        constants = write_safetensors(file, declared, made.__getitem__)
+    emitter.write_program(
+        Emission(step, suffix, adapter, part.compiled.options.optimizer, weights, constants, bundle.folder)
+    )
+    path(GRAPH).write_text(graph_file.to_json(step), encoding="utf-8")
+    problem.write_csv(path(PLAN), step.problem, step.solution)
+    save_file({name: tensor.contiguous() for name, tensor in part.sample.items()}, path(SAMPLE))
 
 
 def _write_weights(
@@ -124,17 +165,14 @@ class _Loader:
 
 
 def _manifest(
-    compiled: Compiled, emitter: Emitter, weights: list[Entry], sample_loss: float | None
+    parts: Sequence[Part], emitter: Emitter, weights: list[Entry], sample_loss: float | None
 ) -> Manifest:
+    compiled = parts[-1].compiled
     step, intake, options = compiled.step, compiled.intake, compiled.options
-    inputs, parameters, quantized = [], {}, {}
+    parameters, quantized = {}, {}
     for node, role in step.graph.inputs():
-        value = node.meta["val"]
-        record = TensorRecord(role.name, list(value.shape), str(value.dtype)[6:])
-        if isinstance(role, Batch):
-            inputs.append(record)
-        elif isinstance(role, Adapter):
-            parameters[role.name] = record
+        if isinstance(role, Adapter):
+            parameters[role.name] = _record(role.name, node)
         elif isinstance(role, Quantized):
             form = role.format
             quantized[role.name] = QuantRecord(
@@ -149,18 +187,27 @@ def _manifest(
         model_config=intake.model_config,
         adapter_config=intake.adapter_config,
         options={**asdict(options), "head": compiled.head, "passes": compiled.applied},
-        batch=compiled.batch,
-        inputs=inputs,
+        buckets=[_bucket(part.compiled, _suffix(part.compiled, parts)) for part in parts],
         parameters=[parameters[name] for name in step.graph.gradients],
         weights_file=emitter.weights_file,
         weights=[TensorRecord(e.name, list(e.shape), str(e.dtype)[6:], e.offset) for e in weights],
         quantized=list(quantized.values()),
-        plan=plan_record(compiled),
         sample=SampleRecord(sample_loss),
         session_options=emitter.session_options,
         versions={package: version(package) for package in (*PACKAGES, *emitter.packages)},
         files={},
     )
+
+
+def _bucket(compiled: Compiled, suffix: str) -> BucketRecord:
+    inputs = compiled.step.graph.inputs()
+    records = [_record(role.name, node) for node, role in inputs if isinstance(role, Batch)]
+    return BucketRecord(suffix, compiled.batch, records, plan_record(compiled))
+
+
+def _record(name: str, node: fx.Node) -> TensorRecord:
+    value = node.meta["val"]
+    return TensorRecord(name, list(value.shape), str(value.dtype)[6:])
 
 
 def plan_record(compiled: Compiled) -> PlanRecord:

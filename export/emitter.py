@@ -22,6 +22,8 @@ class Emission:
     """What the runtime's files are made from. `weights` and `constants` are written already, in `folder`."""
 
     step: PlannedStep
+    suffix: str
+    """Of the files' names, before the extension."""
     adapter: Mapping[str, Tensor]
     """First values by name."""
     optimizer: str

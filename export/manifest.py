@@ -9,8 +9,11 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from torch import Tensor
 
 from compiler.batch import BatchSpec
 from compiler.errors import ArtifactError
@@ -87,9 +90,26 @@ class PlanRecord:
 
 
 @dataclass(frozen=True)
+class BucketRecord:
+    """A batch shape, with its graph, program and plan; buckets share weights, adapter and budget."""
+
+    suffix: str
+    """Of its files' names, before the extension; empty if there is one bucket."""
+    batch: BatchSpec
+    inputs: list[TensorRecord]
+    """What the graph takes, in order."""
+    plan: PlanRecord
+
+    def file(self, name: str) -> str:
+        """The bucket's own: program.pte -> program-128.pte."""
+        stem, extension = name.rsplit(".", 1)
+        return f"{stem}{self.suffix}.{extension}"
+
+
+@dataclass(frozen=True)
 class SampleRecord:
-    """A batch lies in sample.safetensors (user form). `loss`: its loss in the eager model with the same
-    quantized weights, known for a plain module; a causal language model is rebuilt to get it.
+    """A batch of each bucket lies in its sample.safetensors (user form). `loss`: its loss in the eager model
+    with the same quantized weights, known for a plain module; a causal language model is rebuilt to get it.
     """
 
     loss: float | None
@@ -107,20 +127,43 @@ class Manifest:
     adapter_config: dict[str, Any] | None
     """The PEFT config, or None when the model's own parameters are trained."""
     options: dict[str, Any]
-    batch: BatchSpec
-    inputs: list[TensorRecord]
-    """What the graph takes, in order."""
+    buckets: list[BucketRecord]
+    """By their sequence length, the longest last."""
     parameters: list[TensorRecord]
     """What is trained, in the order of the gradients."""
     weights_file: str
     weights: list[TensorRecord]
     quantized: list[QuantRecord]
-    plan: PlanRecord
     sample: SampleRecord | None
     session_options: dict[str, Any]
     """What the target's runtime has to be told for the plan to hold."""
     versions: dict[str, str]
     files: dict[str, FileRecord]
+
+    @property
+    def largest(self) -> BucketRecord:
+        return self.buckets[-1]
+
+    def bucket_of(self, batch: Mapping[str, Tensor]) -> BucketRecord:
+        """That whose shape the batch has; the largest if none has, which then refuses it."""
+        shape = tuple(batch["input_ids"].shape) if "input_ids" in batch else ()
+        for bucket in self.buckets:
+            if bucket.batch.causal_lm and (bucket.batch.batch_size, bucket.batch.seq_len) == shape:
+                return bucket
+        return self.largest
+
+    @property
+    def budget_bytes(self) -> int:
+        return self.largest.plan.budget_bytes
+
+    @property
+    def planned_peak_bytes(self) -> int:
+        """The most of all buckets: one program is loaded at a time."""
+        return max(bucket.plan.planned_peak_bytes for bucket in self.buckets)
+
+    @property
+    def planned_anonymous_bytes(self) -> int:
+        return max(bucket.plan.planned_anonymous_bytes for bucket in self.buckets)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True)
@@ -138,7 +181,10 @@ class Manifest:
                 f"the artifact has schema version {version!r}, this lowpeak reads {SCHEMA_VERSION}; compile "
                 "it again"
             )
-        return typing.cast(Manifest, _typed(Manifest, raw, "manifest"))
+        manifest = typing.cast(Manifest, _typed(Manifest, raw, "manifest"))
+        if not manifest.buckets:
+            raise ArtifactError("manifest.json: there is no bucket")
+        return manifest
 
 
 def _typed(kind: Any, value: Any, where: str) -> Any:

@@ -24,7 +24,7 @@ from compiler.pipeline import Compiled, compile_step, plan_model
 from compiler.plan.pareto import pareto
 from compiler.targets import target as require_target
 from export.artifact import Artifact
-from export.build import build
+from export.build import Part, build
 from export.bundle import require_free_name
 from export.emitter import emitter
 from lowpeak.demo_model import fetch_demo_model
@@ -44,7 +44,7 @@ def compile_for_device(
     model: Model,
     budget_mb: float,
     *,
-    seq_len: int | None = None,
+    seq_len: int | Sequence[int] | None = None,
     batch_size: int = 1,
     lora: LoraConfig | None = None,
     loss: Loss = "exact",
@@ -69,8 +69,9 @@ def compile_for_device(
     model: a PreTrainedModel (a LoRA is added: `lora`, by default rank 16 on all linear layers), a PeftModel,
     a checkpoint folder or .gguf file, `config:<name>` (real shapes, random weights), `demo`, or any nn.Module
     that gives a scalar loss for `module(**example_batch)`. It is not modified.
-    seq_len: tokens of a sequence; needed for language models. out: the artifact's folder, by default a
-    temporary one.
+    seq_len: tokens of a sequence; needed for language models. Several lengths make as many programs over the
+    same weights and adapter, each within the budget; an example is trained in the shortest that holds it.
+    out: the artifact's folder, by default a temporary one.
 
     Raises BudgetTooSmall (with the smallest budget), ModelError, UnsupportedOperator, ArtifactError and
     EnvironmentProblem.
@@ -78,29 +79,43 @@ def compile_for_device(
     plain_module = isinstance(model, nn.Module) and example_batch is not None
     if seq_len is None and not plain_module:
         raise ModelError("seq_len is missing: the number of tokens of a training sequence, e.g. seq_len=512")
-    options = CompileOptions(
-        budget_mb, seq_len or 2, batch_size, loss, subset_size, trainable_ratio, quantization, group_size,
-        target, kernels, device, optimizer,
-    )  # fmt: skip
+    lengths = [seq_len or 2] if seq_len is None or isinstance(seq_len, int) else sorted(set(seq_len))
+    if not lengths:
+        raise ModelError("seq_len is an empty list: give at least one sequence length")
+    if len(lengths) > 1 and (plain_module or target == "onnxruntime"):
+        raise ModelError("several sequence lengths need a language model, and target='executorch'")
+    options = [
+        CompileOptions(
+            budget_mb, length, batch_size, loss, subset_size, trainable_ratio, quantization, group_size,
+            target, kernels, device, optimizer,
+        )
+        for length in lengths
+    ]  # fmt: skip
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="lowpeak-")) / "artifact"
     require_free_name(folder, overwrite)
-    target_emitter = emitter(require_target(options.target, options.kernels))
-    intake = open_intake(model, options, lora=lora, example_batch=example_batch, seed=seed, progress=progress)
-    compiled = compile_step(
-        intake, options, check=target_emitter.check_operators, progress=progress, observe=observe
-    )
-    if tokenizer is None and intake.load_tokenizer is not None:
-        tokenizer = _tokenizer(intake)
-    sample = dict(example_batch) if example_batch is not None else random_batch(compiled, seed)
+    target_emitter = emitter(require_target(target, kernels))
+
+    def compiled_bucket(options: CompileOptions) -> Compiled:
+        say = progress if len(lengths) == 1 else lambda words: progress(f"{options.seq_len} tokens: {words}")
+        intake = open_intake(model, options, lora=lora, example_batch=example_batch, seed=seed, progress=say)
+        check = target_emitter.check_operators
+        return compile_step(intake, options, check=check, progress=say, observe=observe)
+
+    # The longest first: it is the one that a budget is too small for.
+    buckets = [compiled_bucket(each) for each in reversed(options)][::-1]
+    largest = buckets[-1]
+    if tokenizer is None and largest.intake.load_tokenizer is not None:
+        tokenizer = _tokenizer(largest.intake)
+    given = None if example_batch is None else dict(example_batch)
+    parts = [Part(compiled, given or random_batch(compiled, seed)) for compiled in buckets]
     sample_loss = None
     if plain_module:
         assert isinstance(model, nn.Module)
-        sample_loss = _eager_loss(model, compiled, sample)
+        sample_loss = _eager_loss(model, largest, parts[-1].sample)
     return build(
-        compiled,
+        parts,
         target_emitter,
         folder,
-        sample=sample,
         sample_loss=sample_loss,
         tokenizer=tokenizer,
         overwrite=overwrite,

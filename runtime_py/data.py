@@ -106,19 +106,21 @@ def summarize(examples: Sequence[Example], seq_len: int) -> Summary:
 def batches(
     examples: Sequence[Example],
     *,
-    seq_len: int,
+    seq_lens: Sequence[int],
     batch_size: int,
     pad_token_id: int,
     seed: int,
     start_step: int = 0,
 ) -> Iterator[dict[str, Tensor]]:
-    """Endless batches `{"input_ids", "labels"}`, each int64 [batch_size, seq_len], padded on the right.
+    """Endless batches `{"input_ids", "labels"}`, each int64 [batch_size, tokens], padded on the right: to the
+    first of `seq_lens`, which ascend, that holds the batch's longest example.
 
     Every epoch is a shuffle of its own; batches run across the ends of epochs, so each one is full. Starting
-    at `start_step` gives what follows after that many batches. Longer examples are truncated, and left
-    out where that takes their last trainable token: `summarize` counts both. Raises DataError when none
-    is left.
+    at `start_step` gives what follows after that many batches. Examples longer than the last length are
+    truncated, and left out where that takes their last trainable token: `summarize` counts both. Raises
+    DataError when none is left.
     """
+    seq_len = seq_lens[-1]
     kept = _trainable(examples, seq_len)
     if not kept:
         raise DataError(
@@ -132,9 +134,11 @@ def batches(
         order = _endless_order(len(kept), seed, start_step * batch_size)
         while True:
             chosen = [kept[next(order)].truncated(seq_len) for _ in range(batch_size)]
+            longest = max(len(example.input_ids) for example in chosen)
+            tokens = next(length for length in seq_lens if length >= longest)
             yield {
-                "input_ids": _pad([example.input_ids for example in chosen], seq_len, pad_token_id),
-                "labels": _pad([example.labels for example in chosen], seq_len, NO_LOSS),
+                "input_ids": _pad([example.input_ids for example in chosen], tokens, pad_token_id),
+                "labels": _pad([example.labels for example in chosen], tokens, NO_LOSS),
             }
 
     return generate()

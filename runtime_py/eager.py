@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import PreTrainedModel
@@ -27,6 +27,7 @@ from transformers import PreTrainedModel
 from compiler.causal_lm import CausalLMLoss
 from compiler.errors import DataError
 from export.artifact import MANIFEST, Artifact
+from runtime_py.batch_file import batch_file
 from runtime_py.command import python_command
 from runtime_py.events import end_event, ready_event, step_event
 from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions, warm_up
@@ -60,7 +61,7 @@ def train_eagerly(
     Raises DataError for an artifact whose step is not the plain one: masked logits, a softmax subset, or no
     language model.
     """
-    spec = artifact.manifest.batch
+    spec = artifact.manifest.largest.batch
     if not spec.causal_lm or spec.rows is not None or spec.subset_size is not None:
         raise DataError("eager training is compared with the exact loss of a language model, on every token")
     with tempfile.TemporaryDirectory(prefix="lowpeak-eager-") as temporary:
@@ -74,7 +75,6 @@ def train_eagerly(
             accumulate=1,
             seed=seed,
             optimizer=optimizer,
-            tokens_per_step=spec.batch_size * spec.seq_len,
             checkpoint=None,
             checkpoint_every=steps,
         )
@@ -125,18 +125,21 @@ def run(job: Job, emit: Emit, stop: StopRequest, *, checkpointing: bool = False)
     values = {f"{_Step.PREFIX}{LOSS_PREFIX}{name}": value for name, value in {**frozen, **adapter}.items()}
     gradients = {name: torch.zeros_like(value) for name, value in adapter.items()}
     optimizer = AdapterOptimizer(adapter, gradients, job.optimizer, job.total_steps)
-    batches = load_file(job.batches)
+    buckets = artifact.manifest.buckets
     step = 0
-    while step < job.total_steps and stop.reason is None:
-        started = time.perf_counter()
-        for gradient in gradients.values():
-            gradient.zero_()
-        loss = functional_call(step_module, values, (), {name: rows[step] for name, rows in batches.items()})
-        if not math.isfinite(loss.item()):
-            raise DataError(f"the loss of eager training is {loss.item()} at step {step}", step=step)
-        optimizer.update(step)
-        emit(step_event(step, loss.item(), time.perf_counter() - started, job.tokens_per_step))
-        step += 1
+    with batch_file(job.batches) as batches:
+        while step < job.total_steps and stop.reason is None:
+            started = time.perf_counter()
+            for gradient in gradients.values():
+                gradient.zero_()
+            bucket, inputs = batches.at(step)
+            loss = functional_call(step_module, values, (), dict(inputs))
+            if not math.isfinite(loss.item()):
+                raise DataError(f"the loss of eager training is {loss.item()} at step {step}", step=step)
+            optimizer.update(step)
+            seconds = time.perf_counter() - started
+            emit(step_event(step, loss.item(), seconds, buckets[bucket].batch.tokens))
+            step += 1
     emit(end_event(step, job.total_steps, stop.reason))
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from types import ModuleType
 
+import torch
 from torch import Tensor
 
 from compiler.errors import ArtifactError, EnvironmentProblem
@@ -41,28 +42,47 @@ class ExecuTorchSession:
                 "buffers for them on ExecuTorch; use lowpeak-runner (engine='native'), compile with a larger "
                 "batch_size, or for target='onnxruntime'"
             )
-        folder = Path(job.artifact)
-        self.program = ExecuTorchProgram(
-            folder / PROGRAM, folder / manifest.weights_file, manifest, work=job.work
-        )
-        self.optimizer = AdapterOptimizer(
-            self.program.parameters, self.program.gradients, job.optimizer, job.total_steps
-        )
+        self._folder, self._manifest, self._bucket = Path(job.artifact), manifest, 0
+        self._work = job.work
+        self.program: ExecuTorchProgram | None = self._load(0)
+        self.parameters, self.gradients = self.program.parameters, self.program.gradients
+        self.optimizer = AdapterOptimizer(self.parameters, self.gradients, job.optimizer, job.total_steps)
         if job.checkpoint is not None and job.first_step:
             wanted = job.progress(manifest, job.first_step)
-            found = restore_checkpoint(
-                Path(job.checkpoint), wanted, self.program.parameters, self.optimizer.state
-            )
+            found = restore_checkpoint(Path(job.checkpoint), wanted, self.parameters, self.optimizer.state)
             require_step(found, job)
 
-    def accumulate(self, batch: Mapping[str, Tensor]) -> float:
+    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0) -> float:
+        if bucket != self._bucket:
+            self._use(bucket)
+        assert self.program is not None
         return self.program.step(batch)
 
     def update(self, step: int) -> None:
         self.optimizer.update(step)
 
     def save(self, path: Path, progress: Progress) -> None:
-        save_checkpoint(path, progress, self.program.parameters, self.optimizer.state)
+        save_checkpoint(path, progress, self.parameters, self.optimizer.state)
+
+    def _load(self, bucket: int) -> ExecuTorchProgram:
+        manifest, chosen = self._manifest, self._manifest.buckets[bucket]
+        weights = self._folder / manifest.weights_file
+        program = self._folder / chosen.file(PROGRAM)
+        return ExecuTorchProgram(program, weights, manifest, bucket, self._work)
+
+    def _use(self, bucket: int) -> None:
+        """Loads another bucket's program in place of this one, for memory is one program's; the tensors that
+        the optimizer knows are then aliases of its state, with the adapter's values.
+        """
+        for name, parameter in self.parameters.items():
+            parameter.data = parameter.clone()
+            self.gradients[name].data = torch.empty(0)
+        self.program = None
+        self.program, self._bucket = self._load(bucket), bucket
+        for name, parameter in self.parameters.items():
+            self.program.parameters[name].copy_(parameter)
+            parameter.data = self.program.parameters[name]
+            self.gradients[name].data = self.program.gradients[name]
 
 
 class ExecuTorchProgram:
@@ -83,14 +103,16 @@ class ExecuTorchProgram:
         program_path: str | Path,
         weights_path: str | Path | None,
         manifest: Manifest,
+        bucket: int = 0,
         work: str | Path | None = None,
     ) -> None:
         """`work`: a folder for what the step puts into a file, by default that of temporary files."""
         runtime = load_runtime(manifest.kernels)
-        self._inputs = manifest.inputs
-        self._offloads = manifest.plan.offload_bytes > 0
+        chosen = manifest.buckets[bucket]
+        self._inputs = chosen.inputs
+        self._offloads = chosen.plan.offload_bytes > 0
         if self._offloads:
-            open_offload_file(str(work or tempfile.gettempdir()), manifest.plan.offload_bytes)
+            open_offload_file(str(work or tempfile.gettempdir()), chosen.plan.offload_bytes)
         data_path = None if weights_path is None else str(weights_path)
         with _quiet(f"cannot load {program_path}"):
             # The method lives in the program's memory, so both stay referenced.

@@ -9,16 +9,16 @@ from io import FileIO
 from pathlib import Path
 
 from compiler.errors import EnvironmentProblem
-from export.manifest import PlanRecord
+from export.manifest import Manifest
 from runtime_py.supervisor import StepReport
 
 
 class Metrics:
     """Writes lines to `file`, which a step that is repeated after a kill is added to once more."""
 
-    def __init__(self, file: FileIO, plan: PlanRecord) -> None:
+    def __init__(self, file: FileIO, manifest: Manifest) -> None:
         self._file = file
-        self._plan = plan
+        self._manifest = manifest
 
     def write(self, step: StepReport) -> None:
         """Raises EnvironmentProblem when the disk is full."""
@@ -32,9 +32,9 @@ class Metrics:
             "peak_rss_bytes": step.peak_rss_bytes,
             "peak_anonymous_bytes": step.peak_anonymous_bytes,
             "peak_held_bytes": step.peak_held_bytes,
-            "planned_peak_bytes": self._plan.planned_peak_bytes,
-            "planned_anonymous_bytes": self._plan.planned_anonymous_bytes,
-            "budget_bytes": self._plan.budget_bytes,
+            "planned_peak_bytes": self._manifest.planned_peak_bytes,
+            "planned_anonymous_bytes": self._manifest.planned_anonymous_bytes,
+            "budget_bytes": self._manifest.budget_bytes,
         }
         try:
             self._file.write((json.dumps(line) + "\n").encode())
@@ -43,7 +43,7 @@ class Metrics:
 
 
 @contextmanager
-def metrics_file(path: Path, plan: PlanRecord) -> Iterator[Metrics]:
+def metrics_file(path: Path, manifest: Manifest) -> Iterator[Metrics]:
     """Raises EnvironmentProblem when the file cannot be written."""
     try:
         # Without a buffer a full disk is met by the line that does not fit.
@@ -51,7 +51,7 @@ def metrics_file(path: Path, plan: PlanRecord) -> Iterator[Metrics]:
     except OSError as error:
         raise _cannot_write(path, error) from error
     with file:
-        yield Metrics(file, plan)
+        yield Metrics(file, manifest)
 
 
 def _cannot_write(path: object, error: OSError) -> EnvironmentProblem:

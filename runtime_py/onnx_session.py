@@ -37,7 +37,7 @@ class OnnxSession:
         options = session_options(manifest.session_options)
         options.intra_op_num_threads = torch.get_num_threads()
         folder, self._work = Path(job.artifact), Path(job.work)
-        self._inputs = {record.name: record for record in manifest.inputs}
+        self._inputs = {record.name: record for record in manifest.largest.inputs}
         self._parameters = {record.name: record.shape for record in manifest.parameters}
         self._options, self._total_steps = job.summed_optimizer, job.total_steps
         state_file = folder / CHECKPOINT
@@ -55,7 +55,7 @@ class OnnxSession:
         self._order = self._module.input_names()
         self._module.train()
 
-    def accumulate(self, batch: Mapping[str, Tensor]) -> float:
+    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0) -> float:
         inputs = [checked(self._inputs[name], batch.get(name)).numpy() for name in self._order]
         try:
             return float(self._module(*inputs))

@@ -20,6 +20,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from compiler.errors import DataError
 from compiler.subset import choose_subset
 from export.artifact import Artifact
+from runtime_py.batch_file import Batch, packed
 from runtime_py.data import batches, read_jsonl
 from runtime_py.encode import Example
 
@@ -38,14 +39,20 @@ class TrainingData:
     pad_token_id: int = 0
 
     def graph_inputs(self, *, seed: int, first_step: int, steps: int) -> dict[str, Tensor]:
-        """Inputs of `steps` steps from `first_step` on: by name, [steps, *shape of the input].
+        """Inputs of `steps` steps from `first_step` on, as batch_file.py has them.
 
         `seed` orders the examples. Raises DataError when a batch does not fit the artifact.
         """
-        spec = self.artifact.manifest.batch
-        chosen = islice(self._stream(seed, first_step), steps)
-        made = [spec.graph_inputs(batch, self._token_subset(batch)) for batch in chosen]
-        return {name: torch.stack([inputs[name] for inputs in made]) for name in made[0]}
+        manifest = self.artifact.manifest
+        places = {bucket.suffix: index for index, bucket in enumerate(manifest.buckets)}
+
+        def made() -> Iterator[Batch]:
+            for batch in islice(self._stream(seed, first_step), steps):
+                bucket = manifest.bucket_of(batch)
+                inputs = bucket.batch.graph_inputs(batch, self._token_subset(batch))
+                yield places[bucket.suffix], inputs
+
+        return packed(made())
 
     def batch(self, *, seed: int, step: int) -> dict[str, Tensor]:
         """The batch of one step as `simulate` takes it, with `token_subset` if the loss has one."""
@@ -55,7 +62,7 @@ class TrainingData:
 
     def _token_subset(self, batch: TensorBatch) -> Tensor | None:
         """The batch's labels and the tokens nearest to them."""
-        size = self.artifact.manifest.batch.subset_size
+        size = self.artifact.manifest.largest.batch.subset_size
         return None if size is None else choose_subset(batch["labels"], self._head, size)
 
     @cached_property
@@ -66,10 +73,10 @@ class TrainingData:
         if self.given:
             start = first_step % len(self.given)
             return cycle([*self.given[start:], *self.given[:start]])
-        spec = self.artifact.manifest.batch
+        spec = self.artifact.manifest.largest.batch
         return batches(
             self.examples,
-            seq_len=spec.seq_len,
+            seq_lens=[bucket.batch.seq_len for bucket in self.artifact.manifest.buckets],
             batch_size=spec.batch_size,
             pad_token_id=self.pad_token_id,
             seed=seed,
@@ -85,7 +92,7 @@ def training_data(artifact: Artifact, data: Data) -> TrainingData:
             raise DataError("the artifact has no sample batch: give training data")
         return TrainingData(artifact, (), [sample])
     if isinstance(data, str | Path):
-        if not artifact.manifest.batch.causal_lm:
+        if not artifact.manifest.largest.batch.causal_lm:
             raise DataError("the artifact is of a plain module, which takes no text: give a list of batches")
         tokenizer = tokenizer_of(artifact)
         return TrainingData(artifact, read_jsonl(data, tokenizer), (), tokenizer.pad_token_id or 0)

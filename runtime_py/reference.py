@@ -43,7 +43,7 @@ def reference_step(
     parameter.
     """
     manifest = artifact.manifest
-    spec = manifest.batch
+    spec = manifest.bucket_of(batch).batch
     if module is None:
         module, frozen = eager_model(artifact)
     else:

@@ -29,7 +29,7 @@ class Job:
     work: str
     """A folder for temporary files."""
     batches: str
-    """safetensors; by graph input, [batches, *shape]: the batches from `first_step` on."""
+    """Of the steps from `first_step` on: see batch_file.py."""
     first_step: int
     total_steps: int
     accumulate: int
@@ -37,7 +37,6 @@ class Job:
     seed: int
     """Of the batches' order; for the checkpoint."""
     optimizer: OptimizerOptions
-    tokens_per_step: int | None
     checkpoint: str | None
     """Where to write it; continued from if `first_step` is not 0. None: nothing is kept."""
     checkpoint_every: int
@@ -70,11 +69,11 @@ class Job:
 class Session(Protocol):
     """Made from a job and its manifest; continues from the job's checkpoint if `first_step` is not 0."""
 
-    def accumulate(self, batch: Mapping[str, Tensor]) -> float:
+    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0) -> float:
         """Forward and backward of one batch -> loss; its gradients are added to those since the last update.
 
-        `batch` is what `BatchSpec.graph_inputs` gives. Raises DataError when a tensor is missing or of
-        another shape or dtype, ArtifactError when a kernel fails.
+        `batch`, of the artifact's bucket of that index, is what `BatchSpec.graph_inputs` gives. Raises
+        DataError when a tensor is missing or of another shape or dtype, ArtifactError when a kernel fails.
         """
 
     def update(self, step: int) -> None:

@@ -21,12 +21,14 @@ PERTURBATION = 0.02
 def simulate(
     artifact: Artifact | str | Path,
     *,
+    seq_len: int | None = None,
     batch: Mapping[str, Tensor] | None = None,
     reference: nn.Module | None = None,
     perturb_adapter: bool = True,
     progress: Progress | None = None,
 ) -> SimulationReport:
-    """`batch`: as a user has it (with `token_subset` if the artifact's loss needs one); None: the sample's.
+    """`batch`: as a user has it (with `token_subset` if the artifact's loss needs one), of the shape of one
+    of the artifact's buckets; None: the sample of the bucket of `seq_len`, by default the largest.
 
     `reference`: the module that was compiled, in eval mode, if it is no Hugging Face model; see
     reference_step. Without any reference the sample's stored loss is all there is to compare.
@@ -38,24 +40,25 @@ def simulate(
     if not isinstance(artifact, Artifact):
         artifact = Artifact.open(artifact)
     manifest = artifact.manifest
-    given = artifact.sample() if batch is None else dict(batch)
+    bucket = artifact.bucket(seq_len) if batch is None else manifest.bucket_of(batch)
+    given = artifact.sample(bucket) if batch is None else dict(batch)
     if given is None:
         raise DataError(f"the artifact {artifact.path} has no sample batch; give one")
     compared = reference is not None or manifest.model_config is not None
     adapter = artifact.adapter()
     if perturb_adapter and compared:
         adapter = _perturbed(adapter)
-    graph = artifact.graph()
-    if graph.arena_bytes != manifest.plan.arena_bytes:
+    plan, graph = bucket.plan, artifact.graph(bucket)
+    if graph.arena_bytes != plan.arena_bytes:
         raise ArtifactError(
-            f"the graph's arena has {graph.arena_bytes} bytes, the manifest says {manifest.plan.arena_bytes}"
+            f"the graph's arena has {graph.arena_bytes} bytes, the manifest says {plan.arena_bytes}"
         )
     run = execute(
         graph,
-        manifest.batch.graph_inputs(given, given.get("token_subset")),
+        bucket.batch.graph_inputs(given, given.get("token_subset")),
         adapter,
         artifact.tensor,
-        artifact.constants(),
+        artifact.constants(bucket),
         progress,
     )
     reference_loss, cosine, error = None, None, None
@@ -65,7 +68,6 @@ def simulate(
         cosine, error = _compare(run.gradients, gradients)
     elif batch is None and manifest.sample:
         reference_loss = manifest.sample.loss
-    plan = manifest.plan
     return SimulationReport(
         planned_peak_bytes=plan.planned_peak_bytes,
         simulated_peak_bytes=run.touched_bytes

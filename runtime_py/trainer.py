@@ -51,7 +51,7 @@ class TrainReport:
     step_seconds: float
     """Median of a step."""
     tokens_per_second: float | None
-    """Padding included; None for a plain module."""
+    """Over all steps, padding included; None for a plain module."""
     planned_peak_bytes: int
     planned_anonymous_bytes: int
     peak_anonymous_bytes: int
@@ -114,8 +114,7 @@ def train(
         temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="lowpeak-train-"))
         listeners = [] if on_step is None else [on_step]
         if metrics is not None:
-            listeners.insert(0, stack.enter_context(metrics_file(Path(metrics), manifest.plan)).write)
-        spec = manifest.batch
+            listeners.insert(0, stack.enter_context(metrics_file(Path(metrics), manifest)).write)
         job = Job(
             manifest=str(artifact.path / MANIFEST),
             artifact=str(artifact.path),
@@ -126,7 +125,6 @@ def train(
             accumulate=accumulate,
             seed=seed,
             optimizer=optimizer or OptimizerOptions(),
-            tokens_per_step=accumulate * spec.batch_size * spec.seq_len if spec.causal_lm else None,
             checkpoint=None if out is None else str(out / CHECKPOINT),
             checkpoint_every=checkpoint_every,
         )
@@ -153,14 +151,14 @@ def train(
         goal_steps=steps,
         losses=tuple(step.loss for step in run.steps),
         step_seconds=seconds,
-        tokens_per_second=job.tokens_per_step / seconds if job.tokens_per_step and seconds else None,
-        planned_peak_bytes=manifest.plan.planned_peak_bytes,
-        planned_anonymous_bytes=manifest.plan.planned_anonymous_bytes,
+        tokens_per_second=_speed(run.steps),
+        planned_peak_bytes=manifest.planned_peak_bytes,
+        planned_anonymous_bytes=manifest.planned_anonymous_bytes,
         peak_anonymous_bytes=run.peak_anonymous_bytes,
         peak_rss_bytes=run.peak_rss_bytes,
         baseline_rss_bytes=run.baseline.rss_bytes,
         peak_held_bytes=run.peak_held_bytes,
-        budget_bytes=manifest.plan.budget_bytes,
+        budget_bytes=manifest.budget_bytes,
         stop_reason=run.stop_reason,
         adapter=None if out is None else _save_adapter(out, manifest),
     )
@@ -172,6 +170,14 @@ def _calling(listeners: Sequence[Callable[[StepReport], None]]) -> Callable[[Ste
             listener(step)
 
     return call
+
+
+def _speed(steps: Sequence[StepReport]) -> float | None:
+    """Tokens per second over all steps."""
+    known = [step for step in steps if step.tokens_per_second is not None]
+    seconds = sum(step.seconds for step in known)
+    tokens = sum(step.seconds * (step.tokens_per_second or 0.0) for step in known)
+    return tokens / seconds if seconds else None
 
 
 def _start(job: Job, manifest: Manifest, out: Path, resume: bool) -> int:

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 
 from compiler.errors import ArtifactError, DataError
 from export.manifest import Manifest
+from runtime_py.batch_file import batch_file
 from runtime_py.events import Event, end_event, error_event, ready_event, step_event
 from runtime_py.session import Job, open_session, prepare_process
 
@@ -46,9 +46,8 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
     emit(ready_event())
 
     checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
-    with _only_writer(checkpoint), safe_open(job.batches, "pt") as file:
+    with _only_writer(checkpoint), batch_file(job.batches) as batches:
         session = open_session(job, manifest)
-        batches = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
 
         def save(step: int) -> None:
             if checkpoint is not None:
@@ -58,10 +57,11 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
         while step < job.total_steps and stop.reason is None:
             started = time.perf_counter()
             first = (step - job.first_step) * job.accumulate
-            losses = [
-                session.accumulate({name: rows[index] for name, rows in batches.items()})
-                for index in range(first, first + job.accumulate)
-            ]
+            losses, tokens = [], 0
+            for index in range(first, first + job.accumulate):
+                bucket, inputs = batches.at(index)
+                losses.append(session.accumulate(inputs, bucket))
+                tokens += manifest.buckets[bucket].batch.tokens or 0
             loss = sum(losses) / len(losses)
             if not math.isfinite(loss):
                 raise DataError(
@@ -70,7 +70,7 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
                     step=step,
                 )
             session.update(step)
-            event = step_event(step, loss, time.perf_counter() - started, job.tokens_per_step)
+            event = step_event(step, loss, time.perf_counter() - started, tokens or None)
             step += 1
             if step % job.checkpoint_every == 0 and step < job.total_steps:
                 save(step)

@@ -43,7 +43,7 @@ from export.bundle import writing
 from export.emitter import CONSTANTS
 from export.executorch.weights import write_flat_tensors
 from export.graph_file import constants_of, frozen_key, to_json
-from export.manifest import Manifest, QuantRecord, SampleRecord, TensorRecord
+from export.manifest import BucketRecord, Manifest, QuantRecord, SampleRecord, TensorRecord
 from tests.export.blank import WEIGHTS, blank_manifest
 
 SHAPE: dict[str, Any] = {
@@ -174,7 +174,7 @@ def tiny_manifest(tiny: TinyStep, **changes: Any) -> Manifest:
         model_config = tiny.model.get_base_model().config.to_dict()  # type: ignore[union-attr,operator]
         adapter_config = _plain(tiny.model.peft_config["default"].to_dict())
     plan = dataclasses.replace(
-        blank_manifest().plan,
+        blank_manifest().largest.plan,
         planned_peak_bytes=step.arena_bytes + 300,
         arena_bytes=step.arena_bytes,
         optimizer_bytes=100,
@@ -186,11 +186,9 @@ def tiny_manifest(tiny: TinyStep, **changes: Any) -> Manifest:
         blank_manifest("tiny"),
         model_config=model_config,
         adapter_config=adapter_config,
-        batch=tiny.spec,
-        inputs=inputs,
+        buckets=[BucketRecord("", tiny.spec, inputs, plan)],
         parameters=[TensorRecord(n, list(tiny.values[n].shape), "float32") for n in tiny.graph.gradients],
         quantized=[QuantRecord(n, f.bits, f.group_size, f.zero_point, f.packing) for n, f in formats.items()],
-        plan=plan,
         sample=SampleRecord(0.0),
     )
     return dataclasses.replace(manifest, **changes)

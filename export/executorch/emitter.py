@@ -1,4 +1,4 @@
-"""The ExecuTorch files of an artifact: program.pte and weights.ptd."""
+"""The ExecuTorch files of an artifact: a program for each bucket, and weights.ptd."""
 
 from __future__ import annotations
 
@@ -46,4 +46,5 @@ class ExecuTorchEmitter:
     def write_program(self, emission: Emission) -> None:
         from export.executorch.program import emit
 
-        (emission.folder / PROGRAM).write_bytes(emit(emission.step, emission.adapter, self.fused))
+        program = (emission.folder / PROGRAM).with_stem(f"program{emission.suffix}")
+        program.write_bytes(emit(emission.step, emission.adapter, self.fused))

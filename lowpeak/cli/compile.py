@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from export.artifact import Artifact
+    from export.manifest import BucketRecord
 
 MODEL_HELP = "demo, a checkpoint folder, a .gguf file, config:<name>, or a Hugging Face hub name."
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
@@ -38,7 +39,7 @@ Seed = Annotated[int, typer.Option(help="Of the adapter's first values and the s
 def compile_command(
     model: ModelArgument,
     budget_mb: Annotated[float, typer.Option(help="Megabytes (10**6 bytes) that a training step may hold.")],
-    seq_len: Annotated[int, typer.Option(help="Tokens of a sequence.")],
+    seq_len: Annotated[str, typer.Option(help="Tokens of a sequence, one or more: 128,256,512.")],
     out: Annotated[Path, typer.Option(help="Folder of the artifact.")],
     batch_size: BatchSize = 1,
     loss: LossOption = "exact",
@@ -67,7 +68,7 @@ def compile_command(
         artifact = compile_for_device(
             model,
             budget_mb,
-            seq_len=seq_len,
+            seq_len=[int(length) for length in numbers("--seq-len", seq_len)],
             batch_size=batch_size,
             lora=lora_config(rank, alpha, target_modules),
             loss=loss,
@@ -88,6 +89,14 @@ def compile_command(
     print_result(compile_figures(artifact, seconds), json, compile_table(artifact, seconds))
 
 
+def numbers(option: str, text: str) -> list[float]:
+    """Those between the commas. Raises typer.BadParameter for what is none."""
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} takes numbers with commas between them, not {text!r}") from error
+
+
 def lora_config(rank: int, alpha: int, target_modules: str) -> LoraConfig:
     """Raises ModelError for a rank that makes no sense."""
     from peft import LoraConfig
@@ -104,7 +113,7 @@ def lora_config(rank: int, alpha: int, target_modules: str) -> LoraConfig:
 
 def compile_figures(artifact: Artifact, seconds: float) -> dict[str, Any]:
     """The verb's JSON. Bytes and seconds."""
-    plan = artifact.manifest.plan
+    plan = artifact.manifest.largest.plan
     return {
         "artifact": str(artifact.path),
         "budget_bytes": plan.budget_bytes,
@@ -114,13 +123,23 @@ def compile_figures(artifact: Artifact, seconds: float) -> dict[str, Any]:
         "arena_lower_bound_bytes": plan.arena_lower_bound_bytes,
         "predicted_step_seconds": plan.predicted_step_seconds,
         "by_category": plan.by_category,
+        "buckets": [
+            {
+                "seq_len": bucket.batch.seq_len,
+                "planned_peak_bytes": bucket.plan.planned_peak_bytes,
+                "planned_anonymous_bytes": bucket.plan.planned_anonymous_bytes,
+                "arena_bytes": bucket.plan.arena_bytes,
+                "predicted_step_seconds": bucket.plan.predicted_step_seconds,
+            }
+            for bucket in artifact.manifest.buckets
+        ],
         "seconds": seconds,
     }
 
 
 def compile_table(artifact: Artifact, seconds: float) -> Table:
     manifest = artifact.manifest
-    plan = manifest.plan
+    plan = manifest.largest.plan
     arena = ", ".join(f"{name} {mb(size)}" for name, size in sorted(plan.by_category.items()))
     rows = {
         "budget": mb(plan.budget_bytes),
@@ -132,7 +151,13 @@ def compile_table(artifact: Artifact, seconds: float) -> Table:
         "runtime": mb(plan.runtime_bytes),
         "recomputed": f"{plan.recomputed_operations} operations",
         "step": f"{plan.predicted_step_seconds:.3g} s predicted for {manifest.device}",
+        **{f"{bucket.batch.seq_len} tokens": _bucket_words(bucket) for bucket in manifest.buckets[:-1]},
         "artifact": str(artifact.path),
         "compiled in": f"{seconds:.1f} s",
     }
     return table(manifest.model_name, rows)
+
+
+def _bucket_words(bucket: BucketRecord) -> str:
+    plan = bucket.plan
+    return f"planned peak {mb(plan.planned_peak_bytes)}, {plan.predicted_step_seconds:.3g} s a step predicted"

@@ -62,7 +62,7 @@ def demo_table(
     artifact: Artifact, simulated: SimulationReport, trained: TrainReport, eager: EagerReport
 ) -> Table:
     """Eager PyTorch beside lowpeak: memory, time, and how far apart they are."""
-    plan = artifact.manifest.plan
+    plan = artifact.manifest.largest.plan
     planned = f"{mb(plan.planned_peak_bytes)} (budget {mb(plan.budget_bytes)})"
     measured = f"{mb(trained.peak_anonymous_bytes)} (planned {mb(plan.planned_anonymous_bytes)})"
     rows = [
@@ -111,7 +111,7 @@ def _train(artifact: Artifact, folder: Path, steps: int) -> TrainReport:
     from runtime_py.trainer import train
 
     with counting("training in ExecuTorch", steps) as say, demo_data() as data:
-        view = RunView(steps, artifact.manifest.plan.budget_bytes, say)
+        view = RunView(steps, artifact.manifest.budget_bytes, say)
         return train(
             artifact,
             data,

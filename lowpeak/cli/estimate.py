@@ -25,6 +25,7 @@ from lowpeak.cli.compile import (
     TargetOption,
     TrainableRatio,
     lora_config,
+    numbers,
 )
 from lowpeak.cli.output import Debug, Json, note, print_result, working
 
@@ -58,8 +59,8 @@ def estimate_command(
     debug: Debug = False,
 ) -> None:
     """Estimate memory and time of a training step of MODEL, technique by technique, without its weights."""
-    lengths = list(dict.fromkeys(int(length) for length in _numbers("--seq-len", seq_len)))
-    budgets = [int(budget * MEGABYTE) for budget in _numbers("--budget-mb", budget_mb)]
+    lengths = list(dict.fromkeys(int(length) for length in numbers("--seq-len", seq_len)))
+    budgets = [int(budget * MEGABYTE) for budget in numbers("--budget-mb", budget_mb)]
     if not lengths:
         raise typer.BadParameter("--seq-len names no length")
     estimates: list[Estimate] = []
@@ -119,11 +120,3 @@ def estimate_table(model: str, device: str, estimates: list[Estimate]) -> Table:
 
 def _megabytes(nbytes: int) -> str:
     return f"{nbytes / MEGABYTE:.1f}"
-
-
-def _numbers(option: str, text: str) -> list[float]:
-    """Those between the commas. Raises typer.BadParameter for what is none."""
-    try:
-        return [float(part) for part in text.split(",") if part.strip()]
-    except ValueError as error:
-        raise typer.BadParameter(f"{option} takes numbers with commas between them, not {text!r}") from error

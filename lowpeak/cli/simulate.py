@@ -24,15 +24,16 @@ ArtifactArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of
 def simulate_command(
     artifact: ArtifactArgument,
     data: Annotated[Path | None, typer.Option(help="JSONL; its first batch instead of the sample.")] = None,
+    seq_len: Annotated[int | None, typer.Option(help="Which sample; by default the longest.")] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Run an artifact's step in its planned memory and compare loss and gradients with eager PyTorch."""
-    report = simulate_with_progress(artifact, data)
+    report = simulate_with_progress(artifact, data, seq_len)
     print_result(simulate_figures(report), json, Text(report.to_text(timeline_columns())))
 
 
-def simulate_with_progress(folder: Path, data: Path | None) -> SimulationReport:
+def simulate_with_progress(folder: Path, data: Path | None, seq_len: int | None = None) -> SimulationReport:
     with working("simulating") as say:
         say("loading torch and transformers")
         from export.artifact import Artifact
@@ -45,7 +46,7 @@ def simulate_with_progress(folder: Path, data: Path | None) -> SimulationReport:
         def progress(done: int, total: int) -> None:
             say(f"operation {done} of {total}" if done < total else "the same step in eager PyTorch")
 
-        return simulate(artifact, batch=batch, progress=progress)
+        return simulate(artifact, seq_len=seq_len, batch=batch, progress=progress)
 
 
 def timeline_columns() -> int:

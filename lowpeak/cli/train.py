@@ -58,7 +58,7 @@ def train_command(
             say(0, "checking the artifact")
             opened = Artifact.open(artifact)
             say(0, "encoding the data")
-            view = RunView(steps, opened.manifest.plan.budget_bytes, say)
+            view = RunView(steps, opened.manifest.budget_bytes, say)
             with telling_of_interrupts(view.stopping):
                 report = train(
                     opened,

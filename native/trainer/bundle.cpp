@@ -17,8 +17,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kManifest[] = "manifest.json";
+constexpr char kAdapter[] = "adapter.safetensors";
 constexpr char kSample[] = "sample.safetensors";
-constexpr const char* kRequired[] = {"adapter.safetensors", "graph.json", "constants.safetensors", "plan.csv"};
+constexpr const char* kRequired[] = {"graph.json", "constants.safetensors", "plan.csv"};  // of each bucket
 
 bool is_plain_name(const std::string& name) {
   if (name.empty() || name == "." || name == ".." || name == kManifest) return false;
@@ -93,9 +94,11 @@ void check_hash(const std::string& folder, const std::string& name, const FileRe
 
 void check_bundle(const std::string& folder, const Manifest& manifest, bool verify) {
   require_folder(folder);
-  std::vector<std::string> required{manifest.weights_file};
-  required.insert(required.end(), std::begin(kRequired), std::end(kRequired));
-  if (manifest.sample) required.push_back(kSample);
+  std::vector<std::string> required{manifest.weights_file, kAdapter};
+  for (const Bucket& bucket : manifest.buckets) {
+    for (const char* name : kRequired) required.push_back(bucket.file(name));
+    if (manifest.sample) required.push_back(bucket.file(kSample));
+  }
   for (const std::string& name : required) {
     if (manifest.files.count(name) == 0) {
       throw artifact_error(std::string(kManifest) + " of " + folder + " does not list " + name +

@@ -4,19 +4,19 @@
 
 namespace lowpeak::trainer {
 
-GradientSum::GradientSum(std::vector<TensorView> gradients, std::int64_t batches, const std::string& folder)
-    : gradients_(std::move(gradients)), batches_(batches) {
+GradientSum::GradientSum(const std::vector<TensorView>& gradients, std::int64_t batches, const std::string& folder)
+    : batches_(batches) {
   std::size_t elements = 0;
-  for (const TensorView& gradient : gradients_) elements += gradient.count;
+  for (const TensorView& gradient : gradients) elements += gradient.count;
   if (batches > 1) mapping_ = scratch_file(folder, elements * sizeof(float), "the gradients' sum");
 }
 
-void GradientSum::add() {
+void GradientSum::add(const std::vector<TensorView>& gradients) {
   if (batches_ == 1) return;
   const bool first = added_ == 0, last = added_ == batches_ - 1;
   const auto count = static_cast<float>(batches_);
   auto* sum = reinterpret_cast<float*>(mapping_.data());
-  for (const TensorView& gradient : gradients_) {
+  for (const TensorView& gradient : gradients) {
     for (std::size_t i = 0; i < gradient.count; ++i) {
       const float total = first ? gradient.data[i] : sum[i] + gradient.data[i];
       (last ? gradient.data : sum)[i] = last ? total / count : total;

@@ -12,13 +12,12 @@ namespace lowpeak::trainer {
 class GradientSum {
  public:
   // `batches`: whose gradients make one update; for one there is no file. Throws EnvironmentProblem.
-  GradientSum(std::vector<TensorView> gradients, std::int64_t batches, const std::string& folder);
+  GradientSum(const std::vector<TensorView>& gradients, std::int64_t batches, const std::string& folder);
 
-  // Takes in the gradients as they are now; after the last batch they are the mean of all.
-  void add();
+  // Takes in a batch's gradients, which may lie elsewhere each time; those of the last become the mean of all.
+  void add(const std::vector<TensorView>& gradients);
 
  private:
-  std::vector<TensorView> gradients_;
   std::int64_t batches_, added_ = 0;
   Mapping mapping_;
 };

@@ -47,7 +47,6 @@ Job Job::from_json(const std::string& text) {
            at_least(job, "accumulate", 1),
            job.at("seed").integer(),
            OptimizerOptions::from_json(job.at("optimizer")),
-           job.at("tokens_per_step").optional_integer(),
            job.at("checkpoint").optional_text(),
            at_least(job, "checkpoint_every", 1),
            ""};

@@ -11,12 +11,11 @@ namespace lowpeak::trainer {
 struct Job {
   std::string artifact;  // the folder
   std::string work;      // a folder for temporary files, on a disk
-  std::string batches;   // safetensors; by graph input, [batches, *shape]: the batches from `first_step` on
+  std::string batches;   // of the steps from `first_step` on: see batches.h
   std::int64_t first_step, total_steps;
   std::int64_t accumulate;
   std::int64_t seed;  // of the batches' order; for the checkpoint
   OptimizerOptions optimizer;
-  std::optional<std::int64_t> tokens_per_step;
   std::optional<std::string> checkpoint;  // continued from if `first_step` is not 0; none: nothing is kept
   std::int64_t checkpoint_every;          // steps
   std::string fingerprint;                // all that an update depends on, as Python's Job has it

@@ -55,6 +55,11 @@ std::string JsonReader::text() const {
   return value_.get<std::string>();
 }
 
+bool JsonReader::boolean() const {
+  if (!value_.is_boolean()) fail("bool");
+  return value_.get<bool>();
+}
+
 std::int64_t JsonReader::integer() const {
   if (!value_.is_number_integer()) fail("int");
   if (value_.is_number_unsigned() && value_.get<std::uint64_t>() > INT64_MAX) fail("int of 64 bits");

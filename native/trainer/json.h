@@ -28,6 +28,7 @@ class JsonReader {
 
   std::string text() const;
   std::int64_t integer() const;
+  bool boolean() const;
   double number() const;
   std::vector<std::int64_t> integers() const;
   std::optional<std::string> optional_text() const;

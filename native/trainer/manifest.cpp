@@ -1,5 +1,7 @@
 #include "manifest.h"
 
+#include <algorithm>
+
 #include "json.h"
 #include "sha256.h"
 
@@ -21,7 +23,48 @@ std::vector<TensorRecord> tensors(const JsonReader& list) {
   return made;
 }
 
+std::vector<Bucket> read_buckets(const JsonReader& list) {
+  std::vector<Bucket> made;
+  for (const JsonReader& item : list.items()) {
+    const JsonReader batch = item.at("batch"), plan = item.at("plan");
+    std::optional<std::int64_t> tokens;
+    if (batch.at("causal_lm").boolean()) {
+      tokens = batch.at("batch_size").integer() * batch.at("seq_len").integer();
+    }
+    made.push_back({item.at("suffix").text(),
+                    tokens,
+                    tensors(item.at("inputs")),
+                    {plan.at("budget_bytes").integer(), plan.at("planned_peak_bytes").integer(),
+                     plan.at("planned_anonymous_bytes").integer(), plan.at("offload_bytes").integer()}});
+  }
+  if (made.empty()) throw artifact_error("manifest.json: there is no bucket");
+  return made;
+}
+
 }  // namespace
+
+std::string Bucket::file(const std::string& name) const {
+  const auto point = name.find_last_of('.');
+  return name.substr(0, point) + suffix + name.substr(point);
+}
+
+std::int64_t Manifest::planned_peak() const {
+  std::int64_t most = 0;
+  for (const Bucket& bucket : buckets) most = std::max(most, bucket.plan.planned_peak_bytes);
+  return most;
+}
+
+std::int64_t Manifest::planned_anonymous() const {
+  std::int64_t most = 0;
+  for (const Bucket& bucket : buckets) most = std::max(most, bucket.plan.planned_anonymous_bytes);
+  return most;
+}
+
+std::int64_t Manifest::offload_bytes() const {
+  std::int64_t most = 0;
+  for (const Bucket& bucket : buckets) most = std::max(most, bucket.plan.offload_bytes);
+  return most;
+}
 
 std::size_t TensorRecord::elements() const {
   std::size_t count = 1;
@@ -47,15 +90,12 @@ Manifest Manifest::from_json(const std::string& text) {
                          std::to_string(kSchemaVersion) + "; compile it again");
   }
   const JsonReader manifest(raw, "ArtifactError", "manifest.json", "manifest");
-  const JsonReader plan = manifest.at("plan");
   Manifest made{sha256_of(text),
                 manifest.at("target").text(),
-                tensors(manifest.at("inputs")),
+                read_buckets(manifest.at("buckets")),
                 tensors(manifest.at("parameters")),
                 manifest.at("weights_file").text(),
                 !manifest.at("sample").is_null(),
-                {plan.at("budget_bytes").integer(), plan.at("planned_peak_bytes").integer(),
-                 plan.at("planned_anonymous_bytes").integer(), plan.at("offload_bytes").integer()},
                 {}};
   for (const auto& [name, record] : manifest.at("files").fields()) {
     made.files.emplace(name, FileRecord{record.at("sha256").text(), record.at("bytes").integer()});

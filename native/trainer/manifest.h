@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,14 +32,29 @@ struct PlanRecord {
   std::int64_t offload_bytes;            // size of the file that values are put into; 0 if there is none
 };
 
+// A batch shape with its program and plan; all buckets of an artifact share weights and adapter.
+struct Bucket {
+  std::string suffix;                  // of its files' names, before the extension
+  std::optional<std::int64_t> tokens;  // of a batch, padding included; none for a plain module
+  std::vector<TensorRecord> inputs;
+  PlanRecord plan;
+
+  std::string file(const std::string& name) const;  // "program.pte" -> "program-128.pte"
+};
+
 struct Manifest {
   std::string id;  // changes with anything that the manifest says, so with every file of the artifact
   std::string target;
-  std::vector<TensorRecord> inputs, parameters;
+  std::vector<Bucket> buckets;  // at least one
+  std::vector<TensorRecord> parameters;
   std::string weights_file;
   bool sample;
-  PlanRecord plan;
   std::map<std::string, FileRecord> files;
+
+  // The most of all buckets.
+  std::int64_t planned_peak() const;
+  std::int64_t planned_anonymous() const;
+  std::int64_t offload_bytes() const;
 
   // Throws ArtifactError for what is no manifest, or of another schema version.
   static Manifest from_json(const std::string& text);

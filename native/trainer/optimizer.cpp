@@ -13,26 +13,19 @@ constexpr std::size_t kResidentBytes = 4 << 20;  // of the state
 
 }  // namespace
 
-Optimizer::Optimizer(std::vector<TensorView> parameters, std::vector<TensorView> gradients,
-                     const OptimizerOptions& options, std::int64_t total_steps, const std::string& folder)
-    : parameters_(std::move(parameters)),
-      gradients_(std::move(gradients)),
-      options_(options),
-      total_steps_(total_steps) {
-  make_state(folder);
-}
-
-void Optimizer::make_state(const std::string& folder) {
+Optimizer::Optimizer(const std::vector<TensorView>& parameters, const OptimizerOptions& options,
+                     std::int64_t total_steps, const std::string& folder)
+    : options_(options), total_steps_(total_steps) {
   std::vector<std::string> parts;
   if (options_.algorithm == Algorithm::adamw) parts = {"exp_avg", "exp_avg_sq"};
   if (options_.algorithm == Algorithm::sgd && options_.momentum > 0) parts = {"momentum_buffer"};
   std::size_t elements = 0;
-  for (const TensorView& parameter : parameters_) elements += parameter.count * parts.size();
+  for (const TensorView& parameter : parameters) elements += parameter.count * parts.size();
   mapping_ = scratch_file(folder, elements * sizeof(float), "the optimizer's state");
-  counters_.assign(options_.algorithm == Algorithm::adamw ? parameters_.size() : 0, 0);
+  counters_.assign(options_.algorithm == Algorithm::adamw ? parameters.size() : 0, 0);
   auto* next = reinterpret_cast<float*>(mapping_.data());
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const TensorView& parameter = parameters_[i];
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const TensorView& parameter = parameters[i];
     if (!counters_.empty()) state_.push_back({"step." + parameter.name, {}, &counters_[i], 1});
     for (const std::string& part : parts) {
       state_.push_back({part + "." + parameter.name, parameter.shape, next, parameter.count});
@@ -41,17 +34,18 @@ void Optimizer::make_state(const std::string& folder) {
   }
 }
 
-void Optimizer::update(std::int64_t step) {
-  if (options_.clip_norm) clip(gradients_, *options_.clip_norm);
+void Optimizer::update(std::int64_t step, const std::vector<TensorView>& parameters,
+                       const std::vector<TensorView>& gradients) {
+  if (options_.clip_norm) clip(gradients, *options_.clip_norm);
   const double rate = learning_rate_at(options_, step, total_steps_);
   const AdamW adamw{rate, options_.beta1, options_.beta2, options_.epsilon, options_.weight_decay};
   const Sgd sgd{rate, options_.momentum, options_.weight_decay};
   auto* state = reinterpret_cast<float*>(mapping_.data());
   std::size_t touched = 0;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const std::size_t count = parameters_[i].count;
-    float* parameter = parameters_[i].data;
-    const float* gradient = gradients_[i].data;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const std::size_t count = parameters[i].count;
+    float* parameter = parameters[i].data;
+    const float* gradient = gradients[i].data;
     std::size_t used = 0;
     if (options_.algorithm == Algorithm::adamw) {
       counters_[i] += 1;

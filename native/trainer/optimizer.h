@@ -12,13 +12,14 @@ namespace lowpeak::trainer {
 
 class Optimizer {
  public:
-  // The tensors stay the caller's. The file lies in `folder` without a name, so nothing is left of it whatever
+  // Makes state for the parameters. The file lies in `folder` without a name, so nothing is left of it whatever
   // happens. Throws EnvironmentProblem when the disk has no room.
-  Optimizer(std::vector<TensorView> parameters, std::vector<TensorView> gradients,
-            const OptimizerOptions& options, std::int64_t total_steps, const std::string& folder);
+  Optimizer(const std::vector<TensorView>& parameters, const OptimizerOptions& options, std::int64_t total_steps,
+            const std::string& folder);
 
-  // Applies the gradients, scaled in place when it clips; `step` is the number of updates before.
-  void update(std::int64_t step);
+  // Applies the gradients, scaled in place when it clips; `step` is the number of updates before. The tensors may
+  // lie elsewhere each time.
+  void update(std::int64_t step, const std::vector<TensorView>& parameters, const std::vector<TensorView>& gradients);
 
   // What a checkpoint has to keep beside the parameters, by torch.optim's names; written in place to restore it.
   const std::vector<TensorView>& state() const { return state_; }
@@ -27,9 +28,7 @@ class Optimizer {
   void release() const { mapping_.release(); }
 
  private:
-  void make_state(const std::string& folder);
-
-  std::vector<TensorView> parameters_, gradients_, state_;
+  std::vector<TensorView> state_;
   OptimizerOptions options_;
   std::int64_t total_steps_;
   std::vector<float> counters_;  // updates that a parameter has had, for adamw

@@ -166,24 +166,25 @@ struct Program::Loaded {
   std::vector<Input> inputs;
 };
 
-Program::Program(const std::string& program_path, const std::string& weights_path, const Manifest& manifest)
+Program::Program(const std::string& program_path, const std::string& weights_path,
+                 const std::vector<TensorRecord>& inputs, const std::vector<TensorRecord>& parameters)
     : loaded_(std::make_unique<Loaded>(program_path, weights_path)) {
   const et::Method& method = loaded_->method;
-  const std::size_t count = manifest.parameters.size(), outputs = 1 + 2 * count;
+  const std::size_t count = parameters.size(), outputs = 1 + 2 * count;
   if (method.outputs_size() != outputs) {
     throw artifact_error(program_path + " has " + std::to_string(method.outputs_size()) + " outputs, for " +
                          std::to_string(count) + " parameters it should have " + std::to_string(outputs));
   }
-  if (method.inputs_size() != manifest.inputs.size()) {
+  if (method.inputs_size() != inputs.size()) {
     throw artifact_error(program_path + " has " + std::to_string(method.inputs_size()) + " inputs, the manifest " +
-                         std::to_string(manifest.inputs.size()));
+                         std::to_string(inputs.size()));
   }
   loss_ = view(program_path, method.get_output(0), {"the loss", {}, "float32"}).data;
   for (std::size_t i = 0; i < count; ++i) {
-    gradients_.push_back(view(program_path, method.get_output(1 + i), manifest.parameters[i]));
-    parameters_.push_back(view(program_path, method.get_output(1 + count + i), manifest.parameters[i]));
+    gradients_.push_back(view(program_path, method.get_output(1 + i), parameters[i]));
+    parameters_.push_back(view(program_path, method.get_output(1 + count + i), parameters[i]));
   }
-  for (const TensorRecord& record : manifest.inputs) loaded_->inputs.emplace_back(record);
+  for (const TensorRecord& record : inputs) loaded_->inputs.emplace_back(record);
   weights_are_mapped(loaded_->weights_mapping);
 }
 

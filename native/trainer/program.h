@@ -17,7 +17,8 @@ class Program {
  public:
   // The weights are mapped, not locked: the system takes their pages back when it needs room. Throws ArtifactError
   // when the runtime refuses the files or they do not fit the manifest.
-  Program(const std::string& program_path, const std::string& weights_path, const Manifest& manifest);
+  Program(const std::string& program_path, const std::string& weights_path,
+          const std::vector<TensorRecord>& inputs, const std::vector<TensorRecord>& parameters);
   ~Program();
 
   // Aliases of the program's state, from before the first step on.
@@ -26,7 +27,7 @@ class Program {
   // In the order of the parameters: aliases of what the last step wrote, valid until the next.
   const std::vector<TensorView>& gradients() const { return gradients_; }
 
-  // Forward and backward of one batch, its inputs in the manifest's order -> loss. Throws ArtifactError when a
+  // Forward and backward of one batch, its inputs in the order of the bucket's -> loss. Throws ArtifactError when a
   // kernel fails, EnvironmentProblem when the disk does that values are offloaded to.
   float step(const std::vector<const void*>& inputs);
 

@@ -13,19 +13,18 @@
 #include "memory.h"
 #include "operators.h"
 #include "optimizer.h"
-#include "program.h"
+#include "programs.h"
 
 namespace lowpeak::trainer {
 namespace {
 
 constexpr char kTarget[] = "executorch";
-constexpr char kProgram[] = "program.pte";
 
 Manifest opened(const Job& job, const TrainerOptions& options) {
   Manifest manifest = read_manifest(job.artifact);
   check_bundle(job.artifact, manifest, options.verify);
-  if (manifest.target != kTarget || manifest.files.count(kProgram) == 0) {
-    throw artifact_error("the artifact " + job.artifact + " has no " + kProgram + "; it was compiled for " +
+  if (manifest.target != kTarget) {
+    throw artifact_error("the artifact " + job.artifact + " has no program.pte; it was compiled for " +
                          manifest.target);
   }
   return manifest;
@@ -37,14 +36,14 @@ class Run {
       : job_(job),
         options_(options),
         manifest_(opened(job, options)),
-        batches_(job.batches, manifest_.inputs, (job.total_steps - job.first_step) * job.accumulate),
-        program_(job.artifact + "/" + kProgram, job.artifact + "/" + manifest_.weights_file, manifest_),
-        sum_(program_.gradients(), job.accumulate, job.work),
-        optimizer_(program_.parameters(), program_.gradients(), job.optimizer, job.total_steps, job.work),
-        guard_{manifest_.plan.budget_bytes, manifest_.plan.planned_anonymous_bytes, baseline.anonymous,
+        batches_(job.batches, manifest_.buckets, (job.total_steps - job.first_step) * job.accumulate),
+        programs_(job.artifact, manifest_, batches_.first_bucket(), job.work),
+        sum_(programs_.current().gradients(), job.accumulate, job.work),
+        optimizer_(programs_.current().parameters(), job.optimizer, job.total_steps, job.work),
+        guard_{manifest_.buckets[0].plan.budget_bytes, manifest_.planned_anonymous(), baseline.anonymous,
                options.pressure_file, options.pressure_limit},
         step_(job.first_step) {
-    if (manifest_.plan.offload_bytes > 0) open_offload_file(job.work, manifest_.plan.offload_bytes);
+    if (manifest_.offload_bytes() > 0) open_offload_file(job.work, manifest_.offload_bytes());
     if (job.checkpoint && job.first_step > 0) restore();
   }
 
@@ -64,7 +63,7 @@ class Run {
 
   void restore() {
     const std::int64_t found =
-        restore_checkpoint(*job_.checkpoint, progress(), program_.parameters(), optimizer_.state());
+        restore_checkpoint(*job_.checkpoint, progress(), programs_.current().parameters(), optimizer_.state());
     optimizer_.release();
     if (found != job_.first_step) {
       throw artifact_error(*job_.checkpoint + " has moved to step " + std::to_string(found) +
@@ -74,7 +73,7 @@ class Run {
 
   void save() {
     if (!job_.checkpoint) return;
-    save_checkpoint(*job_.checkpoint, progress(), program_.parameters(), optimizer_.state(),
+    save_checkpoint(*job_.checkpoint, progress(), programs_.current().parameters(), optimizer_.state(),
                     [this] { optimizer_.release(); });
   }
 
@@ -86,9 +85,13 @@ class Run {
   Event make_step() {
     const auto started = std::chrono::steady_clock::now();
     double losses = 0;
+    std::optional<std::int64_t> tokens;
     for (std::int64_t i = 0; i < job_.accumulate; ++i) {
-      losses += program_.step(batches_.at((step_ - job_.first_step) * job_.accumulate + i));
-      sum_.add();
+      const Batch batch = batches_.at((step_ - job_.first_step) * job_.accumulate + i);
+      Program& program = programs_.use(batch.bucket);
+      losses += program.step(batch.inputs);
+      sum_.add(program.gradients());
+      if (const auto more = manifest_.buckets[batch.bucket].tokens) tokens = tokens.value_or(0) + *more;
     }
     const double loss = losses / static_cast<double>(job_.accumulate);
     if (!std::isfinite(loss)) {
@@ -96,23 +99,23 @@ class Run {
                            ": train again with a lower learning rate or with clip_norm",
                        {{"step", step_}});
     }
-    optimizer_.update(step_);
+    optimizer_.update(step_, programs_.current().parameters(), programs_.current().gradients());
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
     std::optional<StepMemory> memory;
     if (options_.metrics) {
       const MemoryUse now = memory_now();
       peak_anonymous_ = std::max(peak_anonymous_, now.anonymous - guard_.baseline);
-      memory = StepMemory{now, peak_anonymous_, manifest_.plan.planned_peak_bytes,
-                          manifest_.plan.planned_anonymous_bytes};
+      memory = StepMemory{now, peak_anonymous_, manifest_.planned_peak(),
+                          manifest_.planned_anonymous()};
     }
-    return step_event(step_++, loss, seconds.count(), job_.tokens_per_step, memory);
+    return step_event(step_++, loss, seconds.count(), tokens, memory);
   }
 
   const Job& job_;
   const TrainerOptions& options_;
   const Manifest manifest_;
   const Batches batches_;
-  Program program_;
+  Programs programs_;
   GradientSum sum_;
   Optimizer optimizer_;
   const MemoryGuard guard_;

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from compiler.batch import BatchSpec
-from export.artifact import REQUIRED
+from export.artifact import ADAPTER, REQUIRED
 from export.bundle import BundleWriter, writing
-from export.manifest import SCHEMA_VERSION, Manifest, PlanRecord
+from export.manifest import SCHEMA_VERSION, BucketRecord, Manifest, PlanRecord
 
 WEIGHTS = "weights.ptd"
 
@@ -39,13 +39,11 @@ def blank_manifest(model_name: str = "blank") -> Manifest:
         model_config=None,
         adapter_config=None,
         options={},
-        batch=BatchSpec(causal_lm=False),
-        inputs=[],
+        buckets=[BucketRecord("", BatchSpec(causal_lm=False), [], plan)],
         parameters=[],
         weights_file=WEIGHTS,
         weights=[],
         quantized=[],
-        plan=plan,
         sample=None,
         session_options={},
         versions={},
@@ -54,7 +52,7 @@ def blank_manifest(model_name: str = "blank") -> Manifest:
 
 
 def fill(bundle: BundleWriter, payload: bytes) -> None:
-    for name in (WEIGHTS, *REQUIRED):
+    for name in (WEIGHTS, ADAPTER, *REQUIRED):
         bundle.path(name).write_bytes(payload)
 
 

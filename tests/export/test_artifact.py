@@ -97,8 +97,13 @@ DAMAGE: list[tuple[str, Callable[[Path], Any]]] = [
     (r"not JSON", lambda f: (f / MANIFEST).write_text("{")),
     (r"cannot be read", lambda f: (f / MANIFEST).write_bytes(b"\xff\xfe")),
     (r"schema version 99", lambda f: _change_manifest(f, lambda m: m.update(schema_version=99))),
-    (r"should have the fields", lambda f: _change_manifest(f, lambda m: m.pop("plan"))),
-    (r"plan\.arena_bytes", lambda f: _change_manifest(f, lambda m: m["plan"].update(arena_bytes="1"))),
+    (r"should have the fields", lambda f: _change_manifest(f, lambda m: m.pop("buckets"))),
+    (r"should have the fields", lambda f: _change_manifest(f, lambda m: m["buckets"][0].pop("plan"))),
+    (r"there is no bucket", lambda f: _change_manifest(f, lambda m: m.update(buckets=[]))),
+    (
+        r"buckets\[0\]\.plan\.arena_bytes",
+        lambda f: _change_manifest(f, lambda m: m["buckets"][0]["plan"].update(arena_bytes="1")),
+    ),
     (r"does not list plan\.csv", lambda f: _change_manifest(f, lambda m: m["files"].pop(PLAN))),
     (
         r"does not list sample\.safetensors",

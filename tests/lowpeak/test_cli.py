@@ -66,6 +66,21 @@ def test_compile(checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[
     assert {name.split(".")[-4] for name in adapted} == {"q_proj", "v_proj"}
 
 
+def test_several_sequence_lengths(
+    checkpoint: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tmp_path / "artifact")
+    sizes = ["--budget-mb", "20", "--seq-len", f"8,{SEQ_LEN}", "--rank", "4"]
+    assert main(["compile", str(checkpoint), *sizes, "--out", folder, "--json"]) == 0
+    buckets = printed(capfd)["buckets"]
+    assert [bucket["seq_len"] for bucket in buckets] == [8, SEQ_LEN]
+    assert buckets[0]["planned_peak_bytes"] < buckets[1]["planned_peak_bytes"] <= 20_000_000
+    assert main(["simulate", folder, "--seq-len", "8", "--json"]) == 0
+    assert printed(capfd)["planned_peak_bytes"] == buckets[0]["planned_peak_bytes"]
+    assert main(["train", folder, "--data", str(data), "--steps", "2", "--json"]) == 0
+    assert printed(capfd)["planned_peak_bytes"] == buckets[1]["planned_peak_bytes"]
+
+
 def test_compile_for_people(checkpoint: Path, artifact: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["compile", str(checkpoint), *COMPILE, "--out", str(artifact), "--overwrite"]) == 0
     out, err = capfd.readouterr()

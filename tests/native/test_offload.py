@@ -80,7 +80,6 @@ def run(
         accumulate=1,
         seed=0,
         optimizer=OptimizerOptions(),
-        tokens_per_step=None,
         checkpoint=None,
         checkpoint_every=50,
     )
@@ -92,7 +91,7 @@ def run(
 
 
 def test_offloaded_values_come_back_as_they_were(artifact: Artifact) -> None:
-    plan = artifact.manifest.plan
+    plan = artifact.manifest.largest.plan
     assert plan.offload and plan.offloaded_values > 0
     assert plan.offload_bytes % 4096 == 0 and plan.offload_bytes > 0
     operators = [operation.operator for operation in artifact.graph().operations]
@@ -105,7 +104,7 @@ def test_the_runner_offloads_and_gives_weights_back(
 ) -> None:
     ended = run(artifact, tmp_path, operators)
     assert ended.returncode == 0, ended.events
-    plan = artifact.manifest.plan
+    plan = artifact.manifest.largest.plan
     ready, *steps, _ = ended.events
     held = max(event["rss_bytes"] - event["anonymous_bytes"] for event in steps)
     weights = os.path.getsize(artifact.file("weights.ptd"))
@@ -118,7 +117,7 @@ def test_the_runner_offloads_and_gives_weights_back(
 def test_a_disk_without_room_is_refused_before_the_first_step(
     artifact: Artifact, tmp_path: Path, operators: Path
 ) -> None:
-    size = artifact.manifest.plan.offload_bytes
+    size = artifact.manifest.largest.plan.offload_bytes
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, size - 1))

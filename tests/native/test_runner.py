@@ -87,7 +87,6 @@ def job_of(tiny: TinyStep, artifact: Artifact, folder: Path, **changes: Any) -> 
         accumulate=1,
         seed=0,
         optimizer=ADAMW,
-        tokens_per_step=12,
         checkpoint=str(folder / CHECKPOINT),
         checkpoint_every=50,
     )
@@ -242,8 +241,10 @@ def test_stops_under_memory_pressure(tiny: TinyStep, artifact: Artifact, tmp_pat
 
 def test_stops_at_the_budget(tiny: TinyStep, tmp_path: Path) -> None:
     artifact = trainable_artifact(tmp_path / "artifact", tiny)
-    small = dataclasses.replace(artifact.manifest.plan, budget_bytes=1000, planned_anonymous_bytes=1001)
-    manifest = dataclasses.replace(artifact.manifest, plan=small)
+    bucket = artifact.manifest.largest
+    small = dataclasses.replace(bucket.plan, budget_bytes=1000, planned_anonymous_bytes=1001)
+    bucket = dataclasses.replace(bucket, plan=small)
+    manifest = dataclasses.replace(artifact.manifest, buckets=[bucket])
     (artifact.path / MANIFEST).write_text(manifest.to_json())
     last = Runner().run(job_of(tiny, artifact, tmp_path), tmp_path).last
     assert (last["event"], last["step"]) == ("stopped", 0)
@@ -257,7 +258,7 @@ def test_metrics(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
     assert ended.returncode == 0 and not ended.stderr
     assert list(ready) == ["event", "rss_bytes", "anonymous_bytes", "file_bytes"]
     assert [event["step"] for event in steps] == list(range(STEPS)) and done["event"] == "done"
-    plan = artifact.manifest.plan
+    plan = artifact.manifest.largest.plan
     for event in steps:
         assert event["tokens_per_second"] == pytest.approx(12 / event["seconds"])
         assert event["planned_peak_bytes"] == plan.planned_peak_bytes
@@ -349,14 +350,19 @@ def test_a_manifest_of_nonsense(tiny: TinyStep, tmp_path: Path) -> None:
     artifact = trainable_artifact(tmp_path / "artifact", tiny)
     job = job_of(tiny, artifact, tmp_path)
     raw = json.loads((artifact.path / MANIFEST).read_text())
+
+    def changed(**fields: Any) -> str:
+        return json.dumps({**raw, "buckets": [{**raw["buckets"][0], **fields}]})
+
     for text, expected in (
         ("{", "manifest.json is not JSON"),
         ("[" * 100_000, "manifest.json is not JSON"),
-        (json.dumps({**raw, "inputs": 3}), "manifest.inputs should be list, it is int"),
-        (json.dumps({**raw, "plan": {}}), "manifest.plan should have the field budget_bytes"),
+        (changed(inputs=3), "manifest.buckets[0].inputs should be list, it is int"),
+        (changed(plan={}), "manifest.buckets[0].plan should have the field budget_bytes"),
+        (json.dumps({**raw, "buckets": []}), "there is no bucket"),
         (json.dumps({**raw, "target": "onnxruntime"}), "it was compiled for onnxruntime"),
         (json.dumps({**raw, "parameters": raw["parameters"][:-1]}), "outputs, for "),
-        (json.dumps({**raw, "inputs": raw["inputs"][:-1]}), "inputs, the manifest"),
+        (changed(inputs=raw["buckets"][0]["inputs"][:-1]), "inputs, the manifest"),
     ):
         (artifact.path / MANIFEST).write_text(text)
         assert expected in Runner().run(job, tmp_path).last["message"]
@@ -428,15 +434,18 @@ def test_one_process_trains_into_a_folder(tiny: TinyStep, artifact: Artifact, tm
 def test_batches_and_options_that_do_not_fit(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
     job = job_of(tiny, artifact, tmp_path)
     batches = load_file(job.batches)
-    name = artifact.manifest.inputs[0].name
-    shape = artifact.manifest.inputs[0].shape
+    name = artifact.manifest.largest.inputs[0].name
+    shape, key, chosen = artifact.manifest.largest.inputs[0].shape, f"0.{name}", batches["buckets"]
     for changed, expected in (
         (
-            {key: value for key, value in batches.items() if key != name},
-            f"needs the input {name}, int64 {shape}",
+            {other: value for other, value in batches.items() if other != key},
+            f"needs the input {name}, int64",
         ),
-        ({**batches, name: batches[name].int()}, f"must be int64 {shape}, it is int32 {shape}"),
-        ({**batches, name: batches[name][:3].clone()}, f"there are 3 batches of {name}, the run needs 12"),
+        ({**batches, key: batches[key].int()}, f"must be int64 {shape}, it is int32 {shape}"),
+        ({**batches, key: batches[key][:3].clone()}, f"there are 3 batches of {name}, the run needs 12"),
+        ({**batches, "buckets": chosen[:3].clone()}, "there are 3 batches, the run needs 12"),
+        ({**batches, "buckets": chosen + 1}, "batch 0 is of bucket 1, the artifact has 1"),
+        ({**batches, "buckets": chosen.int()}, "have no buckets: int64 [batches]"),
     ):
         save_file(changed, job.batches)
         last = Runner().run(job, tmp_path).last

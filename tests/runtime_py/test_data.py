@@ -240,16 +240,29 @@ SOME = [example(range(10 * i, 10 * i + length)) for i, length in enumerate((2, 9
 
 
 def some_batches(start_step: int = 0, seed: int = 1) -> Iterator[dict[str, torch.Tensor]]:
-    return batches(SOME, seq_len=6, batch_size=2, pad_token_id=0, seed=seed, start_step=start_step)
+    return batches(SOME, seq_lens=[6], batch_size=2, pad_token_id=0, seed=seed, start_step=start_step)
 
 
 def test_batches_are_padded_and_truncated() -> None:
-    batch = next(batches([SOME[0], SOME[1]], seq_len=6, batch_size=2, pad_token_id=3, seed=0))
+    batch = next(batches([SOME[0], SOME[1]], seq_lens=[6], batch_size=2, pad_token_id=3, seed=0))
     ids = sorted(batch["input_ids"].tolist())
     labels = sorted(batch["labels"].tolist(), key=lambda row: row[1])
     assert ids == [[10, 11, 3, 3, 3, 3], [20, 21, 22, 23, 24, 25]]
     assert labels == [[-100, 11, -100, -100, -100, -100], [-100, 21, 22, 23, 24, 25]]
     assert batch["input_ids"].dtype == batch["labels"].dtype == torch.int64
+
+
+def test_the_shortest_length_that_holds_the_batch() -> None:
+    given = {"batch_size": 1, "pad_token_id": 0, "seed": 0}
+    several = islice(batches(SOME, seq_lens=[4, 6, 8], **given), 5)
+    alone = islice(batches(SOME, seq_lens=[8], **given), 5)
+    found = {}
+    for batch, padded in zip(several, alone, strict=True):
+        tokens = batch["input_ids"].shape[1]
+        assert torch.equal(batch["input_ids"], padded["input_ids"][:, :tokens])
+        assert torch.equal(batch["labels"], padded["labels"][:, :tokens])
+        found[int(batch["input_ids"][0, 0])] = tokens
+    assert found == {10: 4, 20: 8, 30: 6, 40: 4, 50: 8}
 
 
 def test_every_epoch_has_every_example_once_in_its_own_order() -> None:
@@ -281,13 +294,13 @@ def test_examples_without_loss_after_truncation_are_dropped() -> None:
     )
     assert summarize(data, 10).trainable_share == pytest.approx(5 / 6)
     assert summarize(data, 16).truncated == 1
-    for batch in islice(batches(data, seq_len=10, batch_size=1, pad_token_id=0, seed=0), 4):
+    for batch in islice(batches(data, seq_lens=[10], batch_size=1, pad_token_id=0, seed=0), 4):
         assert batch["input_ids"][0, 0] == 30
 
 
 def test_nothing_left_is_an_error_at_once() -> None:
     with pytest.raises(DataError, match="none of 1 examples") as caught:
-        batches([example(range(20), prompt=15)], seq_len=10, batch_size=1, pad_token_id=0, seed=0)
+        batches([example(range(20), prompt=15)], seq_lens=[10], batch_size=1, pad_token_id=0, seed=0)
     assert caught.value.numbers == {"examples": 1, "seq_len": 10}
     assert summarize([], 10).trainable_share == 0.0
 

@@ -147,4 +147,4 @@ def test_refused_programs(artifact: Artifact, tmp_path: Path, capfd: pytest.Capt
 
 
 def _inputs(artifact: Artifact) -> dict[str, torch.Size]:
-    return {record.name: record for record in artifact.manifest.inputs}
+    return {record.name: record for record in artifact.manifest.largest.inputs}

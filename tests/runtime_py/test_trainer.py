@@ -73,8 +73,8 @@ def test_losses_and_report(tiny: TinyStep, artifact: Artifact, straight) -> None
     report, out = straight
     assert report.losses == pytest.approx(eager_losses(tiny), abs=1e-4)
     assert (report.steps, report.start_step, report.stopped) == (STEPS, 0, False)
-    assert report.tokens_per_second == pytest.approx(12 / report.step_seconds)
-    plan = artifact.manifest.plan
+    assert report.tokens_per_second is not None and report.tokens_per_second > 0
+    plan = artifact.manifest.largest.plan
     assert report.planned_peak_bytes == plan.planned_peak_bytes
     assert plan.arena_bytes < report.peak_anonymous_bytes < plan.arena_bytes + 8_000_000
     assert report.baseline_rss_bytes < report.peak_rss_bytes

@@ -1,0 +1,36 @@
+// The programs of an artifact's buckets, of which one is loaded at a time: memory is that of its plan.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "files.h"
+#include "manifest.h"
+#include "program.h"
+
+namespace lowpeak::trainer {
+
+class Programs {
+ public:
+  // Loads the first bucket's. `work`: a folder for temporary files. Throws ArtifactError.
+  Programs(const std::string& artifact, const Manifest& manifest, std::size_t first, const std::string& work);
+
+  // The loaded one.
+  Program& current() { return *program_; }
+  const Program& current() const { return *program_; }
+
+  // Loads the bucket's in place of the current one; the adapter is taken over. Throws ArtifactError,
+  // EnvironmentProblem.
+  Program& use(std::size_t bucket);
+
+ private:
+  void load(std::size_t bucket);
+
+  const std::string artifact_, work_;
+  const Manifest& manifest_;
+  std::size_t bucket_;
+  std::optional<Program> program_;
+  Mapping adapter_;  // between two programs, in a file
+};
+
+}  // namespace lowpeak::trainer
