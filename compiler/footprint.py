@@ -5,28 +5,31 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import torch
 from torch import fx
 
 from compiler.graph import Adapter, Constant, Frozen, Quantized, TrainGraph
+from compiler.op_table import VIEWS
 from compiler.targets import Target
+
+WEIGHTS = (Frozen, Quantized, Constant)
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """`weights` are mapped pages, all else is anonymous memory."""
+    """`weights` are mapped pages, all else is anonymous memory or pages of files that training writes."""
 
     arena: int
-    """Activations, adapter and, unless the target has buffers for them, gradients."""
+    """Activations and, unless the target has other places for them, adapter and gradients."""
     adapter: int
     """The part of the arena that outlives the step."""
     gradients: int
-    """Buffers that gradients are added to."""
+    """Those outside of the arena: buffers that they are added to, or the pages in use of a file."""
     optimizer: int
+    """Its state, or the most pages of state, adapter and gradients that are in use at a time."""
     saving: int
     """What writing a checkpoint takes, between two steps, when the rest of the arena is free."""
     weights: int
-    """Most pages of the weights file that are resident at a time."""
+    """Most pages of the weights file, and of the adapter's where it has one, that are resident at a time."""
     runtime: int
 
     @property
@@ -49,12 +52,17 @@ class Footprint:
 
 def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, operations: int) -> Footprint:
     """`arena`: its height; `operations`: kernel calls of the program."""
-    adapter = sum(_bytes(node) for node, role in graph.inputs() if isinstance(role, Adapter))
+    sizes = [_bytes(node) for node, role in graph.inputs() if isinstance(role, Adapter)]
+    adapter, largest, states = sum(sizes), max(sizes, default=0), target.state_tensors[optimizer]
+    if target.pages:
+        adapter, gradients, state = 0, largest, (2 + states) * largest
+    else:
+        gradients, state = adapter if target.gradients_in_state else 0, states * adapter
     return Footprint(
         arena=arena,
         adapter=adapter,
-        gradients=adapter if target.gradients_in_state else 0,
-        optimizer=adapter * target.state_tensors[optimizer],
+        gradients=gradients,
+        optimizer=state,
         saving=int(adapter * target.checkpoint_copies),
         weights=_resident_weights(graph, target),
         runtime=_runtime_bytes(target, operations),
@@ -66,29 +74,23 @@ def _runtime_bytes(target: Target, operations: int) -> int:
 
 
 def _resident_weights(graph: TrainGraph, target: Target) -> int:
-    """Weights that stay resident once read, and the most that one operation adds to them."""
-    staying = most = 0
-    for node, role in graph.inputs():
-        if not isinstance(role, Frozen | Quantized | Constant):
-            continue
-        if all(_gives_back(user, target) for user in node.users):
-            continue
-        staying += _bytes(node)
+    """All frozen tensors; where pages are given back, the most that an operation uses, of adapters too."""
+    if not target.pages:
+        return sum(_bytes(node) for node, role in graph.inputs() if isinstance(role, WEIGHTS))
+    most = 0
     for node in graph.operations():
-        if _gives_back(node, target):
-            rows = target.gives_weights_back[node.target._opname]  # type: ignore[union-attr]
-            parts = [n for n in node.all_input_nodes if isinstance(graph.roles.get(n.name), Quantized)]
-            most = max(most, sum(_bytes(part, rows) for part in parts))
-    return staying + most
+        rows = target.rows_at_a_time.get(node.target)
+        inputs = {_source(operand) for operand in node.all_input_nodes}
+        mapped = [i for i in inputs if isinstance(graph.roles.get(i.name), (*WEIGHTS, Adapter))]
+        most = max(most, sum(_bytes(each, rows) for each in mapped))
+    return most
 
 
-def _gives_back(node: fx.Node, target: Target) -> bool:
-    operator = node.target
-    return (
-        isinstance(operator, torch._ops.OpOverload)
-        and operator.namespace == "lowpeak"
-        and operator._opname in target.gives_weights_back
-    )
+def _source(node: fx.Node) -> fx.Node:
+    """What a view is a view of."""
+    while node.target in VIEWS:
+        (node, *_) = node.all_input_nodes
+    return node
 
 
 def _bytes(node: fx.Node, rows: int | None = None) -> int:

@@ -4,7 +4,7 @@ from values to places in the arena.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import getitem
 
 import torch
@@ -39,11 +39,15 @@ class Location:
 
 @dataclass(frozen=True)
 class PlanView:
-    """`locations[node name]`: where each tensor of the node lies. `views`: nodes that need no operation."""
+    """`locations[node name]`: where each tensor of the node lies. `views`: nodes that need no operation.
+
+    `outside`: values that lie in a mapped file, not in the arena; the program counts no bytes for them.
+    """
 
     program: Program
     locations: dict[str, tuple[Location, ...]]
     views: frozenset[str]
+    outside: frozenset[int]
 
 
 def rates(device: DeviceProfile, target: Target) -> Rates:
@@ -75,6 +79,8 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
         nbytes = [t.numel() * t.element_size() for t in tensors_of(node)]
         if node.op == "placeholder":
             kind = INPUT_KINDS.get(type(graph.roles[node.name]))
+            if kind is Kind.ADAPTER and target.pages:
+                kind = None
             locations[node.name] = (
                 (define(node.name, nbytes[0], kind),) if kind else (Location(None, 0, node.name),)
             )
@@ -115,8 +121,24 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
         if values[index].kind in (Kind.ACTIVATION, Kind.WEIGHT):
             values[index] = Value(values[index].name, values[index].nbytes, kind)
     taken = results[1:] if target.gradients_in_state else []
+    outside: frozenset[int] = _sums(ops, results[1:]) if target.pages else frozenset()
+    for index in outside:
+        values[index] = replace(values[index], nbytes=0, kind=Kind.GRADIENT)
     program = Program(tuple(values), tuple(ops), frozenset(results), frozenset(taken))
-    return PlanView(program, locations, frozenset(views))
+    return PlanView(program, locations, frozenset(views), outside)
+
+
+def _sums(ops: list[Op], results: list[int]) -> frozenset[int]:
+    """The values and what they are summed up in: each is its last addend's sum with one more."""
+    backward = {value for op in ops if not op.forward for value in op.writes}
+    made_in = {written: read for op in ops for written, read in op.in_place if read in backward}
+    found: set[int] = set()
+    for value in results:
+        pending: int | None = value
+        while pending is not None and pending not in found:
+            found.add(pending)
+            pending = made_in.get(pending)
+    return frozenset(found)
 
 
 def _disk_seconds(node: fx.Node, speed: Rates) -> float:

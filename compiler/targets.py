@@ -11,6 +11,7 @@ from compiler.errors import ModelError
 from compiler.op_table import IN_PLACE, VIEWS
 
 aten = torch.ops.aten
+lowpeak = torch.ops.lowpeak
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,12 @@ class Target:
     """Values can be stored to a file and loaded back."""
     fused: frozenset[str]
     """`lowpeak::` operators with a kernel of their own; the others are lowered to core ATen."""
-    gives_weights_back: Mapping[str, int | None]
-    """`lowpeak::` operators after which the pages of the weight that they read are not resident any more;
-    while one runs, so many of its rows are, or all of them.
+    pages: bool
+    """Frozen tensors, adapter and gradients lie in mapped files, and their pages are given back after the
+    operation that uses them (export/executorch/paging.py).
     """
+    rows_at_a_time: Mapping[object, int]
+    """With `pages`: operators that give a weight's rows back as they go, and how many they hold."""
     blocked_dequantization: bool
     """Matrices are dequantized whole or by ranges of rows, without zero points; see
     passes/blocked_dequantization.py.
@@ -69,7 +72,8 @@ EXECUTORCH = Target(
     in_place=IN_PLACE,
     offload=False,
     fused=frozenset(),
-    gives_weights_back={},
+    pages=False,
+    rows_at_a_time={},
     blocked_dequantization=False,
     rough_sigmoid=False,
     gradients_in_state=False,
@@ -94,12 +98,10 @@ EXECUTORCH_LOWPEAK = replace(
             "swiglu", "swiglu_backward", "write_rows",
         }
     ),
-    gives_weights_back={
-        "dequantize_rows": 64,
-        "quantized_linear": None,
-        "quantized_linear_cross_entropy": 1024,
-        "quantized_linear_input_gradient": None,
-        "quantized_linear_input_gradient_add": None,
+    pages=True,
+    rows_at_a_time={
+        lowpeak.dequantize_rows.default: 64,
+        lowpeak.quantized_linear_cross_entropy.default: 1024,
     },
     # Beside stock's: the kernels' scratch for four threads (native/executorch/pool.h). The loss needs most of
     # it, 2.1 MB of logits and 0.33 MB a thread; attention's backward less up to 500,000 heads x tokens.
@@ -116,7 +118,8 @@ ONNXRUNTIME = Target(
     in_place=frozenset({aten.tanh.default, aten.relu.default, aten._softmax.default}),
     offload=False,
     fused=frozenset({"matmul"}),
-    gives_weights_back={},
+    pages=False,
+    rows_at_a_time={},
     blocked_dequantization=True,
     rough_sigmoid=True,
     gradients_in_state=True,

@@ -6,7 +6,8 @@
      "operations": [{"node", "operator", "args", "kwargs", "tensors", "view", "seconds"}]}
 
 A tensor is [dtype, shape, arena offset or null, category or null]. A tensor without an offset lies in the
-weights file, in the constants file, or (a batch tensor that nothing reads) nowhere. Arguments without a JSON
+weights file, in the constants file, in the file that adapter and gradients have on some targets, or (a batch
+tensor that nothing reads) nowhere. Arguments without a JSON
 type are objects of one key: {"node": name}, {"dtype": "int64"}, {"float": "-inf"}.
 """
 
@@ -22,6 +23,7 @@ from torch import Tensor, fx
 
 from compiler.errors import ArtifactError
 from compiler.graph import Adapter, Batch, Constant, Frozen, Quantized, operator_name, tensors_of
+from compiler.plan.program import Kind
 from compiler.planned import PlannedStep
 from export.scheduled import (
     GraphInput,
@@ -34,6 +36,7 @@ from export.scheduled import (
     resolve_operator,
 )
 
+GRADIENT = str(Kind.GRADIENT)
 MEMORY_FORMATS = {
     str(each).removeprefix("torch."): each for each in (torch.contiguous_format, torch.preserve_format)
 }
@@ -162,9 +165,8 @@ def _graph(records: Any) -> ScheduledGraph:
     for record in records["inputs"]:
         _require(record["kind"] in get_args(InputKind), f"input {record['node']} is of kind {record['kind']}")
         place = _place(record["tensor"], record["node"], arena_bytes)
-        inside = place.offset is not None
         _require(
-            record["kind"] == "batch" or inside == (record["kind"] == "adapter"),
+            record["kind"] in ("batch", "adapter") or place.offset is None,
             f"{record['kind']} input {record['node']} has offset {place.offset}",
         )
         define(_text(record["node"]), place)
@@ -187,8 +189,7 @@ def _graph(records: Any) -> ScheduledGraph:
     _require(type(taken) is bool, "gradients_taken is neither true nor false")
     shapes = {each.name: each.tensor.shape for each in inputs if each.kind == "adapter"}
     _require(len(results) == len(gradients) + 1, f"{len(results)} results for {len(gradients)} gradients")
-    for name in results:
-        _require(known[name].offset is not None, f"the result {name} is not in the arena")
+    _require(known[results[0]].offset is not None, f"the loss {results[0]} is not in the arena")
     for name, gradient in zip(results[1:], gradients, strict=True):
         _require(known[name].shape == shapes[gradient], f"{name} has not the shape of {gradient}")
     _require(math.prod(known[results[0]].shape) == 1, f"the loss {results[0]} is no scalar")
@@ -210,7 +211,7 @@ def _operation(record: Any, arena_bytes: int) -> Operation:
     _require(bool(places), f"{node} gives no tensor")
     _require(type(record["view"]) is bool, f"{node} does not say whether it is a view")
     _require(
-        record["view"] or all(place.offset is not None for place in places),
+        record["view"] or all(place.offset is not None or place.category == GRADIENT for place in places),
         f"{node} has no place in the arena",
     )
     resolve_operator(_text(record["operator"]))

@@ -101,6 +101,8 @@ class _Run:
         self.offloaded = offloaded
         self.places: dict[str, TensorPlace] = {}
         self.outside: dict[str, Tensor] = {}
+        self.in_file: dict[Root, Tensor] = {}
+        """Results that have no place in the arena."""
         self.timeline: list[TimelineStep] = []
         self.roots = _roots(graph)
         self.last_reader = _last_readers(graph, self.roots)
@@ -127,16 +129,24 @@ class _Run:
             self._begin((node, 0), place)
 
     def read(self, node: str) -> Tensor:
+        if (node, 0) in self.in_file:
+            return self.in_file[node, 0]
         return self.outside[node] if node in self.outside else self.arena.view(self.places[node])
 
     def step(self, operation: Operation) -> None:
         self.places[operation.node] = operation.tensors[0]
         if operation.view:
             if operation.tensors[0].offset is None:
-                self.outside[operation.node] = self._call(operation)[0]
+                (root,) = self.roots[operation.node]
+                taken = operation.operator == "getitem" and root in self.in_file
+                self.outside[operation.node] = self.in_file[root] if taken else self._call(operation)[0]
             return
         results = [result.clone() if self.arena.holds(result) else result for result in self._call(operation)]
-        produced = {(operation.node, i): place for i, place in enumerate(operation.tensors)}
+        produced = {
+            (operation.node, i): place
+            for i, place in enumerate(operation.tensors)
+            if place.offset is not None
+        }
         dying = {
             root: self.live[root]
             for operand in operation.operands()
@@ -152,8 +162,11 @@ class _Run:
             self.arena.poison(place)
             self._end(root)
         self._begin_all(taken_over)
-        for result, place in zip(results, operation.tensors, strict=True):
-            self.arena.view(place).copy_(result)
+        for index, (result, place) in enumerate(zip(results, operation.tensors, strict=True)):
+            if place.offset is None:
+                self.in_file[operation.node, index] = result
+            else:
+                self.arena.view(place).copy_(result)
         for node, place in self.gradient_places.get(operation.node, ()):
             self.taken[node] = self.arena.view(place).clone()
         for root in produced:

@@ -17,7 +17,8 @@ WEIGHTS = "weights.ptd"
 
 
 class ExecuTorchEmitter:
-    def __init__(self, fused: frozenset[str]) -> None:
+    def __init__(self, fused: frozenset[str], pages: bool) -> None:
+        self.pages = pages
         self.fused = fused
         """`lowpeak::` operators that the kernel set has."""
 
@@ -47,4 +48,4 @@ class ExecuTorchEmitter:
         from export.executorch.program import emit
 
         program = (emission.folder / PROGRAM).with_stem(f"program{emission.suffix}")
-        program.write_bytes(emit(emission.step, emission.adapter, self.fused))
+        program.write_bytes(emit(emission.step, emission.adapter, self.fused, self.pages))

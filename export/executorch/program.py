@@ -23,19 +23,27 @@ from compiler.errors import UnsupportedOperator
 from compiler.graph import Adapter, Batch, Constant, Frozen, Quantized, operator_name, place_of, tensors_of
 from compiler.planned import PlannedStep
 from export.executorch.kernels import RowIds, kernel_call
-from export.executorch.read_ahead import NAME, needed_next
+from export.executorch.paging import GIVE_BACK, READ_AHEAD, mapped_tensors, needed_next
 from export.graph_file import frozen_key
 
 METHOD = "forward"
 ARENA = 1
+FILE = 2
+"""The memory that a runtime may map from a file: adapter and gradients, where the target has them there."""
 
 
-def emit(step: PlannedStep, adapter: Mapping[str, Tensor], fused: frozenset[str] = frozenset()) -> bytes:
-    """`adapter`: first values by name; `fused`: the `lowpeak::` operators that the runtime has kernels for.
+def emit(
+    step: PlannedStep,
+    adapter: Mapping[str, Tensor],
+    fused: frozenset[str] = frozenset(),
+    pages: bool = False,
+) -> bytes:
+    """`adapter`: first values by name; `fused`: the `lowpeak::` operators that the runtime has kernels for;
+    `pages`: whether it is told what to read ahead and to give back.
 
     Raises UnsupportedOperator for an operator without a kernel.
     """
-    plan = _Plan(step, adapter, fused)
+    plan = _Plan(step, adapter, fused, pages)
     fqns = [name for name in step.graph.gradients]
     plans = [
         plan.execution_plan(),
@@ -60,9 +68,12 @@ def emit(step: PlannedStep, adapter: Mapping[str, Tensor], fused: frozenset[str]
 class _Plan:
     """Builds the execution plan of the step: values, operators and instructions."""
 
-    def __init__(self, step: PlannedStep, adapter: Mapping[str, Tensor], fused: frozenset[str]) -> None:
+    def __init__(
+        self, step: PlannedStep, adapter: Mapping[str, Tensor], fused: frozenset[str], pages: bool
+    ) -> None:
         self.step = step
         self.fused = fused
+        self.pages = pages
         self.adapter = adapter
         self.values: list[schema.EValue] = []
         self.operators: dict[tuple[str, str], int] = {}
@@ -87,10 +98,13 @@ class _Plan:
                 if isinstance(graph.roles[node.name], Batch):
                     inputs.append(self.tensors[node.name, 0])
             elif node.target is not getitem and node.name not in self.step.view.views:
-                if node.name in next_weight:
-                    self._read_ahead(next_weight[node.name])
+                if self.pages and node.name in next_weight:
+                    self._instruct(READ_AHEAD, [self._argument(part, "") for part in next_weight[node.name]])
                 self._call(node)
+                if self.pages and (used := mapped_tensors(node, self.step)):
+                    self._instruct(GIVE_BACK, [self._place(*place) for place in used])
         parameters = {role.name: node for node, role in graph.inputs() if isinstance(role, Adapter)}
+        file_bytes = self.step.file_bytes
         results = [*graph.results, *(parameters[name] for name in graph.gradients)]
         return schema.ExecutionPlan(
             name=METHOD,
@@ -101,8 +115,11 @@ class _Plan:
             chains=[schema.Chain([], [], self.instructions, None)],
             operators=[schema.Operator(name, overload) for name, overload in self.operators],
             delegates=[],
-            non_const_buffer_sizes=[0, self.step.arena_bytes],
+            non_const_buffer_sizes=[0, self.step.arena_bytes, *([file_bytes] if file_bytes else [])],
         )
+
+    def _place(self, node: fx.Node, index: int) -> int:
+        return self._operand(node) if node.target is getitem else self.tensors[node.name, index]
 
     def _add(self, value: Any) -> int:
         self.values.append(schema.EValue(value))
@@ -111,10 +128,11 @@ class _Plan:
     def _tensor(self, node: fx.Node, index: int, tensor: Tensor) -> int:
         location = self.step.view.locations[node.name][index]
         allocation, buffer, extra = None, 0, None
-        if location.value is not None:
-            offset = self.step.offset(node, index)
+        in_file = self.step.file_offset(node, index)
+        if location.value is not None or in_file is not None:
+            memory, offset = (ARENA, self.step.offset(node, index)) if in_file is None else (FILE, in_file)
             assert offset is not None
-            allocation = schema.AllocationDetails(ARENA, offset & 0xFFFFFFFF, offset >> 32)
+            allocation = schema.AllocationDetails(memory, offset & 0xFFFFFFFF, offset >> 32)
             role = self.step.graph.roles.get(node.name) if node.op == "placeholder" else None
             if isinstance(role, Adapter):
                 self.initial.append(schema.Buffer(_raw(self.adapter[role.name])))
@@ -150,10 +168,9 @@ class _Plan:
         call = schema.KernelCall(operator, [*indices, *outs, *returned])
         self.instructions.append(schema.Instruction(call))
 
-    def _read_ahead(self, weight: tuple[object, ...]) -> None:
-        operator = self.operators.setdefault((NAME, ""), len(self.operators))
-        call = schema.KernelCall(operator, [self._argument(part, "") for part in weight])
-        self.instructions.append(schema.Instruction(call))
+    def _instruct(self, name: str, values: list[int]) -> None:
+        operator = self.operators.setdefault((name, ""), len(self.operators))
+        self.instructions.append(schema.Instruction(schema.KernelCall(operator, values)))
 
     def _argument(self, value: Any, kind: str) -> int:
         """The index of an argument's value; `kind` is its schema type."""

@@ -13,6 +13,7 @@ Kernel causal_attention_kernel;
 Kernel causal_attention_backward_kernel;
 Kernel causal_attention_backward_add_kernel;
 Kernel dequantize_rows_kernel;
+Kernel give_back_kernel;
 Kernel load_kernel;
 Kernel loaded_kernel;
 Kernel matmul_kernel;

@@ -1,5 +1,5 @@
-// lowpeak::matmul, matmul_add, quantized_linear, quantized_linear_input_gradient(_add), dequantize_rows,
-// quantized_linear_cross_entropy and read_ahead.
+// lowpeak::matmul, matmul_add, quantized_linear, quantized_linear_input_gradient(_add), dequantize_rows and
+// quantized_linear_cross_entropy.
 #include "linear.h"
 
 #include <cstring>
@@ -7,7 +7,7 @@
 #include "call.h"
 #include "cross_entropy.h"
 #include "kernels.h"
-#include "weight_pages.h"
+#include "pages.h"
 
 namespace lowpeak {
 
@@ -21,6 +21,9 @@ void start_from(const Tensor& addend, const Tensor& out, Parallel& parallel) {
 }
 
 namespace {
+
+// For kernels that read a large matrix part by part.
+void read_rows(const QuantizedMatrix& rows) { give_back(rows); }
 
 // The last two axes of a tensor are matrices, the axes before count them.
 struct Stack {
@@ -70,7 +73,6 @@ void input_gradient(Call& call, size_t first, Write write) {
   void* memory = call.scratch(matmul_scratch_bytes(pool.workers()));
   if (!memory) return;
   if (write == Write::accumulate) start_from(call.tensor(0), out, pool);
-  const Borrowed pages(weight);
   linear_input_gradient(matrix_of(grad), weight, written_matrix(out), write, pool, memory);
 }
 
@@ -96,7 +98,6 @@ void quantized_linear_kernel(KernelRuntimeContext& context, Span<EValue*> values
   Pool pool;
   void* memory = call.scratch(matmul_scratch_bytes(pool.workers()));
   if (!memory) return;
-  const Borrowed pages(weight);
   linear_forward(matrix_of(x), weight, call.floats_if_given(5), written_matrix(out), Write::replace, pool, memory);
 }
 
@@ -108,12 +109,6 @@ void quantized_linear_input_gradient_kernel(KernelRuntimeContext& context, Span<
 void quantized_linear_input_gradient_add_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
   Call call(context, values);
   if (call.takes(8)) input_gradient(call, 1, Write::accumulate);
-}
-
-// values: data, scale, zero_point, bits
-void read_ahead_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
-  Call call(context, values);
-  if (call.takes(4)) read_ahead(call.quantized(0));
 }
 
 // values: data, scale, zero_point, bits, ids, out, out
@@ -128,7 +123,8 @@ void dequantize_rows_kernel(KernelRuntimeContext& context, Span<EValue*> values)
     if (!call.require(chosen[i] >= 0 && chosen[i] < weight.rows)) return;
   }
   Pool pool;
-  gather_rows(weight, chosen, ids.numel(), out.mutable_data_ptr<float>(), weight.cols, pool, best_isa(), give_back);
+  gather_rows(weight, chosen, ids.numel(), out.mutable_data_ptr<float>(), weight.cols, pool, best_isa(),
+              read_rows);
 }
 
 // values: hidden, data, scale, zero_point, bits, bias, labels, ignore_index, loss, gradient, [loss, gradient]
@@ -150,7 +146,7 @@ void quantized_linear_cross_entropy_kernel(KernelRuntimeContext& context, Span<E
   void* memory = call.scratch(linear_cross_entropy_scratch_bytes(pool.workers()));
   if (!memory) return;
   linear_cross_entropy(matrix_of(hidden), head, call.floats_if_given(5), chosen, ignored, call.written(8),
-                       written_matrix(gradient), pool, memory, best_isa(), give_back);
+                       written_matrix(gradient), pool, memory, best_isa(), read_rows);
 }
 
 }  // namespace lowpeak

@@ -12,6 +12,7 @@ const executorch::runtime::Kernel kernels[] = {
     executorch::runtime::Kernel("lowpeak::causal_attention_backward.out", causal_attention_backward_kernel),
     executorch::runtime::Kernel("lowpeak::causal_attention_backward_add.out", causal_attention_backward_add_kernel),
     executorch::runtime::Kernel("lowpeak::dequantize_rows.out", dequantize_rows_kernel),
+    executorch::runtime::Kernel("lowpeak::give_back", give_back_kernel),
     executorch::runtime::Kernel("lowpeak::load.out", load_kernel),
     executorch::runtime::Kernel("lowpeak::loaded.out", loaded_kernel),
     executorch::runtime::Kernel("lowpeak::matmul.out", matmul_kernel),

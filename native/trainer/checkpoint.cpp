@@ -83,7 +83,7 @@ SafetensorsFile opened(const std::string& path) {
 }  // namespace
 
 void save_checkpoint(const std::string& path, const Progress& progress, const std::vector<TensorView>& adapter,
-                     const std::vector<TensorView>& state, const std::function<void()>& written) {
+                     const std::vector<TensorView>& state, const Touched& written) {
   std::vector<TensorToWrite> tensors;
   for (const auto& [name, tensor] : names(adapter, state)) {
     tensors.push_back({name, dtype_named("float32"), tensor->shape, tensor->data});
@@ -113,7 +113,8 @@ void save_checkpoint(const std::string& path, const Progress& progress, const st
 }
 
 std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted,
-                                const std::vector<TensorView>& adapter, const std::vector<TensorView>& state) {
+                                const std::vector<TensorView>& adapter, const std::vector<TensorView>& state,
+                                const Touched& touched) {
   const SafetensorsFile file = opened(path);
   const Progress found = progress_of(path, file);
   require_same_run(path, found, wanted);
@@ -133,6 +134,8 @@ std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted,
                            python_list(entry->second.shape) + ", not " + python_list(tensor->shape));
     }
     std::memcpy(tensor->data, file.data(entry->second), tensor->count * sizeof(float));
+    file.release();
+    touched();
   }
   return found.step;
 }

@@ -3,11 +3,11 @@
 // The file is runtime_py/checkpoint.py's, so a run that one of the two began continues in the other.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "tensor_view.h"
+#include "touched.h"
 
 namespace lowpeak::trainer {
 
@@ -25,11 +25,12 @@ struct Progress {
 // One process at a time may write there. Throws EnvironmentProblem when the disk has no room or the folder cannot
 // be written; the earlier checkpoint is then intact.
 void save_checkpoint(const std::string& path, const Progress& progress, const std::vector<TensorView>& adapter,
-                     const std::vector<TensorView>& state, const std::function<void()>& written);
+                     const std::vector<TensorView>& state, const Touched& written);
 
 // Writes the checkpoint into the tensors given -> the updates made. Throws ArtifactError unless it is of this run
 // and fits.
 std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted,
-                                const std::vector<TensorView>& adapter, const std::vector<TensorView>& state);
+                                const std::vector<TensorView>& adapter, const std::vector<TensorView>& state,
+                                const Touched& touched);
 
 }  // namespace lowpeak::trainer

@@ -4,18 +4,20 @@
 
 namespace lowpeak::trainer {
 
-void clip(const std::vector<TensorView>& gradients, double limit) {
+void clip(const std::vector<TensorView>& gradients, double limit, const Touched& touched) {
   double squares = 0;
   for (const TensorView& gradient : gradients) {
     for (std::size_t i = 0; i < gradient.count; ++i) {
       squares += static_cast<double>(gradient.data[i]) * static_cast<double>(gradient.data[i]);
     }
+    touched();
   }
   const double norm = std::sqrt(squares);
   if (!(norm > limit)) return;
   const float factor = static_cast<float>(limit / norm);
   for (const TensorView& gradient : gradients) {
     for (std::size_t i = 0; i < gradient.count; ++i) gradient.data[i] *= factor;
+    touched();
   }
 }
 

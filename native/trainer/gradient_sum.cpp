@@ -11,7 +11,7 @@ GradientSum::GradientSum(const std::vector<TensorView>& gradients, std::int64_t 
   if (batches > 1) mapping_ = scratch_file(folder, elements * sizeof(float), "the gradients' sum");
 }
 
-void GradientSum::add(const std::vector<TensorView>& gradients) {
+void GradientSum::add(const std::vector<TensorView>& gradients, const Touched& touched) {
   if (batches_ == 1) return;
   const bool first = added_ == 0, last = added_ == batches_ - 1;
   const auto count = static_cast<float>(batches_);
@@ -22,8 +22,9 @@ void GradientSum::add(const std::vector<TensorView>& gradients) {
       (last ? gradient.data : sum)[i] = last ? total / count : total;
     }
     sum += gradient.count;
+    mapping_.release();
+    touched();
   }
-  mapping_.release();
   added_ = last ? 0 : added_ + 1;
 }
 

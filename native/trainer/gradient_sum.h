@@ -6,6 +6,7 @@
 
 #include "files.h"
 #include "tensor_view.h"
+#include "touched.h"
 
 namespace lowpeak::trainer {
 
@@ -15,7 +16,7 @@ class GradientSum {
   GradientSum(const std::vector<TensorView>& gradients, std::int64_t batches, const std::string& folder);
 
   // Takes in a batch's gradients, which may lie elsewhere each time; those of the last become the mean of all.
-  void add(const std::vector<TensorView>& gradients);
+  void add(const std::vector<TensorView>& gradients, const Touched& touched);
 
  private:
   std::int64_t batches_, added_ = 0;

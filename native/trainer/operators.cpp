@@ -40,9 +40,14 @@ std::string offload_failure() {
   return failure == nullptr ? "" : failure();
 }
 
-void weights_are_mapped(const Mapping& weights) {
-  auto* tell = found<void(const void*, std::int64_t)>("lowpeak_weights_mapped");
-  if (tell != nullptr) tell(weights.data(), static_cast<std::int64_t>(weights.size()));
+Paged::Paged(const Mapping& file) : begin_(file.data()) {
+  auto* tell = found<void(const void*, std::int64_t)>("lowpeak_pages_mapped");
+  if (tell != nullptr) tell(begin_, static_cast<std::int64_t>(file.size()));
+}
+
+Paged::~Paged() {
+  auto* tell = found<void(const void*)>("lowpeak_pages_unmapped");
+  if (tell != nullptr) tell(begin_);
 }
 
 }  // namespace lowpeak::trainer

@@ -18,7 +18,16 @@ void open_offload_file(const std::string& folder, std::int64_t bytes);
 // What went wrong when values were stored or loaded; empty if nothing.
 std::string offload_failure();
 
-// The kernels give pages of this file back once they have read them, if the library knows how.
-void weights_are_mapped(const Mapping& weights);
+// While it exists, a program's instructions give back pages of the mapped file, if the library knows how.
+class Paged {
+ public:
+  explicit Paged(const Mapping& file);
+  ~Paged();
+  Paged(const Paged&) = delete;
+  Paged& operator=(const Paged&) = delete;
+
+ private:
+  const void* const begin_;
+};
 
 }  // namespace lowpeak::trainer

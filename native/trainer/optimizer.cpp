@@ -7,12 +7,6 @@
 #include "sgd.h"
 
 namespace lowpeak::trainer {
-namespace {
-
-constexpr std::size_t kResidentBytes = 4 << 20;  // of the state
-
-}  // namespace
-
 Optimizer::Optimizer(const std::vector<TensorView>& parameters, const OptimizerOptions& options,
                      std::int64_t total_steps, const std::string& folder)
     : options_(options), total_steps_(total_steps) {
@@ -35,13 +29,12 @@ Optimizer::Optimizer(const std::vector<TensorView>& parameters, const OptimizerO
 }
 
 void Optimizer::update(std::int64_t step, const std::vector<TensorView>& parameters,
-                       const std::vector<TensorView>& gradients) {
-  if (options_.clip_norm) clip(gradients, *options_.clip_norm);
+                       const std::vector<TensorView>& gradients, const Touched& touched) {
+  if (options_.clip_norm) clip(gradients, *options_.clip_norm, touched);
   const double rate = learning_rate_at(options_, step, total_steps_);
   const AdamW adamw{rate, options_.beta1, options_.beta2, options_.epsilon, options_.weight_decay};
   const Sgd sgd{rate, options_.momentum, options_.weight_decay};
   auto* state = reinterpret_cast<float*>(mapping_.data());
-  std::size_t touched = 0;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const std::size_t count = parameters[i].count;
     float* parameter = parameters[i].data;
@@ -56,13 +49,9 @@ void Optimizer::update(std::int64_t step, const std::vector<TensorView>& paramet
       used = options_.momentum > 0 ? count : 0;
     }
     state += used;
-    touched += used * sizeof(float);
-    if (touched >= kResidentBytes) {
-      release();
-      touched = 0;
-    }
+    release();
+    touched();
   }
-  release();
 }
 
 }  // namespace lowpeak::trainer

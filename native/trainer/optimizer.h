@@ -7,6 +7,7 @@
 #include "files.h"
 #include "optimizer_options.h"
 #include "tensor_view.h"
+#include "touched.h"
 
 namespace lowpeak::trainer {
 
@@ -19,7 +20,8 @@ class Optimizer {
 
   // Applies the gradients, scaled in place when it clips; `step` is the number of updates before. The tensors may
   // lie elsewhere each time.
-  void update(std::int64_t step, const std::vector<TensorView>& parameters, const std::vector<TensorView>& gradients);
+  void update(std::int64_t step, const std::vector<TensorView>& parameters, const std::vector<TensorView>& gradients,
+              const Touched& touched);
 
   // What a checkpoint has to keep beside the parameters, by torch.optim's names; written in place to restore it.
   const std::vector<TensorView>& state() const { return state_; }

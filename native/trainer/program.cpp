@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include <mutex>
+#include <optional>
 
 #include <executorch/extension/data_loader/buffer_data_loader.h>
 #include <executorch/extension/data_loader/mmap_data_loader.h>
@@ -14,6 +15,7 @@
 #include "files.h"
 #include "json.h"
 #include "operators.h"
+#include "scratch_file.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -28,6 +30,9 @@ using executorch::extension::MallocMemoryAllocator;
 using executorch::extension::MmapDataLoader;
 
 constexpr char kMethod[] = "forward";
+
+// The buffers of a program: the arena, and what lies outside of it if anything does.
+constexpr std::size_t kState = 1;
 
 std::mutex log_mutex;
 std::string last_log;
@@ -116,24 +121,31 @@ TensorView view(const std::string& program, const et::EValue& value, const Tenso
 }  // namespace
 
 struct Program::Loaded {
-  Loaded(const std::string& program_path, const std::string& weights_path)
+  Loaded(const std::string& program_path, const std::string& weights_path, const std::string& work)
       : doing("cannot load " + program_path),
         program_file(mapped(program_path, doing)),
         weights_mapping(mapped_weights(weights_path, doing)),
         weights_file(weights_mapping.data(), weights_mapping.size()),
         weights(taken(FlatTensorDataMap::load(&weights_file), doing)),
         program(taken(et::Program::load(&program_file, et::Program::Verification::InternalConsistency), doing)),
-        buffers(planned_buffers()),
+        buffers(planned_buffers(work)),
         spans(spans_of(buffers)),
         planned({spans.data(), spans.size()}),
         memory(&method_allocator, &planned, &temporary_allocator),
-        method(taken(program.load_method(kMethod, &memory, nullptr, &weights), doing)) {}
+        method(taken(program.load_method(kMethod, &memory, nullptr, &weights), doing)),
+        paged_weights(weights_mapping) {
+    if (buffers.size() > kState) paged_state.emplace(buffers[kState]);
+  }
 
-  std::vector<Mapping> planned_buffers() {
+  std::vector<Mapping> planned_buffers(const std::string& work) {
     const et::MethodMeta meta = taken(program.method_meta(kMethod), doing);
     std::vector<Mapping> made;
     for (std::size_t i = 0; i < meta.num_memory_planned_buffers(); ++i) {
       const auto size = static_cast<std::size_t>(taken(meta.memory_planned_buffer_size(i), doing));
+      if (i == kState) {
+        made.push_back(scratch_file(work, size, "the adapter and its gradients"));
+        continue;
+      }
       try {
         made.push_back(Mapping::anonymous(size));
       } catch (const SystemError& error) {
@@ -163,12 +175,15 @@ struct Program::Loaded {
   MallocMemoryAllocator method_allocator, temporary_allocator;
   et::MemoryManager memory;
   et::Method method;
+  Paged paged_weights;
+  std::optional<Paged> paged_state;
   std::vector<Input> inputs;
 };
 
 Program::Program(const std::string& program_path, const std::string& weights_path,
-                 const std::vector<TensorRecord>& inputs, const std::vector<TensorRecord>& parameters)
-    : loaded_(std::make_unique<Loaded>(program_path, weights_path)) {
+                 const std::vector<TensorRecord>& inputs, const std::vector<TensorRecord>& parameters,
+                 const std::string& work)
+    : loaded_(std::make_unique<Loaded>(program_path, weights_path, work)) {
   const et::Method& method = loaded_->method;
   const std::size_t count = parameters.size(), outputs = 1 + 2 * count;
   if (method.outputs_size() != outputs) {
@@ -185,10 +200,14 @@ Program::Program(const std::string& program_path, const std::string& weights_pat
     parameters_.push_back(view(program_path, method.get_output(1 + count + i), parameters[i]));
   }
   for (const TensorRecord& record : inputs) loaded_->inputs.emplace_back(record);
-  weights_are_mapped(loaded_->weights_mapping);
+  release();
 }
 
 Program::~Program() = default;
+
+void Program::release() const {
+  if (loaded_->buffers.size() > kState) loaded_->buffers[kState].release();
+}
 
 float Program::step(const std::vector<const void*>& inputs) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {

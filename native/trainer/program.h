@@ -15,10 +15,12 @@ namespace lowpeak::trainer {
 
 class Program {
  public:
-  // The weights are mapped, not locked: the system takes their pages back when it needs room. Throws ArtifactError
-  // when the runtime refuses the files or they do not fit the manifest.
+  // The weights are mapped, not locked: the system takes their pages back when it needs room. What a program has
+  // outside of its arena, adapter and gradients, lies in a file in the folder `work`. Throws ArtifactError when the
+  // runtime refuses the files or they do not fit the manifest, EnvironmentProblem when there is no room.
   Program(const std::string& program_path, const std::string& weights_path,
-          const std::vector<TensorRecord>& inputs, const std::vector<TensorRecord>& parameters);
+          const std::vector<TensorRecord>& inputs, const std::vector<TensorRecord>& parameters,
+          const std::string& work);
   ~Program();
 
   // Aliases of the program's state, from before the first step on.
@@ -30,6 +32,9 @@ class Program {
   // Forward and backward of one batch, its inputs in the order of the bucket's -> loss. Throws ArtifactError when a
   // kernel fails, EnvironmentProblem when the disk does that values are offloaded to.
   float step(const std::vector<const void*>& inputs);
+
+  // Takes the pages of adapter and gradients that lie in a file out of this process.
+  void release() const;
 
  private:
   struct Loaded;

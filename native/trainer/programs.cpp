@@ -32,7 +32,7 @@ Programs::Programs(const std::string& artifact, const Manifest& manifest, std::s
 void Programs::load(std::size_t bucket) {
   const Bucket& chosen = manifest_.buckets[bucket];
   program_.emplace(artifact_ + "/" + chosen.file(kProgram), artifact_ + "/" + manifest_.weights_file, chosen.inputs,
-                   manifest_.parameters);
+                   manifest_.parameters, work_);
   bucket_ = bucket;
 }
 
@@ -46,6 +46,7 @@ Program& Programs::use(std::size_t bucket) {
     std::memcpy(place, parameter.data, parameter.count * sizeof(float));
     place += parameter.count * sizeof(float);
     adapter_.release();
+    program_->release();
   }
   program_.reset();
   load(bucket);
@@ -54,6 +55,7 @@ Program& Programs::use(std::size_t bucket) {
     std::memcpy(parameter.data, place, parameter.count * sizeof(float));
     place += parameter.count * sizeof(float);
     adapter_.release();
+    program_->release();
   }
   return *program_;
 }

@@ -63,8 +63,8 @@ class Run {
 
   void restore() {
     const std::int64_t found =
-        restore_checkpoint(*job_.checkpoint, progress(), programs_.current().parameters(), optimizer_.state());
-    optimizer_.release();
+        restore_checkpoint(*job_.checkpoint, progress(), programs_.current().parameters(), optimizer_.state(),
+                           touched_);
     if (found != job_.first_step) {
       throw artifact_error(*job_.checkpoint + " has moved to step " + std::to_string(found) +
                            ": another process trains there");
@@ -74,7 +74,7 @@ class Run {
   void save() {
     if (!job_.checkpoint) return;
     save_checkpoint(*job_.checkpoint, progress(), programs_.current().parameters(), optimizer_.state(),
-                    [this] { optimizer_.release(); });
+                    touched_);
   }
 
   std::string reason_to_stop(const StopRequest& stop) const {
@@ -90,7 +90,7 @@ class Run {
       const Batch batch = batches_.at((step_ - job_.first_step) * job_.accumulate + i);
       Program& program = programs_.use(batch.bucket);
       losses += program.step(batch.inputs);
-      sum_.add(program.gradients());
+      sum_.add(program.gradients(), touched_);
       if (const auto more = manifest_.buckets[batch.bucket].tokens) tokens = tokens.value_or(0) + *more;
     }
     const double loss = losses / static_cast<double>(job_.accumulate);
@@ -99,7 +99,7 @@ class Run {
                            ": train again with a lower learning rate or with clip_norm",
                        {{"step", step_}});
     }
-    optimizer_.update(step_, programs_.current().parameters(), programs_.current().gradients());
+    optimizer_.update(step_, programs_.current().parameters(), programs_.current().gradients(), touched_);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
     std::optional<StepMemory> memory;
     if (options_.metrics) {
@@ -118,6 +118,11 @@ class Run {
   Programs programs_;
   GradientSum sum_;
   Optimizer optimizer_;
+  // Beside an arena there is no room for a second adapter and the optimizer's state.
+  const Touched touched_ = [this] {
+    programs_.current().release();
+    optimizer_.release();
+  };
   const MemoryGuard guard_;
   std::int64_t step_;
   std::int64_t peak_anonymous_ = 0;

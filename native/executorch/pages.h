@@ -1,0 +1,32 @@
+// Files that are mapped into the process, whose pages are asked for before they are read and given back after:
+// the weights; the adapter and its gradients.
+//
+// Only pages of regions that `lowpeak_pages_mapped` names are given back; what lies elsewhere (an arena, a copy on
+// the heap) is left alone. The contents stay in the file, and in the page cache as long as the system has room.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "quantized.h"
+
+namespace lowpeak {
+
+// Starts to read a matrix into the page cache, and returns at once.
+void read_ahead(const QuantizedMatrix& matrix);
+
+// Take pages out of the process.
+void give_back(const void* data, std::size_t bytes);
+void give_back(const QuantizedMatrix& matrix);
+
+}  // namespace lowpeak
+
+extern "C" {
+
+// The bytes at `begin` are a file's: a private mapping that is only read, or a shared one. No program may run
+// meanwhile.
+void lowpeak_pages_mapped(const void* begin, std::int64_t bytes);
+
+// They are not any more.
+void lowpeak_pages_unmapped(const void* begin);
+}
