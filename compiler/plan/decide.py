@@ -5,6 +5,7 @@ Binary variables: keep[v], offload[v] of every forward value, recompute[i] of ev
     minimize    sum seconds[i] recompute[i] + sum io_seconds[v] offload[v]
     subject to  keep[v] + offload[v] + recompute[producer v] >= 1              v read by the backward
                 keep[u] + offload[u] + recompute[producer u] >= recompute[i]   u read by operation i
+                longer[v, i] + keep[v] >= recompute[i]                         i needs v before others do
                 decided bytes alive in window w <= budget - other[w]           every window w of the step
 
 Decided bytes are those of kept values from definition to last use, and of recomputed ones from first to last
@@ -63,6 +64,7 @@ class Decider:
             away = self.program.values[candidate.values[0]].name in decisions.offload
             if away or again[key.unit]:
                 decided += candidate.again
+                decided += sum((more for unit, more in candidate.longer.items() if again[unit]), start=0)
             elif key in needed:
                 decided += candidate.kept
         return decided
@@ -76,19 +78,25 @@ class Decider:
         offloaded: dict[Result, int] = {}
         for key, candidate in self.candidates.items():
             columns = [(recompute[key.unit], candidate.again)]
+            kept: list[tuple[int, float]] = []
             if candidate.kind is not Kind.WEIGHT:
                 columns.append((model.binary(SECONDS_PER_KEPT_BYTE * candidate.nbytes), candidate.kept))
+                kept = [(columns[-1][0], 1.0)]
+            longer: list[tuple[int, np.ndarray]] = []
+            for unit, more in candidate.longer.items():
+                longer.append((model.binary(0.0), more))
+                model.at_least([(longer[-1][0], 1.0), *kept, (recompute[unit], -1.0)], 0.0)
             if self.offload and candidate.alone and not candidate.small:
                 offloaded[key] = model.binary(self.rates.offload_seconds(candidate.nbytes))
                 columns.append((offloaded[key], candidate.again))
-            for column, profile in columns if not candidate.small else ():
+            for column, profile in (*columns, *longer) if not candidate.small else ():
                 for window in np.flatnonzero(profile):
                     windows[window].append((column, profile[window] / 1e6))
             available[key] = [column for column, _ in columns]
             if candidate.direct:
                 model.at_least([(c, 1.0) for c in available[key]], 1.0)
-        for unit, column in zip(self.units.all, recompute, strict=True):
-            for operand in unit.reads:
+        for reader, column in zip(self.units.all, recompute, strict=True):
+            for operand in reader.reads:
                 if operand in available:
                     model.at_least([*((c, 1.0) for c in available[operand]), (column, -1.0)], 0.0)
         for terms, beside in zip(windows, other, strict=True):
