@@ -55,7 +55,7 @@ def test_each_technique_lowers_the_peak(rows: dict[str, Estimate]) -> None:
     assert list(rows) == ["lora", "+int4", "+recompute", "+chunked loss", "+subset softmax", "+masking"]
     peaks = [row.peak_bytes for row in rows.values()]
     assert peaks[0] > peaks[1] > peaks[2]
-    assert all(later <= 1.001 * earlier for earlier, later in pairwise(peaks))
+    assert all(later <= 1.01 * earlier for earlier, later in pairwise(peaks))
     assert rows["+recompute"].step_seconds > rows["+int4"].step_seconds
 
 

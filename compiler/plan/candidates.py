@@ -59,6 +59,8 @@ class Crossing:
     dead: int
     direct: bool
     """Whether an operation of the backward reads it."""
+    earlier: tuple[tuple[int, int], ...]
+    """(unit, step): where the unit needs the value before `need`, if it runs again."""
 
 
 @dataclass
@@ -70,6 +72,10 @@ class Candidate:
     kind: Kind
     kept: np.ndarray
     again: np.ndarray
+    longer: dict[int, np.ndarray]
+    """What comes to `again` if a unit that reads the result runs again, for those that read many tiles of it
+    before the backward does.
+    """
     direct: bool
     alone: bool
     """Whether it is all that its unit gives."""
@@ -161,7 +167,12 @@ def find_crossings(program: Program, units: Units) -> list[Crossing]:
             handed_on = [r for r in readers[value] if units.of_value[ops[r].writes[0]].unit == own]
             if not handed_on:
                 dead = max((*direct[value], *through)) + 1
-                result.append(Crossing(value, index, need, dead, bool(direct[value])))
+                earlier = tuple(
+                    (units.of_value[ops[r].writes[0]].unit, first_need[r])
+                    for r in readers[value]
+                    if first_need[r] < need
+                )
+                result.append(Crossing(value, index, need, dead, bool(direct[value]), earlier))
         first_need[index] = min(needs)
     return result[::-1]
 
@@ -177,14 +188,29 @@ def find_candidates(
     found = {}
     for key, members in tiles.items():
         sizes = [program.values[crossing.value].nbytes for crossing in members]
+        again = windows.profile([(c.need, c.dead, size) for c, size in zip(members, sizes, strict=True)])
         found[key] = Candidate(
             [crossing.value for crossing in members],
             sum(sizes),
             program.values[members[0].value].kind,
             windows.profile([(c.born, c.dead, size) for c, size in zip(members, sizes, strict=True)]),
-            windows.profile([(c.need, c.dead, size) for c, size in zip(members, sizes, strict=True)]),
+            again,
+            _longer(members, sizes, again, windows),
             any(crossing.direct for crossing in members),
             len(program.ops[members[0].born].writes) == 1,
             sum(sizes) <= small,
         )
+    return found
+
+
+def _longer(
+    members: list[Crossing], sizes: list[int], again: np.ndarray, windows: Windows
+) -> dict[int, np.ndarray]:
+    found = {}
+    for unit in {unit for crossing in members for unit, _ in crossing.earlier}:
+        starts = [dict(crossing.earlier).get(unit, crossing.need) for crossing in members]
+        lifetimes = [(start, c.dead, size) for start, c, size in zip(starts, members, sizes, strict=True)]
+        profile = windows.profile(lifetimes)
+        if profile.max() > again.max():
+            found[unit] = np.maximum(profile - again, 0)
     return found

@@ -5,6 +5,7 @@ Binary variables: keep[v], offload[v] of every forward value, recompute[i] of ev
     minimize    sum seconds[i] recompute[i] + sum io_seconds[v] offload[v]
     subject to  keep[v] + offload[v] + recompute[producer v] >= 1              v read by the backward
                 keep[u] + offload[u] + recompute[producer u] >= recompute[i]   u read by operation i
+                longer[v, i] + keep[v] >= recompute[i]                         i needs v before others do
                 decided bytes alive in window w <= budget - other[w]           every window w of the step
 
 Decided bytes are those of kept values from definition to last use, and of recomputed ones from first to last
@@ -20,6 +21,8 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 
 import highspy
 import numpy as np
@@ -63,12 +66,14 @@ class Decider:
             away = self.program.values[candidate.values[0]].name in decisions.offload
             if away or again[key.unit]:
                 decided += candidate.again
+                decided += sum((more for unit, more in candidate.longer.items() if again[unit]), start=0)
             elif key in needed:
                 decided += candidate.kept
         return decided
 
-    def decide(self, budget: int, other: np.ndarray) -> Decisions | None:
-        """The fastest decisions whose bytes fit `budget` in every window; None if there are none."""
+    @cached_property
+    def _formulation(self) -> _Formulation:
+        """All but the bounds of the windows, which are the model's last rows."""
         model = _Model()
         recompute = [model.binary(unit.seconds) for unit in self.units.all]
         windows: list[list[tuple[int, float]]] = [[] for _ in range(len(self.windows))]
@@ -76,28 +81,40 @@ class Decider:
         offloaded: dict[Result, int] = {}
         for key, candidate in self.candidates.items():
             columns = [(recompute[key.unit], candidate.again)]
+            kept: list[tuple[int, float]] = []
             if candidate.kind is not Kind.WEIGHT:
                 columns.append((model.binary(SECONDS_PER_KEPT_BYTE * candidate.nbytes), candidate.kept))
+                kept = [(columns[-1][0], 1.0)]
+            longer: list[tuple[int, np.ndarray]] = []
+            for unit, more in candidate.longer.items():
+                longer.append((model.binary(0.0), more))
+                model.at_least([(longer[-1][0], 1.0), *kept, (recompute[unit], -1.0)], 0.0)
             if self.offload and candidate.alone and not candidate.small:
                 offloaded[key] = model.binary(self.rates.offload_seconds(candidate.nbytes))
                 columns.append((offloaded[key], candidate.again))
-            for column, profile in columns if not candidate.small else ():
+            for column, profile in (*columns, *longer) if not candidate.small else ():
                 for window in np.flatnonzero(profile):
                     windows[window].append((column, profile[window] / 1e6))
             available[key] = [column for column, _ in columns]
             if candidate.direct:
                 model.at_least([(c, 1.0) for c in available[key]], 1.0)
-        for unit, column in zip(self.units.all, recompute, strict=True):
-            for operand in unit.reads:
+        for reader, column in zip(self.units.all, recompute, strict=True):
+            for operand in reader.reads:
                 if operand in available:
                     model.at_least([*((c, 1.0) for c in available[operand]), (column, -1.0)], 0.0)
-        for terms, beside in zip(windows, other, strict=True):
-            model.at_most_megabytes(terms, (budget - int(beside)) / 1e6)
-        solution = model.solve()
+        for terms in windows:
+            model.at_most_megabytes(terms, 0.0)
+        return _Formulation(model, recompute, offloaded)
+
+    def decide(self, budget: int, other: np.ndarray) -> Decisions | None:
+        """The fastest decisions whose bytes fit `budget` in every window; None if there are none."""
+        made = self._formulation
+        made.model.row_upper[-len(other) :] = [(budget - int(beside)) / 1e6 for beside in other]
+        solution = made.model.solve()
         if solution is None:
             return None
-        chosen = {unit for unit, column in enumerate(recompute) if solution[column] > 0.5}
-        away = {key for key, column in offloaded.items() if solution[column] > 0.5}
+        chosen = {unit for unit, column in enumerate(made.recompute) if solution[column] > 0.5}
+        away = {key for key, column in made.offloaded.items() if solution[column] > 0.5}
         return Decisions(
             frozenset(self.program.ops[step].name for unit in chosen for step in self.units.all[unit].steps),
             frozenset(
@@ -167,6 +184,13 @@ class _Model:
                 solver.changeColIntegrality(column, highspy.HighsVarType.kInteger)
         return _optimum(solver)
 
+    @cached_property
+    def _matrix(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Starts of the rows, columns, factors."""
+        starts = np.cumsum([0, *(len(row) for row in self.rows)])
+        columns = np.array([column for row in self.rows for column, _ in row], dtype=np.int32)
+        return starts, columns, np.array([factor for row in self.rows for _, factor in row], dtype=np.float64)
+
     def _relaxation(self) -> highspy.HighsLp:
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = len(self.cost), len(self.rows)
@@ -174,10 +198,17 @@ class _Model:
         lp.col_lower_, lp.col_upper_ = np.zeros(len(self.cost)), np.ones(len(self.cost))
         lp.row_lower_, lp.row_upper_ = np.array(self.row_lower), np.array(self.row_upper)
         lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.start_ = np.cumsum([0, *(len(row) for row in self.rows)])
-        lp.a_matrix_.index_ = np.array([column for row in self.rows for column, _ in row], dtype=np.int32)
-        lp.a_matrix_.value_ = np.array([factor for row in self.rows for _, factor in row], dtype=np.float64)
+        lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = self._matrix
         return lp
+
+
+@dataclass(frozen=True)
+class _Formulation:
+    """The program's columns: recomputation by unit, offload by result."""
+
+    model: _Model
+    recompute: list[int]
+    offloaded: dict[Result, int]
 
 
 @contextmanager

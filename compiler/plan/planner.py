@@ -103,16 +103,21 @@ class Planner:
             plans.append(plan)
             if reached == goal:
                 goal -= max(plan.peak_bytes - budget, 0) * len(plans)
+            elif reached is None or reached > budget:
+                goal = budget
 
-    def _towards(self, goal: int, latest: Plan) -> tuple[int, Decisions | None]:
+    def _towards(self, goal: int, latest: Plan) -> tuple[int | None, Decisions | None]:
         """Decisions for `goal`, or for one on the way to it where what `latest` left beside is too much for
-        it."""
+        it; the goal is None if they are a guess.
+        """
         other = self._other_bytes(latest)
         for _ in range(HALVINGS):
             decisions = self._decider.decide(goal, other)
             if decisions is None and latest is self._unbounded:
                 # What is beside when all is kept says little about a plan that keeps next to nothing.
-                decisions = self._decider.decide(goal, np.zeros_like(other))
+                guess = self._decider.decide(goal, np.zeros_like(other))
+                if guess is not None:
+                    return None, guess
             if decisions is not None:
                 return goal, decisions
             goal = (goal + latest.peak_bytes) // 2

@@ -121,9 +121,11 @@ sum_dim_int_list_tile1_before: float32[] = aten.sum.dim_IntList(matmul_default_t
 sum_dim_int_list_tile1: float32[] = aten.add.Tensor(sum_dim_int_list_tile0, sum_dim_int_list_tile1_before)
 full_default: float32[6, 3] = aten.full.default([6, 3], 1.0)
 full_default_rows1: float32[2, 3] = aten.slice.Tensor(full_default, 0, 4, 6)
-matmul_default_1_tile1: float32[3, 4] = lowpeak.matmul.default(full_default_rows1, view_default_tile1, True, False, 1.0)
+full_default_apart1: float32[2, 3] = lowpeak.write_rows.default(None, full_default_rows1, 0, 0, 2)
 full_default_rows0: float32[4, 3] = aten.slice.Tensor(full_default, 0, 0, 4)
-matmul_default_1_tile0: float32[3, 4] = lowpeak.matmul_add.default(matmul_default_1_tile1, full_default_rows0, view_default_tile0, True, False, 1.0)
+full_default_apart0: float32[4, 3] = lowpeak.write_rows.default(None, full_default_rows0, 0, 0, 4)
+matmul_default_1_tile1: float32[3, 4] = lowpeak.matmul.default(full_default_apart1, view_default_tile1, True, False, 1.0)
+matmul_default_1_tile0: float32[3, 4] = lowpeak.matmul_add.default(matmul_default_1_tile1, full_default_apart0, view_default_tile0, True, False, 1.0)
 return sum_dim_int_list_tile1, matmul_default_1_tile0""",
     )
 

@@ -74,6 +74,13 @@ def test_two_results_of_an_operation_take_over_two_operands():
     assert live.buffer == (0, 1, 0, 1)
 
 
+def test_a_result_takes_over_only_what_is_said_of_it():
+    pair = program(SIZES, [("f", "x", "a"), ("g", "xa", "bc")], "bc", 2)
+    added = dataclasses.replace(pair.ops[1], in_place=((3, 0),))
+    live = lifetimes(dataclasses.replace(pair, ops=(pair.ops[0], added)))
+    assert live.buffer == (0, 1, 2, 0)
+
+
 def test_values_without_bytes_need_no_buffer():
     unused = program({**SIZES, "z": 0}, [*CHAIN, ("k", "c", "z")], "cz", 3)
     problem, index = memory_problem(unused, 16)

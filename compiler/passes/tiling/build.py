@@ -10,7 +10,7 @@ import torch
 from torch import fx
 
 from compiler.graph import TrainGraph, forward_nodes
-from compiler.passes.rewrite import infer
+from compiler.passes.rewrite import infer, shape_of
 from compiler.passes.tiling.axes import ZERO_COST, TokenAxes
 from compiler.passes.tiling.blocks import Block
 from compiler.passes.tiling.split import Piece
@@ -18,6 +18,7 @@ from compiler.passes.tiling.split import Piece
 aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
 ALL = -1
+Kind = Literal["tile", "carried", "written", "rows", "apart"]
 
 
 class Item(NamedTuple):
@@ -27,9 +28,10 @@ class Item(NamedTuple):
     carried  the whole of a carried result of several, as it is after the tile
     written  the whole of a value made by tiles, with the rows of this tile and those made before it
     rows     a tile of a value that is there as a whole, along `axis`
+    apart    the same with bytes of its own
     """
 
-    kind: Literal["tile", "carried", "written", "rows"]
+    kind: Kind
     node: fx.Node
     tile: int = ALL
     axis: int = 0
@@ -46,6 +48,7 @@ class Builder:
         self.graph = fx.Graph()
         self.made: dict[Item, fx.Node] = {}
         self.values: dict[object, Any] = {}
+        self.taken_apart: set[fx.Node] = set()
 
     def build(self, blocks: list[Block]) -> fx.Graph:
         readers = (*self.source.operations(), self.source.output)
@@ -54,6 +57,7 @@ class Builder:
             self.made[Item("tile", node)] = self.graph.node_copy(node)
         for block in blocks:
             for part in (block.first, block.rest):
+                self._take_apart(part, block.forward)
                 for tile in self._order(block.forward):
                     for node in part:
                         if node.target not in ZERO_COST:
@@ -62,6 +66,24 @@ class Builder:
                             self._make(Item("written", node, tile))
         self.graph.output(tuple(self._make(self._whole(node)) for node in self.source.results))
         return self.graph
+
+    def _take_apart(self, part: tuple[fx.Node, ...], forward: bool) -> None:
+        """Wholes of which only tiles are read from here on are copied to tiles, each of which can die."""
+        for node in part:
+            for operand, axis in self.axes.splits[node].needs.items():
+                if self._is_read_once(operand, axis):
+                    self.taken_apart.add(operand)
+                    for tile in self._order(forward):
+                        self._make(Item("apart", operand, tile, axis))
+
+    def _is_read_once(self, operand: fx.Node, axis: int) -> bool:
+        """Whether an operation made the operand as a whole, and one alone reads it by tiles."""
+        if operand in self.axes.axis or any(size != 1 for size in shape_of(operand)[:axis]):
+            return False
+        value = operand
+        while value.target in ZERO_COST and len(value.users) == 1:
+            value = value.args[0]
+        return value.op == "call_function" and value not in self.axes.splits and len(value.users) == 1
 
     def _order(self, forward: bool) -> range:
         """First tile to last in the forward; the other way round in the backward, where the gradients of a
@@ -92,7 +114,8 @@ class Builder:
             return self._whole(operand)
         if operand in self.axes.axis:
             return Item("tile", operand, reader.tile)
-        return Item("rows", operand, reader.tile, needs[operand])
+        kind: Kind = "apart" if operand in self.taken_apart else "rows"
+        return Item(kind, operand, reader.tile, needs[operand])
 
     def _reads(self, item: Item) -> list[Item]:
         """What has to be made before."""
@@ -100,6 +123,8 @@ class Builder:
         match item.kind:
             case "rows":
                 return [self._whole(node)]
+            case "apart":
+                return [item._replace(kind="rows")]
             case "written":
                 return [Item("tile", node, tile), *self._before(item)]
             case "carried":
@@ -129,6 +154,10 @@ class Builder:
         reads = [self.made[read] for read in self._reads(item)]
         if item.kind == "rows":
             return self._slice(item, reads[0], item.axis)
+        if item.kind == "apart":
+            return self._add(
+                item, lowpeak.write_rows.default, (None, reads[0], item.axis, 0, self._rows(tile))
+            )
         if item.kind == "written":
             whole = reads[1] if len(reads) > 1 else None
             arguments = (whole, reads[0], self.axes.axis[node], self.starts[tile], self.axes.tokens)

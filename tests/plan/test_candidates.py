@@ -1,0 +1,70 @@
+"""Tiles of an operation as one candidate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from compiler.plan.candidates import Result, Windows, find_candidates, find_crossings, find_units
+from compiler.plan.cost import Rates
+from compiler.plan.decide import Decider
+from compiler.plan.program import Program
+from tests.plan.programs import program
+
+RATES = Rates(1e9, 1e9, 1e9, 1e9, 1e-6)
+
+
+def tiled() -> Program:
+    """a = f(x) and its rows b in two tiles each; w is written with a's tiles; the backward reads b and w."""
+    values = {"x": 8, "a": 4, "c": 4, "v": 16, "w": 16, "b": 4, "d": 4, "G": 8, "H": 8}
+    ops = [
+        ("a0", "x", "a"), ("w0", "a", "v"), ("a1", "x", "c"), ("w1", "vc", "w"), ("b0", "a", "b"),
+        ("b1", "c", "d"), ("G", "wb", "G"), ("H", "wdG", "H"),
+    ]  # fmt: skip
+    made = program(values, ops, "H", 6)
+    return replace(
+        made,
+        ops=tuple(replace(op, tile_of=op.name[0] if op.forward else None) for op in made.ops),
+    )
+
+
+def test_units_are_all_tiles_of_an_operation():
+    units = find_units(tiled())
+    assert [unit.steps for unit in units.all] == [(0, 2), (1, 3), (4, 5)]
+    assert [unit.seconds for unit in units.all] == [2.0, 2.0, 2.0]
+    assert [unit.reads for unit in units.all] == [set(), {Result(0, 0)}, {Result(0, 0)}]
+
+
+def test_a_value_written_tile_by_tile_counts_once():
+    made = tiled()
+    units = find_units(made)
+    crossings = find_crossings(made, units)
+    windows = Windows(6, len(made.ops), [c.dead for c in crossings])
+    found = find_candidates(made, units, crossings, windows)
+    (written,) = [c for key, c in found.items() if key.unit == 1]
+    assert [made.values[v].name for v in written.values] == ["w"]
+    assert written.nbytes == 16 and written.direct
+    assert found[Result(0, 0)].nbytes == 8 and not found[Result(0, 0)].direct
+    assert written.kept.max() == 16
+
+
+def test_profiles_are_the_most_bytes_live_in_a_window():
+    windows = Windows(4, 8, [8])
+    assert windows.ends.tolist()[-1] == 8
+    one_after_the_other = windows.profile([(4, 5, 3), (5, 6, 3), (6, 8, 3)])
+    assert one_after_the_other.max() == 3
+    assert windows.profile([(4, 6, 3), (5, 8, 3)]).max() == 6
+
+
+def test_tiles_are_decided_about_together():
+    made = tiled()
+    large = replace(made, values=tuple(replace(v, nbytes=v.nbytes * 1_000_000) for v in made.values))
+    decider = Decider(large, RATES, offload=False)
+    in_forward = np.where(decider.windows.ends <= 6, 30_000_000, 0)
+    found = [decider.decide(budget * 1_000_000, in_forward) for budget in range(70, 29, -1)]
+    chosen = {decisions.recompute for decisions in found if decisions}
+    assert frozenset() in chosen and len(chosen) > 1
+    for names in chosen:
+        for tiles in ({"a0", "a1"}, {"w0", "w1"}, {"b0", "b1"}):
+            assert not tiles & names or tiles <= names

@@ -1,0 +1,37 @@
+"""Which variants of a graph the planner is asked about."""
+
+from __future__ import annotations
+
+import pytest
+
+from compiler.config import CompileOptions
+from compiler.intake import take_in
+from compiler.passes.tile import Tile
+from compiler.pipeline import Planning, plan_model
+from tests.tiny import tiny_llama
+
+
+def planning(seq_len: int, kernels: str = "lowpeak", batch_size: int = 1) -> Planning:
+    model = tiny_llama(max_position_embeddings=4096, num_hidden_layers=1)
+    intake = take_in(model, seq_len=seq_len, batch_size=batch_size, lora=None, example_batch=None, seed=0)
+    return plan_model(intake, CompileOptions(40, seq_len, batch_size, kernels=kernels))
+
+
+@pytest.mark.parametrize(("seq_len", "rows"), [(1501, [376, 94]), (200, [64]), (64, [])])
+def test_tokens_in_tiles(seq_len: int, rows: list[int]):
+    found = planning(seq_len)
+    tiles = [passes[-1] for variant in found.variants if isinstance((passes := variant.passes)[-1], Tile)]
+    assert tiles == [Tile(r) for r in rows]
+    assert found.untiled is None
+
+
+def test_a_target_without_kernels_of_tiles_has_none():
+    found = planning(200, kernels="stock")
+    assert not any(isinstance(p, Tile) for variant in found.variants for p in variant.passes)
+    assert found.untiled is None
+
+
+def test_why_tokens_stay_in_one_tile():
+    found = planning(200, batch_size=2)
+    assert not any(isinstance(p, Tile) for variant in found.variants for p in variant.passes)
+    assert found.untiled == "the tokens of 2 sequences share an axis"
