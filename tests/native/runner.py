@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-import executorch
 
 from runtime_py import supervisor
 from runtime_py.memory import MemoryUse
 from runtime_py.session import Job
 from runtime_py.supervisor import StepReport, WorkerRun
-from tests.native import build
-
-LIBRARIES = Path(next(iter(executorch.__path__))) / "lib"
-"""Of the package; the program is not installed beside it."""
+from tests.native.build import build
 
 
-@cache
-def runner(sanitize: bool = False) -> Path:
+def runner() -> Path:
     """The program. RuntimeError if it cannot be built."""
-    checkout = hashlib.sha256(str(build._SOURCES).encode()).hexdigest()[:12]
-    name = f"lowpeak-runner-{checkout}{'-sanitized' if sanitize else ''}"
-    folder = Path(tempfile.gettempdir()) / name
-    options = [
-        "-DLOWPEAK_RUNNER=ON",
-        f"-DLOWPEAK_SANITIZE={'ON' if sanitize else 'OFF'}",
-        f"-DPython_EXECUTABLE={sys.executable}",
-    ]
-    build._run(["cmake", "-S", str(build._SOURCES), "-B", str(folder), "-G", "Ninja", *options])
-    build._run(["cmake", "--build", str(folder), "--target", "lowpeak-runner"])
-    return folder / "trainer" / "lowpeak-runner"
+    return build() / "trainer" / "lowpeak-runner"
 
 
 @dataclass
@@ -69,11 +49,10 @@ class Runner:
     environment: dict[str, str] = field(default_factory=dict)
 
     def start(self, job: Path) -> subprocess.Popen[bytes]:
-        sanitize = os.environ.get("LOWPEAK_SANITIZE") == "1"
-        environment = {**os.environ, "LD_LIBRARY_PATH": str(LIBRARIES), **self.environment}
+        environment = {**os.environ, **self.environment}
         environment.pop("LD_PRELOAD", None)
         return subprocess.Popen(
-            [str(runner(sanitize)), str(job), *self.flags],
+            [str(runner()), str(job), *self.flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,

@@ -8,7 +8,6 @@ import os
 import random
 import resource
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -488,16 +487,6 @@ def test_the_command_line(tmp_path: Path) -> None:
     with Runner().start(tmp_path / "no.json") as child:
         out = child.communicate()[0].decode().splitlines()
     assert "no.json cannot be read: No such file or directory" in json.loads(out[-1])["message"]
-
-
-def test_no_absolute_path_is_recorded() -> None:
-    from tests.native.runner import runner
-
-    dynamic = subprocess.run(
-        ["readelf", "-d", str(runner())], capture_output=True, text=True, check=True
-    ).stdout
-    (line,) = (line for line in dynamic.splitlines() if "PATH" in line)
-    assert "[$ORIGIN:$ORIGIN/../lib:$ORIGIN/../../executorch/lib]" in line
 
 
 def test_a_killed_runner_is_told_as_such(
