@@ -15,7 +15,8 @@ from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parents[2] / "native"
 SANITIZE = os.environ.get("LOWPEAK_SANITIZE") == "1"
-"""Build with sanitizers. Python needs one preloaded then: LD_PRELOAD=$(g++ -print-file-name=libasan.so)."""
+"""Build with sanitizers. Python then has to run with two libraries of the compiler in LD_PRELOAD, what
+`g++ -print-file-name=libasan.so` and the same of libstdc++.so print, and with ASAN_OPTIONS=detect_leaks=0."""
 
 
 @cache

@@ -47,12 +47,14 @@ class Runner:
     preexec: Callable[[], None] | None = None
     """Called in the new process before it becomes the program."""
     environment: dict[str, str] = field(default_factory=dict)
+    command: Sequence[str] = ()
+    """What is run instead of the program built for this machine."""
 
     def start(self, job: Path) -> subprocess.Popen[bytes]:
         environment = {**os.environ, **self.environment}
         environment.pop("LD_PRELOAD", None)
         return subprocess.Popen(
-            [str(runner()), str(job), *self.flags],
+            [*(self.command or [str(runner())]), str(job), *self.flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
