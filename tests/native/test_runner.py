@@ -19,6 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.artifact import MANIFEST, Artifact
+from export.executorch import library
+from lowpeak import compile_for_device
 from runtime_py import trainer
 from runtime_py.checkpoint import read_progress
 from runtime_py.optimizer import OptimizerOptions
@@ -26,6 +28,7 @@ from runtime_py.prepare import training_data
 from runtime_py.session import Job
 from runtime_py.supervisor import StepReport
 from runtime_py.trainer import CHECKPOINT, train
+from tests.native.build import build
 from tests.native.runner import Runner
 from tests.runtime_py.trainable import (
     eager_loss,
@@ -34,7 +37,7 @@ from tests.runtime_py.trainable import (
     trainable_artifact,
     trainable_step,
 )
-from tests.tiny import TinyStep
+from tests.tiny import TinyStep, tiny_llama
 
 STEPS = 12
 ADAMW = OptimizerOptions(learning_rate=5e-3)
@@ -195,6 +198,20 @@ def test_killed_at_20_random_moments_and_resumed(tiny: TinyStep, artifact: Artif
         assert child.returncode == -signal.SIGKILL
     assert kills == 20 and event == {"event": "done", "step": steps}
     assert Path(job.checkpoint).read_bytes() == Path(straight.checkpoint).read_bytes()
+
+
+def test_trains_with_our_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    operators = str(build() / library.OPS)
+    artifact = compile_for_device(
+        tiny_llama(), budget_mb=40, seq_len=24, kernels=library.LOWPEAK, out=tmp_path / "artifact"
+    )
+    data = several_batches(artifact.manifest.batch, 4)
+    monkeypatch.setenv(library.OPS_VARIABLE, operators)
+    python = train(artifact, data, steps=STEPS, optimizer=ADAMW)
+    monkeypatch.setattr(trainer, "supervise", Runner(["--ops-library", operators]).supervise)
+    assert train(artifact, data, steps=STEPS, optimizer=ADAMW).losses == pytest.approx(
+        python.losses, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
