@@ -52,7 +52,9 @@ class Runner:
 
     def start(self, job: Path) -> subprocess.Popen[bytes]:
         environment = {**os.environ, **self.environment}
+        # A sanitizer is preloaded into Python only, whose leaks are allowed; the runner's are not.
         environment.pop("LD_PRELOAD", None)
+        environment.pop("ASAN_OPTIONS", None)
         return subprocess.Popen(
             [*(self.command or [str(runner())]), str(job), *self.flags],
             stdout=subprocess.PIPE,
