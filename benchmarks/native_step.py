@@ -23,7 +23,6 @@ from benchmarks.native_training import mb, write_job
 from export.artifact import Artifact
 from export.executorch.library import ops_library, runner_program
 from runtime_py.memory import PeakSampler
-from tests.native.runner import LIBRARIES
 
 
 @dataclass
@@ -39,9 +38,8 @@ class Contender:
     losses: list[float] = field(default_factory=list)
 
     def run(self, job: Path) -> None:
-        environment = {**os.environ, "LD_LIBRARY_PATH": str(LIBRARIES)}
         with subprocess.Popen(
-            [*self.command, str(job)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+            [*self.command, str(job)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as child:
             assert child.stdout is not None
             with PeakSampler(child.pid) as sampler:

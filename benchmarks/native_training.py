@@ -31,7 +31,7 @@ from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import training_data
 from runtime_py.session import Job
 from runtime_py.trainer import CHECKPOINT, train
-from tests.native.runner import LIBRARIES, runner
+from tests.native.runner import runner
 
 DATA = Path(str(files("lowpeak") / "demo_chat.jsonl"))
 
@@ -92,8 +92,7 @@ def write_job(artifact: Artifact, steps: int, folder: Path) -> None:
 
 def watched(command: list[str]) -> list[dict[str, Any]]:
     """Runs it, prints its memory -> the steps' events."""
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(LIBRARIES)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         with PeakSampler(child.pid) as sampler:
             events = [json.loads(line) for line in child.stdout]
@@ -111,7 +110,7 @@ def watched(command: list[str]) -> list[dict[str, Any]]:
 
 
 def limited(command: list[str], limit: int, expected: list[dict[str, Any]]) -> None:
-    run = run_under_limit(["env", f"LD_LIBRARY_PATH={LIBRARIES}", *command], limit)
+    run = run_under_limit(command, limit)
     events = [json.loads(line) for line in run.output.splitlines() if line.startswith("{")]
     steps = [event for event in events if event["event"] == "step"]
     same = losses(steps) == losses(expected)

@@ -9,13 +9,12 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 import runtime_py
 from compiler.errors import EnvironmentProblem
-from export.executorch.library import BUILD, LOWPEAK, ops_library, runner_program
+from export.executorch.library import LOWPEAK, ops_library, remedy, runner_program
 from export.manifest import Manifest
 from runtime_py.session import ONNXRUNTIME
 
@@ -58,7 +57,7 @@ def worker_command(manifest: Manifest, engine: Engine) -> Command:
             "engine='python'"
         )
     raise EnvironmentProblem(
-        f"there is no lowpeak-runner: build it in a checkout (`{BUILD}`), name one by the environment "
+        f"this installation of lowpeak has no lowpeak-runner: {remedy()}, name one by the environment "
         "variable LOWPEAK_RUNNER, or use engine='python'"
     )
 
@@ -76,12 +75,4 @@ def python_command(module: str = "runtime_py.worker") -> Command:
 
 def _runner_command(program: Path, manifest: Manifest) -> Command:
     operators = ("--ops-library", str(ops_library())) if manifest.kernels == LOWPEAK else ()
-    # A program that is not installed beside the executorch package does not find its libraries itself.
-    package = find_spec("executorch")
-    places = [os.environ.get("LD_LIBRARY_PATH", "")]
-    places += [str(Path(place) / "lib") for place in (package and package.submodule_search_locations) or ()]
-    return Command(
-        "native",
-        (str(program), "--metrics", "--no-verify", *operators),
-        {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, places))},
-    )
+    return Command("native", (str(program), "--metrics", "--no-verify", *operators), {})

@@ -1,10 +1,16 @@
-"""The native parts: the kernels of the `lowpeak::` operators for ExecuTorch, and the trainer of no Python."""
+"""The native parts: the kernels of the `lowpeak::` operators for ExecuTorch, and the trainer of no Python.
+
+Where they are, in this order: what an environment variable says; in the installed package, lowpeak/native/;
+in a checkout, native/build/.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 from compiler.errors import EnvironmentProblem
@@ -14,40 +20,30 @@ LOWPEAK = "lowpeak"
 
 OPS = "liblowpeak_ops.so"
 OPS_VARIABLE = "LOWPEAK_OPS_LIBRARY"
-RUNNER = "trainer/lowpeak-runner"
+RUNNER = "lowpeak-runner"
 RUNNER_VARIABLE = "LOWPEAK_RUNNER"
-_CHECKOUT = Path(__file__).resolve().parents[2]
-_BUILT = _CHECKOUT / "native" / "build"
-BUILD = (
-    "cmake -S native -B native/build -DLOWPEAK_EXECUTORCH=ON -DLOWPEAK_RUNNER=ON "
-    "-DPython_EXECUTABLE=$(which python) && cmake --build native/build"
-)
+_INSTALLED = files("lowpeak") / "native"
+_BUILT = Path(__file__).resolve().parents[2] / "native" / "build"
+COMPILERS = ("c++", "g++", "clang++")
+INSTALL = "pip install --verbose --force-reinstall --no-deps ."
 
 
 def ops_library() -> Path:
-    """Where the kernels are: what the variable LOWPEAK_OPS_LIBRARY says, else where they are built.
+    """The library of the kernels; LOWPEAK_OPS_LIBRARY names another one.
 
-    Raises EnvironmentProblem with the command that builds them.
+    Raises EnvironmentProblem with what is missing and the command that builds it.
     """
-    place = _place(OPS_VARIABLE, OPS)
-    if not place.is_file():
+    place = _find(OPS_VARIABLE, f"lib/{OPS}", OPS)
+    if place is None:
         raise EnvironmentProblem(
-            f"kernels='lowpeak' need the native library, and there is no {place}: run `{BUILD}` in "
-            f"{_CHECKOUT}, or use kernels='stock'"
+            f"kernels='lowpeak' need {_missing(OPS_VARIABLE, OPS)}: {remedy()}, or use kernels='stock'"
         )
     return place
 
 
 def runner_program() -> Path | None:
-    """lowpeak-runner: what the environment variable LOWPEAK_RUNNER says, else where a build puts it, if it is
-    there."""
-    place = _place(RUNNER_VARIABLE, RUNNER)
-    return place if place.is_file() else None
-
-
-def _place(variable: str, name: str) -> Path:
-    named = os.environ.get(variable)
-    return Path(named) if named else _BUILT / name
+    """lowpeak-runner, if it is there; LOWPEAK_RUNNER names another one."""
+    return _find(RUNNER_VARIABLE, f"bin/{RUNNER}", f"trainer/{RUNNER}")
 
 
 @cache
@@ -61,8 +57,7 @@ def load_ops() -> ctypes.CDLL:
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise EnvironmentProblem(
-            f"{path} does not fit the installed ExecuTorch ({error}): build it anew with `{BUILD}` in "
-            f"{_CHECKOUT}"
+            f"{path} does not fit the installed ExecuTorch ({error}): {remedy()}"
         ) from error
 
 
@@ -87,3 +82,22 @@ def offload_failure() -> str:
     failure = load_ops().lowpeak_offload_failure
     failure.restype = ctypes.c_char_p
     return str(failure().decode())
+
+
+def _find(variable: str, installed: str, built: str) -> Path | None:
+    named = os.environ.get(variable)
+    places = [Path(named)] if named else [Path(str(_INSTALLED / installed)), _BUILT / built]
+    return next((place for place in places if place.is_file()), None)
+
+
+def _missing(variable: str, name: str) -> str:
+    named = os.environ.get(variable)
+    return (
+        f"{named}, which {variable} names" if named else f"{name}, and this installation of lowpeak has none"
+    )
+
+
+def remedy() -> str:
+    """How the native parts are installed here."""
+    compiler = "" if any(map(shutil.which, COMPILERS)) else "install a C++17 compiler (g++ or clang++), then "
+    return f"{compiler}run `{INSTALL}` in the checkout of lowpeak"

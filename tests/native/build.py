@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import os
 import shutil
@@ -12,37 +13,45 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-_SOURCES = Path(__file__).resolve().parents[2] / "native"
+SOURCES = Path(__file__).resolve().parents[2] / "native"
+SANITIZE = os.environ.get("LOWPEAK_SANITIZE") == "1"
+"""Build with sanitizers. Python then has to run with two libraries of the compiler in LD_PRELOAD, what
+`g++ -print-file-name=libasan.so` and the same of libstdc++.so print, and with ASAN_OPTIONS=detect_leaks=0."""
 
 
 @cache
-def build(sanitize: bool = False) -> Path:
-    """The path of the shared library `lowpeak_kernels_c`; RuntimeError if the tools are not there or fail.
+def build() -> Path:
+    """The folder where all of native/ is built; RuntimeError if the tools are not there or fail.
 
-    `lowpeak_ops` lies beside it. Later sessions reuse the folder, where Ninja rebuilds what changed.
+    Later sessions reuse it, and Ninja rebuilds what changed.
     """
     compilers = (os.environ.get("CXX", "c++"), "g++", "clang++")
     if not any(map(shutil.which, compilers)) or not all(map(shutil.which, ("cmake", "ninja"))):
         raise RuntimeError("tests/native need cmake, ninja and a C++17 compiler on the PATH")
-    checkout = hashlib.sha256(str(_SOURCES).encode()).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"lowpeak-native-{checkout}{'-sanitized' if sanitize else ''}"
-    options = [f"-DLOWPEAK_SANITIZE={'ON' if sanitize else 'OFF'}", "-DLOWPEAK_EXECUTORCH=ON"]
-    options.append(f"-DPython_EXECUTABLE={sys.executable}")
-    _run(["cmake", "-S", str(_SOURCES), "-B", str(folder), "-G", "Ninja", *options])
-    _run(["cmake", "--build", str(folder)])
-    return folder / "liblowpeak_kernels_c.so"
+    checkout = hashlib.sha256(str(SOURCES).encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"lowpeak-native-{checkout}{'-sanitized' if SANITIZE else ''}"
+    with folder.with_suffix(".lock").open("w") as lock:
+        # Another worker of the tests builds the same.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        build_in(folder, f"-DLOWPEAK_SANITIZE={'ON' if SANITIZE else 'OFF'}")
+    return folder
+
+
+def build_in(folder: Path, *options: str) -> None:
+    """Configures with CMake's options and builds."""
+    python = f"-DPython_EXECUTABLE={sys.executable}"
+    run("cmake", "-S", str(SOURCES), "-B", str(folder), "-G", "Ninja", python, *options)
+    run("cmake", "--build", str(folder))
 
 
 @cache
 def load() -> ctypes.CDLL:
-    """The library; LOWPEAK_SANITIZE=1 in the environment for a build with sanitizers.
-
-    Python then has to run with the sanitizer preloaded: LD_PRELOAD=$(g++ -print-file-name=libasan.so).
-    """
-    return ctypes.CDLL(str(build(os.environ.get("LOWPEAK_SANITIZE") == "1")))
+    """The C API of the kernels."""
+    return ctypes.CDLL(str(build() / "liblowpeak_kernels_c.so"))
 
 
-def _run(command: list[str]) -> None:
+def run(*command: str) -> None:
+    """Runs a tool of the build; RuntimeError with what it said if it fails."""
     # The sanitizer that Python has preloaded is not for compilers.
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import executorch
 import pytest
 
 from export.executorch.library import RUNNER_VARIABLE
 from runtime_py.session import Job
-from tests.native import build
-
-LIBRARIES = Path(next(iter(executorch.__path__))) / "lib"
-"""Of the package; the program is not installed beside it."""
+from tests.native.build import build
 
 
-@cache
-def runner(sanitize: bool = False) -> Path:
+def runner() -> Path:
     """The program. RuntimeError if it cannot be built."""
-    checkout = hashlib.sha256(str(build._SOURCES).encode()).hexdigest()[:12]
-    name = f"lowpeak-runner-{checkout}{'-sanitized' if sanitize else ''}"
-    folder = Path(tempfile.gettempdir()) / name
-    options = [
-        "-DLOWPEAK_RUNNER=ON",
-        f"-DLOWPEAK_SANITIZE={'ON' if sanitize else 'OFF'}",
-        f"-DPython_EXECUTABLE={sys.executable}",
-    ]
-    build._run(["cmake", "-S", str(build._SOURCES), "-B", str(folder), "-G", "Ninja", *options])
-    build._run(["cmake", "--build", str(folder), "--target", "lowpeak-runner"])
-    return folder / "trainer" / "lowpeak-runner"
+    return build() / "trainer" / "lowpeak-runner"
 
 
 def use_runner(patch: pytest.MonkeyPatch) -> None:
     """`train` finds the program."""
-    patch.setenv(RUNNER_VARIABLE, str(runner(os.environ.get("LOWPEAK_SANITIZE") == "1")))
+    patch.setenv(RUNNER_VARIABLE, str(runner()))
     patch.delenv("LD_PRELOAD", raising=False)
 
 
@@ -72,13 +53,16 @@ class Runner:
     preexec: Callable[[], None] | None = None
     """Called in the new process before it becomes the program."""
     environment: dict[str, str] = field(default_factory=dict)
+    command: Sequence[str] = ()
+    """What is run instead of the program built for this machine."""
 
     def start(self, job: Path) -> subprocess.Popen[bytes]:
-        sanitize = os.environ.get("LOWPEAK_SANITIZE") == "1"
-        environment = {**os.environ, "LD_LIBRARY_PATH": str(LIBRARIES), **self.environment}
+        environment = {**os.environ, **self.environment}
+        # A sanitizer is preloaded into Python only, whose leaks are allowed; the runner's are not.
         environment.pop("LD_PRELOAD", None)
+        environment.pop("ASAN_OPTIONS", None)
         return subprocess.Popen(
-            [str(runner(sanitize)), str(job), *self.flags],
+            [*(self.command or [str(runner())]), str(job), *self.flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,

@@ -1,4 +1,4 @@
-"""NEON kernels on any machine: cross-compiled, run by qemu as a Cortex-A53.
+"""native/ as a Cortex-A53 runs it: cross-compiled against ExecuTorch's aarch64 wheel, emulated.
 
 Needs Debian's g++-aarch64-linux-gnu and qemu-user-static, and fails without. Slow: it runs by name only.
 """
@@ -6,29 +6,89 @@ Needs Debian's g++-aarch64-linux-gnu and qemu-user-static, and fails without. Sl
 from __future__ import annotations
 
 import subprocess
+import sys
+import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-_KERNELS = Path(__file__).parents[2] / "native" / "kernels"
-_SOURCES = [
-    _KERNELS / f"{name}.cpp"
-    for subject in ("attention", "elementwise")
-    for name in (subject, f"{subject}_generic", f"{subject}_neon")
-]
+from export.executorch import library
+from lowpeak import compile_for_device
+from runtime_py import trainer
+from runtime_py.command import Command
+from runtime_py.optimizer import OptimizerOptions
+from tests.native.build import SOURCES, build, build_in, run
+from tests.runtime_py.trainable import several_batches
+from tests.tiny import tiny_llama
+
+pytestmark = pytest.mark.slow
+
+COMPILER = "aarch64-linux-gnu-g++"
+EMULATOR = ("qemu-aarch64-static", "-cpu", "cortex-a53", "-L", "/usr/aarch64-linux-gnu")
 
 
-@pytest.mark.slow
-def test_neon_equals_generic(tmp_path: Path) -> None:
-    program = tmp_path / "aarch64"
-    subprocess.run(
-        [
-            *("aarch64-linux-gnu-g++", "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"),
-            *("-DLOWPEAK_HAVE_NEON", f"-I{_KERNELS}", "-o", str(program)),
-            *map(str, [*_SOURCES, _KERNELS / "cpu.cpp", Path(__file__).with_name("aarch64.cpp")]),
-        ],
-        check=True,
+@pytest.fixture(scope="module")
+def cross(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The build for aarch64."""
+    folder = tmp_path_factory.mktemp("aarch64")
+    platform = ("--platform", "manylinux_2_28_aarch64", "--python-version", "3.11", "--only-binary=:all:")
+    wheel = f"executorch=={version('executorch')}"
+    run(sys.executable, "-m", "pip", "download", wheel, "--no-deps", *platform, "--dest", str(folder))
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
+        archive.extractall(folder)
+    build_in(
+        folder / "build",
+        *(
+            "-DCMAKE_SYSTEM_NAME=Linux",
+            "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+            f"-DCMAKE_CXX_COMPILER={COMPILER}",
+        ),
+        # As for Android: a library of helpers that choose atomics at run time is not on every phone.
+        "-DCMAKE_CXX_FLAGS=-mno-outline-atomics",
+        f"-DEXECUTORCH_PACKAGE={folder / 'executorch'}",
     )
-    emulator = ["qemu-aarch64-static", "-cpu", "cortex-a53", "-L", "/usr/aarch64-linux-gnu"]
-    done = subprocess.run([*emulator, str(program)], capture_output=True, text=True, check=False)
+    return folder / "build"
+
+
+def test_neon_equals_generic(cross: Path, tmp_path: Path) -> None:
+    program = tmp_path / "aarch64"
+    run(
+        *(
+            COMPILER,
+            "-std=c++17",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-pthread",
+            f"-I{SOURCES / 'kernels'}",
+        ),
+        *(
+            "-o",
+            str(program),
+            str(Path(__file__).with_name("aarch64.cpp")),
+            str(cross / "liblowpeak_kernels.a"),
+        ),
+    )
+    done = subprocess.run([*EMULATOR, str(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_trains_as_this_machine_does(cross: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifact = compile_for_device(
+        tiny_llama(), budget_mb=40, seq_len=24, kernels="lowpeak", out=tmp_path / "artifact"
+    )
+    data = several_batches(artifact.manifest.largest.batch, 4)
+
+    def losses(folder: Path, command: tuple[str, ...]) -> list[float]:
+        program = str(folder / "trainer" / library.RUNNER)
+        operators = ("--ops-library", str(folder / library.OPS))
+        started = Command("native", (*command, program, "--metrics", *operators), {})
+        monkeypatch.setattr(trainer, "worker_command", lambda *_: started)
+        options = OptimizerOptions(learning_rate=5e-3)
+        return trainer.train(artifact, data, steps=8, optimizer=options).losses
+
+    expected = losses(build(), ())
+    assert expected[-1] < expected[0]
+    assert losses(cross, EMULATOR) == pytest.approx(expected, abs=1e-5)

@@ -41,7 +41,7 @@ OF_TILES = ("causal_attention_backward_add", "write_rows")
 
 @pytest.fixture(scope="module", autouse=True)
 def operators() -> Iterator[Path]:
-    path = build().with_name(library.OPS)
+    path = build() / library.OPS
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(library.OPS_VARIABLE, str(path))
         yield path
@@ -138,8 +138,6 @@ def test_the_worker_trains(tmp_path):
 
 def test_without_the_library(tmp_path, monkeypatch):
     monkeypatch.setenv(library.OPS_VARIABLE, str(tmp_path / "nothing.so"))
-    with pytest.raises(EnvironmentProblem, match="cmake -S native"):
-        library.ops_library()
     artifact = compiled(tmp_path / "artifact")
-    with pytest.raises(EnvironmentProblem, match="cmake -S native"):
+    with pytest.raises(EnvironmentProblem, match=r"nothing\.so, which LOWPEAK_OPS_LIBRARY names: run"):
         train(artifact, steps=1)

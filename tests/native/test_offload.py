@@ -30,7 +30,7 @@ STEPS = 3
 
 @pytest.fixture(scope="module", autouse=True)
 def operators() -> Iterator[Path]:
-    path = build().with_name(library.OPS)
+    path = build() / library.OPS
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(library.OPS_VARIABLE, str(path))
         yield path

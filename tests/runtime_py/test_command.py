@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-import executorch
 import pytest
 
 from compiler.errors import EnvironmentProblem
@@ -38,18 +36,15 @@ def manifest(**changes: str) -> Manifest:
 
 
 @pytest.mark.parametrize("engine", ["auto", "native"])
-def test_the_runner_where_it_is(program: Path, engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LD_LIBRARY_PATH", "/mine")
+def test_the_runner_where_it_is(program: Path, engine) -> None:
     command = worker_command(manifest(), engine)
     assert command.engine == "native"
     assert command.arguments == (str(program), "--metrics", "--no-verify")
-    libraries = Path(next(iter(executorch.__path__))) / "lib"
-    assert command.environment == {"LD_LIBRARY_PATH": f"/mine{os.pathsep}{libraries}"}
 
 
 def test_our_kernels_come_along(program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(OPS_VARIABLE, str(tmp_path / "ops.so"))
-    with pytest.raises(EnvironmentProblem, match=r"there is no .*ops\.so"):
+    with pytest.raises(EnvironmentProblem, match=r"need .*ops\.so"):
         worker_command(manifest(kernels="lowpeak"), "auto")
     (tmp_path / "ops.so").touch()
     assert worker_command(manifest(kernels="lowpeak"), "auto").arguments[-2:] == (
@@ -69,7 +64,7 @@ def test_else_the_python_worker(program: Path) -> None:
 
 def test_a_native_run_without_the_runner(no_program: None) -> None:
     assert worker_command(manifest(), "auto").engine == "python"
-    with pytest.raises(EnvironmentProblem, match=r"no lowpeak-runner.*cmake.*engine='python'"):
+    with pytest.raises(EnvironmentProblem, match=r"no lowpeak-runner.*pip install.*engine='python'"):
         worker_command(manifest(), "native")
     with pytest.raises(EnvironmentProblem, match="compiled for onnxruntime"):
         worker_command(manifest(target="onnxruntime"), "native")
