@@ -18,12 +18,15 @@ from torch import Tensor
 
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.artifact import MANIFEST, Artifact
+from export.executorch import library
+from lowpeak import compile_for_device
 from runtime_py.command import Engine
 from runtime_py.encode import NO_LOSS, Example
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.supervisor import StepReport
 from runtime_py.trainer import CHECKPOINT, TrainReport, train
 from tests.evaluate import distance
+from tests.native.build import build
 from tests.native.runner import use_runner
 from tests.runtime_py.trainable import (
     eager_model,
@@ -31,7 +34,7 @@ from tests.runtime_py.trainable import (
     trainable_artifact,
     trainable_step,
 )
-from tests.tiny import TinyStep
+from tests.tiny import TinyStep, tiny_llama
 
 OPTIONS = OptimizerOptions(learning_rate=5e-3)
 
@@ -72,6 +75,19 @@ def unpadded(tiny: TinyStep, examples: list[Example]) -> tuple[float, dict[str, 
     loss = sum(losses) / sum(given.trainable_tokens for given in examples)
     loss.backward()
     return loss.item(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+
+
+def test_our_kernels_train_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifact = compile_for_device(
+        tiny_llama(), budget_mb=40, seq_len=24, kernels=library.LOWPEAK, out=tmp_path / "artifact"
+    )
+    data = several_batches(artifact.manifest.largest.batch, 4)
+    monkeypatch.setenv(library.OPS_VARIABLE, str(build() / library.OPS))
+    python, native = (
+        train(artifact, data, steps=12, optimizer=OPTIONS, engine=engine).losses
+        for engine in ("python", "native")
+    )
+    assert native == pytest.approx(python, abs=1e-6)
 
 
 def test_shorter_sequences_are_padded_and_masked(

@@ -104,14 +104,20 @@ def test_the_runner_offloads_and_gives_weights_back(
 ) -> None:
     ended = run(artifact, tmp_path, operators)
     assert ended.returncode == 0, ended.events
-    plan = artifact.manifest.largest.plan
     ready, *steps, _ = ended.events
     held = max(event["rss_bytes"] - event["anonymous_bytes"] for event in steps)
     weights = os.path.getsize(artifact.file("weights.ptd"))
     # Libraries come in as they are called; the weights do not stay.
     assert held - (ready["rss_bytes"] - ready["anonymous_bytes"]) < 6_000_000 < weights - 4_000_000
-    assert all(event["peak_anonymous_bytes"] <= plan.planned_anonymous_bytes for event in steps)
     assert list(tmp_path.glob("offload-*")) == []
+
+
+def test_the_runner_holds_no_more_than_planned(artifact: Artifact, tmp_path: Path, operators: Path) -> None:
+    """Not with sanitizers, which have memory of their own."""
+    planned = artifact.manifest.largest.plan.planned_anonymous_bytes
+    _, *steps, _ = run(artifact, tmp_path, operators).events
+    assert len(steps) == STEPS
+    assert all(event["peak_anonymous_bytes"] <= planned for event in steps)
 
 
 def test_a_disk_without_room_is_refused_before_the_first_step(

@@ -19,8 +19,6 @@ from safetensors.torch import load_file, save_file
 
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.artifact import MANIFEST, Artifact
-from export.executorch import library
-from lowpeak import compile_for_device
 from runtime_py import trainer
 from runtime_py.checkpoint import read_progress
 from runtime_py.command import Engine
@@ -29,7 +27,6 @@ from runtime_py.prepare import training_data
 from runtime_py.session import Job
 from runtime_py.supervisor import StepReport
 from runtime_py.trainer import CHECKPOINT, train
-from tests.native.build import build
 from tests.native.runner import Runner, use_runner
 from tests.runtime_py.trainable import (
     eager_loss,
@@ -38,7 +35,7 @@ from tests.runtime_py.trainable import (
     trainable_artifact,
     trainable_step,
 )
-from tests.tiny import TinyStep, tiny_llama
+from tests.tiny import TinyStep
 
 STEPS = 12
 KILLS = 50
@@ -196,18 +193,6 @@ def test_killed_at_50_random_moments_and_resumed(tiny: TinyStep, artifact: Artif
         assert child.returncode == -signal.SIGKILL
     assert kills == KILLS and event == {"event": "done", "step": steps}
     assert Path(job.checkpoint).read_bytes() == Path(straight.checkpoint).read_bytes()
-
-
-def test_trains_with_our_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    artifact = compile_for_device(
-        tiny_llama(), budget_mb=40, seq_len=24, kernels=library.LOWPEAK, out=tmp_path / "artifact"
-    )
-    data = several_batches(artifact.manifest.largest.batch, 4)
-    monkeypatch.setenv(library.OPS_VARIABLE, str(build() / library.OPS))
-    python, native = (
-        train(artifact, data, steps=STEPS, optimizer=ADAMW, engine=engine).losses for engine in ENGINES
-    )
-    assert native == pytest.approx(python, abs=1e-6)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
