@@ -176,7 +176,9 @@ def _of_program(
     beside = footprint_of(of.graph, of.target, options.optimizer, 0, len(program.ops))
     categories = {str(kind): kinds.get(kind, 0) for kind in Kind}
     categories.update(
-        weights=beside.weights + more_weights, optimizer=beside.optimizer, runtime=beside.runtime
+        weights=beside.weights + more_weights,
+        optimizer=beside.optimizer,
+        runtime=beside.runtime + beside.code,
     )
     if beside.gradients:
         categories[str(Kind.GRADIENT)] += beside.gradients

@@ -9,14 +9,14 @@ from torch import fx
 
 from compiler.graph import Adapter, Constant, Frozen, Quantized, TrainGraph
 from compiler.op_table import VIEWS
-from compiler.targets import Target
+from compiler.targets import MAPPED_AROUND_BYTES, Target
 
 WEIGHTS = (Frozen, Quantized, Constant)
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """`weights` are mapped pages, all else is anonymous memory or pages of files that training writes."""
+    """`weights` and `code` are mapped pages; all else is anonymous memory, or pages of written files."""
 
     arena: int
     """Activations and, unless the target has other places for them, adapter and gradients."""
@@ -31,15 +31,17 @@ class Footprint:
     weights: int
     """Most pages of the weights file, and of the adapter's where it has one, that are resident at a time."""
     runtime: int
+    code: int
+    """Pages of the runtime's libraries and of the program's file."""
 
     @property
     def beside_arena(self) -> int:
         """What is held throughout."""
-        return self.gradients + self.optimizer + self.weights + self.runtime
+        return self.gradients + self.optimizer + self.weights + self.runtime + self.code
 
     @property
     def anonymous(self) -> int:
-        return self.total - self.weights
+        return self.total - self.weights - self.code
 
     @property
     def total(self) -> int:
@@ -47,7 +49,12 @@ class Footprint:
 
     def with_program(self, target: Target, arena: int, operations: int) -> Footprint:
         """Of the same graph planned otherwise."""
-        return replace(self, arena=arena, runtime=_runtime_bytes(target, operations))
+        return replace(
+            self,
+            arena=arena,
+            runtime=_runtime_bytes(target, operations),
+            code=_code_bytes(target, operations),
+        )
 
 
 def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, operations: int) -> Footprint:
@@ -66,6 +73,7 @@ def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, 
         saving=int(adapter * target.checkpoint_copies),
         weights=_resident_weights(graph, target),
         runtime=_runtime_bytes(target, operations),
+        code=_code_bytes(target, operations),
     )
 
 
@@ -73,17 +81,23 @@ def _runtime_bytes(target: Target, operations: int) -> int:
     return target.runtime_bytes + target.runtime_bytes_per_op * operations
 
 
+def _code_bytes(target: Target, operations: int) -> int:
+    return target.code_bytes + target.code_bytes_per_op * operations
+
+
 def _resident_weights(graph: TrainGraph, target: Target) -> int:
     """All frozen tensors; where pages are given back, the most that an operation uses, of adapters too."""
+    kinds = (*WEIGHTS, Adapter) if target.pages else WEIGHTS
+    everything = sum(_bytes(node) for node, role in graph.inputs() if isinstance(role, kinds))
     if not target.pages:
-        return sum(_bytes(node) for node, role in graph.inputs() if isinstance(role, WEIGHTS))
+        return everything
     most = 0
     for node in graph.operations():
         rows = target.rows_at_a_time.get(node.target)
         inputs = {_source(operand) for operand in node.all_input_nodes}
-        mapped = [i for i in inputs if isinstance(graph.roles.get(i.name), (*WEIGHTS, Adapter))]
+        mapped = [i for i in inputs if isinstance(graph.roles.get(i.name), kinds)]
         most = max(most, sum(_bytes(each, rows) for each in mapped))
-    return most
+    return min(everything, most + MAPPED_AROUND_BYTES)
 
 
 def _source(node: fx.Node) -> fx.Node:

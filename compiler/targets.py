@@ -54,6 +54,10 @@ class Target:
     """Anonymous memory of the runtime beside the arena, whatever the program."""
     runtime_bytes_per_op: int
     """Anonymous memory that the runtime needs for each operation of the program."""
+    code_bytes: int
+    """Pages of the program that trains and of its libraries; a Python process has them before it trains."""
+    code_bytes_per_op: int
+    """Pages of the program's file that are read for each operation."""
     matmul_efficiency: float
     """Share of the device's matrix speed that the kernels reach."""
     seconds_per_op: float
@@ -63,6 +67,11 @@ class Target:
         """Whether the target has what tokens in tiles need: kernels of a range of queries and of rows."""
         return {"causal_attention_backward_add", "matmul_add", "write_rows"} <= self.fused
 
+
+MAPPED_AROUND_BYTES = 2 * 2_097_152
+"""Pages that come along with a tensor of a mapped file, before and behind it: on Linux a fault maps up to
+what one page table holds, where the page cache has it in one piece.
+"""
 
 EXECUTORCH = Target(
     "executorch",
@@ -81,7 +90,9 @@ EXECUTORCH = Target(
     checkpoint_copies=0.0,
     alignment=16,
     runtime_bytes=3_000_000,
-    runtime_bytes_per_op=560,
+    runtime_bytes_per_op=480,
+    code_bytes=8_200_000,
+    code_bytes_per_op=160,
     matmul_efficiency=0.45,
     seconds_per_op=5e-6,
 )
@@ -128,6 +139,8 @@ ONNXRUNTIME = Target(
     alignment=64,
     runtime_bytes=2_500_000,
     runtime_bytes_per_op=11_200,
+    code_bytes=0,
+    code_bytes_per_op=0,
     matmul_efficiency=0.8,
     seconds_per_op=10e-6,
 )
@@ -137,6 +150,8 @@ SIMULATOR = replace(
     offload=True,
     runtime_bytes=0,
     runtime_bytes_per_op=0,
+    code_bytes=0,
+    code_bytes_per_op=0,
     matmul_efficiency=1.0,
     seconds_per_op=20e-6,
 )

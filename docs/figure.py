@@ -65,7 +65,11 @@ def bands(planning: Planning, found: VariantPlan) -> Bands:
     program = found.plan.program
     operations = len(program.ops)
     fixed = footprint_of(found.variant.graph, planning.target, planning.options.optimizer, 0, operations)
-    beside = {"weights file": fixed.weights, "optimizer state": fixed.optimizer, "runtime": fixed.runtime}
+    beside = {
+        "weights file": fixed.weights,
+        "optimizer state": fixed.optimizer,
+        "runtime": fixed.runtime + fixed.code,
+    }
     steps = live_by_kind(program)
     bounds = [i * operations // COLUMNS for i in range(COLUMNS + 1)]
     worst = [max(range(a, b), key=lambda i: sum(s[i] for s in steps.values())) for a, b in pairwise(bounds)]

@@ -222,6 +222,7 @@ def plan_record(compiled: Compiled) -> PlanRecord:
         optimizer_bytes=footprint.optimizer,
         weights_bytes=footprint.weights,
         runtime_bytes=footprint.runtime,
+        code_bytes=footprint.code,
         predicted_step_seconds=plan.seconds,
         recomputed_operations=len(plan.decisions.recompute),
         offload=target(compiled.options.target, compiled.options.kernels).offload,

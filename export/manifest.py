@@ -70,7 +70,7 @@ class PlanRecord:
     planned_peak_bytes: int
     """Everything resident because of the step: arena, gradients, optimizer state, weights, runtime."""
     planned_anonymous_bytes: int
-    """The part of it that is anonymous memory: all but the mapped weights."""
+    """The part of it that is anonymous memory: all but the mapped weights and code."""
     arena_bytes: int
     arena_lower_bound_bytes: int
     gradients_bytes: int
@@ -78,6 +78,9 @@ class PlanRecord:
     optimizer_bytes: int
     weights_bytes: int
     runtime_bytes: int
+    """Anonymous memory of the runtime beside all these."""
+    code_bytes: int
+    """Pages of the runtime's libraries and of the program's file; most are in a Python process anyway."""
     predicted_step_seconds: float
     recomputed_operations: int
     offload: bool

@@ -74,7 +74,8 @@ def simulate(
         + plan.gradients_bytes
         + plan.optimizer_bytes
         + plan.weights_bytes
-        + plan.runtime_bytes,
+        + plan.runtime_bytes
+        + plan.code_bytes,
         loss=run.loss,
         reference_loss=reference_loss,
         loss_relative_error=None if reference_loss is None else _relative_error(run.loss, reference_loss),

@@ -21,7 +21,7 @@ from compiler.plan.program import Kind, Op, Program, Value
 from tests.model.tiny import tiny_model
 
 SEQ_LEN = 64
-BUDGET = 4_300_000
+BUDGET = 12_500_000
 
 
 class NoWeights:
@@ -69,7 +69,7 @@ def test_without_quantization_every_weight_is_float32(rows: dict[str, Estimate])
 def test_plan_for_a_budget_is_what_compiling_gives() -> None:
     options = _options()
     found = estimate(_intake(), options, budgets=[BUDGET, 1_000_000])
-    assert [row.technique for row in found[4:]] == ["within 4.3 MB"]
+    assert [row.technique for row in found[4:]] == ["within 12.5 MB"]
     compiled = compile_step(_intake(), options)
     assert found[4].peak_bytes <= BUDGET
     assert compiled.footprint.total == pytest.approx(found[4].peak_bytes, rel=0.01)

@@ -8,7 +8,7 @@ and parameters, as ExecuTorch's training module expects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import getitem
 from typing import Any
 
@@ -82,7 +82,10 @@ class _Plan:
         self.initial: list[schema.Buffer] = []
         self.tensors: dict[tuple[str, int], int] = {}
         self.scalars: dict[tuple[type, object], int] = {}
+        self.lists: dict[tuple[type, tuple[object, ...]], int] = {}
         self.row_ids: dict[int, int] = {}
+        self.planned: dict[tuple[object, ...], int] = {}
+        """Tensors in memory by place, dtype and shape: what layers compute alike is one value at run time."""
 
     def execution_plan(self) -> schema.ExecutionPlan:
         graph = self.step.graph
@@ -125,6 +128,12 @@ class _Plan:
         self.values.append(schema.EValue(value))
         return len(self.values) - 1
 
+    def _list(self, kind: type, items: Sequence[object]) -> int:
+        key = kind, tuple(items)
+        if key not in self.lists:
+            self.lists[key] = self._add(kind(list(items)))
+        return self.lists[key]
+
     def _tensor(self, node: fx.Node, index: int, tensor: Tensor) -> int:
         location = self.step.view.locations[node.name][index]
         allocation, buffer, extra = None, 0, None
@@ -134,9 +143,13 @@ class _Plan:
             assert offset is not None
             allocation = schema.AllocationDetails(memory, offset & 0xFFFFFFFF, offset >> 32)
             role = self.step.graph.roles.get(node.name) if node.op == "placeholder" else None
-            if isinstance(role, Adapter):
-                self.initial.append(schema.Buffer(_raw(self.adapter[role.name])))
-                buffer = len(self.initial)
+            if not isinstance(role, Adapter):
+                key = memory, offset, tensor.dtype, tuple(tensor.shape)
+                if key not in self.planned:
+                    self.planned[key] = self._add(_tensor_value(tensor, 0, allocation, None))
+                return self.planned[key]
+            self.initial.append(schema.Buffer(_raw(self.adapter[role.name])))
+            buffer = len(self.initial)
         else:
             role = self.step.graph.roles[location.frozen or node.name]
             if isinstance(role, Constant):
@@ -164,7 +177,7 @@ class _Plan:
         operator = self.operators.setdefault((name, overload), len(self.operators))
         indices = [self._argument(value, kind) for value, kind in arguments]
         outs = [self.tensors[node.name, i] for i in range(len(tensors_of(node)))]
-        returned = outs if len(outs) == 1 else [self._add(schema.TensorList(outs))]
+        returned = outs if len(outs) == 1 else [self._list(schema.TensorList, outs)]
         call = schema.KernelCall(operator, [*indices, *outs, *returned])
         self.instructions.append(schema.Instruction(call))
 
@@ -185,10 +198,10 @@ class _Plan:
             if any(isinstance(item, fx.Node) for item in value):
                 items = [self._argument(item, "Tensor") for item in value]
                 optional = "Optional[Tensor]" in kind
-                return self._add(schema.OptionalTensorList(items) if optional else schema.TensorList(items))
+                return self._list(schema.OptionalTensorList if optional else schema.TensorList, items)
             if "float" in kind:
-                return self._add(schema.DoubleList([float(item) for item in value]))
-            return self._add(schema.IntList([self._scalar(int(item)) for item in value]))
+                return self._list(schema.DoubleList, [float(item) for item in value])
+            return self._list(schema.IntList, [self._scalar(int(item)) for item in value])
         if isinstance(value, int) and not isinstance(value, bool) and kind.endswith("float"):
             value = float(value)
         return self._scalar(value)

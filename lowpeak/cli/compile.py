@@ -148,7 +148,7 @@ def compile_table(artifact: Artifact, seconds: float) -> Table:
         "at its peak": arena,
         "optimizer state": mb(plan.optimizer_bytes),
         "weights": mb(plan.weights_bytes),
-        "runtime": mb(plan.runtime_bytes),
+        "runtime": f"{mb(plan.runtime_bytes)}, and {mb(plan.code_bytes)} of code",
         "recomputed": f"{plan.recomputed_operations} operations",
         "step": f"{plan.predicted_step_seconds:.3g} s predicted for {manifest.device}",
         **{f"{bucket.batch.seq_len} tokens": _bucket_words(bucket) for bucket in manifest.buckets[:-1]},

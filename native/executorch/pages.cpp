@@ -8,8 +8,9 @@
 namespace lowpeak {
 namespace {
 
-// A fault maps the pages around it as well, within blocks of this size: they are given back together.
-constexpr std::uintptr_t block_bytes = 64 << 10;
+// A fault maps the pages around it as well: 64 kB, and on new kernels all of a folio, at most what one page table
+// maps. They are given back together.
+constexpr std::uintptr_t block_bytes = 2 << 20;
 
 // A read-ahead of more would push out what is needed first.
 constexpr std::size_t most_ahead = std::size_t{16} << 20;
@@ -32,11 +33,13 @@ void advise(const void* data, std::size_t bytes, int advice) {
 }
 
 void advise(const QuantizedMatrix& matrix, int advice, std::size_t most) {
-  const auto limited = [most](std::int64_t bytes) { return std::min(static_cast<std::size_t>(bytes), most); };
+  const auto tell = [advice, most](const void* data, std::int64_t bytes) {
+    advise(data, std::min(static_cast<std::size_t>(bytes), most), advice);
+  };
   const std::int64_t groups = matrix.rows * matrix.groups();
-  advise(matrix.data, limited(matrix.rows * matrix.row_bytes()), advice);
-  advise(matrix.scale, limited(groups * (matrix.scale_is_half ? 2 : 4)), advice);
-  if (matrix.zero_point) advise(matrix.zero_point, limited(groups * 4), advice);
+  tell(matrix.data, matrix.rows * matrix.row_bytes());
+  tell(matrix.scale, groups * (matrix.scale_is_half ? 2 : 4));
+  if (matrix.zero_point) tell(matrix.zero_point, groups * 4);
 }
 
 }  // namespace

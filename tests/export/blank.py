@@ -23,6 +23,7 @@ def blank_manifest(model_name: str = "blank") -> Manifest:
         optimizer_bytes=0,
         weights_bytes=0,
         runtime_bytes=0,
+        code_bytes=0,
         predicted_step_seconds=0.0,
         recomputed_operations=0,
         offload=False,

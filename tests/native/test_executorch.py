@@ -113,7 +113,7 @@ LONG = {"max_position_embeddings": 2048, "intermediate_size": 512, "hidden_size"
 def test_tokens_in_tiles(make, options, tmp_path):
     """A budget that only tiles meet, with a last tile that is shorter than the others."""
     artifact = compile_for_device(
-        make(**LONG), budget_mb=14.5, seq_len=1501, kernels="lowpeak", out=tmp_path / "artifact", **options
+        make(**LONG), budget_mb=22.5, seq_len=1501, kernels="lowpeak", out=tmp_path / "artifact", **options
     )
     used = {operation.operator for operation in artifact.graph().operations}
     assert {f"lowpeak.{name}.default" for name in OF_TILES} <= used
