@@ -19,10 +19,11 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.native_training import mb, write_job
+from benchmarks.measure import DEMO_CHAT, mb, write_job
 from export.artifact import Artifact
 from export.executorch.library import ops_library, runner_program
 from runtime_py.memory import PeakSampler
+from runtime_py.optimizer import OptimizerOptions
 
 
 @dataclass
@@ -86,8 +87,8 @@ def main() -> None:
     for _ in range(options.rounds):
         for contender in (ours, eager):
             with tempfile.TemporaryDirectory(dir=options.artifact.absolute().parent) as temporary:
-                write_job(artifact, options.steps, Path(temporary))
-                contender.run(Path(temporary) / "job.json")
+                job = write_job(artifact, options.steps, Path(temporary), DEMO_CHAT, OptimizerOptions())
+                contender.run(job)
     plan = artifact.manifest.largest.plan
     print(f"budget {mb(plan.budget_bytes)}, planned peak {mb(plan.planned_peak_bytes)}")
     for each in (ours, eager):

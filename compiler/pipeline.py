@@ -44,6 +44,8 @@ from compiler.planning import plan_view
 from compiler.targets import Target, target
 from compiler.variants import Variant, tiled, variants
 
+PLACEMENTS = 4
+"""Plans that are tried until the offsets of one fit the budget."""
 FRAGMENTATION = 0.002
 """Share of the arena that the offsets may waste; more is refused."""
 
@@ -226,20 +228,7 @@ def compile_step(
     progress("planning memory")
     planning = Planning(joint, options, progress)
     check(planning.variants[0].graph.operations())
-    chosen = planning.plan(options.budget_bytes)
-    if chosen is None:
-        raise _too_small(planning, options)
-    variant, plan = chosen.variant, chosen.plan
-    step = carry_out_plan(variant, plan, planning.target, planning.device, runner)
-    operations = len(plan.program.ops)
-    footprint = footprint_of(step.graph, planning.target, options.optimizer, step.arena_bytes, operations)
-    if footprint.total > options.budget_bytes:
-        raise BudgetTooSmall(
-            f"the plan's values fit {options.budget_mb:g} MB, but their offsets need "
-            f"{footprint.total / 1e6:.2f} MB; give the difference more",
-            minimum_bytes=footprint.total,
-            budget_bytes=options.budget_bytes,
-        )
+    step, plan, footprint = _fitting_step(planning, options, runner)
     batch = BatchSpec(
         intake.model_config is not None,
         options.batch_size,
@@ -250,11 +239,32 @@ def compile_step(
     return Compiled(intake, options, batch, step, plan, footprint, head, runner.applied)
 
 
+def _fitting_step(
+    planning: Planning, options: CompileOptions, runner: Runner
+) -> tuple[PlannedStep, Plan, Footprint]:
+    """The fastest plan carried out; if its offsets leave gaps that the budget has no room for, one for less."""
+    asked = options.budget_bytes
+    for _ in range(PLACEMENTS):
+        chosen = planning.plan(asked)
+        if chosen is None:
+            break
+        attempt = Runner(runner.observe)
+        step = carry_out_plan(chosen.variant, chosen.plan, planning.target, planning.device, attempt)
+        operations = len(chosen.plan.program.ops)
+        footprint = footprint_of(step.graph, planning.target, options.optimizer, step.arena_bytes, operations)
+        if footprint.total <= options.budget_bytes:
+            runner.applied.update(attempt.applied)
+            return step, chosen.plan, footprint
+        planning.progress("planning again: the values fit, their offsets do not")
+        asked -= footprint.total - options.budget_bytes
+    raise _too_small(planning, options)
+
+
 def carry_out_plan(
     variant: Variant, plan: Plan, target: Target, device: DeviceProfile, runner: Runner
 ) -> PlannedStep:
     """Applies the plan's decisions and order to the variant's graph, and places its values."""
-    graph = variant.graph
+    graph = variant.graph.copy()
     views = variant.view.views
     runner.run(
         graph,
