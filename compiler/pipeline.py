@@ -242,7 +242,7 @@ def compile_step(
 def _fitting_step(
     planning: Planning, options: CompileOptions, runner: Runner
 ) -> tuple[PlannedStep, Plan, Footprint]:
-    """The fastest plan carried out; if its offsets leave gaps that the budget has no room for, one for less."""
+    """The fastest plan carried out; if its offsets leave gaps that there is no room for, one for less."""
     asked = options.budget_bytes
     for _ in range(PLACEMENTS):
         chosen = planning.plan(asked)
