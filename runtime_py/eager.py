@@ -40,9 +40,12 @@ from runtime_py.worker import Emit, StopRequest, main
 
 @dataclass(frozen=True)
 class EagerReport:
-    """`peak_bytes`: most anonymous memory beyond the process's baseline. `step_seconds`: median of a step."""
+    """`step_seconds`: median of a step."""
 
     peak_bytes: int
+    """Most anonymous memory beyond the process's baseline."""
+    peak_rss_bytes: int
+    """Most resident memory of the process in all."""
     step_seconds: float
     losses: tuple[float, ...]
 
@@ -84,6 +87,7 @@ def train_eagerly(
         run = supervise(job, Path(temporary), python_command("runtime_py.eager"), on_step)
     return EagerReport(
         peak_bytes=run.peak_anonymous_bytes,
+        peak_rss_bytes=run.peak_rss_bytes,
         step_seconds=statistics.median(step.seconds for step in run.steps) if run.steps else 0.0,
         losses=tuple(step.loss for step in run.steps),
     )

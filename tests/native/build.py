@@ -28,7 +28,7 @@ def build() -> Path:
     compilers = (os.environ.get("CXX", "c++"), "g++", "clang++")
     if not any(map(shutil.which, compilers)) or not all(map(shutil.which, ("cmake", "ninja"))):
         raise RuntimeError("tests/native need cmake, ninja and a C++17 compiler on the PATH")
-    checkout = hashlib.sha256(str(SOURCES).encode()).hexdigest()[:12]
+    checkout = hashlib.sha256(f"{SOURCES} {sys.prefix}".encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"lowpeak-native-{checkout}{'-sanitized' if SANITIZE else ''}"
     with folder.with_suffix(".lock").open("w") as lock:
         # Another worker of the tests builds the same.
