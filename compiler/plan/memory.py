@@ -24,6 +24,8 @@ Ints = NDArray[np.int64]
 
 _FREE = np.iinfo(np.int64).max // 2
 """Where the free space above all placed buffers ends."""
+EFFORT = 40_000
+PASSES = 40
 _ROUNDS = 8
 """Orders among which the effort is shared."""
 _PER_BUFFER = 300
@@ -34,14 +36,19 @@ _NEAR = 1 / 3
 """Rate of the exponential distribution of short moves, in neighbours."""
 
 
-def solve(problem: MemoryProblem, *, effort: int = 40_000, capacity: int | None = None) -> MemorySolution:
+def solve(
+    problem: MemoryProblem, *, effort: int | None = None, capacity: int | None = None
+) -> MemorySolution:
     """Offsets with a small height, checked by the independent validator.
 
-    `effort` is the number of single placements spent beyond the first orders (some 25 microseconds each).
+    `effort` is the number of single placements spent beyond the first orders (some 25 microseconds each), by
+    default at least EFFORT and as many as all buffers need to be placed anew PASSES times.
     `capacity` (bytes) ends the search as soon as the height fits in it; a height above it means that no such
     solution was found, and it is proved that there is none only if the lower bound is above it, too.
     """
     packer = _Packer(problem)
+    if effort is None:
+        effort = max(EFFORT, PASSES * len(problem.buffers))
     goal = packer.bound if capacity is None else max(packer.bound, capacity)
     stacks = _stacks(problem)
     if len(stacks) < _FEWER * len(problem.buffers):
