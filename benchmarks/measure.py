@@ -1,13 +1,14 @@
 """Real training steps of an artifact in lowpeak-runner, in a fresh process under a hard memory limit.
 
     python -m benchmarks.measure ARTIFACT [--steps 2] [--limit-mb MB | --no-limit] [--data FILE]
-        [--same-as ARTIFACT]
+        [--same-as ARTIFACT | --eager]
 
 The limit is that of a control group, where the page cache counts too; by default it is the artifact's
 budget. Data is the artifact's own sample without --data, and `demo` is the demo's chat. With --same-as,
 another artifact of the same model trains the same steps without a limit, and losses and gradients are
-compared: SGD at a learning rate of 1 changes the adapter by its gradient. MB are 10**6 bytes; times are
-of this machine, predictions of the artifact's device.
+compared: SGD at a learning rate of 1 changes the adapter by its gradient. Otherwise AdamW trains, and with
+--eager the same steps are taken by eager PEFT on the same quantized weights, too. MB are 10**6 bytes; times
+are of this machine, predictions of the artifact's device.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from safetensors.torch import save_file
 
 from export.artifact import MANIFEST, Artifact
 from runtime_py.command import worker_command
+from runtime_py.eager import train_eagerly
 from runtime_py.memory import run_under_limit
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import Data, training_data
@@ -102,7 +104,7 @@ def measure(
     steps: int,
     limit_bytes: int | None,
     data: Data = None,
-    optimizer: OptimizerOptions = GRADIENT,
+    optimizer: OptimizerOptions,
 ) -> Measured:
     """Trains in lowpeak-runner; the checkpoint is in `folder` afterwards."""
     job = write_job(artifact, steps, folder, data, optimizer)
@@ -136,6 +138,11 @@ def update_distance(initial: Path, found: Path, expected: Path) -> tuple[float, 
             worst = max(worst, off / size if size else off)
             distance, norm = math.hypot(distance, off), math.hypot(norm, size)
     return distance / norm, worst
+
+
+def worst_difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Of losses, relative to the other's."""
+    return max(abs(a - b) / abs(b) for a, b in zip(ours, theirs, strict=True))
 
 
 def mb(size: float) -> str:
@@ -181,6 +188,7 @@ def main() -> None:
     parser.add_argument("--no-limit", action="store_true")
     parser.add_argument("--data")
     parser.add_argument("--same-as", type=Path)
+    parser.add_argument("--eager", action="store_true")
     options = parser.parse_args()
     artifact = Artifact.open(options.artifact)
     budget = artifact.manifest.budget_bytes
@@ -188,20 +196,31 @@ def main() -> None:
     data = DEMO_CHAT if options.data == "demo" else options.data
     near = options.artifact.absolute().parent
     with tempfile.TemporaryDirectory(dir=near) as here, tempfile.TemporaryDirectory(dir=near) as there:
-        run = measure(artifact, Path(here), steps=options.steps, limit_bytes=limit, data=data)
+        optimizer = OptimizerOptions() if options.same_as is None else GRADIENT
+        run = measure(
+            artifact, Path(here), steps=options.steps, limit_bytes=limit, data=data, optimizer=optimizer
+        )
         print(report(artifact, run, limit), flush=True)
         if run.returncode:
             raise SystemExit(f"the runner ended with {run.last}")
+        if options.eager:
+            eager = train_eagerly(artifact, data, steps=options.steps, optimizer=optimizer)
+            print(f"eager: peak RSS {mb(eager.peak_rss_bytes)}, {eager.step_seconds:.1f} s a step")
+            print(
+                f"losses differ by {worst_difference(run.losses, eager.losses):.1e}, the last by "
+                f"{worst_difference(run.losses[-1:], eager.losses[-1:]):.1e}, relative"
+            )
         if options.same_as is None:
             return
         other = Artifact.open(options.same_as)
-        free = measure(other, Path(there), steps=options.steps, limit_bytes=None, data=data)
+        free = measure(
+            other, Path(there), steps=options.steps, limit_bytes=None, data=data, optimizer=optimizer
+        )
         print(report(other, free, None))
-        pairs = zip(run.losses, free.losses, strict=True)
         initial = artifact.file("adapter.safetensors")
         whole, worst = update_distance(initial, Path(here) / CHECKPOINT, Path(there) / CHECKPOINT)
         print(
-            f"losses differ by {max(abs(a - b) / abs(b) for a, b in pairs):.1e}, gradients by {whole:.1e}, "
+            f"losses differ by {worst_difference(run.losses, free.losses):.1e}, gradients by {whole:.1e}, "
             f"those of a tensor by at most {worst:.1e}, relative"
         )
 

@@ -32,6 +32,7 @@ from compiler.plan.candidates import Units, find_units
 from compiler.plan.program import Program
 from export.artifact import Artifact
 from lowpeak import compile_for_device
+from runtime_py.optimizer import OptimizerOptions
 
 THIS = "this machine"
 TOKENS = 1024
@@ -133,7 +134,7 @@ def timed(artifacts: dict[str, Artifact], rounds: int, folder: Path) -> dict[str
     for _ in range(rounds):
         for name, artifact in artifacts.items():
             with tempfile.TemporaryDirectory(dir=folder) as work:
-                run = measure(artifact, Path(work), steps=2, limit_bytes=None)
+                run = measure(artifact, Path(work), steps=2, limit_bytes=None, optimizer=OptimizerOptions())
             if run.returncode:
                 raise SystemExit(f"the runner ended with {run.last}")
             found[name].append(run.steps[1]["seconds"])
