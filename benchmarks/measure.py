@@ -132,8 +132,8 @@ def update_distance(initial: Path, found: Path, expected: Path) -> tuple[float, 
         safe_open(expected, "pt") as theirs,
     ):
         for name in first.keys():  # noqa: SIM118
-            wanted = (theirs.get_tensor(name) - first.get_tensor(name)).double()
-            off = float((ours.get_tensor(name) - first.get_tensor(name) - wanted).norm())
+            wanted = (theirs.get_tensor(f"adapter.{name}") - first.get_tensor(name)).double()
+            off = float((ours.get_tensor(f"adapter.{name}") - first.get_tensor(name) - wanted).norm())
             size = float(wanted.norm())
             worst = max(worst, off / size if size else off)
             distance, norm = math.hypot(distance, off), math.hypot(norm, size)

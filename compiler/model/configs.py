@@ -1,4 +1,5 @@
-"""Known models by name, for planning and benchmarks without their weights: `config:<name>`.
+"""Known models by name, for planning and benchmarks without their weights: `config:<name>`, or
+`config:<name>@<layers>` for the first layers of one.
 
 Shapes, rope settings, ties and vocabularies are those of the published checkpoints.
 """
@@ -112,7 +113,19 @@ def known_names() -> list[str]:
 
 
 def known_config(name: str) -> PretrainedConfig:
-    """A fresh config of a known model. Raises ModelError, which lists the known names, for another one."""
-    if name not in _CONFIGS:
+    """A fresh config of a known model, cut after `layers` for `<known>@<layers>`.
+
+    Raises ModelError, which lists the known names, for another name, and for layers that it does not have.
+    """
+    known, cut, layers = name.partition("@")
+    if known not in _CONFIGS:
         raise ModelError(f"unknown model config:{name}; known are {', '.join(_CONFIGS)}")
-    return _CONFIGS[name]()
+    config = _CONFIGS[known]()
+    if cut:
+        most = config.num_hidden_layers
+        if not layers.isdecimal() or not 1 <= int(layers) <= most:
+            raise ModelError(f"config:{name}: {known} has 1 to {most} layers, not {layers!r}")
+        config.num_hidden_layers = int(layers)
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[: int(layers)]
+    return config

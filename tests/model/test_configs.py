@@ -32,3 +32,17 @@ def test_unknown_name_lists_the_known() -> None:
         ModelError, match=r"unknown model config:gpt-5; known are llama-3.2-1b, .*smollm2-135m"
     ):
         known_config("gpt-5")
+
+
+def test_the_first_layers_of_one() -> None:
+    whole, cut = known_config("qwen2.5-0.5b"), known_config("qwen2.5-0.5b@2")
+    assert cut.num_hidden_layers == 2
+    assert cut.hidden_size == whole.hidden_size
+    with torch.device("meta"):
+        assert len(AutoModelForCausalLM.from_config(cut).model.layers) == 2
+
+
+@pytest.mark.parametrize("layers", ["0", "25", "two", ""])
+def test_layers_that_it_does_not_have(layers: str) -> None:
+    with pytest.raises(ModelError, match="qwen2.5-0.5b has 1 to 24 layers"):
+        known_config(f"qwen2.5-0.5b@{layers}")
