@@ -44,5 +44,5 @@ def test_the_first_layers_of_one() -> None:
 
 @pytest.mark.parametrize("layers", ["0", "25", "two", ""])
 def test_layers_that_it_does_not_have(layers: str) -> None:
-    with pytest.raises(ModelError, match="qwen2.5-0.5b has 1 to 24 layers"):
+    with pytest.raises(ModelError, match=r"qwen2\.5-0\.5b has 1 to 24 layers"):
         known_config(f"qwen2.5-0.5b@{layers}")
