@@ -41,7 +41,7 @@ from compiler.plan.liveness import live_bytes, peak_by_kind
 from compiler.plan.planner import Plan, smallest_feasible
 from compiler.planned import PlannedStep, place
 from compiler.planning import plan_view
-from compiler.targets import Target, target
+from compiler.targets import EXECUTORCH, Target, target
 from compiler.variants import Variant, tiled, variants
 
 PLACEMENTS = 4
@@ -290,13 +290,14 @@ def _too_small(planning: Planning, options: CompileOptions) -> BudgetTooSmall:
     fixed = planning.footprint(variant, 0, len(plan.program.ops)).beside_arena
     kinds = sorted(peak_by_kind(plan.program).items(), key=lambda item: -item[1])[:3]
     untiled = f"The tokens stay in one tile: {planning.untiled}. " if planning.untiled else ""
+    smaller = "kernels='lowpeak', " if planning.target is EXECUTORCH else ""
     largest = ", ".join(f"{nbytes / 1e6:.1f} MB of {kind}" for kind, nbytes in kinds)
     return BudgetTooSmall(
         f"the smallest budget for this model at seq_len {options.seq_len} is {minimum // MEGABYTE} MB, asked "
         f"were {options.budget_mb:g} MB. {fixed / 1e6:.1f} MB are weights, optimizer state and runtime; the "
         f"arena's peak ({live[worst] / 1e6:.1f} MB) is at {plan.program.ops[worst].name} (step {worst} of "
-        f"{len(live)}), with {largest}. {untiled}Try a smaller seq_len, LoRA rank or fewer target modules, "
-        "or loss='subset'.",
+        f"{len(live)}), with {largest}. {untiled}Try {smaller}a smaller seq_len, LoRA rank or fewer target "
+        "modules, or loss='subset'.",
         minimum_bytes=minimum,
         budget_bytes=options.budget_bytes,
         fixed_bytes=fixed,
