@@ -28,7 +28,7 @@ from typing import Any
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from export.artifact import MANIFEST, Artifact
+from export.artifact import Artifact
 from runtime_py.command import worker_command
 from runtime_py.eager import train_eagerly
 from runtime_py.memory import run_under_limit
@@ -78,19 +78,7 @@ class Measured:
 
 def write_job(artifact: Artifact, steps: int, folder: Path, data: Data, optimizer: OptimizerOptions) -> Path:
     """A job that trains from the first step on, its temporary files in `folder` -> its file."""
-    job = Job(
-        manifest=str(artifact.path / MANIFEST),
-        artifact=str(artifact.path),
-        work=str(folder),
-        batches=str(folder / "batches.safetensors"),
-        first_step=0,
-        total_steps=steps,
-        accumulate=1,
-        seed=0,
-        optimizer=optimizer,
-        checkpoint=str(folder / CHECKPOINT),
-        checkpoint_every=max(steps, 50),
-    )
+    job = Job.of(artifact, folder, steps=steps, optimizer=optimizer, checkpoint=folder / CHECKPOINT)
     save_file(training_data(artifact, data).graph_inputs(seed=0, first_step=0, steps=steps), job.batches)
     file = folder / "job.json"
     file.write_text(job.to_json(), encoding="utf-8")

@@ -28,11 +28,10 @@ from torch import Tensor
 
 import lowpeak
 from benchmarks.classic_onnx import export_classic
-from export.artifact import MANIFEST, Artifact
+from export.artifact import Artifact
 from runtime_py.batch_file import batch_file
 from runtime_py.command import python_command
 from runtime_py.execute import execute
-from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import training_data
 from runtime_py.session import Job, open_session
 from runtime_py.supervisor import supervise
@@ -109,7 +108,7 @@ def compare_gradients(artifact: Artifact, folder: Path) -> None:
 
     work = folder / "gradients"
     work.mkdir()
-    job = job_of(artifact, work, 2)
+    job = Job.of(artifact, work, steps=2)
     write_run_optimizer(artifact, job.summed_optimizer, work)
     session = open_session(job, artifact.manifest)
     assert isinstance(session, OnnxSession)
@@ -152,7 +151,7 @@ def train_classic(artifact: Artifact, options: argparse.Namespace, folder: Path)
     classic = folder / "classic"
     classic.mkdir()
     export_classic(artifact, classic)
-    job = replace(job_of(artifact, folder, options.steps), artifact=str(classic))
+    job = replace(Job.of(artifact, folder, steps=options.steps), artifact=str(classic))
     inputs = training_data(artifact, data(artifact)).graph_inputs(seed=0, first_step=0, steps=options.steps)
     save_file(inputs, job.batches)
     run = supervise(job, folder, python_command("benchmarks.classic_onnx"))
@@ -162,22 +161,6 @@ def train_classic(artifact: Artifact, options: argparse.Namespace, folder: Path)
         statistics.median(step.seconds for step in run.steps),
         None,
         run.peak_anonymous_bytes,
-    )
-
-
-def job_of(artifact: Artifact, work: Path, steps: int) -> Job:
-    return Job(
-        manifest=str(artifact.path / MANIFEST),
-        artifact=str(artifact.path),
-        work=str(work),
-        batches=str(work / "batches.safetensors"),
-        first_step=0,
-        total_steps=steps,
-        accumulate=1,
-        seed=0,
-        optimizer=OptimizerOptions(),
-        checkpoint=None,
-        checkpoint_every=steps,
     )
 
 

@@ -26,7 +26,7 @@ from transformers import PreTrainedModel
 
 from compiler.causal_lm import CausalLMLoss
 from compiler.errors import DataError
-from export.artifact import MANIFEST, Artifact
+from export.artifact import Artifact
 from runtime_py.batch_file import batch_file
 from runtime_py.command import python_command
 from runtime_py.events import end_event, ready_event, step_event
@@ -68,19 +68,7 @@ def train_eagerly(
     if not spec.causal_lm or spec.rows is not None or spec.subset_size is not None:
         raise DataError("eager training is compared with the exact loss of a language model, on every token")
     with tempfile.TemporaryDirectory(prefix="lowpeak-eager-") as temporary:
-        job = Job(
-            manifest=str(artifact.path / MANIFEST),
-            artifact=str(artifact.path),
-            work=temporary,
-            batches=str(Path(temporary) / "batches.safetensors"),
-            first_step=0,
-            total_steps=steps,
-            accumulate=1,
-            seed=seed,
-            optimizer=optimizer,
-            checkpoint=None,
-            checkpoint_every=steps,
-        )
+        job = Job.of(artifact, temporary, steps=steps, optimizer=optimizer, seed=seed)
         save_file(
             training_data(artifact, data).graph_inputs(seed=seed, first_step=0, steps=steps), job.batches
         )

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from compiler.errors import ArtifactError, DataError
+from export.artifact import MANIFEST, Artifact
 from export.manifest import Manifest, TensorRecord
 from runtime_py.checkpoint import Progress, artifact_id
 from runtime_py.optimizer import OptimizerOptions
@@ -41,6 +42,33 @@ class Job:
     """Where to write it; continued from if `first_step` is not 0. None: nothing is kept."""
     checkpoint_every: int
     """Steps."""
+
+    @staticmethod
+    def of(
+        artifact: Artifact,
+        work: str | Path,
+        *,
+        steps: int,
+        optimizer: OptimizerOptions | None = None,
+        accumulate: int = 1,
+        seed: int = 0,
+        checkpoint: Path | None = None,
+        checkpoint_every: int = 50,
+    ) -> Job:
+        """From the first step to the last; the batches' file is still to be written."""
+        return Job(
+            manifest=str(artifact.path / MANIFEST),
+            artifact=str(artifact.path),
+            work=str(work),
+            batches=str(Path(work) / "batches.safetensors"),
+            first_step=0,
+            total_steps=steps,
+            accumulate=accumulate,
+            seed=seed,
+            optimizer=optimizer or OptimizerOptions(),
+            checkpoint=None if checkpoint is None else str(checkpoint),
+            checkpoint_every=checkpoint_every,
+        )
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.adapter import save_peft_adapter
-from export.artifact import MANIFEST, Artifact
+from export.artifact import Artifact
 from export.manifest import Manifest
 from runtime_py.checkpoint import load_adapter, read_progress, require_same_run
 from runtime_py.command import Engine, worker_command
@@ -115,17 +115,14 @@ def train(
         listeners = [] if on_step is None else [on_step]
         if metrics is not None:
             listeners.insert(0, stack.enter_context(metrics_file(Path(metrics), manifest)).write)
-        job = Job(
-            manifest=str(artifact.path / MANIFEST),
-            artifact=str(artifact.path),
-            work=temporary,
-            batches=str(Path(temporary) / "batches.safetensors"),
-            first_step=0,
-            total_steps=steps,
+        job = Job.of(
+            artifact,
+            temporary,
+            steps=steps,
+            optimizer=optimizer,
             accumulate=accumulate,
             seed=seed,
-            optimizer=optimizer or OptimizerOptions(),
-            checkpoint=None if out is None else str(out / CHECKPOINT),
+            checkpoint=None if out is None else out / CHECKPOINT,
             checkpoint_every=checkpoint_every,
         )
         if out is not None:

@@ -13,11 +13,10 @@ from safetensors.torch import save_file
 
 from compiler.devices import PROFILES, DeviceProfile
 from compiler.errors import BudgetTooSmall, EnvironmentProblem
-from export.artifact import MANIFEST, Artifact
+from export.artifact import Artifact
 from export.executorch import library
 from lowpeak import compile_for_device
 from runtime_py.executorch_session import ExecuTorchProgram
-from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import training_data
 from runtime_py.session import Job
 from tests.native.build import build
@@ -70,19 +69,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 def run(
     artifact: Artifact, folder: Path, operators: Path | None, preexec: Callable[[], None] | None = None
 ) -> Ended:
-    job = Job(
-        manifest=str(artifact.path / MANIFEST),
-        artifact=str(artifact.path),
-        work=str(folder),
-        batches=str(folder / "batches.safetensors"),
-        first_step=0,
-        total_steps=STEPS,
-        accumulate=1,
-        seed=0,
-        optimizer=OptimizerOptions(),
-        checkpoint=None,
-        checkpoint_every=50,
-    )
+    job = Job.of(artifact, folder, steps=STEPS)
     sample = artifact.sample()
     assert sample is not None
     save_file(training_data(artifact, [sample]).graph_inputs(seed=0, first_step=0, steps=STEPS), job.batches)

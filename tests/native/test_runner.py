@@ -76,19 +76,7 @@ def native(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def job_of(tiny: TinyStep, artifact: Artifact, folder: Path, **changes: Any) -> Job:
     """A job with its batches, as `train` makes it; it keeps a checkpoint in the folder."""
-    job = Job(
-        manifest=str(artifact.path / MANIFEST),
-        artifact=str(artifact.path),
-        work=str(folder),
-        batches=str(folder / "batches.safetensors"),
-        first_step=0,
-        total_steps=STEPS,
-        accumulate=1,
-        seed=0,
-        optimizer=ADAMW,
-        checkpoint=str(folder / CHECKPOINT),
-        checkpoint_every=50,
-    )
+    job = Job.of(artifact, folder, steps=STEPS, optimizer=ADAMW, checkpoint=folder / CHECKPOINT)
     job = dataclasses.replace(job, **changes)
     save_batches(tiny, artifact, job)
     return job

@@ -59,7 +59,7 @@ CGROUPS = os.geteuid() == 0 and os.access("/sys/fs/cgroup/memory/cgroup.procs", 
 
 
 def groups_left() -> list[Path]:
-    return list(Path("/sys/fs/cgroup/memory").glob("lowpeak-*"))
+    return list(Path("/sys/fs/cgroup/memory").glob(f"lowpeak-{os.getpid()}-*"))
 
 
 def test_command_within_and_over_the_limit() -> None:

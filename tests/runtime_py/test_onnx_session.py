@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -266,21 +267,7 @@ def test_peak_memory_is_near_the_plan(artifact: Artifact, straight: tuple[traine
 
 
 def job_of(artifact: Artifact, folder: Path, **changes: Any) -> Job:
-    given: dict[str, Any] = {
-        "manifest": str(artifact.path / MANIFEST),
-        "artifact": str(artifact.path),
-        "work": str(folder),
-        "batches": "",
-        "first_step": 0,
-        "total_steps": STEPS,
-        "accumulate": 1,
-        "seed": 0,
-        "optimizer": OptimizerOptions(),
-        "checkpoint": None,
-        "checkpoint_every": 1,
-        **changes,
-    }
-    return Job(**given)
+    return dataclasses.replace(Job.of(artifact, folder, steps=STEPS, checkpoint_every=1), **changes)
 
 
 def session_of(artifact: Artifact | Path, folder: Path, **changes: Any) -> OnnxSession:
