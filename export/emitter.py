@@ -84,7 +84,7 @@ def emitter(target: Target) -> Emitter:
     if target.name == "executorch":
         from export.executorch.emitter import ExecuTorchEmitter
 
-        found = ExecuTorchEmitter(target.fused, target.pages)
+        found = ExecuTorchEmitter(target)
     elif target.name == "onnxruntime":
         from export.onnx.emitter import OnnxEmitter
 

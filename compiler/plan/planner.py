@@ -15,7 +15,9 @@ import numpy as np
 
 from compiler.plan.cost import Rates
 from compiler.plan.decide import Decider
+from compiler.plan.fit_order import order_within
 from compiler.plan.liveness import live_bytes
+from compiler.plan.local_search import Neighbourhood
 from compiler.plan.prefetch import prefetch
 from compiler.plan.program import Program
 from compiler.plan.rematerialize import Decisions, carry_out
@@ -30,6 +32,11 @@ HALVINGS = 4
 FULL_USE = 0.98
 """A plan that uses this share of the budget is not improved any more."""
 UNBOUNDED = 1 << 60
+NEAR = 1.1
+"""A plan that exceeds the budget by this factor may yet fit in another order."""
+EFFORT = 20_000
+"""Operations, in all, of the programs that are measured in search of a better neighbour."""
+LEAST_GAIN = 1 - 1e-6
 PREFETCHED = 3
 """Plans whose loads are moved ahead before the fastest is chosen."""
 
@@ -57,6 +64,7 @@ class Planner:
         self.alignment = alignment
         self._program = program
         self._decider = Decider(program, rates, offload)
+        self._neighbourhood = Neighbourhood(self._decider)
         self._step_of = {op.name: index for index, op in enumerate(program.ops)}
         self._measured: dict[Decisions, Plan] = {}
         self._planned: dict[int, Plan | None] = {}
@@ -75,10 +83,56 @@ class Planner:
         """The fastest plan found whose peak is at most `budget` bytes; None if none is found."""
         if budget not in self._planned:
             self._search(budget)
-            fitting = [plan for plan in self._measured.values() if plan.peak_bytes <= budget]
-            best = [self._prefetched(plan, budget) for plan in sorted(fitting, key=_cost)[:PREFETCHED]]
-            self._planned[budget] = min(best, key=_cost, default=None)
+            self._planned[budget] = self._improved(budget)
         return self._planned[budget]
+
+    def _improved(self, budget: int) -> Plan | None:
+        """The fastest plan within the budget of those measured, and of what is next to it."""
+        fitting = [plan for plan in self._measured.values() if plan.peak_bytes <= budget]
+        best = [self._prefetched(plan, budget) for plan in sorted(fitting, key=_cost)[:PREFETCHED]]
+        near = [p for p in self._measured.values() if budget < p.peak_bytes <= NEAR * budget]
+        best += filter(None, (self._fitted(plan, budget) for plan in sorted(near, key=_cost)[:PREFETCHED]))
+        current = min(best, key=_cost, default=None)
+        if current is None:
+            current = min(self._measured.values(), key=lambda plan: plan.peak_bytes)
+        left = EFFORT
+        while left > 0 and current.peak_bytes <= NEAR * budget:
+            better, left = self._next(current, budget, left)
+            if better is None:
+                break
+            current = better
+        return current if current.peak_bytes <= budget else None
+
+    def _next(self, current: Plan, budget: int, effort: int) -> tuple[Plan | None, int]:
+        """A plan next to `current` that is faster within the budget, or smaller if `current` is above it; and
+        the effort left.
+        """
+        fits = current.peak_bytes <= budget
+        undecided = sum(op.seconds for op in self._program.ops)
+        again = frozenset(op.copy_of for op in current.program.ops if op.copy_of)
+        for seconds, decisions in self._neighbourhood.around(Decisions(again, current.decisions.offload)):
+            if fits and undecided + seconds >= current.seconds * LEAST_GAIN:
+                continue
+            if effort <= 0:
+                break
+            effort -= len(self._program.ops)
+            plan = self._measure(decisions)
+            fitted = self._fitted(plan, budget)
+            if fitted and (not fits or fitted.seconds < current.seconds):
+                return fitted, effort
+            if not fits and plan.peak_bytes < current.peak_bytes:
+                return plan, effort
+        return None, effort
+
+    def _fitted(self, plan: Plan, budget: int) -> Plan | None:
+        """The plan in an order that fits, with loads moved ahead; None if none is found."""
+        if plan.peak_bytes > NEAR * budget:
+            return None
+        program = order_within(plan.program, budget, self.alignment)
+        if program is None:
+            return None
+        peak = max(live_bytes(program, self.alignment), default=0)
+        return self._prefetched(Plan(plan.decisions, program, peak), budget)
 
     def _search(self, budget: int) -> None:
         """Measures plans, each made with what the one before left beside its decided bytes; the first is the

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from torch import Tensor, fx
 
 from compiler.errors import EnvironmentProblem
+from compiler.targets import Target
 from export.emitter import Emission
 from export.safetensors_file import Declared, Entry
 
@@ -17,10 +18,8 @@ WEIGHTS = "weights.ptd"
 
 
 class ExecuTorchEmitter:
-    def __init__(self, fused: frozenset[str], pages: bool) -> None:
-        self.pages = pages
-        self.fused = fused
-        """`lowpeak::` operators that the kernel set has."""
+    def __init__(self, target: Target) -> None:
+        self.target = target
 
     weights_file = WEIGHTS
     packages: tuple[str, ...] = ("executorch",)
@@ -35,7 +34,7 @@ class ExecuTorchEmitter:
     def check_operators(self, operations: Iterable[fx.Node]) -> None:
         from export.executorch.kernels import check_operators
 
-        check_operators(operations, self.fused)
+        check_operators(operations, self.target.fused)
 
     def write_weights(
         self, file: BinaryIO, tensors: Iterable[Declared], load: Callable[[str], Tensor]
@@ -48,4 +47,7 @@ class ExecuTorchEmitter:
         from export.executorch.program import emit
 
         program = (emission.folder / PROGRAM).with_stem(f"program{emission.suffix}")
-        program.write_bytes(emit(emission.step, emission.adapter, self.fused, self.pages))
+        given = self.target
+        program.write_bytes(
+            emit(emission.step, emission.adapter, given.fused, given.pages, given.rows_at_a_time)
+        )

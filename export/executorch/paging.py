@@ -4,7 +4,7 @@ an operation runs, and which pages nobody needs after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from torch import fx
 
@@ -22,12 +22,17 @@ Place = tuple[fx.Node, int]
 """A tensor: the output of that number of a node."""
 
 
-def needed_next(operations: Iterable[fx.Node], fused: frozenset[str]) -> dict[str, tuple[object, ...]]:
-    """By name of an operation that reads a weight: the weight that the next such operation reads."""
+def needed_next(
+    operations: Iterable[fx.Node], fused: frozenset[str], by_rows: Collection[object]
+) -> dict[str, tuple[object, ...]]:
+    """By name of an operation that reads a weight: the weight that the next such operation reads.
+
+    Operators `by_rows` read on themselves.
+    """
     result = {}
     previous: tuple[str, tuple[object, ...]] | None = None
     for node in operations:
-        weight = _weight_of(node, fused)
+        weight = None if node.target in by_rows else _weight_of(node, fused)
         if weight is None:
             continue
         if previous is not None and previous[1] != weight:

@@ -8,7 +8,7 @@ and parameters, as ExecuTorch's training module expects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import getitem
 from typing import Any
 
@@ -37,13 +37,14 @@ def emit(
     adapter: Mapping[str, Tensor],
     fused: frozenset[str] = frozenset(),
     pages: bool = False,
+    by_rows: Collection[object] = (),
 ) -> bytes:
     """`adapter`: first values by name; `fused`: the `lowpeak::` operators that the runtime has kernels for;
-    `pages`: whether it is told what to read ahead and to give back.
+    `pages`: whether it is told what to read ahead and to give back, but for operators that go `by_rows`.
 
     Raises UnsupportedOperator for an operator without a kernel.
     """
-    plan = _Plan(step, adapter, fused, pages)
+    plan = _Plan(step, adapter, fused, pages, by_rows)
     fqns = [name for name in step.graph.gradients]
     plans = [
         plan.execution_plan(),
@@ -69,11 +70,17 @@ class _Plan:
     """Builds the execution plan of the step: values, operators and instructions."""
 
     def __init__(
-        self, step: PlannedStep, adapter: Mapping[str, Tensor], fused: frozenset[str], pages: bool
+        self,
+        step: PlannedStep,
+        adapter: Mapping[str, Tensor],
+        fused: frozenset[str],
+        pages: bool,
+        by_rows: Collection[object],
     ) -> None:
         self.step = step
         self.fused = fused
         self.pages = pages
+        self.by_rows = by_rows
         self.adapter = adapter
         self.values: list[schema.EValue] = []
         self.operators: dict[tuple[str, str], int] = {}
@@ -90,7 +97,7 @@ class _Plan:
     def execution_plan(self) -> schema.ExecutionPlan:
         graph = self.step.graph
         inputs = []
-        next_weight = needed_next(graph.operations(), self.fused)
+        next_weight = needed_next(graph.operations(), self.fused, self.by_rows)
         for node in graph.graph.nodes:
             if node.op == "output":
                 continue

@@ -22,9 +22,6 @@ void start_from(const Tensor& addend, const Tensor& out, Parallel& parallel) {
 
 namespace {
 
-// For kernels that read a large matrix part by part.
-void read_rows(const QuantizedMatrix& rows) { give_back(rows); }
-
 // The last two axes of a tensor are matrices, the axes before count them.
 struct Stack {
   int64_t count, rows, cols;
@@ -124,7 +121,7 @@ void dequantize_rows_kernel(KernelRuntimeContext& context, Span<EValue*> values)
   }
   Pool pool;
   gather_rows(weight, chosen, ids.numel(), out.mutable_data_ptr<float>(), weight.cols, pool, best_isa(),
-              read_rows);
+              read_on);
 }
 
 // values: hidden, data, scale, zero_point, bits, bias, labels, ignore_index, loss, gradient, [loss, gradient]
@@ -146,7 +143,7 @@ void quantized_linear_cross_entropy_kernel(KernelRuntimeContext& context, Span<E
   void* memory = call.scratch(linear_cross_entropy_scratch_bytes(pool.workers()));
   if (!memory) return;
   linear_cross_entropy(matrix_of(hidden), head, call.floats_if_given(5), chosen, ignored, call.written(8),
-                       written_matrix(gradient), pool, memory, best_isa(), read_rows);
+                       written_matrix(gradient), pool, memory, best_isa(), read_on);
 }
 
 }  // namespace lowpeak

@@ -11,6 +11,7 @@ namespace {
 // A fault maps the pages around it as well: 64 kB, and on new kernels all of a folio, at most what one page table
 // maps. They are given back together.
 constexpr std::uintptr_t block_bytes = 2 << 20;
+constexpr std::uintptr_t page_bytes = 4 << 10;
 
 // A read-ahead of more would push out what is needed first.
 constexpr std::size_t most_ahead = std::size_t{16} << 20;
@@ -20,43 +21,51 @@ struct Region {
 };
 std::vector<Region> regions;
 
-void advise(const void* data, std::size_t bytes, int advice) {
+void advise(const void* data, std::size_t bytes, int advice, std::uintptr_t block) {
   const std::uintptr_t from = reinterpret_cast<std::uintptr_t>(data);
   for (const Region& region : regions) {
     if (from < region.begin || from >= region.end) continue;
-    const std::uintptr_t begin = std::max(from / block_bytes * block_bytes, region.begin);
-    const std::uintptr_t end = std::min((from + bytes + block_bytes - 1) / block_bytes * block_bytes, region.end);
+    const std::uintptr_t begin = std::max(from / block * block, region.begin);
+    const std::uintptr_t end = std::min((from + bytes + block - 1) / block * block, region.end);
     // It is advice: what comes of it changes no result.
     ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);
     return;
   }
 }
 
-void advise(const QuantizedMatrix& matrix, int advice, std::size_t most) {
-  const auto tell = [advice, most](const void* data, std::int64_t bytes) {
-    advise(data, std::min(static_cast<std::size_t>(bytes), most), advice);
-  };
+template <typename Advise>
+void for_each_part(const QuantizedMatrix& matrix, const Advise& advise_part) {
   const std::int64_t groups = matrix.rows * matrix.groups();
-  tell(matrix.data, matrix.rows * matrix.row_bytes());
-  tell(matrix.scale, groups * (matrix.scale_is_half ? 2 : 4));
-  if (matrix.zero_point) tell(matrix.zero_point, groups * 4);
+  advise_part(matrix.data, static_cast<std::size_t>(matrix.rows * matrix.row_bytes()));
+  advise_part(matrix.scale, static_cast<std::size_t>(groups * (matrix.scale_is_half ? 2 : 4)));
+  if (matrix.zero_point) advise_part(matrix.zero_point, static_cast<std::size_t>(groups * 4));
 }
 
 }  // namespace
 
-void read_ahead(const QuantizedMatrix& matrix) { advise(matrix, MADV_WILLNEED, most_ahead); }
-
-void give_back(const void* data, std::size_t bytes) {
-  if (bytes > 0) advise(data, bytes, MADV_DONTNEED);
+void read_ahead(const QuantizedMatrix& matrix) {
+  for_each_part(matrix, [](const void* data, std::size_t bytes) {
+    advise(data, std::min(bytes, most_ahead), MADV_WILLNEED, page_bytes);
+  });
 }
 
-void give_back(const QuantizedMatrix& matrix) { advise(matrix, MADV_DONTNEED, SIZE_MAX); }
+void give_back(const void* data, std::size_t bytes) {
+  if (bytes > 0) advise(data, bytes, MADV_DONTNEED, block_bytes);
+}
+
+void read_on(const QuantizedMatrix& part) {
+  for_each_part(part, [](const void* data, std::size_t bytes) { give_back(data, bytes); });
+  if (part.rows > 1) read_ahead(slice_rows(part, part.rows, part.rows));
+}
 
 }  // namespace lowpeak
 
 void lowpeak_pages_mapped(const void* begin, std::int64_t bytes) {
   const auto from = reinterpret_cast<std::uintptr_t>(begin);
-  if (bytes > 0) lowpeak::regions.push_back({from, from + static_cast<std::uintptr_t>(bytes)});
+  if (bytes <= 0) return;
+  lowpeak::regions.push_back({from, from + static_cast<std::uintptr_t>(bytes)});
+  // Else the system reads around a page that is missing, megabytes on some machines, and drops for it what is needed.
+  ::madvise(const_cast<void*>(begin), static_cast<std::size_t>(bytes), MADV_RANDOM);
 }
 
 void lowpeak_pages_unmapped(const void* begin) {

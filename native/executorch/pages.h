@@ -15,9 +15,11 @@ namespace lowpeak {
 // Starts to read a matrix into the page cache, and returns at once.
 void read_ahead(const QuantizedMatrix& matrix);
 
-// Take pages out of the process.
+// Takes pages out of the process.
 void give_back(const void* data, std::size_t bytes);
-void give_back(const QuantizedMatrix& matrix);
+
+// For kernels that read a large matrix part by part: gives back the part, and starts to read as many rows behind it.
+void read_on(const QuantizedMatrix& part);
 
 }  // namespace lowpeak
 

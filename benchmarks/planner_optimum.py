@@ -1,0 +1,71 @@
+"""Plans of small networks beside the proven optimum of CP-SAT, and their offsets beside the liveness bound.
+
+    python -m benchmarks.planner_optimum [--seconds 60] [--networks "chain of 8,2 decoder layers"]
+
+For each network: the smallest peak, then the shortest step within budgets between that and the peak of the
+fastest plan; recomputation and order are free in both. What is not proven in the time is compared with the
+best that was found, and says so. `arena` is the height of the offsets over the liveness bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.console import Console
+from rich.table import Table
+
+from compiler.plan.liveness import memory_problem
+from compiler.plan.memory import solve
+from compiler.plan.planner import Plan
+from compiler.plan.program import Program
+from tests.plan.networks import KIB, small_networks, small_planner, smallest_peak
+from tests.plan.optimum import Optimum, least_peak, least_seconds
+
+SHARES = (0.0, 0.1, 0.4, 0.7)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--networks")
+    options = parser.parse_args()
+    networks = small_networks()
+    names = options.networks.split(",") if options.networks else list(networks)
+    made = Table("network", "operations", "within KiB", "planner", "optimum", "gap", "arena")
+    for name in names:
+        for row in rows(networks[name], options.seconds):
+            made.add_row(name, str(len(networks[name].ops)), *row)
+    Console(width=120).print(made)
+
+
+def rows(program: Program, limit: float) -> list[tuple[str, ...]]:
+    planner = small_planner(program)
+    least, most = smallest_peak(planner), planner.fastest().peak_bytes
+    found = least_peak(program, least, limit=limit)
+    result = [("smallest", f"{least // KIB} KiB", *beside(least, found, 1 / KIB, "KiB"), "")]
+    for share in SHARES:
+        budget = int(least + share * (most - least))
+        plan = planner.plan(budget)
+        assert plan is not None
+        found = least_seconds(program, budget, limit=limit, start=plan)
+        ours = f"{plan.seconds * 1e3:.2f} ms"
+        result.append((f"{budget // KIB}", ours, *beside(plan.seconds, found, 1e3, "ms"), arena(plan)))
+    return result
+
+
+def beside(ours: float, optimum: Optimum, scale: float, unit: str) -> tuple[str, str]:
+    """The optimum, and the gap to it."""
+    value = ours if optimum.value is None else optimum.value
+    proof = "" if optimum.proven else ", not proven"
+    return f"{value * scale:.2f} {unit}{proof}", f"{ours / value - 1:.2%}"
+
+
+def arena(plan: Plan) -> str:
+    problem, _ = memory_problem(plan.program, 1)
+    return f"{solve(problem).height / problem.lower_bound():.4f}"
+
+
+if __name__ == "__main__":
+    main()

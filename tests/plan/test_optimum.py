@@ -1,0 +1,39 @@
+"""The planner beside the proven optimum, on networks so small that there is one.
+
+Larger ones, and the least peak: `python -m benchmarks.planner_optimum`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from compiler.plan.liveness import live_bytes, memory_problem
+from compiler.plan.memory import solve
+from tests.plan.networks import small_networks, small_planner, smallest_peak
+from tests.plan.optimum import least_seconds
+
+PROVEN = ("chain of 6", "chain of 8", "ResNet, 1 block", "U-Net, 1 level", "decoder layer", "inception.csv")
+SHARES = (0.0, 0.3, 0.7)
+"""Of the way from the planner's smallest peak to that of its fastest plan."""
+LIMIT = 60.0
+GAP = 1.02
+
+
+@pytest.mark.parametrize("name", PROVEN)
+def test_within_two_percent_of_the_optimum(name: str) -> None:
+    program = small_networks()[name]
+    planner = small_planner(program)
+    least, most = smallest_peak(planner), planner.fastest().peak_bytes
+    for share in SHARES:
+        budget = int(least + share * (most - least))
+        plan = planner.plan(budget)
+        assert plan is not None and max(live_bytes(plan.program)) <= budget
+        optimum = least_seconds(program, budget, limit=LIMIT, start=plan)
+        assert optimum.proven and optimum.value is not None
+        assert plan.seconds <= GAP * optimum.value + 1e-9
+
+
+@pytest.mark.parametrize("name", small_networks())
+def test_offsets_are_near_the_bound(name: str) -> None:
+    problem, _ = memory_problem(small_planner(small_networks()[name]).fastest().program, 1)
+    assert solve(problem).height <= 1.01 * problem.lower_bound()
