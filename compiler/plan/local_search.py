@@ -27,6 +27,7 @@ MOST_PAIRS = 5000
 class _Choice:
     """Names that are decided about together, and what the processor takes for them."""
 
+    unit: int
     recompute: frozenset[str]
     offload: frozenset[str]
     seconds: float
@@ -44,13 +45,13 @@ class Neighbourhood:
         for number, unit in enumerate(decider.units.all):
             if number in needed:
                 names = frozenset(program.ops[step].name for step in unit.steps)
-                self.choices.append(_Choice(names, frozenset(), unit.seconds, number not in unkept))
-        for candidate in decider.candidates.values():
+                self.choices.append(_Choice(number, names, frozenset(), unit.seconds, number not in unkept))
+        for key, candidate in decider.candidates.items():
             if decider.offload and candidate.alone and not candidate.small:
                 names = frozenset(program.values[value].name for value in candidate.values)
                 call = 2 * rates.seconds_per_op * len(candidate.values)
                 seconds = rates.compute_seconds(0, 2 * candidate.nbytes) + call
-                self.choices.append(_Choice(frozenset(), names, seconds))
+                self.choices.append(_Choice(key.unit, frozenset(), names, seconds))
 
     def around(self, decisions: Decisions) -> Iterator[tuple[float, Decisions]]:
         """Changed decisions, and the seconds that each adds to the undecided step; the most first."""
@@ -58,9 +59,11 @@ class Neighbourhood:
         taken = set(made)
         others = [choice for choice in self.choices if choice not in taken]
         before = sum(choice.seconds for choice in made)
+        decided = {choice.unit for choice in made}
         changes = [
             (before + sum(c.seconds for c in more) - sum(c.seconds for c in fewer), fewer, more)
             for fewer, more in self._changes([choice for choice in made if choice.optional], others)
+            if (decided - {c.unit for c in fewer}).isdisjoint(c.unit for c in more)
         ]
         for seconds, fewer, more in sorted(changes, key=lambda change: -change[0]):
             yield seconds, _changed(decisions, fewer, more)
