@@ -230,6 +230,7 @@ def small_networks() -> dict[str, Program]:
         "decoder layer": transformer(1),
         "2 decoder layers": transformer(2),
         "inception.csv": from_csv(Path(__file__).with_name("inception.csv")),
+        "uneven_chain.csv": from_csv(Path(__file__).with_name("uneven_chain.csv")),
     }
 
 
