@@ -1,6 +1,6 @@
 """Plans of small networks beside the proven optimum of CP-SAT, and their offsets beside the liveness bound.
 
-    python -m benchmarks.planner_optimum [--seconds 60] [--networks "chain of 8,2 decoder layers"]
+    python -m benchmarks.planner_optimum [--seconds 60] [--networks "chain of 8" "decoder layer"]
 
 For each network: the smallest peak, then the shortest step within budgets between that and the peak of the
 fastest plan; recomputation and order are free in both. Where no optimum is proven in the time, the gap is to
@@ -29,10 +29,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--networks")
+    parser.add_argument("--networks", nargs="+", choices=list(small_networks()))
     options = parser.parse_args()
     networks = small_networks()
-    names = options.networks.split(",") if options.networks else list(networks)
+    names = options.networks or list(networks)
     made = Table("network", "operations", "within KiB", "planner", "optimum", "gap", "arena")
     for name in names:
         for row in rows(networks[name], options.seconds):
