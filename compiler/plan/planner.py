@@ -32,9 +32,9 @@ HALVINGS = 4
 FULL_USE = 0.98
 """A plan that uses this share of the budget is not improved any more."""
 UNBOUNDED = 1 << 60
-NEAR = 1.1
+NEAR = 1.25
 """A plan that exceeds the budget by this factor may yet fit in another order."""
-EFFORT = 20_000
+EFFORT = 12_000
 """Operations, in all, of the programs that are measured in search of a better neighbour."""
 LEAST_GAIN = 1 - 1e-6
 PREFETCHED = 3

@@ -220,6 +220,8 @@ def small_networks() -> dict[str, Program]:
     """Some of each kind, so small that optima can be proven."""
     return {
         "chain of 6": chain([32, 128, 256, 64, 32, 16]),
+        "even chain of 6": chain([64] * 6),
+        "even chain of 8": chain([64] * 8),
         "chain of 8": chain([32, 64, 128, 256, 128, 64, 32, 16]),
         "ResNet, 1 block": resnet([1]),
         "ResNet, 1 + 1 blocks": resnet([1, 1]),
@@ -228,6 +230,7 @@ def small_networks() -> dict[str, Program]:
         "decoder layer": transformer(1),
         "2 decoder layers": transformer(2),
         "inception.csv": from_csv(Path(__file__).with_name("inception.csv")),
+        "uneven_chain.csv": from_csv(Path(__file__).with_name("uneven_chain.csv")),
     }
 
 

@@ -8,7 +8,7 @@ whether the second is there. All that lives is a cumulative resource of the budg
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from math import gcd
@@ -54,6 +54,15 @@ def least_peak(program: Program, known: int, *, limit: float, least: int = 0) ->
     return model.solve(limit, lambda units: units * model.unit)
 
 
+def peak_of(program: Program, plan: Plan) -> float | None:
+    """The peak in bytes that this model counts for a plan of `program`; None if it cannot be run."""
+    model = _Model(program, sum(value.nbytes for value in plan.program.values), 0)
+    for variable, number in model.choices(plan):
+        model.cp.add(variable == number)
+    model.cp.minimize(model.capacity)
+    return model.solve(10.0, lambda units: units * model.unit).value
+
+
 class _Model:
     """Places and lifetimes of one program. `least`: the budget is a variable from there on."""
 
@@ -83,14 +92,19 @@ class _Model:
         self.cp.add_cumulative(self.intervals, self.demands, self.capacity)
 
     def begin_with(self, plan: Plan) -> None:
+        for variable, number in self.choices(plan):
+            self.cp.add_hint(variable, number)
+
+    def choices(self, plan: Plan) -> Iterator[tuple[Linear, int]]:
+        """Variables and what they are in a plan: places, and what runs again."""
         step_of = {op.name: step for step, op in enumerate(plan.program.ops)}
         for step, op in enumerate(self.program.ops):
-            self.cp.add_hint(self.start[step], step_of[op.name])
+            yield self.start[step], step_of[op.name]
             if step in self.again:
                 copy = step_of.get(op.name + COPY_SUFFIX)
-                self.cp.add_hint(self.again[step], copy is not None)
+                yield self.again[step], int(copy is not None)
                 if copy is not None:
-                    self.cp.add_hint(self.again_start[step], copy)
+                    yield self.again_start[step], copy
 
     def solve(self, limit: float, scale: Callable[[float], float]) -> Optimum:
         solver = cp_model.CpSolver()
@@ -165,17 +179,18 @@ class _Model:
             if step in self.again:
                 self._in_place(step, op, True, taken_over)
         for value, end in self.end.items():
-            size, step = self.program.values[value].nbytes // self.unit, self.producer.get(value)
+            size = self.program.values[value].nbytes // self.unit
+            maker = self.producer.get(value)
             if not size:
                 continue
-            if step is None:
+            if maker is None:
                 self._live(0, end, size)
                 continue
-            self._live(self.start[step] + taken_over.get((value, False), 0), end, size)
-            if step in self.again:
-                begin = self.again_start[step]
+            self._live(self.start[maker] + taken_over.get((value, False), 0), end, size)
+            if maker in self.again:
+                begin = self.again_start[maker]
                 end = self.again_end.get(value, begin + 1)
-                self._live(begin + taken_over.get((value, True), 0), end, size, self.again[step])
+                self._live(begin + taken_over.get((value, True), 0), end, size, self.again[maker])
 
     def _live(self, lower: Linear, upper: Linear, size: int, present: Literal = True) -> None:
         length = self.cp.new_int_var(0, self.horizon, "")
