@@ -12,9 +12,11 @@ constexpr uintptr_t cache_line = 64;
 
 const AttentionKernels& kernels_of(Isa isa) {
   switch (isa) {
-#if defined(LOWPEAK_HAVE_AVX2)
+#if defined(LOWPEAK_HAVE_X86)
     case Isa::avx2:
       return avx2_attention_kernels;
+    case Isa::avx512:
+      return avx512_attention_kernels;
 #endif
 #if defined(LOWPEAK_HAVE_NEON)
     case Isa::neon:

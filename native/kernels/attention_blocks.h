@@ -37,6 +37,7 @@ struct AttentionKernels {
 
 extern const AttentionKernels generic_attention_kernels;
 extern const AttentionKernels avx2_attention_kernels;
+extern const AttentionKernels avx512_attention_kernels;
 extern const AttentionKernels neon_attention_kernels;
 
 }  // namespace lowpeak

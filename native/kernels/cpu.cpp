@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#if defined(LOWPEAK_HAVE_AVX2)
+#if defined(LOWPEAK_HAVE_X86)
 #if defined(_MSC_VER)
 #include <immintrin.h>
 #include <intrin.h>
@@ -14,7 +14,7 @@
 namespace lowpeak {
 namespace {
 
-#if defined(LOWPEAK_HAVE_AVX2)
+#if defined(LOWPEAK_HAVE_X86)
 
 struct CpuidResult {
   uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
@@ -45,14 +45,19 @@ uint64_t enabled_register_states() {
 #endif
 }
 
+// Whether the operating system saves these parts of the registers, too: bits 1 and 2 for AVX, 5 to 7 for AVX-512.
+bool saves_registers(uint64_t states) { return (enabled_register_states() & states) == states; }
+
 bool detect_avx2() {
   constexpr uint32_t fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29;
   constexpr uint32_t wanted = fma | osxsave | avx | f16c;
   if ((cpuid(1).ecx & wanted) != wanted) return false;
-  // The operating system has to save the upper halves of the registers as well.
-  constexpr uint64_t sse_and_avx_state = 6;
-  if ((enabled_register_states() & sse_and_avx_state) != sse_and_avx_state) return false;
-  return (cpuid(7).ebx & (1u << 5)) != 0;
+  return saves_registers(0x6) && (cpuid(7).ebx & (1u << 5)) != 0;
+}
+
+bool detect_avx512() {
+  constexpr uint32_t foundation = 1u << 16, doublewords = 1u << 17, wanted = foundation | doublewords;
+  return detect_avx2() && saves_registers(0xe6) && (cpuid(7).ebx & wanted) == wanted;
 }
 
 #endif
@@ -63,8 +68,16 @@ bool has_isa(Isa isa) {
   switch (isa) {
     case Isa::generic: return true;
     case Isa::avx2: {
-#if defined(LOWPEAK_HAVE_AVX2)
+#if defined(LOWPEAK_HAVE_X86)
       static const bool found = detect_avx2();
+      return found;
+#else
+      return false;
+#endif
+    }
+    case Isa::avx512: {
+#if defined(LOWPEAK_HAVE_X86)
+      static const bool found = detect_avx512();
       return found;
 #else
       return false;
@@ -81,6 +94,7 @@ bool has_isa(Isa isa) {
 }
 
 Isa best_isa() {
+  if (has_isa(Isa::avx512)) return Isa::avx512;
   if (has_isa(Isa::avx2)) return Isa::avx2;
   if (has_isa(Isa::neon)) return Isa::neon;
   return Isa::generic;

@@ -3,9 +3,10 @@
 
 namespace lowpeak {
 
-enum class Isa { generic, avx2, neon };
+enum class Isa { generic, avx2, neon, avx512 };
 
-// Whether the library has kernels for `isa` and this processor runs them. `avx2` means AVX2, FMA and F16C.
+// Whether the library has kernels for `isa` and this processor runs them. `avx2` means AVX2, FMA and F16C, `avx512`
+// these and AVX-512 F and DQ.
 bool has_isa(Isa isa);
 
 // The fastest that has_isa() grants. Constant while the process lives.

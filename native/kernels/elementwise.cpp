@@ -12,9 +12,11 @@ void over_tokens(const Arguments& arguments, void (*rows)(const Arguments&, int6
 
 const ElementwiseKernels& elementwise_kernels(Isa isa) {
   switch (isa) {
-#if defined(LOWPEAK_HAVE_AVX2)
+#if defined(LOWPEAK_HAVE_X86)
     case Isa::avx2:
       return avx2_elementwise_kernels;
+    case Isa::avx512:
+      return avx512_elementwise_kernels;
 #endif
 #if defined(LOWPEAK_HAVE_NEON)
     case Isa::neon:

@@ -20,6 +20,7 @@ struct ElementwiseKernels {
 
 extern const ElementwiseKernels generic_elementwise_kernels;
 extern const ElementwiseKernels avx2_elementwise_kernels;
+extern const ElementwiseKernels avx512_elementwise_kernels;
 extern const ElementwiseKernels neon_elementwise_kernels;
 
 // The kernels of `isa`, for which has_isa() must hold.

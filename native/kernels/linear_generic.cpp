@@ -90,6 +90,7 @@ struct GenericLanes {
 };
 
 // A quarter of the tile's columns at a time: 6 x 4 sums fit into 16 registers of 4 floats.
+constexpr int register_rows = 6;
 constexpr int part_cols = 4;
 
 template <int Rows>
@@ -130,17 +131,19 @@ void multiply_tile(const TileProduct& p) {
     case 3: return multiply_rows<3>(p);
     case 4: return multiply_rows<4>(p);
     case 5: return multiply_rows<5>(p);
-    default: return multiply_rows<tile_rows>(p);
+    default: return multiply_rows<register_rows>(p);
   }
 }
 
 }  // namespace
 
-extern const LinearKernels generic_linear_kernels = {multiply_tile, Decoder<GenericLanes>::decode_transposed,
+extern const LinearKernels generic_linear_kernels = {register_rows, tile_cols, 192, multiply_tile,
+                                                     Decoder<GenericLanes>::decode_transposed,
                                                      Decoder<GenericLanes>::decode};
 
 const LinearKernels& linear_kernels(Isa isa) {
-#if defined(LOWPEAK_HAVE_AVX2)
+#if defined(LOWPEAK_HAVE_X86)
+  if (isa == Isa::avx512) return avx512_linear_kernels;
   if (isa == Isa::avx2) return avx2_linear_kernels;
 #endif
 #if defined(LOWPEAK_HAVE_NEON)

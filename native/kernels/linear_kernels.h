@@ -8,9 +8,10 @@
 
 namespace lowpeak {
 
-// The register tile: 6 x 16 accumulators fill the registers of AVX2 (12 of 16) and of NEON (24 of 32).
-constexpr int tile_rows = 6;
+// Columns of one tile of a panel.
 constexpr int tile_cols = 16;
+
+constexpr int most_block_rows = 264;
 
 // Before a loop over an array that has to live in registers. GCC keeps such an array in memory as well,
 // unless the loop is gone before it looks.
@@ -22,12 +23,13 @@ constexpr int tile_cols = 16;
 #define LOWPEAK_UNROLL
 #endif
 
-// c[rows, cols] (+)= alpha * a[rows, depth] @ b[depth, cols], rows <= tile_rows, cols <= tile_cols.
+// c[rows, cols] (+)= alpha * a[rows, depth] @ b[depth, cols], at most a register tile of c.
 struct TileProduct {
   const float* a;          // element (i, k) at a[i * a_row_stride + k * a_depth_stride]
   int64_t a_row_stride;    // 1 when a is a packed tile,
-  int64_t a_depth_stride;  // and then tile_rows
-  const float* b;          // a tile of a panel: element (k, j) at b[k * tile_cols + j]
+  int64_t a_depth_stride;  // and then the register tile's rows
+  const float* b;          // tiles of a panel: element (k, j) of the first at b[k * tile_cols + j]
+  int64_t b_tile_stride;   // from one to the next
   int64_t depth;
   float* c;
   int64_t c_stride;
@@ -40,6 +42,14 @@ struct TileProduct {
 // A panel holds tiles of tile_cols columns one after the other, each [depth, tile_cols]; what lies beyond the
 // matrix is zero.
 struct LinearKernels {
+  // The register tile, as large as the registers allow. Its columns are whole tiles of a panel.
+  int register_rows;
+  int register_cols;
+
+  // Rows of the left factor that share a second level cache with a panel: a multiple of register_rows, and at
+  // most most_block_rows.
+  int block_rows;
+
   void (*multiply_tile)(const TileProduct& product);
 
   // Panel of weight[row .. row + rows, col .. col + cols]^T: depth is `cols`. For 4 bits `col` is even.
@@ -53,6 +63,7 @@ struct LinearKernels {
 
 extern const LinearKernels generic_linear_kernels;
 extern const LinearKernels avx2_linear_kernels;
+extern const LinearKernels avx512_linear_kernels;
 extern const LinearKernels neon_linear_kernels;
 
 // The kernels of `isa`, for which has_isa() must hold.

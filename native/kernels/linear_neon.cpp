@@ -82,6 +82,8 @@ struct NeonLanes {
   }
 };
 
+// 24 of 32 registers are sums.
+constexpr int register_rows = 6;
 constexpr int parts = tile_cols / 4;
 
 // sum[row] += b * one lane of the vector, which has to be a constant.
@@ -99,7 +101,7 @@ void sum_products(const TileProduct& p, float32x4_t (&sum)[Rows][parts]) {
     float32x4_t b_part[parts];
     LOWPEAK_UNROLL
     for (int part = 0; part < parts; ++part) b_part[part] = vld1q_f32(b + 4 * part);
-    if constexpr (Packed && Rows == tile_rows) {
+    if constexpr (Packed && Rows == register_rows) {
       const float32x4_t a0 = vld1q_f32(a);
       const float32x4_t a4 = vcombine_f32(vld1_f32(a + 4), vdup_n_f32(0));
       LOWPEAK_ADD_ROW(0, a0, 0)
@@ -115,7 +117,7 @@ void sum_products(const TileProduct& p, float32x4_t (&sum)[Rows][parts]) {
         LOWPEAK_ADD_ROW(i, value, 0)
       }
     }
-    a += Packed ? tile_rows : p.a_depth_stride;
+    a += Packed ? register_rows : p.a_depth_stride;
     b += tile_cols;
   }
 }
@@ -132,7 +134,7 @@ void multiply_rows(const TileProduct& p) {
     LOWPEAK_UNROLL
     for (int part = 0; part < parts; ++part) sum[i][part] = vdupq_n_f32(0);
   }
-  if (p.a_row_stride == 1 && p.a_depth_stride == tile_rows) {
+  if (p.a_row_stride == 1 && p.a_depth_stride == register_rows) {
     sum_products<Rows, true>(p, sum);
   } else {
     sum_products<Rows, false>(p, sum);
@@ -163,13 +165,14 @@ void multiply_tile(const TileProduct& p) {
     case 3: return multiply_rows<3>(p);
     case 4: return multiply_rows<4>(p);
     case 5: return multiply_rows<5>(p);
-    default: return multiply_rows<tile_rows>(p);
+    default: return multiply_rows<register_rows>(p);
   }
 }
 
 }  // namespace
 
-extern const LinearKernels neon_linear_kernels = {multiply_tile, Decoder<NeonLanes>::decode_transposed,
+extern const LinearKernels neon_linear_kernels = {register_rows, tile_cols, 192, multiply_tile,
+                                                  Decoder<NeonLanes>::decode_transposed,
                                                   Decoder<NeonLanes>::decode};
 
 }  // namespace lowpeak

@@ -62,8 +62,9 @@ void pack(const float* source, int64_t stride, int64_t depth_stride, int64_t cou
 }  // namespace
 
 void pack_left(const float* a, int64_t row_stride, int64_t depth_stride, int64_t rows, int64_t depth,
-               float* packed) {
-  pack<tile_rows>(a, row_stride, depth_stride, rows, depth, packed);
+               int register_rows, float* packed) {
+  const auto pack_tiles = register_rows == 12 ? pack<12> : pack<6>;
+  pack_tiles(a, row_stride, depth_stride, rows, depth, packed);
 }
 
 void pack_right(const float* b, int64_t depth_stride, int64_t col_stride, int64_t depth, int64_t cols,

@@ -13,7 +13,7 @@ from torch import Tensor
 from compiler.model.quantized import QuantizedTensor
 from tests.native.build import load
 
-GENERIC, AVX2, NEON = range(3)
+GENERIC, AVX2, NEON, AVX512 = range(4)
 
 WEIGHT_ARGUMENTS = [c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int, c_int]
 _DENSE = [c_void_p, c_int64, c_int64, c_int64]
@@ -62,7 +62,7 @@ def library() -> ctypes.CDLL:
 
 def available_isas() -> list[int]:
     """What this processor runs; GENERIC always."""
-    return [isa for isa in (GENERIC, AVX2, NEON) if library().lowpeak_has_isa(isa)]
+    return [isa for isa in (GENERIC, AVX2, NEON, AVX512) if library().lowpeak_has_isa(isa)]
 
 
 class Linear:

@@ -25,7 +25,7 @@ Op op(int transposed) { return transposed ? Op::transposed : Op::plain; }
 
 }  // namespace
 
-// `isa`: 0 generic, 1 AVX2, 2 NEON; it has to be one that lowpeak_has_isa grants.
+// `isa`: 0 generic, 1 AVX2, 2 NEON, 3 AVX-512; it has to be one that lowpeak_has_isa grants.
 LOWPEAK_EXPORT int lowpeak_has_isa(int isa) { return has_isa(static_cast<Isa>(isa)); }
 LOWPEAK_EXPORT int lowpeak_best_isa() { return static_cast<int>(best_isa()); }
 

@@ -1,0 +1,10 @@
+// Compiled with -mavx512f -mavx512dq -mfma -mf16c.
+#include "attention_backward.h"
+#include "attention_forward.h"
+
+namespace lowpeak {
+
+const AttentionKernels avx512_attention_kernels = {forward_scratch, backward_scratch, forward_block,
+                                                   backward_delta, backward_block};
+
+}  // namespace lowpeak
