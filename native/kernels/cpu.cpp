@@ -52,13 +52,19 @@ bool detect_avx2() {
   constexpr uint32_t fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29;
   constexpr uint32_t wanted = fma | osxsave | avx | f16c;
   if ((cpuid(1).ecx & wanted) != wanted) return false;
-  return saves_registers(0x6) && (cpuid(7).ebx & (1u << 5)) != 0;
+  constexpr uint32_t avx2 = 1u << 5;
+  return saves_registers(0x6) && (cpuid(7).ebx & avx2) != 0;
 }
 
 bool detect_avx512() {
   constexpr uint32_t foundation = 1u << 16, doublewords = 1u << 17, wanted = foundation | doublewords;
   return detect_avx2() && saves_registers(0xe6) && (cpuid(7).ebx & wanted) == wanted;
 }
+
+#else
+
+bool detect_avx2() { return false; }
+bool detect_avx512() { return false; }
 
 #endif
 
@@ -68,20 +74,12 @@ bool has_isa(Isa isa) {
   switch (isa) {
     case Isa::generic: return true;
     case Isa::avx2: {
-#if defined(LOWPEAK_HAVE_X86)
       static const bool found = detect_avx2();
       return found;
-#else
-      return false;
-#endif
     }
     case Isa::avx512: {
-#if defined(LOWPEAK_HAVE_X86)
       static const bool found = detect_avx512();
       return found;
-#else
-      return false;
-#endif
     }
     case Isa::neon:
 #if defined(LOWPEAK_HAVE_NEON)

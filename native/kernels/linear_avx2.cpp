@@ -1,6 +1,8 @@
-// Compiled with -mavx2 -mfma -mf16c. Everything but the table has internal linkage, see linear_decode.h.
+// Compiled with -mavx2 -mfma -mf16c. Nothing is linked into the code of another instruction set:
+// see linear_decode.h and simd.h.
 #include "linear_decode.h"
 #include "linear_kernels.h"
+#include "linear_pack.h"
 #include "linear_tile.h"
 #include "linear_x86_bytes.h"
 
@@ -38,7 +40,8 @@ using Avx2Tile = RegisterTile<6, 2>;
 
 }  // namespace
 
-extern const LinearKernels avx2_linear_kernels = {Avx2Tile::rows, Avx2Tile::cols, 192, Avx2Tile::multiply,
+extern const LinearKernels avx2_linear_kernels = {Avx2Tile::rows, Avx2Tile::cols, block_rows_512k,
+                                                  pack_left<Avx2Tile::rows>, Avx2Tile::multiply,
                                                   Decoder<Avx2Lanes>::decode_transposed,
                                                   Decoder<Avx2Lanes>::decode};
 

@@ -1,6 +1,8 @@
-// Compiled with -mavx512f -mavx512dq -mfma -mf16c. Everything but the table has internal linkage, see linear_decode.h.
+// Compiled with -mavx512f -mavx512dq -mfma -mf16c. Nothing is linked into the code of another
+// instruction set: see linear_decode.h and simd.h.
 #include "linear_decode.h"
 #include "linear_kernels.h"
+#include "linear_pack.h"
 #include "linear_tile.h"
 #include "linear_x86_bytes.h"
 
@@ -33,7 +35,8 @@ using Avx512Tile = RegisterTile<12, 2>;
 
 }  // namespace
 
-extern const LinearKernels avx512_linear_kernels = {Avx512Tile::rows, Avx512Tile::cols, 264, Avx512Tile::multiply,
+extern const LinearKernels avx512_linear_kernels = {Avx512Tile::rows, Avx512Tile::cols, block_rows_1m,
+                                                    pack_left<Avx512Tile::rows>, Avx512Tile::multiply,
                                                     Decoder<Avx512Lanes>::decode_transposed,
                                                     Decoder<Avx512Lanes>::decode};
 

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "linear_pack.h"
-
 namespace lowpeak {
 namespace {
 
@@ -84,9 +82,7 @@ void multiply_cell(const BlockedProduct& p, const LinearKernels& kernels, int64_
     do {  // once for a depth of 0 too, which writes zeros
       const int64_t depth = std::min(depth_block, p.depth - k0);
       const float* a = p.a + i0 * p.a_row_stride + k0 * p.a_depth_stride;
-      if (pack) {
-        pack_left(a, p.a_row_stride, p.a_depth_stride, rows, depth, kernels.register_rows, packed_a);
-      }
+      if (pack) kernels.pack_left(a, p.a_row_stride, p.a_depth_stride, rows, depth, packed_a);
       for (int64_t j0 = col; j0 < col_end; j0 += panel_cols) {
         const int64_t cols = std::min(panel_cols, col_end - j0);
         p.b->pack(k0, depth, j0, cols, panel);

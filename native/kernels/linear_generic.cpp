@@ -3,6 +3,7 @@
 
 #include "linear_decode.h"
 #include "linear_kernels.h"
+#include "linear_pack.h"
 
 namespace lowpeak {
 namespace {
@@ -90,8 +91,8 @@ struct GenericLanes {
 };
 
 // A quarter of the tile's columns at a time: 6 x 4 sums fit into 16 registers of 4 floats.
-constexpr int register_rows = 6;
 constexpr int part_cols = 4;
+constexpr int register_rows = 6;
 
 template <int Rows>
 void multiply_rows(const TileProduct& p) {
@@ -137,7 +138,8 @@ void multiply_tile(const TileProduct& p) {
 
 }  // namespace
 
-extern const LinearKernels generic_linear_kernels = {register_rows, tile_cols, 192, multiply_tile,
+extern const LinearKernels generic_linear_kernels = {register_rows, tile_cols, block_rows_512k,
+                                                     pack_left<register_rows>, multiply_tile,
                                                      Decoder<GenericLanes>::decode_transposed,
                                                      Decoder<GenericLanes>::decode};
 

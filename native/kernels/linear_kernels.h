@@ -11,7 +11,10 @@ namespace lowpeak {
 // Columns of one tile of a panel.
 constexpr int tile_cols = 16;
 
-constexpr int most_block_rows = 264;
+// Rows of the left factor that share a second level cache with a panel: where that cache has 512 KB, and where it
+// has 1 MB. Both are multiples of the rows of every register tile.
+constexpr int block_rows_512k = 192, block_rows_1m = 264;
+constexpr int most_block_rows = block_rows_1m;
 
 // Before a loop over an array that has to live in registers. GCC keeps such an array in memory as well,
 // unless the loop is gone before it looks.
@@ -46,9 +49,11 @@ struct LinearKernels {
   int register_rows;
   int register_cols;
 
-  // Rows of the left factor that share a second level cache with a panel: a multiple of register_rows, and at
-  // most most_block_rows.
-  int block_rows;
+  int block_rows;  // one of the above
+
+  // pack_left of linear_pack.h for register_rows.
+  void (*pack_left)(const float* a, int64_t row_stride, int64_t depth_stride, int64_t rows, int64_t depth,
+                    float* packed);
 
   void (*multiply_tile)(const TileProduct& product);
 

@@ -5,6 +5,7 @@
 
 #include "linear_decode.h"
 #include "linear_kernels.h"
+#include "linear_pack.h"
 
 namespace lowpeak {
 namespace {
@@ -171,7 +172,8 @@ void multiply_tile(const TileProduct& p) {
 
 }  // namespace
 
-extern const LinearKernels neon_linear_kernels = {register_rows, tile_cols, 192, multiply_tile,
+extern const LinearKernels neon_linear_kernels = {register_rows, tile_cols, block_rows_512k,
+                                                  pack_left<register_rows>, multiply_tile,
                                                   Decoder<NeonLanes>::decode_transposed,
                                                   Decoder<NeonLanes>::decode};
 

@@ -61,11 +61,14 @@ void pack(const float* source, int64_t stride, int64_t depth_stride, int64_t cou
 
 }  // namespace
 
+template <int TileRows>
 void pack_left(const float* a, int64_t row_stride, int64_t depth_stride, int64_t rows, int64_t depth,
-               int register_rows, float* packed) {
-  const auto pack_tiles = register_rows == 12 ? pack<12> : pack<6>;
-  pack_tiles(a, row_stride, depth_stride, rows, depth, packed);
+               float* packed) {
+  pack<TileRows>(a, row_stride, depth_stride, rows, depth, packed);
 }
+
+template void pack_left<6>(const float*, int64_t, int64_t, int64_t, int64_t, float*);
+template void pack_left<12>(const float*, int64_t, int64_t, int64_t, int64_t, float*);
 
 void pack_right(const float* b, int64_t depth_stride, int64_t col_stride, int64_t depth, int64_t cols,
                 float* panel) {

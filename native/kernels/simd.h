@@ -39,6 +39,10 @@ inline namespace LOWPEAK_ISA {
 // max(a, b), min(a, b): b if a lane of it is NaN.
 // add_exponent(a, n): a * 2^n for a normal a, an integral n and a normal result; NaN stays NaN.
 
+#if defined(LOWPEAK_AVX512) || defined(LOWPEAK_AVX2)
+inline void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+#endif
+
 #if defined(LOWPEAK_AVX512)
 
 constexpr int simd_width = 16;
@@ -50,7 +54,6 @@ struct Mask {
   __mmask16 value;
 };
 
-inline void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
 inline __mmask16 first_lanes(int64_t count) { return static_cast<__mmask16>((1u << count) - 1); }
 
 inline Vec set(float x) { return {_mm512_set1_ps(x)}; }
@@ -87,7 +90,6 @@ struct Mask {
   __m256 value;
 };
 
-inline void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
 inline __m256i first_lanes(int64_t count) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
