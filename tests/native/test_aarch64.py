@@ -46,7 +46,7 @@ def cross(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         # As for Android: a library of helpers that choose atomics at run time is not on every phone.
         "-DCMAKE_CXX_FLAGS=-mno-outline-atomics",
-        f"-DEXECUTORCH_PACKAGE={folder / 'executorch'}",
+        f"-Dexecutorch_ROOT={folder / 'executorch'}",
     )
     return folder / "build"
 
