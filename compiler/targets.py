@@ -105,13 +105,14 @@ EXECUTORCH_LOWPEAK = replace(
             "causal_attention", "causal_attention_backward", "causal_attention_backward_add",
             "dequantize_rows", "load", "loaded", "matmul", "matmul_add", "quantized_linear",
             "quantized_linear_cross_entropy", "quantized_linear_input_gradient",
-            "quantized_linear_input_gradient_add", "rms_norm", "rms_norm_backward", "rotary", "store",
-            "swiglu", "swiglu_backward", "write_rows",
+            "quantized_linear_input_gradient_add", "rms_norm", "rms_norm_backward", "rotary", "select_rows",
+            "store", "swiglu", "swiglu_backward", "write_rows",
         }
     ),
     pages=True,
     rows_at_a_time={
         lowpeak.dequantize_rows.default: 64,
+        lowpeak.select_rows.default: 64,
         lowpeak.quantized_linear_cross_entropy.default: 1024,
     },
     # Beside stock's: the kernels' scratch for four threads (native/executorch/pool.h). The loss needs most of

@@ -128,8 +128,12 @@ def _lowering(joint: TrainGraph, target: Target, workspace: int) -> tuple[Pass, 
 
 def _has_kernel(loss: fx.Node, target: Target) -> bool:
     """Whether the target computes the loss of this head in one operation."""
-    quantized = loss.args[1].target is lowpeak.dequantize.default  # type: ignore[union-attr]
-    return ("quantized_linear_cross_entropy" if quantized else "linear_cross_entropy") in target.fused
+    needs: dict[object, set[str]] = {
+        lowpeak.dequantize.default: {"quantized_linear_cross_entropy"},
+        lowpeak.dequantize_rows.default: {"quantized_linear_cross_entropy", "select_rows"},
+    }
+    head = loss.args[1].target  # type: ignore[union-attr]
+    return needs.get(head, {"linear_cross_entropy"}) <= target.fused
 
 
 def _rows(workspace: int, bytes_a_row: int, most: int) -> int:

@@ -224,3 +224,11 @@ def test_rotary_and_its_gradient(axis):
     expected = x * cos.unsqueeze(axis) + torch.cat((-high, low), -1) * sin.unsqueeze(axis)
     gradients_agree(ops.rotary(x, cos, sin, False, axis), expected, [x])
     torch.library.opcheck(ops.rotary.default, (x.detach(), cos, sin, True, axis))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.uint8])
+def test_rows_are_selected(dtype):
+    source = torch.arange(12).view(4, 3).to(dtype)
+    ids = torch.tensor([3, 0, 3])
+    torch.library.opcheck(ops.select_rows.default, (source, ids))
+    assert torch.equal(ops.select_rows(source, ids), source[[3, 0, 3]])

@@ -1,4 +1,4 @@
-"""Values that are put together from tiles of their rows."""
+"""Rows of values: a value that is put together from tiles of them, and some of a large matrix."""
 
 from __future__ import annotations
 
@@ -23,3 +23,14 @@ def write_rows(whole: Tensor | None, tile: Tensor, axis: int, start: int, rows: 
 @write_rows.register_fake
 def _(whole: Tensor | None, tile: Tensor, axis: int, start: int, rows: int) -> Tensor:
     return tile.new_empty((*tile.shape[:axis], rows, *tile.shape[axis + 1 :]))
+
+
+@torch.library.custom_op("lowpeak::select_rows", mutates_args=())
+def select_rows(source: Tensor, ids: Tensor) -> Tensor:
+    """source[ids]: source [rows, *], ids int64 [count] -> [count, *]."""
+    return source[ids]
+
+
+@select_rows.register_fake
+def _(source: Tensor, ids: Tensor) -> Tensor:
+    return source.new_empty((*ids.shape, *source.shape[1:]))

@@ -3,6 +3,10 @@
 linear(x, dequantize(w), bias)               ->  lowpeak::quantized_linear(x, w, bias)
 mm(dy, dequantize(w))                        ->  lowpeak::quantized_linear_input_gradient(dy, w)
 linear_cross_entropy(h, dequantize(w), ...)  ->  lowpeak::quantized_linear_cross_entropy(h, w, ...)
+
+A product with some of a matrix's rows is one with the stored form of these rows:
+linear_cross_entropy(h, dequantize_rows(w, ids), ...)
+    ->  lowpeak::quantized_linear_cross_entropy(h, select_rows(w, ids), ...)
 """
 
 from __future__ import annotations
@@ -15,10 +19,11 @@ import torch
 from torch import fx
 
 from compiler.graph import TrainGraph
-from compiler.passes.rewrite import Rewriter, operands
+from compiler.passes.rewrite import Rewriter, operands, shape_of
 
 aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
+PARTS = ("data", "scale", "zero_point", "bits")
 
 
 @dataclass(frozen=True)
@@ -29,25 +34,40 @@ class FuseQuantized:
 
     def run(self, graph: TrainGraph) -> int:
         return sum(
-            _fuse(graph, node, *RULES[node.target])
+            self._fuse(graph, node, *RULES[node.target])
             for node in graph.operations()
             if node.target in RULES and RULES[node.target][0] in self.operators
         )
 
+    def _fuse(
+        self, graph: TrainGraph, node: fx.Node, name: str, matrix: str, arguments: Callable[..., list[Any]]
+    ) -> bool:
+        given: dict[str, Any] = operands(node)
+        new = Rewriter(graph, node)
+        parts = _stored(given[matrix])
+        if parts is None and "select_rows" in self.operators:
+            parts = _stored_rows(new, given[matrix])
+        if parts is None:
+            return False
+        return new.replace_with(new.call(getattr(lowpeak, name).default, *arguments(parts, **given)))
 
-def _fuse(
-    graph: TrainGraph, node: fx.Node, name: str, matrix: str, arguments: Callable[..., list[Any]]
-) -> bool:
-    given: dict[str, Any] = operands(node)
-    weight = given[matrix]
+
+def _stored(weight: fx.Node) -> list[Any] | None:
+    """data, scale, zero_point and bits of a dequantized matrix; None if it is none that kernels read."""
     if weight.target is not lowpeak.dequantize.default:
-        return False
+        return None
     stored = operands(weight)
-    if stored["packing"] != "high_first":
-        return False
-    parts = [stored[part] for part in ("data", "scale", "zero_point", "bits")]
-    new = Rewriter(graph, node)
-    return new.replace_with(new.call(getattr(lowpeak, name).default, *arguments(parts, **given)))
+    return [stored[part] for part in PARTS] if stored["packing"] == "high_first" else None
+
+
+def _stored_rows(new: Rewriter, weight: fx.Node) -> list[Any] | None:
+    """The same of rows of a matrix, which are selected first."""
+    if weight.target is not lowpeak.dequantize_rows.default:
+        return None
+    *tensors, bits, ids = operands(weight).values()
+    if len(shape_of(ids)) != 1:
+        return None
+    return [*(part and new.call(lowpeak.select_rows.default, part, ids) for part in tensors), bits]
 
 
 def _linear(parts: list[Any], input: fx.Node, bias: fx.Node | None, **_: Any) -> list[Any]:

@@ -49,11 +49,17 @@ def mapped_tensors(node: fx.Node, step: PlannedStep) -> list[Place]:
 
 
 def _weight_of(node: fx.Node, fused: frozenset[str]) -> tuple[object, ...] | None:
-    """The arguments of `lowpeak::read_ahead` for the weight that a kernel of ours reads, if it reads one."""
+    """The arguments of `lowpeak::read_ahead` for the weight that a kernel of ours reads from a file, if it
+    reads one."""
     if not is_fused(node, fused):
         return None
     given = operands(node)
-    return tuple(given[name] for name in WEIGHT) if given.keys() >= set(WEIGHT) else None
+    if not given.keys() >= set(WEIGHT):
+        return None
+    parts = tuple(given[name] for name in WEIGHT)
+    # Rows that the step has selected are in no file.
+    in_file = all(part.op == "placeholder" for part in parts if isinstance(part, fx.Node))
+    return parts if in_file else None
 
 
 def _is_mapped(place: Place, step: PlannedStep) -> bool:

@@ -26,6 +26,7 @@ Kernel read_ahead_kernel;
 Kernel rms_norm_kernel;
 Kernel rms_norm_backward_kernel;
 Kernel rotary_kernel;
+Kernel select_rows_kernel;
 Kernel store_kernel;
 Kernel swiglu_kernel;
 Kernel swiglu_backward_kernel;

@@ -27,6 +27,7 @@ const executorch::runtime::Kernel kernels[] = {
     executorch::runtime::Kernel("lowpeak::rms_norm.out", rms_norm_kernel),
     executorch::runtime::Kernel("lowpeak::rms_norm_backward.out", rms_norm_backward_kernel),
     executorch::runtime::Kernel("lowpeak::rotary.out", rotary_kernel),
+    executorch::runtime::Kernel("lowpeak::select_rows.out", select_rows_kernel),
     executorch::runtime::Kernel("lowpeak::store.out", store_kernel),
     executorch::runtime::Kernel("lowpeak::swiglu.out", swiglu_kernel),
     executorch::runtime::Kernel("lowpeak::swiglu_backward.out", swiglu_backward_kernel),

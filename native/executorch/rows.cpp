@@ -1,10 +1,35 @@
-// lowpeak::write_rows.
+// lowpeak::select_rows and write_rows.
 #include <cstring>
 
 #include "call.h"
 #include "kernels.h"
+#include "pages.h"
 
 namespace lowpeak {
+
+// values: source, ids, out, out
+void select_rows_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
+  Call call(context, values);
+  if (!call.takes(4)) return;
+  const Tensor &source = call.tensor(0), &ids = call.tensor(1), &out = call.tensor(2);
+  const int64_t rows = source.size(0);
+  if (!call.require(rows > 0 && source.scalar_type() == out.scalar_type() &&
+                    out.numel() == source.numel() / rows * ids.numel())) {
+    return;
+  }
+  const int64_t* chosen = ids.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < ids.numel(); ++i) {
+    if (!call.require(chosen[i] >= 0 && chosen[i] < rows)) return;
+  }
+  const char* from = static_cast<const char*>(source.const_data_ptr());
+  char* to = static_cast<char*>(out.mutable_data_ptr());
+  const size_t row_bytes = source.nbytes() / static_cast<size_t>(rows);
+  for (int64_t i = 0; i < ids.numel(); ++i) {
+    const char* row = from + static_cast<size_t>(chosen[i]) * row_bytes;
+    std::memcpy(to + static_cast<size_t>(i) * row_bytes, row, row_bytes);
+    give_back(row, row_bytes);
+  }
+}
 
 // values: whole or None, tile, axis, start, rows, out, out; axes before `axis` are of size 1
 void write_rows_kernel(KernelRuntimeContext& context, Span<EValue*> values) {

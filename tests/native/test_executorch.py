@@ -15,6 +15,7 @@ from compiler.targets import target
 from export.artifact import Artifact
 from export.executorch import library
 from lowpeak import compile_for_device, simulate, train
+from runtime_py.execute import execute
 from runtime_py.executorch_session import ExecuTorchProgram
 from runtime_py.reference import reference_step
 from tests.evaluate import distance
@@ -80,7 +81,7 @@ def test_loss_and_gradients_are_eager_ones(model, options, tmp_path):
     artifact = compiled(tmp_path / "artifact", model, **OPTIONS[options])
     used = {operation.operator for operation in artifact.graph().operations if not operation.view}
     left = {name for name in target("executorch", "lowpeak").fused if f"lowpeak.{name}.default" not in used}
-    assert left == {"quantized_linear_input_gradient", "store", "load", "loaded", *OF_TILES}
+    assert left == {"quantized_linear_input_gradient", "select_rows", "store", "load", "loaded", *OF_TILES}
     assert not used & {"aten.mm.default", "aten.bmm.default", "aten.permute.default"}
     check(artifact)
 
@@ -121,6 +122,23 @@ def test_tokens_in_tiles(make, options, tmp_path):
     report = simulate(artifact)
     assert report.loss_relative_error < 1e-5
     assert report.gradient_relative_error_max < 1e-5
+
+
+@pytest.mark.parametrize("options", [{}, {"quantization": "int8", "trainable_ratio": 0.4}])
+def test_a_softmax_over_some_tokens(options, tmp_path):
+    """The kernels' step beside the same graph's in torch: eager's loss is another, over all tokens."""
+    artifact = compiled(tmp_path / "artifact", loss="subset", subset_size=64, **options)
+    used = {operation.operator for operation in artifact.graph().operations}
+    assert {"lowpeak.select_rows.default", "lowpeak.quantized_linear_cross_entropy.default"} <= used
+    adapter, sample = random_adapter(artifact), artifact.sample()
+    inputs = artifact.manifest.largest.batch.graph_inputs(sample, sample["token_subset"])
+    program = ExecuTorchProgram(artifact.file("program.pte"), artifact.file("weights.ptd"), artifact.manifest)
+    for name, parameter in program.parameters.items():
+        parameter.copy_(adapter[name])
+    expected = execute(artifact.graph(), inputs, adapter, artifact.tensor, artifact.constants())
+    assert program.step(inputs) == pytest.approx(expected.loss, rel=1e-5)
+    for name, gradient in program.gradients.items():
+        assert distance(gradient, expected.gradients[name]) < 1e-5, name
 
 
 def test_the_simulator_agrees(tmp_path):

@@ -65,6 +65,31 @@ return getitem""",
     )
 
 
+def test_rows_of_a_matrix_are_selected_as_they_are_stored():
+    build = GraphBuilder()
+    ids = build.input("ids", 5, dtype=torch.int64)
+    x, labels = build.input("x", 3, 4), build.input("labels", 3, dtype=torch.int64)
+    rows = build.call(lowpeak.dequantize_rows.default, *stored(build), ids)
+    pair = build.call(lowpeak.linear_cross_entropy.default, x, rows, None, labels, -100)
+    graph = build.finish(build.call(getitem, pair, 0))
+    assert FuseQuantized(OPERATORS).run(graph) == 0
+    Runner().run(graph, [FuseQuantized(OPERATORS | {"select_rows"})])
+    assert_expected_inline(
+        graph.dump(),
+        """\
+ids: int64[5] = adapter ids
+x: float32[3, 4] = adapter x
+labels: int64[3] = adapter labels
+data: uint8[8, 2] = quantized w.data
+scale: float16[8, 2] = quantized w.scale
+select_rows_default: uint8[5, 2] = lowpeak.select_rows.default(data, ids)
+select_rows_default_1: float16[5, 2] = lowpeak.select_rows.default(scale, ids)
+quantized_linear_cross_entropy_default: float32[], float32[3, 4] = lowpeak.quantized_linear_cross_entropy.default(x, select_rows_default, select_rows_default_1, None, 4, None, labels, -100)
+getitem: float32[] = getitem(quantized_linear_cross_entropy_default, 0)
+return getitem""",
+    )
+
+
 def test_only_what_the_target_has_is_fused():
     graph = every_rule()
     assert FuseQuantized(frozenset({"quantized_linear"})).run(graph) == 1

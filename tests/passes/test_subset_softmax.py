@@ -12,11 +12,13 @@ from compiler.errors import DataError, ModelError
 from compiler.graph import Batch, Frozen
 from compiler.passes.attention import Attention
 from compiler.passes.chunked_loss import ChunkedLoss
+from compiler.passes.fuse_quantized import FuseQuantized
 from compiler.passes.mask_logits import MaskLogits
 from compiler.passes.normalize import Normalize
 from compiler.passes.quantize import Quantize
 from compiler.passes.runner import Runner
 from compiler.passes.subset_softmax import SubsetSoftmax
+from compiler.targets import EXECUTORCH_LOWPEAK
 from tests.evaluate import GraphBuilder
 from tests.models import TOKENS, Function, LanguageModel, joint, language_model, train
 
@@ -70,9 +72,10 @@ def model_with_labels_in_the_subset() -> tuple[LanguageModel, dict[str, Tensor]]
     return model, {"input_ids": model.batch["input_ids"], "labels": labels}
 
 
+@pytest.mark.parametrize("after", [[], [FuseQuantized(EXECUTORCH_LOWPEAK.fused)]], ids=["plain", "fused"])
 @pytest.mark.parametrize("quantized", [True, False])
 @pytest.mark.parametrize("rows", [None, 6])
-def test_the_loss_is_that_over_the_subset(quantized, rows):
+def test_the_loss_is_that_over_the_subset(quantized, rows, after):
     model, batch = model_with_labels_in_the_subset()
     before = [
         Attention(),
@@ -81,7 +84,7 @@ def test_the_loss_is_that_over_the_subset(quantized, rows):
         SubsetSoftmax(len(SUBSET)),
         ChunkedLoss(),
     ]
-    graph = joint(model.forward_graph(), before, [Normalize()])
+    graph = joint(model.forward_graph(), before, [Normalize(), *after])
     inputs = BatchSpec(True, 1, TOKENS, rows, len(SUBSET)).graph_inputs(batch, SUBSET)
     if rows is None:
         inputs["targets"] = inputs["targets"].view(1, TOKENS)
