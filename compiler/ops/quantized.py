@@ -9,6 +9,9 @@ from torch import Tensor
 
 from compiler.model.quantized import Packing, unpack_nibbles
 
+STORED = ("data", "scale", "zero_point", "bits")
+"""The arguments that are a quantized matrix, in every operator that takes one."""
+
 
 @torch.library.custom_op("lowpeak::dequantize", mutates_args=())
 def dequantize(

@@ -19,11 +19,11 @@ import torch
 from torch import fx
 
 from compiler.graph import TrainGraph
+from compiler.ops.quantized import STORED
 from compiler.passes.rewrite import Rewriter, operands, shape_of
 
 aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
-PARTS = ("data", "scale", "zero_point", "bits")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _stored(weight: fx.Node) -> list[Any] | None:
     if weight.target is not lowpeak.dequantize.default:
         return None
     stored = operands(weight)
-    return [stored[part] for part in PARTS] if stored["packing"] == "high_first" else None
+    return [stored[part] for part in STORED] if stored["packing"] == "high_first" else None
 
 
 def _stored_rows(new: Rewriter, weight: fx.Node) -> list[Any] | None:

@@ -9,14 +9,13 @@ from collections.abc import Collection, Iterable
 from torch import fx
 
 from compiler.graph import tensors_of
+from compiler.ops.quantized import STORED
 from compiler.passes.rewrite import operands
 from compiler.planned import PlannedStep
 from export.executorch.kernels import is_fused
 
 READ_AHEAD = "lowpeak::read_ahead"
 GIVE_BACK = "lowpeak::give_back"
-WEIGHT = ("data", "scale", "zero_point", "bits")
-"""The arguments that are a quantized weight, in every kernel that takes one."""
 
 Place = tuple[fx.Node, int]
 """A tensor: the output of that number of a node."""
@@ -54,9 +53,9 @@ def _weight_of(node: fx.Node, fused: frozenset[str]) -> tuple[object, ...] | Non
     if not is_fused(node, fused):
         return None
     given = operands(node)
-    if not given.keys() >= set(WEIGHT):
+    if not given.keys() >= set(STORED):
         return None
-    parts = tuple(given[name] for name in WEIGHT)
+    parts = tuple(given[name] for name in STORED)
     # Rows that the step has selected are in no file.
     in_file = all(part.op == "placeholder" for part in parts if isinstance(part, fx.Node))
     return parts if in_file else None

@@ -2,6 +2,7 @@
 // tensors that it writes, then what it returns.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include <executorch/runtime/core/evalue.h>
@@ -51,6 +52,14 @@ class Call {
     void* memory = lowpeak::scratch(bytes);
     if (!memory) context_.fail(Error::MemoryAllocationFailed);
     return memory;
+  }
+
+  // Numbers of rows of something that has `rows`. Null, and the call failed, if one is outside of it.
+  const int64_t* row_ids(size_t index, int64_t rows) {
+    const Tensor& ids = tensor(index);
+    const int64_t* chosen = ids.const_data_ptr<int64_t>();
+    const bool inside = std::all_of(chosen, chosen + ids.numel(), [rows](int64_t id) { return id >= 0 && id < rows; });
+    return require(inside) ? chosen : nullptr;
   }
 
   // data, scale, zero_point or None, and the bits, which stand at `index` and after.

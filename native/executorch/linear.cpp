@@ -115,10 +115,8 @@ void dequantize_rows_kernel(KernelRuntimeContext& context, Span<EValue*> values)
   const QuantizedMatrix weight = call.quantized(0);
   const Tensor &ids = call.tensor(4), &out = call.tensor(5);
   if (!call.require(cols_of(out) == weight.cols && rows_of(out) == ids.numel())) return;
-  const int64_t* chosen = ids.const_data_ptr<int64_t>();
-  for (int64_t i = 0; i < ids.numel(); ++i) {
-    if (!call.require(chosen[i] >= 0 && chosen[i] < weight.rows)) return;
-  }
+  const int64_t* chosen = call.row_ids(4, weight.rows);
+  if (!chosen) return;
   Pool pool;
   gather_rows(weight, chosen, ids.numel(), out.mutable_data_ptr<float>(), weight.cols, pool, best_isa(),
               read_on);

@@ -17,10 +17,8 @@ void select_rows_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
                     out.numel() == source.numel() / rows * ids.numel())) {
     return;
   }
-  const int64_t* chosen = ids.const_data_ptr<int64_t>();
-  for (int64_t i = 0; i < ids.numel(); ++i) {
-    if (!call.require(chosen[i] >= 0 && chosen[i] < rows)) return;
-  }
+  const int64_t* chosen = call.row_ids(1, rows);
+  if (!chosen) return;
   const char* from = static_cast<const char*>(source.const_data_ptr());
   char* to = static_cast<char*>(out.mutable_data_ptr());
   const size_t row_bytes = source.nbytes() / static_cast<size_t>(rows);

@@ -60,13 +60,18 @@ def random_adapter(artifact: Artifact) -> dict[str, Tensor]:
     return {name: 0.05 * torch.randn(t.shape, generator=generator) for name, t in artifact.adapter().items()}
 
 
+def opened(artifact: Artifact, adapter: dict[str, Tensor]) -> ExecuTorchProgram:
+    program = ExecuTorchProgram(artifact.file("program.pte"), artifact.file("weights.ptd"), artifact.manifest)
+    for name, parameter in program.parameters.items():
+        parameter.copy_(adapter[name])
+    return program
+
+
 def check(artifact: Artifact) -> None:
     """Loss and every gradient equal eager's, in a first and in a second step."""
     adapter, sample = random_adapter(artifact), artifact.sample()
     assert sample is not None
-    program = ExecuTorchProgram(artifact.file("program.pte"), artifact.file("weights.ptd"), artifact.manifest)
-    for name, parameter in program.parameters.items():
-        parameter.copy_(adapter[name])
+    program = opened(artifact, adapter)
     expected, gradients = reference_step(artifact, sample, adapter)
     for _ in range(2):
         loss = program.step(artifact.manifest.largest.batch.graph_inputs(sample))
@@ -132,9 +137,7 @@ def test_a_softmax_over_some_tokens(options, tmp_path):
     assert {"lowpeak.select_rows.default", "lowpeak.quantized_linear_cross_entropy.default"} <= used
     adapter, sample = random_adapter(artifact), artifact.sample()
     inputs = artifact.manifest.largest.batch.graph_inputs(sample, sample["token_subset"])
-    program = ExecuTorchProgram(artifact.file("program.pte"), artifact.file("weights.ptd"), artifact.manifest)
-    for name, parameter in program.parameters.items():
-        parameter.copy_(adapter[name])
+    program = opened(artifact, adapter)
     expected = execute(artifact.graph(), inputs, adapter, artifact.tensor, artifact.constants())
     assert program.step(inputs) == pytest.approx(expected.loss, rel=1e-5)
     for name, gradient in program.gradients.items():
