@@ -67,6 +67,7 @@ Batches::Input Batches::input(const TensorRecord& record, const std::string& nam
 
 Batch Batches::at(std::int64_t index) const {
   const Place& place = places_[static_cast<std::size_t>(index)];
+  file_.release();
   Batch made{place.bucket, {}};
   for (const Input& input : inputs_[place.bucket]) made.inputs.push_back(input.data + place.row * input.bytes);
   return made;

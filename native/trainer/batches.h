@@ -27,6 +27,7 @@ class Batches {
   // The bucket of the first batch, if there is one.
   std::size_t first_bucket() const { return places_.empty() ? 0 : places_.front().bucket; }
 
+  // The pages of the one before are given back: a long run holds no more of the file than a short one.
   Batch at(std::int64_t index) const;
 
  private:

@@ -253,6 +253,16 @@ def test_metrics(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
         assert event["anonymous_bytes"] < event["rss_bytes"] <= event["peak_rss_bytes"]
 
 
+def test_a_long_run_holds_no_more_than_a_short_one(
+    tiny: TinyStep, artifact: Artifact, tmp_path: Path
+) -> None:
+    job = job_of(tiny, artifact, tmp_path, accumulate=1000)
+    first, *_, last = (
+        event for event in Runner(["--metrics"]).run(job, tmp_path).events if event["event"] == "step"
+    )
+    assert last["rss_bytes"] - first["rss_bytes"] < 500_000 < os.path.getsize(job.batches) - 1_000_000
+
+
 def test_a_full_disk_leaves_the_earlier_checkpoint(
     tiny: TinyStep, artifact: Artifact, tmp_path: Path
 ) -> None:
