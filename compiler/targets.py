@@ -119,7 +119,7 @@ EXECUTORCH_LOWPEAK = replace(
     # it, 2.1 MB of logits and 0.4 MB a thread; attention's backward less up to 500,000 heads x tokens.
     # And what waits to be written (native/executorch/offload_file.h).
     runtime_bytes=EXECUTORCH.runtime_bytes + 3_730_000 + 2_100_000,
-    # SmolLM2-135M at 512 tokens: 5.8 to 6.2 s of processor time, 5.9 s foretold at 70 GFLOP/s.
+    # SmolLM2-135M at 512 tokens: 5.8 to 6.2 s of processor time with AVX2, 5.9 s foretold at 70 GFLOP/s.
     matmul_efficiency=1.0,
 )  # fmt: skip
 ONNXRUNTIME = Target(

@@ -5,14 +5,21 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
+#include <new>
 #include <stdexcept>
 #include <system_error>
 
 namespace lowpeak {
 namespace {
+
+constexpr std::size_t page_bytes = 4096;
+
+template <typename Integer>
+constexpr Integer whole_pages(Integer bytes) {
+  constexpr auto page = static_cast<Integer>(page_bytes);
+  return (bytes + page - 1) / page * page;
+}
 
 int unnamed_file(const std::string& folder, std::int64_t bytes) {
   std::string path = folder + "/offload-XXXXXX";
@@ -27,11 +34,25 @@ int unnamed_file(const std::string& folder, std::int64_t bytes) {
   return file;
 }
 
+// Whether transfers of whole pages pass the page cache by from now on.
+bool past_the_page_cache(int file, bool wanted) {
+#ifdef O_DIRECT
+  const int flags = ::fcntl(file, F_GETFL);
+  return ::fcntl(file, F_SETFL, wanted ? flags | O_DIRECT : flags & ~O_DIRECT) == 0 && wanted;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 OffloadFile::OffloadFile(const std::string& folder, std::int64_t bytes)
-    : file_(unnamed_file(folder, bytes)), size_(bytes), buffer_(piece_bytes * pieces) {
-  for (std::size_t i = 0; i < pieces; ++i) free_.push_back(buffer_.data() + i * piece_bytes);
+    : size_(whole_pages(bytes)),
+      file_(unnamed_file(folder, size_)),
+      direct_(past_the_page_cache(file_, true)),
+      buffer_(static_cast<char*>(std::aligned_alloc(page_bytes, piece_bytes * pieces)), &std::free) {
+  if (!buffer_) throw std::bad_alloc();
+  for (std::size_t i = 0; i < pieces; ++i) free_.push_back(buffer_.get() + i * piece_bytes);
   thread_ = std::thread([this] { serve(); });
 }
 
@@ -46,10 +67,11 @@ OffloadFile::~OffloadFile() {
 }
 
 bool OffloadFile::inside(std::size_t bytes, std::int64_t offset) {
-  if (offset >= 0 && static_cast<std::int64_t>(bytes) <= size_ - offset) return true;
+  const bool at_page = offset % static_cast<std::int64_t>(page_bytes) == 0;
+  if (offset >= 0 && at_page && static_cast<std::int64_t>(bytes) <= size_ - offset) return true;
   const std::lock_guard<std::mutex> lock(mutex_);
-  failure_ = std::to_string(bytes) + " bytes at " + std::to_string(offset) + " are outside of the offload file of " +
-             std::to_string(size_) + " bytes";
+  failure_ = std::to_string(bytes) + " bytes at " + std::to_string(offset) + " are not " +
+             (at_page ? "inside of" : "at a page of") + " the offload file of " + std::to_string(size_) + " bytes";
   return false;
 }
 
@@ -107,46 +129,72 @@ void OffloadFile::serve() {
   while (true) {
     asked_.wait(lock, [this] { return ending_ || !queue_.empty(); });
     if (ending_) return;
-    const Request request = queue_.front();
+    const auto request = next();
+    char* piece = request->memory;
+    if (!request->write) {
+      piece = free_.back();
+      free_.pop_back();
+    }
     lock.unlock();
     std::string problem;
     try {
-      transfer(request);
+      serve(*request, piece);
     } catch (const std::exception& error) {
       problem = error.what();
     }
     lock.lock();
     if (failure_.empty()) failure_ = problem;
-    queue_.pop_front();
-    if (request.write) free_.push_back(request.memory);
+    queue_.erase(request);
+    free_.push_back(piece);
     served_.notify_all();
   }
 }
 
-void OffloadFile::transfer(const Request& request) {
-  for (std::size_t done = 0; done < request.bytes;) {
+// Without a free piece all but the one that is being filled wait in the queue to be written.
+std::list<OffloadFile::Request>::iterator OffloadFile::next() {
+  const auto first = queue_.begin();
+  if (first->write || !free_.empty()) return first;
+  return std::find_if(first, queue_.end(), [](const Request& request) { return request.write; });
+}
+
+void OffloadFile::serve(const Request& request, char* piece) {
+  if (request.write) {
+    transfer(true, piece, whole_pages(request.bytes), request.offset);
+    return;
+  }
+  for (std::size_t done = 0; done < request.bytes; done += piece_bytes) {
     const std::size_t part = std::min(piece_bytes, request.bytes - done);
-    const off_t place = static_cast<off_t>(request.offset + static_cast<std::int64_t>(done));
-    char* memory = request.memory + done;
-    const ssize_t moved = request.write ? ::pwrite(file_, memory, part, place) : ::pread(file_, memory, part, place);
+    transfer(false, piece, whole_pages(part), request.offset + static_cast<std::int64_t>(done));
+    std::memcpy(request.memory + done, piece, part);
+  }
+}
+
+void OffloadFile::transfer(bool write, char* piece, std::size_t bytes, std::int64_t offset) {
+  for (std::size_t done = 0; done < bytes;) {
+    const off_t place = static_cast<off_t>(offset + static_cast<std::int64_t>(done));
+    const ssize_t moved = write ? ::pwrite(file_, piece + done, bytes - done, place)
+                                : ::pread(file_, piece + done, bytes - done, place);
     if (moved < 0 && errno == EINTR) continue;
+    if (moved < 0 && errno == EINVAL && direct_) {
+      // The disk's blocks are larger than a page.
+      direct_ = past_the_page_cache(file_, false);
+      continue;
+    }
     if (moved < 0) throw std::system_error(errno, std::generic_category(), "the offload file");
     if (moved == 0) throw std::runtime_error("the offload file ends early");
-    if (request.write) {
-      settle(place, static_cast<std::size_t>(moved));
-    } else {
-      ::posix_fadvise(file_, place, moved, POSIX_FADV_DONTNEED);
-    }
+    if (!direct_) settle(write, place, static_cast<std::size_t>(moved));
     done += static_cast<std::size_t>(moved);
   }
 }
 
-// To the disk, and out of the page cache: dirty pages count against a memory limit and are written when the system
+// Out of the page cache, to the disk first: dirty pages count against a memory limit and are written when the system
 // wants, which is when it is short of memory.
-void OffloadFile::settle(std::int64_t offset, std::size_t bytes) {
+void OffloadFile::settle(bool written, std::int64_t offset, std::size_t bytes) {
 #ifdef SYNC_FILE_RANGE_WRITE
-  ::sync_file_range(file_, offset, static_cast<off_t>(bytes),
-                    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+  if (written) {
+    ::sync_file_range(file_, offset, static_cast<off_t>(bytes),
+                      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+  }
 #endif
   ::posix_fadvise(file_, offset, static_cast<off_t>(bytes), POSIX_FADV_DONTNEED);
 }

@@ -4,14 +4,18 @@
 //     load    asks for a value to be read into its memory
 //     wait    returns once that memory holds it
 //
-// Requests are served in order, so a load sees every store before it. What was written is pushed to the disk and,
-// like what was read, dropped from the page cache: memory stays what the plan says.
+// Requests are served in order, so a load sees every store before it; but a load for which there is no piece lets
+// a store go first. (Nothing is stored where a load is under way: a value comes back before the next step makes it.)
+// Transfers pass the page cache by (O_DIRECT): its copies take time from the kernels, and its pages memory that no
+// plan knows of. Where the file system cannot, each piece is pushed to the disk and dropped from the page cache.
 #pragma once
 
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <cstdlib>
+#include <list>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -24,15 +28,15 @@ class OffloadFile {
   static constexpr std::size_t piece_bytes = std::size_t{1} << 20;
   static constexpr std::size_t pieces = 2;
 
-  // A file without a name in the folder, of `bytes` bytes that are there from now on: a disk that has no room for
-  // them says so here. Throws std::system_error.
+  // A file without a name in the folder, of `bytes` bytes that are there from now on, rounded up to whole pages: a
+  // disk that has no room for them says so here. Throws std::system_error.
   OffloadFile(const std::string& folder, std::int64_t bytes);
   ~OffloadFile();
 
   OffloadFile(const OffloadFile&) = delete;
   OffloadFile& operator=(const OffloadFile&) = delete;
 
-  // Each is false once the disk has failed, or when the value lies outside of the file.
+  // Each is false once the disk has failed, or when the value does not lie inside of the file from a page on.
   bool store(const void* value, std::size_t bytes, std::int64_t offset);
   bool load(void* value, std::size_t bytes, std::int64_t offset);
   bool wait(const void* value);
@@ -50,15 +54,19 @@ class OffloadFile {
 
   bool inside(std::size_t bytes, std::int64_t offset);
   void serve();
-  void transfer(const Request& request);
-  void settle(std::int64_t offset, std::size_t bytes);
+  std::list<Request>::iterator next();
+  void serve(const Request& request, char* piece);
+  // Whole pages of the file from or into a piece of the buffer.
+  void transfer(bool write, char* piece, std::size_t bytes, std::int64_t offset);
+  void settle(bool written, std::int64_t offset, std::size_t bytes);
 
-  const int file_;
   const std::int64_t size_;
-  std::vector<char> buffer_;
+  const int file_;
+  bool direct_;
+  std::unique_ptr<char, decltype(&std::free)> buffer_;
   std::mutex mutex_;
   std::condition_variable asked_, served_;
-  std::deque<Request> queue_;          // the first is being served
+  std::list<Request> queue_;           // one of them is being served
   std::vector<char*> free_;            // pieces of the buffer
   std::string failure_;
   bool ending_ = false;

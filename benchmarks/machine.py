@@ -1,0 +1,81 @@
+"""The device profile of this machine, measured: what step times are predicted from."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from compiler.devices import DeviceProfile
+
+NAME = "this machine"
+PASSES = 5
+ROWS, WIDTH = 1024, 3072
+COPIED_BYTES = 256 << 20
+PIECE_BYTES, PIECES = 1 << 20, 256
+
+
+def this_machine(folder: Path) -> DeviceProfile:
+    """`folder`: on the disk that values are offloaded to."""
+    write, read = disk_speed(folder)
+    ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return DeviceProfile(NAME, ram, matrix_gflops(), memory_speed(), read, write)
+
+
+def matrix_gflops() -> float:
+    """Of torch's float32 products, on every core that the process may use."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    rows, weight = torch.randn(ROWS, WIDTH), torch.randn(WIDTH, WIDTH)
+    return 2e-9 * ROWS * WIDTH * WIDTH / median_seconds(lambda: rows @ weight)
+
+
+def memory_speed() -> float:
+    """Bytes a second that a copy reads and writes."""
+    source = torch.ones(COPIED_BYTES // 4)
+    target = torch.empty_like(source)
+    return 2 * COPIED_BYTES / median_seconds(lambda: target.copy_(source))
+
+
+def median_seconds(run: Callable[[], object]) -> float:
+    """Of some runs, after one that is not counted."""
+    seconds = []
+    for _ in range(1 + PASSES):
+        started = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[1:])
+
+
+def disk_speed(folder: Path) -> tuple[float, float]:
+    """Bytes a second written to the disk, and read from it: medians of some passes over a file."""
+    passes = [disk_pass(folder) for _ in range(PASSES)]
+    return (
+        PIECES * PIECE_BYTES / statistics.median(write for write, _ in passes),
+        PIECES * PIECE_BYTES / statistics.median(read for _, read in passes),
+    )
+
+
+def disk_pass(folder: Path) -> tuple[float, float]:
+    """Seconds to write a file and to read it backwards, as native/executorch/offload_file.cpp does."""
+    piece = mmap.mmap(-1, PIECE_BYTES)
+    piece.write(os.urandom(PIECE_BYTES))
+    with tempfile.NamedTemporaryFile(dir=folder) as named:
+        file = os.open(named.name, os.O_RDWR | os.O_DIRECT)
+        places = range(0, PIECES * PIECE_BYTES, PIECE_BYTES)
+        try:
+            os.posix_fallocate(file, 0, len(places) * PIECE_BYTES)
+            started = time.perf_counter()
+            for place in places:
+                os.pwrite(file, piece, place)
+            written = time.perf_counter()
+            for place in reversed(places):
+                os.preadv(file, [piece], place)
+            return written - started, time.perf_counter() - written
+        finally:
+            os.close(file)
