@@ -7,9 +7,11 @@ its schedule.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import heappop, heappush
+from itertools import chain, count
 
 import numpy as np
 
@@ -92,36 +94,59 @@ class Planner:
         best = [self._prefetched(plan, budget) for plan in sorted(fitting, key=_cost)[:PREFETCHED]]
         near = [p for p in self._measured.values() if budget < p.peak_bytes <= NEAR * budget]
         best += filter(None, (self._fitted(plan, budget) for plan in sorted(near, key=_cost)[:PREFETCHED]))
-        current = min(best, key=_cost, default=None)
+        current, left = min(best, key=_cost, default=None), EFFORT
         if current is None:
-            current = min(self._measured.values(), key=lambda plan: plan.peak_bytes)
-        left = EFFORT
-        while left > 0 and current.peak_bytes <= NEAR * budget:
-            better, left = self._next(current, budget, left)
+            current, left = self._reached(budget, left)
+        while current is not None and left > 0:
+            better, left = self._faster(current, budget, left)
             if better is None:
                 break
             current = better
-        return current if current.peak_bytes <= budget else None
+        return current
 
-    def _next(self, current: Plan, budget: int, effort: int) -> tuple[Plan | None, int]:
-        """A plan next to `current` that is faster within the budget, or smaller if `current` is above it; and
-        the effort left.
+    def _reached(self, budget: int, effort: int) -> tuple[Plan | None, int]:
+        """A plan within the budget, searched for among the changes of those that exceed it, of the smallest
+        first; and the effort left.
         """
-        fits = current.peak_bytes <= budget
+        queue: list[tuple[int, int, Iterator[Decisions]]] = []
+
+        def enter(plan: Plan) -> None:
+            if plan.peak_bytes <= NEAR * budget:
+                changed = (decisions for _, decisions in self._neighbourhood.around(_carried_out(plan)))
+                heappush(queue, (plan.peak_bytes, next(number), chain([plan.decisions], changed)))
+
+        number = count()
+        for plan in self._measured.values():
+            enter(plan)
+        tried: set[Decisions] = set()
+        while queue and effort > 0:
+            decisions = next(queue[0][2], None)
+            if decisions is None:
+                heappop(queue)
+            elif decisions not in tried:
+                tried.add(decisions)
+                effort -= len(self._program.ops)
+                known = decisions in self._measured
+                plan = self._measure(decisions)
+                fitted = self._fitted(plan, budget)
+                if fitted is not None:
+                    return fitted, effort
+                if not known:
+                    enter(plan)
+        return None, effort
+
+    def _faster(self, current: Plan, budget: int, effort: int) -> tuple[Plan | None, int]:
+        """A plan next to `current` that is faster within the budget; and the effort left."""
         undecided = sum(op.seconds for op in self._program.ops)
-        again = frozenset(op.copy_of for op in current.program.ops if op.copy_of)
-        for seconds, decisions in self._neighbourhood.around(Decisions(again, current.decisions.offload)):
-            if fits and undecided + seconds >= current.seconds * LEAST_GAIN:
+        for seconds, decisions in self._neighbourhood.around(_carried_out(current)):
+            if undecided + seconds >= current.seconds * LEAST_GAIN:
                 continue
             if effort <= 0:
                 break
             effort -= len(self._program.ops)
-            plan = self._measure(decisions)
-            fitted = self._fitted(plan, budget)
-            if fitted and (not fits or fitted.seconds < current.seconds):
+            fitted = self._fitted(self._measure(decisions), budget)
+            if fitted is not None and fitted.seconds < current.seconds:
                 return fitted, effort
-            if not fits and plan.peak_bytes < current.peak_bytes:
-                return plan, effort
         return None, effort
 
     def _fitted(self, plan: Plan, budget: int) -> Plan | None:
@@ -204,6 +229,12 @@ class Planner:
                 pending = 0
         live = np.array(most, dtype=np.int64)
         return np.where(live >= 0, live - decided, 0)
+
+
+def _carried_out(plan: Plan) -> Decisions:
+    """The plan's decisions without what they decide and nothing needs."""
+    again = frozenset(op.copy_of for op in plan.program.ops if op.copy_of)
+    return Decisions(again, plan.decisions.offload)
 
 
 def _cost(plan: Plan) -> tuple[float, int]:

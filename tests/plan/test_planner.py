@@ -34,7 +34,7 @@ def network(layers: int, widths: list[int]) -> Program:
 
 
 def best_peak(run: Program, seconds: float | None = None) -> int:
-    """The lowest peak of all choices of what to recompute, by trying each."""
+    """The lowest peak of all choices of what to recompute, by trying each in the scheduler's order."""
     forward = [op.name for op in run.ops if op.forward]
     peaks = []
     for size in range(len(forward) + 1):
@@ -61,12 +61,12 @@ def test_plans_fit_and_cost_little_more_than_the_best_choice(widths: list[int]):
     assert planner.plan(most) == planner.fastest()
 
 
-def test_the_smallest_plan_of_a_chain_is_near_the_optimum():
+def test_the_smallest_plan_of_a_chain_is_no_larger_than_the_best_choice_in_the_scheduler_s_order():
     run = network(8, [3, 1, 4, 1, 5, 2, 6, 1])
     planner = Planner(run, RATES, offload=False, alignment=1)
-    least = best_peak(run)
     found = smallest_feasible(lambda mib: planner.plan(mib * BIG) is not None, 1, 64) * BIG
-    assert least <= found <= 1.15 * least
+    plan = planner.plan(found)
+    assert plan is not None and max(live_bytes(plan.program)) == found <= best_peak(run)
 
 
 def test_offload_is_chosen_where_it_is_cheaper_than_running_again():
