@@ -1,10 +1,10 @@
 """A training step in lowpeak-runner beside one of eager PEFT with gradient checkpointing: time and memory.
 
-    python -m benchmarks.native_step ARTIFACT [--steps 3] [--rounds 2]
+    python -m benchmarks.native_step ARTIFACT [--steps 3] [--rounds 2] [--data FILE]
 
-The artifact is one of the demo (`lowpeak compile demo --kernels lowpeak ...`). Both train the same steps
-on the demo's chat, on the same number of threads, in turns of `steps` steps; processor time is what a busy
-machine does not change. Memory is all that the process has resident. MB are 10**6 bytes.
+The artifact is one that trains on every token. Both train the same steps, on the same number of threads, in
+turns of `steps` steps of which the first is not counted; processor time is what a busy machine does not
+change. Data is as for benchmarks.measure. Memory is all that the process has resident. MB are 10**6 bytes.
 """
 
 from __future__ import annotations
@@ -77,8 +77,10 @@ def main() -> None:
     parser.add_argument("artifact", type=Path)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--data")
     options = parser.parse_args()
     artifact = Artifact.open(options.artifact)
+    data = DEMO_CHAT if options.data == "demo" else options.data
     runner = runner_program()
     if runner is None:
         raise SystemExit("lowpeak-runner is not built: docs/native.md")
@@ -87,7 +89,7 @@ def main() -> None:
     for _ in range(options.rounds):
         for contender in (ours, eager):
             with tempfile.TemporaryDirectory(dir=options.artifact.absolute().parent) as temporary:
-                job = write_job(artifact, options.steps, Path(temporary), DEMO_CHAT, OptimizerOptions())
+                job = write_job(artifact, options.steps, Path(temporary), data, OptimizerOptions())
                 contender.run(job)
     plan = artifact.manifest.largest.plan
     print(f"budget {mb(plan.budget_bytes)}, planned peak {mb(plan.planned_peak_bytes)}")
