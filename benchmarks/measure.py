@@ -26,10 +26,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from peft import LoraConfig
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from compiler.config import CompileOptions
 from export.artifact import Artifact
+from lowpeak import compile_for_device
 from runtime_py.command import worker_command
 from runtime_py.eager import train_eagerly
 from runtime_py.memory import run_under_limit
@@ -165,6 +168,25 @@ def report(artifact: Artifact, run: Measured, limit_bytes: int | None) -> str:
     lines.append(f"RSS after the first step {mb(first['rss_bytes'])}, after the last {mb(last['rss_bytes'])}")
     lines.append(f"losses {[round(loss, 5) for loss in run.losses[:4]]} ... {run.losses[-1]:.5f}")
     return "\n".join(lines)
+
+
+def measure_model(model: str, options: CompileOptions, folder: Path, lora: LoraConfig | None = None) -> None:
+    """Compiles the model into a folder in `folder`, and reports a step under a hard limit of the budget."""
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        work = Path(temporary)
+        artifact = compile_for_device(
+            model,
+            options.budget_mb,
+            seq_len=options.seq_len,
+            lora=lora,
+            trainable_ratio=options.trainable_ratio,
+            group_size=options.group_size,
+            kernels=options.kernels,
+            out=work / "artifact",
+        )
+        limit = artifact.manifest.budget_bytes
+        run = measure(artifact, work, steps=1, limit_bytes=limit, optimizer=OptimizerOptions())
+        print(report(artifact, run, limit), flush=True)
 
 
 def main() -> None:

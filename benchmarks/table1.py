@@ -1,6 +1,7 @@
 """Table 1 of arXiv 2606.19528, planned from configs alone, and what comes after its last row.
 
     python -m benchmarks.table1 [--models llama-3.2-3b,qwen2.5-3b] [--tokens 1024,2048] [--brief]
+        [--measure FOLDER]
 
 One forward and backward of float32 arithmetic, batch 1, LoRA of rank 16 on all linear layers, and room for
 the state of AdamW. Each row has the techniques of those above it, up to the paper's last: a softmax over
@@ -8,7 +9,9 @@ the state of AdamW. Each row has the techniques of those above it, up to the pap
 own kernels: `+exact loss` computes it from the quantized head without logits; `+tiling` has the tokens in
 tiles; `+streaming` keeps in a file what waits (weights, adapter, gradients, activations), within a budget
 that is given for the length. GB of 10**9 bytes, seconds on the device profile `generic-phone`; `full` is
-derived: what LoRA takes, and a gradient for each weight. --brief leaves out all but the last row.
+derived: what LoRA takes, and a gradient for each weight. --brief leaves out all but the last row. --measure
+compiles the last row, and runs a step in a fresh process under a hard limit of the budget.
+benchmarks/rivals.py does the same in the set-up of others.
 """
 
 from __future__ import annotations
@@ -17,10 +20,13 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.measure import measure_model
+from benchmarks.published import PAPER
 from compiler.config import CompileOptions
 from compiler.devices import device
 from compiler.estimate import LORA, estimate, smallest_plan
@@ -28,18 +34,14 @@ from compiler.footprint import footprint_of
 from compiler.graph import Frozen, TrainGraph
 from compiler.passes.runner import Runner
 from compiler.pipeline import Planning, build_joint
-from compiler.targets import EXECUTORCH_LOWPEAK, Target
+from compiler.targets import EXECUTORCH_LOWPEAK
 from compiler.variants import Variant, tiled, variants
 from lowpeak.api import open_intake
 
 MODELS = ("llama-3.2-3b", "qwen2.5-3b", "qwen2.5-0.5b")
 BUDGETS = {256: 200, 512: 200, 1024: 256, 2048: 300, 4096: 400, 8192: 600, 16384: 1000}
 """Megabytes by tokens."""
-PAPER = {
-    "llama-3.2-3b": {1024: 0.70, 2048: 1.02, 4096: 1.59, 8192: 3.24, 16384: 6.95},
-    "qwen2.5-3b": {1024: 0.66, 2048: 1.01, 4096: 1.71, 8192: 3.90, 16384: 8.34},
-}
-"""GB: the last row of its Table 1."""
+COLUMNS = ("technique", "peak GB", "the paper's", "s a step", "planned in")
 RESIDENT = replace(EXECUTORCH_LOWPEAK, offload=False, pages=False)
 """Our kernels without streaming."""
 
@@ -92,30 +94,25 @@ def our_rows(model: str, tokens: int, brief: bool) -> Iterator[Row]:
         yield smallest("+exact loss", whole, options)
         yield smallest("+tiling", tiled(whole)[-1], options)
         started = time.monotonic()
+    yield within_budget(joint, options, started)
+
+
+def within_budget(joint: TrainGraph, options: CompileOptions, started: float) -> Row:
+    technique = f"+streaming, {options.budget_mb:g} MB"
     planning = Planning(joint, options, lambda _: None)
     found = planning.plan(options.budget_bytes)
-    technique = f"+streaming, {options.budget_mb} MB"
     if found is None:
-        yield Row(f"{technique}: no plan", 0, 0.0, time.monotonic() - started)
-        return
+        return Row(f"{technique}: no plan", 0, 0.0, time.monotonic() - started)
     plan = found.plan
     footprint = planning.footprint(found.variant, plan.peak_bytes, len(plan.program.ops))
-    yield Row(technique, footprint.total, plan.seconds, time.monotonic() - started)
+    return Row(technique, footprint.total, plan.seconds, time.monotonic() - started)
 
 
 def smallest(technique: str, of: Variant, options: CompileOptions) -> Row:
     started = time.monotonic()
     plan = smallest_plan(of.planner)
-    return Row(
-        technique,
-        held(of, of.target, options, plan.peak_bytes, len(plan.program.ops)),
-        plan.seconds,
-        time.monotonic() - started,
-    )
-
-
-def held(of: Variant, target: Target, options: CompileOptions, arena: int, operations: int) -> int:
-    return footprint_of(of.graph, target, options.optimizer, arena, operations).total
+    footprint = footprint_of(of.graph, of.target, options.optimizer, plan.peak_bytes, len(plan.program.ops))
+    return Row(technique, footprint.total, plan.seconds, time.monotonic() - started)
 
 
 def main() -> None:
@@ -125,23 +122,32 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--tokens", default=",".join(map(str, BUDGETS)))
     parser.add_argument("--brief", action="store_true")
+    parser.add_argument("--measure", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     console = Console()
     for model in options.models.split(","):
         for tokens in map(int, options.tokens.split(",")):
-            made = Table("technique", "peak GB", "s a step", "planned in", title=f"{model}, {tokens} tokens")
+            made = Table(
+                "technique",
+                "peak GB",
+                "the paper's",
+                "s a step",
+                "planned in",
+                title=f"{model}, {tokens} tokens",
+            )
             papers = () if options.brief else papers_rows(model, tokens)
             for row in (*papers, *our_rows(model, tokens, options.brief)):
+                published = PAPER.get(model, {}).get(row.technique, {}).get(tokens)
                 made.add_row(
                     row.technique,
                     f"{row.peak_bytes / 1e9:.3f}",
+                    "" if published is None else f"{published:.2f}",
                     f"{row.step_seconds:.1f}",
                     f"{row.planning_seconds:.0f} s",
                 )
-            if tokens in PAPER.get(model, {}):
-                made.add_section()
-                made.add_row("the paper's last row", f"{PAPER[model][tokens]:.2f}", "", "")
             console.print(made)
+            if options.measure:
+                measure_model(f"config:{model}", options_of(tokens, "lowpeak"), options.measure)
 
 
 if __name__ == "__main__":
