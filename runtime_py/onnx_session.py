@@ -21,6 +21,7 @@ from export.manifest import Manifest
 from export.onnx.emitter import CHECKPOINT, TRAINING_MODEL
 from export.onnx.runtime import session_options
 from runtime_py.checkpoint import Progress, copy_state, read_progress, require_same_run, save_checkpoint
+from runtime_py.optimizer import not_finite
 from runtime_py.run_optimizer import RUN_OPTIMIZER
 from runtime_py.session import Job, checked, require_step
 
@@ -71,6 +72,8 @@ class OnnxSession:
         return {name: torch.from_numpy(self._parameter(name).data) for name in self._parameters}
 
     def update(self, step: int) -> None:
+        if not all(np.isfinite(self._parameter(name).grad).all() for name in self._parameters):
+            raise not_finite("the gradient is not finite", step)
         self._optimizer.set_learning_rate(self._options.learning_rate_at(step, self._total_steps))
         self._optimizer.step()
         self._module.lazy_reset_grad()

@@ -14,6 +14,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from compiler.errors import DataError
+
 Algorithm = Literal["adamw", "sgd"]
 Schedule = Literal["constant", "cosine"]
 
@@ -102,6 +104,13 @@ def warm_up(options: OptimizerOptions) -> None:
     AdapterOptimizer({"p": parameter}, {"p": torch.zeros(1)}, options, 1).update(0)
 
 
+def not_finite(what: str, step: int) -> DataError:
+    """Of a step that would spoil the adapter."""
+    return DataError(
+        f"{what} at step {step}: train again with a lower learning rate or with clip_norm", step=step
+    )
+
+
 def optimizer_bytes(parameters: Iterable[tuple[int, int]], options: OptimizerOptions) -> int:
     """Bytes of optimizer state for parameters given as (elements, bytes an element)."""
     copies = 2 if options.algorithm == "adamw" else int(options.momentum > 0)
@@ -132,19 +141,20 @@ class AdapterOptimizer:
             self.state.update({f"{part}.{name}": tensor for part, tensor in made.items()})
 
     def update(self, step: int) -> None:
-        """Applies the gradients, scaled in place when it clips; `step` is the number of updates before."""
-        if self._options.clip_norm is not None:
-            self._clip(self._options.clip_norm)
+        """Applies the gradients, scaled in place when it clips; `step` is the number of updates before.
+
+        Raises DataError, and nothing is changed, when a gradient is not finite.
+        """
+        norm = math.hypot(*(float(torch.linalg.vector_norm(g, dtype=torch.float32)) for g in self._gradients))
+        if not math.isfinite(norm):
+            raise not_finite("the gradient is not finite", step)
+        limit = self._options.clip_norm
+        if limit is not None and norm > limit:
+            for gradient in self._gradients:
+                gradient.mul_(limit / norm)
         for group in self._optimizer.param_groups:
             group["lr"] = self._options.learning_rate_at(step, self._total_steps)
         self._optimizer.step()
-
-    def _clip(self, limit: float) -> None:
-        norms = [float(torch.linalg.vector_norm(g, dtype=torch.float32)) for g in self._gradients]
-        norm = math.hypot(*norms)
-        if norm > limit:
-            for gradient in self._gradients:
-                gradient.mul_(limit / norm)
 
 
 def _torch_optimizer(parameters: list[Tensor], options: OptimizerOptions) -> torch.optim.Optimizer:

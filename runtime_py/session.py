@@ -105,7 +105,10 @@ class Session(Protocol):
         """
 
     def update(self, step: int) -> None:
-        """Updates the adapter by the gradients, which are then zero; `step`: the updates before."""
+        """Updates the adapter by the gradients, which are then zero; `step`: the updates before.
+
+        Raises DataError when a gradient is not finite.
+        """
 
     def save(self, path: Path, progress: Progress) -> None:
         """Writes a checkpoint. Raises EnvironmentProblem when it cannot be written."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import Data, training_data
 from runtime_py.session import ONNXRUNTIME, Job
 from runtime_py.supervisor import StepReport, WorkerRun, supervise
+from runtime_py.work_folder import work_folder
 
 CHECKPOINT = "checkpoint.safetensors"
 ADAPTER = "adapter"
@@ -66,7 +66,7 @@ class TrainReport:
     stop_reason: str | None
     """Why it ended before the goal: a signal, memory pressure, the budget."""
     adapter: Path | None
-    """The PEFT folder, or the file of a plain module's parameters; None without `out`."""
+    """The PEFT folder, or the file of a plain module's parameters; None without `out` or a whole step."""
 
     @property
     def stopped(self) -> bool:
@@ -111,7 +111,7 @@ def train(
     command = worker_command(manifest, engine)
     out = None if out is None else Path(out)
     with ExitStack() as stack:
-        temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="lowpeak-train-"))
+        temporary = stack.enter_context(work_folder(out))
         listeners = [] if on_step is None else [on_step]
         if metrics is not None:
             listeners.insert(0, stack.enter_context(metrics_file(Path(metrics), manifest)).write)
@@ -157,7 +157,7 @@ def train(
         peak_held_bytes=run.peak_held_bytes,
         budget_bytes=manifest.budget_bytes,
         stop_reason=run.stop_reason,
-        adapter=None if out is None else _save_adapter(out, manifest),
+        adapter=None if out is None or not (out / CHECKPOINT).exists() else _save_adapter(out, manifest),
     )
 
 

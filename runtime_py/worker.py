@@ -13,26 +13,27 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 
-from compiler.errors import ArtifactError, DataError
+from compiler.errors import ArtifactError, LowpeakError
 from export.manifest import Manifest
 from runtime_py.batch_file import batch_file
 from runtime_py.events import Event, end_event, error_event, ready_event, step_event
+from runtime_py.optimizer import not_finite
 from runtime_py.session import Job, open_session, prepare_process
 
 Emit = Callable[[Event], None]
 
 
 class StopRequest:
-    """Made by SIGTERM or SIGINT, or when nobody reads the events any more; looked at between steps."""
+    """Made by a signal, or when nobody reads the events any more; looked at between batches."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: object) -> None:
@@ -50,7 +51,8 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
         session = open_session(job, manifest)
 
         def save(step: int) -> None:
-            if checkpoint is not None:
+            # Nothing before the first update: there is the checkpoint that the run began with, or none.
+            if checkpoint is not None and step > job.first_step:
                 session.save(checkpoint, job.progress(manifest, step))
 
         step = job.first_step
@@ -60,15 +62,16 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
             losses, tokens = [], 0
             for index in range(first, first + job.accumulate):
                 bucket, inputs = batches.at(index)
-                losses.append(session.accumulate(inputs, bucket))
+                with _keeping(save, step):
+                    losses.append(session.accumulate(inputs, bucket))
                 tokens += manifest.buckets[bucket].batch.tokens or 0
+                if stop.reason is not None:
+                    break
+            if len(losses) < job.accumulate:
+                break
             loss = sum(losses) / len(losses)
             if not math.isfinite(loss):
-                raise DataError(
-                    f"the loss is {loss} at step {step}: train again with a lower learning rate or with "
-                    "clip_norm",
-                    step=step,
-                )
+                raise not_finite(f"the loss is {loss}", step)
             session.update(step)
             event = step_event(step, loss, time.perf_counter() - started, tokens or None)
             step += 1
@@ -77,6 +80,18 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
             emit(event)
         save(step)
     emit(end_event(step, job.total_steps, stop.reason))
+
+
+@contextmanager
+def _keeping(save: Callable[[int], None], step: int) -> Iterator[None]:
+    """What fails here has not touched the adapter, so the steps before it are kept."""
+    try:
+        yield
+    except LowpeakError:
+        # The failure that led here is the one to tell; the checkpoint before is intact.
+        with suppress(LowpeakError):
+            save(step)
+        raise
 
 
 @contextmanager

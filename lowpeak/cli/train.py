@@ -127,7 +127,8 @@ def train_table(report: TrainReport) -> Table:
         )
     if report.tokens_per_second is not None:
         rows["speed"] = f"{report.tokens_per_second:.1f} tokens/s"
-    rows["adapter"] = str(report.adapter)
+    if report.adapter is not None:
+        rows["adapter"] = str(report.adapter)
     return table("trained", rows)
 
 

@@ -36,8 +36,15 @@ Heads<float> write(const Tensor& tensor, const Layout& layout, int64_t batch) {
 
 bool are_heads(Call& call, size_t first, size_t last, int64_t heads_axis) {
   bool holds = heads_axis == 1 || heads_axis == 2;
-  for (size_t i = first; i <= last; ++i) holds = holds && call.tensor(i).dim() == 4;
+  for (size_t i = first; i <= last; ++i) holds = holds && call.are_floats({i}) && call.tensor(i).dim() == 4;
   return call.require(holds);
+}
+
+// Whether queries from token `start` on can attend to the keys, with a logsumexp for each.
+bool fit(Call& call, const Layout& queries, const Layout& keys, int64_t start, const Tensor& logsumexp) {
+  return call.require(start >= 0 && start + queries.tokens <= keys.tokens && queries.batch == keys.batch &&
+                      queries.dim == keys.dim && keys.heads > 0 && queries.heads % keys.heads == 0 &&
+                      logsumexp.numel() == queries.batch * queries.heads * queries.tokens);
 }
 
 }  // namespace
@@ -47,14 +54,12 @@ void causal_attention_kernel(KernelRuntimeContext& context, Span<EValue*> values
   Call call(context, values);
   if (!call.takes(9)) return;
   const int64_t axis = call.integer(4), start = call.integer(5);
-  if (!are_heads(call, 0, 2, axis)) return;
+  if (!are_heads(call, 0, 2, axis) || !call.are_floats({6, 7})) return;
+  if (!call.same_size({0, 6}) || !call.same_size({1, 2})) return;
   const Tensor &query = call.tensor(0), &key = call.tensor(1), &value = call.tensor(2), &out = call.tensor(6);
   const Layout queries(query, axis), keys(key, axis);
+  if (!fit(call, queries, keys, start, call.tensor(7))) return;
   const AttentionShape shape = {queries.heads, keys.heads, queries.dim, start, start + queries.tokens, call.number(3)};
-  if (!call.require(start >= 0 && shape.end <= keys.tokens && key.numel() == value.numel() &&
-                    out.numel() == query.numel())) {
-    return;
-  }
   Pool pool;
   void* memory = call.scratch(attention_forward_scratch_bytes(shape, pool.workers()));
   if (!memory) return;
@@ -68,7 +73,17 @@ void causal_attention_kernel(KernelRuntimeContext& context, Span<EValue*> values
 namespace {
 
 // values from `first` on: grad, query, key, value, out, logsumexp, scale, heads_axis, start, three gradients.
-// Rows of the keys' gradients below `written` are added to.
+bool is_backward(Call& call, size_t first) {
+  const int64_t axis = call.integer(first + 7);
+  if (!are_heads(call, first, first + 4, axis)) return false;
+  if (!call.are_floats({first + 5, first + 9, first + 10, first + 11})) return false;
+  return call.same_size({first, first + 1, first + 4, first + 9}) &&
+         call.same_size({first + 2, first + 3, first + 10, first + 11}) &&
+         fit(call, Layout(call.tensor(first + 1), axis), Layout(call.tensor(first + 2), axis), call.integer(first + 8),
+             call.tensor(first + 5));
+}
+
+// Of values that `is_backward` found right. Rows of the keys' gradients below `written` are added to.
 void backward(Call& call, size_t first, int64_t written, Parallel& pool) {
   const int64_t axis = call.integer(first + 7), start = call.integer(first + 8);
   const Tensor &grad = call.tensor(first), &query = call.tensor(first + 1), &key = call.tensor(first + 2);
@@ -77,10 +92,6 @@ void backward(Call& call, size_t first, int64_t written, Parallel& pool) {
   const Layout queries(query, axis), keys(key, axis);
   const AttentionShape shape = {queries.heads, keys.heads,  queries.dim,
                                 start,         start + queries.tokens, call.number(first + 6)};
-  if (!call.require(start >= 0 && shape.end <= keys.tokens && key.numel() == value.numel() &&
-                    grad.numel() == query.numel())) {
-    return;
-  }
   void* memory = call.scratch(attention_backward_scratch_bytes(shape, pool.workers()));
   if (!memory) return;
   for (int64_t i = 0; i < queries.batch; ++i) {
@@ -111,9 +122,8 @@ void clear_behind(const Tensor& gradient, const Layout& keys, int64_t end) {
 // values: grad, query, key, value, out, logsumexp, scale, heads_axis, start, three gradients, [the gradients]
 void causal_attention_backward_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
   Call call(context, values);
-  if (!call.takes(13)) return;
+  if (!call.takes(13) || !is_backward(call, 0)) return;
   const int64_t axis = call.integer(7);
-  if (!are_heads(call, 0, 4, axis)) return;
   const int64_t end = call.integer(8) + Layout(call.tensor(1), axis).tokens;
   for (size_t i : {10, 11}) clear_behind(call.tensor(i), Layout(call.tensor(2), axis), end);
   Pool pool;
@@ -123,14 +133,11 @@ void causal_attention_backward_kernel(KernelRuntimeContext& context, Span<EValue
 // values: gradients of key and value so far, then as of the backward
 void causal_attention_backward_add_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
   Call call(context, values);
-  if (!call.takes(15)) return;
+  if (!call.takes(15) || !is_backward(call, 2) || !call.are_floats({0, 1})) return;
   const int64_t axis = call.integer(9);
-  if (!are_heads(call, 0, 6, axis)) return;
+  if (!call.same_size({0, 12}) || !call.same_size({1, 13})) return;
   Pool pool;
-  for (size_t i : {0, 1}) {
-    if (!call.require(call.tensor(i).numel() == call.tensor(i + 12).numel())) return;
-    start_from(call.tensor(i), call.tensor(i + 12), pool);
-  }
+  for (size_t i : {0, 1}) start_from(call.tensor(i), call.tensor(i + 12), pool);
   backward(call, 2, Layout(call.tensor(4), axis).tokens, pool);
 }
 
@@ -139,7 +146,7 @@ void rotary_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
   Call call(context, values);
   if (!call.takes(7)) return;
   const int64_t axis = call.integer(4);
-  if (!are_heads(call, 0, 0, axis)) return;
+  if (!are_heads(call, 0, 0, axis) || !call.are_floats({1, 2, 5})) return;
   const Tensor &x = call.tensor(0), &out = call.tensor(5);
   const Layout layout(x, axis);
   const int64_t table = layout.tokens * layout.dim;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 
 #include <executorch/runtime/core/evalue.h>
 #include <executorch/runtime/core/span.h>
@@ -41,6 +42,21 @@ class Call {
   float number(size_t index) const { return static_cast<float>(values_[index]->toDouble()); }
   bool flag(size_t index) const { return values_[index]->toBool(); }
 
+  // Whether the values at the indices, where one is given, are tensors of the type.
+  bool are(ScalarType type, std::initializer_list<size_t> indices) {
+    return require(std::all_of(indices.begin(), indices.end(), [&](size_t i) {
+      return !given(i) || (values_[i]->isTensor() && tensor(i).scalar_type() == type);
+    }));
+  }
+  bool are_floats(std::initializer_list<size_t> indices) { return are(ScalarType::Float, indices); }
+
+  // Whether the tensors have as many elements as the first of them.
+  bool same_size(std::initializer_list<size_t> indices) {
+    return require(std::all_of(indices.begin(), indices.end(), [&](size_t i) {
+      return tensor(i).numel() == tensor(*indices.begin()).numel();
+    }));
+  }
+
   const float* floats(size_t index) const { return tensor(index).const_data_ptr<float>(); }
   float* written(size_t index) const { return tensor(index).mutable_data_ptr<float>(); }
 
@@ -56,13 +72,31 @@ class Call {
 
   // Numbers of rows of something that has `rows`. Null, and the call failed, if one is outside of it.
   const int64_t* row_ids(size_t index, int64_t rows) {
+    if (!are(ScalarType::Long, {index})) return nullptr;
     const Tensor& ids = tensor(index);
     const int64_t* chosen = ids.const_data_ptr<int64_t>();
     const bool inside = std::all_of(chosen, chosen + ids.numel(), [rows](int64_t id) { return id >= 0 && id < rows; });
     return require(inside) ? chosen : nullptr;
   }
 
-  // data, scale, zero_point or None, and the bits, which stand at `index` and after.
+  // Whether data, scale, zero_point or None, and the bits are a matrix; they stand at `index` and after.
+  bool has_quantized(size_t index) {
+    if (!require(values_[index]->isTensor() && values_[index + 1]->isTensor() && values_[index + 3]->isInt())) {
+      return false;
+    }
+    const Tensor &data = tensor(index), &scale = tensor(index + 1);
+    const int64_t bits = integer(index + 3);
+    const ScalarType kind = scale.scalar_type();
+    if (!require((bits == 4 || bits == 8) && data.element_size() == 1 && data.dim() == 2 && scale.dim() == 2 &&
+                 (kind == ScalarType::Half || kind == ScalarType::Float))) {
+      return false;
+    }
+    const int64_t cols = data.size(1) * 8 / bits, groups = scale.size(1);
+    return require(scale.size(0) == data.size(0) && groups > 0 && cols % (2 * groups) == 0) && are_floats({index + 2}) &&
+           (!given(index + 2) || same_size({index + 1, index + 2}));
+  }
+
+  // The matrix that `has_quantized` found there.
   QuantizedMatrix quantized(size_t index) const {
     const Tensor& data = tensor(index);
     const Tensor& scale = tensor(index + 1);

@@ -11,18 +11,12 @@ namespace {
 Rows<const float> read(const Tensor& tensor) { return {tensor.const_data_ptr<float>(), cols_of(tensor)}; }
 Rows<float> write(const Tensor& tensor) { return {tensor.mutable_data_ptr<float>(), cols_of(tensor)}; }
 
-bool same_size(Call& call, std::initializer_list<size_t> indices) {
-  bool holds = true;
-  for (size_t i : indices) holds = holds && call.tensor(i).numel() == call.tensor(*indices.begin()).numel();
-  return call.require(holds);
-}
-
 }  // namespace
 
 // values: x, weight, epsilon, out, root, [out, root]
 void rms_norm_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
   Call call(context, values);
-  if (!call.takes(6) || !same_size(call, {0, 3})) return;
+  if (!call.takes(6) || !call.are_floats({0, 1, 3, 4}) || !call.same_size({0, 3})) return;
   const Tensor &x = call.tensor(0), &out = call.tensor(3);
   if (!call.require(call.tensor(1).numel() == cols_of(x) && call.tensor(4).numel() == rows_of(x))) return;
   Pool pool;
@@ -32,7 +26,8 @@ void rms_norm_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
 // values: grad, x, weight, root, residual or None, out, out
 void rms_norm_backward_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
   Call call(context, values);
-  if (!call.takes(7) || !same_size(call, {0, 1, 5}) || (call.given(4) && !same_size(call, {0, 4}))) return;
+  if (!call.takes(7) || !call.are_floats({0, 1, 2, 3, 4, 5}) || !call.same_size({0, 1, 5})) return;
+  if (call.given(4) && !call.same_size({0, 4})) return;
   const Tensor &grad = call.tensor(0), &x = call.tensor(1);
   if (!call.require(call.tensor(2).numel() == cols_of(x) && call.tensor(3).numel() == rows_of(x))) return;
   Pool pool;
@@ -44,7 +39,7 @@ void rms_norm_backward_kernel(KernelRuntimeContext& context, Span<EValue*> value
 // values: gate, up, out, out
 void swiglu_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
   Call call(context, values);
-  if (!call.takes(4) || !same_size(call, {0, 1, 2})) return;
+  if (!call.takes(4) || !call.are_floats({0, 1, 2}) || !call.same_size({0, 1, 2})) return;
   const Tensor& gate = call.tensor(0);
   Pool pool;
   swiglu_forward({rows_of(gate), cols_of(gate), read(gate), read(call.tensor(1)), write(call.tensor(2))}, pool);
@@ -53,7 +48,7 @@ void swiglu_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
 // values: grad, gate, up, grad_gate, grad_up, [grad_gate, grad_up]
 void swiglu_backward_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
   Call call(context, values);
-  if (!call.takes(6) || !same_size(call, {0, 1, 2, 3, 4})) return;
+  if (!call.takes(6) || !call.are_floats({0, 1, 2, 3, 4}) || !call.same_size({0, 1, 2, 3, 4})) return;
   const Tensor& gate = call.tensor(1);
   Pool pool;
   swiglu_backward({rows_of(gate), cols_of(gate), read(call.tensor(0)), read(gate), read(call.tensor(2)),

@@ -34,6 +34,7 @@ Stack stack_of(const Tensor& tensor) {
 
 // values: [addend,] a, b, transpose_a, transpose_b, alpha, out, out
 void multiply(Call& call, size_t first, Write write) {
+  if (!call.are_floats({0, first, first + 1, first + 5})) return;
   const Tensor &a = call.tensor(first), &b = call.tensor(first + 1), &out = call.tensor(first + 5);
   const Op op_a = call.flag(first + 2) ? Op::transposed : Op::plain;
   const Op op_b = call.flag(first + 3) ? Op::transposed : Op::plain;
@@ -46,6 +47,7 @@ void multiply(Call& call, size_t first, Write write) {
                     in_a.count == result.count && in_b.count == result.count)) {
     return;
   }
+  if (write == Write::accumulate && !call.same_size({0, first + 5})) return;
   Pool pool;
   void* memory = call.scratch(matmul_scratch_bytes(pool.workers()));
   if (!memory) return;
@@ -61,11 +63,13 @@ void multiply(Call& call, size_t first, Write write) {
 
 // values: [addend,] grad, data, scale, zero_point, bits, out, out
 void input_gradient(Call& call, size_t first, Write write) {
+  if (!call.has_quantized(first + 1) || !call.are_floats({0, first, first + 5})) return;
   const QuantizedMatrix weight = call.quantized(first + 1);
   const Tensor &grad = call.tensor(first), &out = call.tensor(first + 5);
   if (!call.require(cols_of(grad) == weight.rows && cols_of(out) == weight.cols && rows_of(grad) == rows_of(out))) {
     return;
   }
+  if (write == Write::accumulate && !call.same_size({0, first + 5})) return;
   Pool pool;
   void* memory = call.scratch(matmul_scratch_bytes(pool.workers()));
   if (!memory) return;
@@ -88,10 +92,11 @@ void matmul_add_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
 // values: x, data, scale, zero_point, bits, bias, out, out
 void quantized_linear_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
   Call call(context, values);
-  if (!call.takes(8)) return;
+  if (!call.takes(8) || !call.has_quantized(1) || !call.are_floats({0, 5, 6})) return;
   const QuantizedMatrix weight = call.quantized(1);
   const Tensor &x = call.tensor(0), &out = call.tensor(6);
   if (!call.require(cols_of(x) == weight.cols && cols_of(out) == weight.rows && rows_of(x) == rows_of(out))) return;
+  if (!call.require(!call.given(5) || call.tensor(5).numel() == weight.rows)) return;
   Pool pool;
   void* memory = call.scratch(matmul_scratch_bytes(pool.workers()));
   if (!memory) return;
@@ -111,7 +116,7 @@ void quantized_linear_input_gradient_add_kernel(KernelRuntimeContext& context, S
 // values: data, scale, zero_point, bits, ids, out, out
 void dequantize_rows_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
   Call call(context, values);
-  if (!call.takes(7)) return;
+  if (!call.takes(7) || !call.has_quantized(0) || !call.are_floats({5})) return;
   const QuantizedMatrix weight = call.quantized(0);
   const Tensor &ids = call.tensor(4), &out = call.tensor(5);
   if (!call.require(cols_of(out) == weight.cols && rows_of(out) == ids.numel())) return;
@@ -125,11 +130,12 @@ void dequantize_rows_kernel(KernelRuntimeContext& context, Span<EValue*> values)
 // values: hidden, data, scale, zero_point, bits, bias, labels, ignore_index, loss, gradient, [loss, gradient]
 void quantized_linear_cross_entropy_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
   Call call(context, values);
-  if (!call.takes(11)) return;
+  if (!call.takes(11) || !call.has_quantized(1) || !call.are_floats({0, 5, 8, 9})) return;
+  if (!call.are(ScalarType::Long, {6})) return;
   const QuantizedMatrix head = call.quantized(1);
   const Tensor &hidden = call.tensor(0), &labels = call.tensor(6), &gradient = call.tensor(9);
   if (!call.require(cols_of(hidden) == head.cols && rows_of(hidden) == labels.numel() &&
-                    gradient.numel() == hidden.numel())) {
+                    gradient.numel() == hidden.numel() && (!call.given(5) || call.tensor(5).numel() == head.rows))) {
     return;
   }
   const int64_t ignored = call.integer(7);

@@ -26,7 +26,8 @@ int unnamed_file(const std::string& folder, std::int64_t bytes) {
   const int file = ::mkostemp(path.data(), O_CLOEXEC);
   if (file < 0) throw std::system_error(errno, std::generic_category());
   ::unlink(path.c_str());
-  const int failure = bytes > 0 ? ::posix_fallocate(file, 0, static_cast<off_t>(bytes)) : 0;
+  int failure = bytes > 0 ? EINTR : 0;
+  while (failure == EINTR) failure = ::posix_fallocate(file, 0, static_cast<off_t>(bytes));
   if (failure != 0) {
     ::close(file);
     throw std::system_error(failure, std::generic_category());
@@ -220,6 +221,8 @@ const char* lowpeak_offload_open(const char* folder, std::int64_t bytes) {
   }
   return lowpeak::said.c_str();
 }
+
+void lowpeak_offload_close() { lowpeak::opened.reset(); }
 
 const char* lowpeak_offload_failure() {
   lowpeak::said = lowpeak::opened ? lowpeak::opened->failure() : "";

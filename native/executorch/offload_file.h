@@ -84,6 +84,10 @@ extern "C" {
 // call.
 const char* lowpeak_offload_open(const char* folder, std::int64_t bytes);
 
+// Closes it, if there is one: after this nothing is read into a program's memory, and what was asked for and is not
+// there yet will not be.
+void lowpeak_offload_close();
+
 // What went wrong in a store or load; empty if nothing.
 const char* lowpeak_offload_failure();
 }

@@ -1,6 +1,7 @@
 #include "pages.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <vector>
@@ -11,7 +12,6 @@ namespace {
 // A fault maps the pages around it as well: 64 kB, and on new kernels all of a folio, at most what one page table
 // maps. They are given back together.
 constexpr std::uintptr_t block_bytes = 2 << 20;
-constexpr std::uintptr_t page_bytes = 4 << 10;
 
 // A read-ahead of more would push out what is needed first.
 constexpr std::size_t most_ahead = std::size_t{16} << 20;
@@ -20,6 +20,12 @@ struct Region {
   std::uintptr_t begin, end;
 };
 std::vector<Region> regions;
+
+// 4 or 16 kB on phones.
+std::uintptr_t page_bytes() {
+  static const auto bytes = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  return bytes;
+}
 
 void advise(const void* data, std::size_t bytes, int advice, std::uintptr_t block) {
   const std::uintptr_t from = reinterpret_cast<std::uintptr_t>(data);
@@ -45,7 +51,7 @@ void for_each_part(const QuantizedMatrix& matrix, const Advise& advise_part) {
 
 void read_ahead(const QuantizedMatrix& matrix) {
   for_each_part(matrix, [](const void* data, std::size_t bytes) {
-    advise(data, std::min(bytes, most_ahead), MADV_WILLNEED, page_bytes);
+    advise(data, std::min(bytes, most_ahead), MADV_WILLNEED, page_bytes());
   });
 }
 

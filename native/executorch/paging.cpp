@@ -8,7 +8,7 @@ namespace lowpeak {
 // values: data, scale, zero_point, bits
 void read_ahead_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
   Call call(context, values);
-  if (call.takes(4)) read_ahead(call.quantized(0));
+  if (call.takes(4) && call.has_quantized(0)) read_ahead(call.quantized(0));
 }
 
 // values: any tensors

@@ -4,7 +4,7 @@
 
 namespace lowpeak::trainer {
 
-void clip(const std::vector<TensorView>& gradients, double limit, const Touched& touched) {
+double norm_of(const std::vector<TensorView>& gradients, const Touched& touched) {
   double squares = 0;
   for (const TensorView& gradient : gradients) {
     for (std::size_t i = 0; i < gradient.count; ++i) {
@@ -12,8 +12,11 @@ void clip(const std::vector<TensorView>& gradients, double limit, const Touched&
     }
     touched();
   }
-  const double norm = std::sqrt(squares);
-  if (!(norm > limit)) return;
+  return std::sqrt(squares);
+}
+
+void clip(const std::vector<TensorView>& gradients, double norm, double limit, const Touched& touched) {
+  if (norm <= limit) return;
   const float factor = static_cast<float>(limit / norm);
   for (const TensorView& gradient : gradients) {
     for (std::size_t i = 0; i < gradient.count; ++i) gradient.data[i] *= factor;

@@ -1,4 +1,4 @@
-// Clipping by the global norm.
+// Gradients' global norm, and clipping by it.
 #pragma once
 
 #include <vector>
@@ -8,7 +8,10 @@
 
 namespace lowpeak::trainer {
 
-// Scales all gradients by limit / norm where their common 2-norm is larger than the limit.
-void clip(const std::vector<TensorView>& gradients, double limit, const Touched& touched);
+// The common 2-norm of all gradients; finite if they are.
+double norm_of(const std::vector<TensorView>& gradients, const Touched& touched);
+
+// Scales all gradients by limit / norm where their norm is larger than the limit.
+void clip(const std::vector<TensorView>& gradients, double norm, double limit, const Touched& touched);
 
 }  // namespace lowpeak::trainer

@@ -33,4 +33,11 @@ inline Error environment_problem(const std::string& message, Numbers numbers = {
   return Error("EnvironmentProblem", message, std::move(numbers));
 }
 
+// Of a step that would spoil the adapter.
+inline Error not_finite(const std::string& what, std::int64_t step) {
+  return data_error(what + " at step " + std::to_string(step) +
+                        ": train again with a lower learning rate or with clip_norm",
+                    {{"step", step}});
+}
+
 }  // namespace lowpeak::trainer

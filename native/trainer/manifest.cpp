@@ -9,15 +9,25 @@ namespace lowpeak::trainer {
 namespace {
 
 constexpr std::int64_t kSchemaVersion = 3;
+constexpr std::int64_t kMostElements = std::int64_t{1} << 48;
+
+// The product of sizes. Throws ArtifactError when one is negative or a machine could not count so many.
+std::int64_t product(const std::string& name, const std::vector<std::int64_t>& sizes) {
+  std::int64_t count = 1;
+  for (const std::int64_t size : sizes) {
+    if (size < 0 || (size > 0 && count > kMostElements / size)) {
+      throw artifact_error("manifest.json: " + name + " has shape " + python_list(sizes));
+    }
+    count *= size;
+  }
+  return count;
+}
 
 std::vector<TensorRecord> tensors(const JsonReader& list) {
   std::vector<TensorRecord> made;
   for (const JsonReader& item : list.items()) {
     TensorRecord record{item.at("name").text(), item.at("shape").integers(), item.at("dtype").text()};
-    for (const std::int64_t size : record.shape) {
-      if (size >= 0) continue;
-      throw artifact_error("manifest.json: " + record.name + " has shape " + python_list(record.shape));
-    }
+    product(record.name, record.shape);
     made.push_back(std::move(record));
   }
   return made;
@@ -29,7 +39,7 @@ std::vector<Bucket> read_buckets(const JsonReader& list) {
     const JsonReader batch = item.at("batch"), plan = item.at("plan");
     std::optional<std::int64_t> tokens;
     if (batch.at("causal_lm").boolean()) {
-      tokens = batch.at("batch_size").integer() * batch.at("seq_len").integer();
+      tokens = product("the batch", {batch.at("batch_size").integer(), batch.at("seq_len").integer()});
     }
     made.push_back({item.at("suffix").text(),
                     tokens,
@@ -81,11 +91,12 @@ Manifest Manifest::from_json(const std::string& text) {
   } catch (const Json::exception& error) {
     throw artifact_error(std::string("manifest.json is not JSON: ") + error.what());
   }
-  const Json version = raw.is_object() && raw.contains("schema_version") ? raw["schema_version"] : Json();
-  if (!version.is_number_integer() || version != kSchemaVersion) {
-    const std::string found = version.is_null()     ? "None"
-                              : version.is_string() ? python_repr(version.get<std::string>())
-                                                    : version.dump();
+  const auto version = raw.is_object() ? raw.find("schema_version") : raw.end();
+  if (version == raw.end() || !version->is_number_integer() || *version != kSchemaVersion) {
+    const std::string found = version == raw.end() || version->is_null() ? "None"
+                              : version->is_string() ? python_repr(version->get<std::string>())
+                              : version->is_primitive() ? version->dump()
+                                                        : version->type_name();
     throw artifact_error("the artifact has schema version " + found + ", this lowpeak reads " +
                          std::to_string(kSchemaVersion) + "; compile it again");
   }

@@ -21,7 +21,7 @@ void load_operators(const std::string& library) {
   }
 }
 
-void open_offload_file(const std::string& folder, std::int64_t bytes) {
+OffloadFile::OffloadFile(const std::string& folder, std::int64_t bytes) {
   auto* open = found<const char*(const char*, std::int64_t)>("lowpeak_offload_open");
   if (open == nullptr) {
     throw environment_problem("the artifact puts values into a file, which only lowpeak's operators can: give their "
@@ -33,6 +33,10 @@ void open_offload_file(const std::string& folder, std::int64_t bytes) {
                                   "; free " + size + " bytes or give another folder",
                               {{"bytes", bytes}});
   }
+}
+
+OffloadFile::~OffloadFile() {
+  if (auto* close = found<void()>("lowpeak_offload_close")) close();
 }
 
 std::string offload_failure() {

@@ -11,9 +11,16 @@ namespace lowpeak::trainer {
 // Loads a library whose kernels register themselves. Throws EnvironmentProblem.
 void load_operators(const std::string& library);
 
-// A file of `bytes` bytes in the folder, for what programs store and load. Throws EnvironmentProblem when the disk has
-// no room for it or no library with offload is loaded.
-void open_offload_file(const std::string& folder, std::int64_t bytes);
+// The file for what programs store and load; once it is closed, nothing is read into their memory any more.
+class OffloadFile {
+ public:
+  // Of `bytes` bytes in the folder. Throws EnvironmentProblem when the disk has no room for it or no library with
+  // offload is loaded.
+  OffloadFile(const std::string& folder, std::int64_t bytes);
+  ~OffloadFile();
+  OffloadFile(const OffloadFile&) = delete;
+  OffloadFile& operator=(const OffloadFile&) = delete;
+};
 
 // What went wrong when values were stored or loaded; empty if nothing.
 std::string offload_failure();

@@ -1,7 +1,10 @@
 #include "optimizer.h"
 
+#include <cmath>
+
 #include "adamw.h"
 #include "clip.h"
+#include "error.h"
 #include "schedule.h"
 #include "scratch_file.h"
 #include "sgd.h"
@@ -30,7 +33,9 @@ Optimizer::Optimizer(const std::vector<TensorView>& parameters, const OptimizerO
 
 void Optimizer::update(std::int64_t step, const std::vector<TensorView>& parameters,
                        const std::vector<TensorView>& gradients, const Touched& touched) {
-  if (options_.clip_norm) clip(gradients, *options_.clip_norm, touched);
+  const double norm = norm_of(gradients, touched);
+  if (!std::isfinite(norm)) throw not_finite("the gradient is not finite", step);
+  if (options_.clip_norm) clip(gradients, norm, *options_.clip_norm, touched);
   const double rate = learning_rate_at(options_, step, total_steps_);
   const AdamW adamw{rate, options_.beta1, options_.beta2, options_.epsilon, options_.weight_decay};
   const Sgd sgd{rate, options_.momentum, options_.weight_decay};

@@ -19,7 +19,7 @@ class Optimizer {
             const std::string& folder);
 
   // Applies the gradients, scaled in place when it clips; `step` is the number of updates before. The tensors may
-  // lie elsewhere each time.
+  // lie elsewhere each time. Throws DataError, and nothing is changed, when a gradient is not finite.
   void update(std::int64_t step, const std::vector<TensorView>& parameters, const std::vector<TensorView>& gradients,
               const Touched& touched);
 

@@ -1,7 +1,7 @@
 #include "program.h"
 
+#include <cstdio>
 #include <mutex>
-#include <optional>
 
 #include <executorch/extension/data_loader/buffer_data_loader.h>
 #include <executorch/extension/data_loader/mmap_data_loader.h>
@@ -42,6 +42,8 @@ void keep_log(et_timestamp_t, et_pal_log_level_t level, const char* file, const 
   if (level != kError && level != kFatal) return;
   const std::lock_guard<std::mutex> lock(log_mutex);
   last_log = "[" + std::string(file) + ":" + std::to_string(line) + "] " + std::string(message, length);
+  // The process ends with it.
+  if (level == kFatal) std::fprintf(stderr, "%s\n", last_log.c_str());
 }
 
 void require(et::Error error, const std::string& doing) {
@@ -117,6 +119,13 @@ TensorView view(const std::string& program, const et::EValue& value, const Tenso
   }
   return {record.name, shape, tensor.mutable_data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
 }
+
+// Marked as experimental, which the compiler calls deprecated.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+et::Error instruction(et::Method& method) { return method.step(); }
+et::Error from_the_start(et::Method& method) { return method.reset_execution(); }
+#pragma GCC diagnostic pop
 
 }  // namespace
 
@@ -209,7 +218,7 @@ void Program::release() const {
   if (loaded_->buffers.size() > kState) loaded_->buffers[kState].release();
 }
 
-float Program::step(const std::vector<const void*>& inputs) {
+std::optional<float> Program::step(const std::vector<const void*>& inputs, const Interrupted& interrupted) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     Input& input = loaded_->inputs[i];
     // The runtime only reads it.
@@ -217,12 +226,16 @@ float Program::step(const std::vector<const void*>& inputs) {
                       const_cast<void*>(inputs[i]), input.order.data(), input.strides.data());
     require(loaded_->method.set_input(et::EValue(Tensor(&tensor)), i), "failed in the step");
   }
-  const et::Error error = loaded_->method.execute();
-  if (error != et::Error::Ok) {
+  et::Error error = et::Error::Ok;
+  while ((error = instruction(loaded_->method)) == et::Error::Ok) {
+    if (interrupted()) return std::nullopt;
+  }
+  if (error != et::Error::EndOfMethod) {
     const std::string failure = offload_failure();
     if (!failure.empty()) throw environment_problem("values could not be offloaded: " + failure);
+    require(error, "failed in the step");
   }
-  require(error, "failed in the step");
+  require(from_the_start(loaded_->method), "failed in the step");
   return *loss_;
 }
 

@@ -1,10 +1,12 @@
 // An ExecuTorch program: run a step, see its gradients, change its adapter in place.
 //
-// The program's outputs are [loss, gradients ..., parameters ...]. They lie in the arena at the plan's offsets, so
-// a pointer to them is the state itself: what an optimizer writes there, the next step reads.
+// The program's outputs are [loss, gradients ..., parameters ...]. They lie where the plan puts them, in the arena or
+// in a mapped file, so a pointer to them is the state itself: what an optimizer writes there, the next step reads.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,9 @@
 #include "tensor_view.h"
 
 namespace lowpeak::trainer {
+
+// Asked between the instructions of a step: whether to leave it.
+using Interrupted = std::function<bool()>;
 
 class Program {
  public:
@@ -29,9 +34,10 @@ class Program {
   // In the order of the parameters: aliases of what the last step wrote, valid until the next.
   const std::vector<TensorView>& gradients() const { return gradients_; }
 
-  // Forward and backward of one batch, its inputs in the order of the bucket's -> loss. Throws ArtifactError when a
-  // kernel fails, EnvironmentProblem when the disk does that values are offloaded to.
-  float step(const std::vector<const void*>& inputs);
+  // Forward and backward of one batch, its inputs in the order of the bucket's -> loss; none when it was interrupted,
+  // after which there is no further step. Throws ArtifactError when a kernel fails, EnvironmentProblem when the disk
+  // does that values are offloaded to.
+  std::optional<float> step(const std::vector<const void*>& inputs, const Interrupted& interrupted);
 
   // Takes the pages of adapter and gradients that lie in a file out of this process.
   void release() const;

@@ -16,7 +16,8 @@ Mapping scratch_file(const std::string& folder, std::size_t bytes, const std::st
     if (file.get() < 0) throw SystemError();
     ::unlink(path.c_str());
     // A page that has no block would be a bus error when it is written.
-    const int failure = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes));
+    int failure = EINTR;
+    while (failure == EINTR) failure = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes));
     if (failure != 0) throw SystemError(failure);
     return Mapping::shared(file.get(), bytes);
   } catch (const SystemError& error) {

@@ -7,7 +7,9 @@ namespace {
 
 StopRequest* wanted = nullptr;
 
-void handle(int number) { wanted->request(number == SIGTERM ? "SIGTERM" : "SIGINT"); }
+void handle(int number) {
+  wanted->request(number == SIGTERM ? "SIGTERM" : number == SIGINT ? "SIGINT" : "SIGHUP");
+}
 
 }  // namespace
 
@@ -18,6 +20,7 @@ void handle_signals(StopRequest& stop) {
   action.sa_flags = SA_RESTART;
   ::sigaction(SIGTERM, &action, nullptr);
   ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGHUP, &action, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGXFSZ, SIG_IGN);
 }

@@ -1,4 +1,4 @@
-// SIGTERM and SIGINT ask for a stop; SIGPIPE and SIGXFSZ become errors of the call that met them.
+// SIGTERM, SIGINT and SIGHUP ask for a stop; SIGPIPE and SIGXFSZ become errors of the call that met them.
 #pragma once
 
 #include "stop_request.h"

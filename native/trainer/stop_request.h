@@ -1,4 +1,4 @@
-// A wish to stop, looked at between steps.
+// A wish to stop, looked at between instructions.
 #pragma once
 
 #include <atomic>

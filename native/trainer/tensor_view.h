@@ -1,4 +1,4 @@
-// A trained tensor, or its gradient: float32 elements that lie in the program's arena.
+// A trained tensor, or its gradient: float32 elements that lie where the program has them.
 #pragma once
 
 #include <cstddef>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 
 #include "batches.h"
 #include "bundle.h"
@@ -19,6 +20,7 @@ namespace lowpeak::trainer {
 namespace {
 
 constexpr char kTarget[] = "executorch";
+constexpr std::chrono::seconds kBetweenLooks{1};
 
 Manifest opened(const Job& job, const TrainerOptions& options) {
   Manifest manifest = read_manifest(job.artifact);
@@ -30,29 +32,40 @@ Manifest opened(const Job& job, const TrainerOptions& options) {
   return manifest;
 }
 
+// Batches of the run. Throws an Error of kind ValueError for a job that no machine could count.
+std::int64_t batches_of(const Job& job) {
+  const std::int64_t steps = std::max<std::int64_t>(0, job.total_steps - job.first_step);
+  if (steps > std::numeric_limits<std::int64_t>::max() / job.accumulate) {
+    throw Error("ValueError", std::to_string(steps) + " steps of " + std::to_string(job.accumulate) +
+                                  " batches are more batches than can be counted");
+  }
+  return steps * job.accumulate;
+}
+
 class Run {
  public:
   Run(const Job& job, const TrainerOptions& options, const MemoryUse& baseline)
       : job_(job),
         options_(options),
         manifest_(opened(job, options)),
-        batches_(job.batches, manifest_.buckets, (job.total_steps - job.first_step) * job.accumulate),
+        batches_(job.batches, manifest_.buckets, batches_of(job)),
         programs_(job.artifact, manifest_, batches_.first_bucket(), job.work),
         sum_(programs_.current().gradients(), job.accumulate, job.work),
         optimizer_(programs_.current().parameters(), job.optimizer, job.total_steps, job.work),
         guard_{manifest_.buckets[0].plan.budget_bytes, manifest_.planned_anonymous(), baseline.anonymous,
                options.pressure_file, options.pressure_limit},
         step_(job.first_step) {
-    if (manifest_.offload_bytes() > 0) open_offload_file(job.work, manifest_.offload_bytes());
+    if (manifest_.offload_bytes() > 0) offload_file_.emplace(job.work, manifest_.offload_bytes());
     if (job.checkpoint && job.first_step > 0) restore();
   }
 
   void run(const StopRequest& stop, const Emit& emit) {
     std::string reason;
     while (step_ < job_.total_steps && (reason = reason_to_stop(stop)).empty()) {
-      const Event event = make_step();
+      const std::optional<Event> event = make_step([&] { return !(reason = reason_to_stop_now(stop)).empty(); });
+      if (!event) break;
       if (step_ % job_.checkpoint_every == 0 && step_ < job_.total_steps) save();
-      emit(event);
+      emit(*event);
     }
     save();
     emit(step_ >= job_.total_steps ? done_event(step_) : stopped_event(step_, reason));
@@ -71,8 +84,9 @@ class Run {
     }
   }
 
+  // Nothing before the first update: there is the checkpoint that the run began with, or none.
   void save() {
-    if (!job_.checkpoint) return;
+    if (!job_.checkpoint || step_ == job_.first_step) return;
     save_checkpoint(*job_.checkpoint, progress(), programs_.current().parameters(), optimizer_.state(),
                     touched_);
   }
@@ -82,23 +96,29 @@ class Run {
     return guard_.reason(memory_now(), step_ == job_.first_step).value_or("");
   }
 
-  Event make_step() {
+  // Within a step: a signal at once, memory now and then, for which a file is read.
+  std::string reason_to_stop_now(const StopRequest& stop) {
+    if (stop.reason() != nullptr) return stop.reason();
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next_look_) return "";
+    next_look_ = now + kBetweenLooks;
+    return guard_.reason(memory_now(), false).value_or("");
+  }
+
+  // None when it is interrupted: the adapter is as before.
+  std::optional<Event> make_step(const Interrupted& interrupted) {
     const auto started = std::chrono::steady_clock::now();
     double losses = 0;
     std::optional<std::int64_t> tokens;
     for (std::int64_t i = 0; i < job_.accumulate; ++i) {
       const Batch batch = batches_.at((step_ - job_.first_step) * job_.accumulate + i);
-      Program& program = programs_.use(batch.bucket);
-      losses += program.step(batch.inputs);
-      sum_.add(program.gradients(), touched_);
+      const std::optional<float> loss = add_gradients(batch, interrupted);
+      if (!loss) return std::nullopt;
+      losses += *loss;
       if (const auto more = manifest_.buckets[batch.bucket].tokens) tokens = tokens.value_or(0) + *more;
     }
     const double loss = losses / static_cast<double>(job_.accumulate);
-    if (!std::isfinite(loss)) {
-      throw data_error("the loss is " + python_float(loss) + " at step " + std::to_string(step_) +
-                           ": train again with a lower learning rate or with clip_norm",
-                       {{"step", step_}});
-    }
+    if (!std::isfinite(loss)) throw not_finite("the loss is " + python_float(loss), step_);
     optimizer_.update(step_, programs_.current().parameters(), programs_.current().gradients(), touched_);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
     std::optional<StepMemory> memory;
@@ -111,11 +131,33 @@ class Run {
     return step_event(step_++, loss, seconds.count(), tokens, memory);
   }
 
+  // -> the loss. What fails here has not touched the adapter, so the steps before it are kept.
+  std::optional<float> add_gradients(const Batch& batch, const Interrupted& interrupted) {
+    try {
+      Program& program = programs_.use(batch.bucket);
+      const std::optional<float> loss = program.step(batch.inputs, interrupted);
+      if (loss) sum_.add(program.gradients(), touched_);
+      return loss;
+    } catch (const Error&) {
+      keep_steps();
+      throw;
+    }
+  }
+
+  void keep_steps() {
+    try {
+      save();
+    } catch (const Error&) {
+      // The failure that led here is the one to tell; the checkpoint before is intact.
+    }
+  }
+
   const Job& job_;
   const TrainerOptions& options_;
   const Manifest manifest_;
   const Batches batches_;
   Programs programs_;
+  std::optional<OffloadFile> offload_file_;  // closed before the arena goes that it reads into
   GradientSum sum_;
   Optimizer optimizer_;
   // Beside an arena there is no room for a second adapter and the optimizer's state.
@@ -126,6 +168,7 @@ class Run {
   const MemoryGuard guard_;
   std::int64_t step_;
   std::int64_t peak_anonymous_ = 0;
+  std::chrono::steady_clock::time_point next_look_{};
 };
 
 }  // namespace

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,9 +19,11 @@ from compiler.errors import BudgetTooSmall, EnvironmentProblem
 from export.artifact import Artifact
 from export.executorch import library
 from lowpeak import compile_for_device
+from runtime_py.checkpoint import read_progress
 from runtime_py.executorch_session import ExecuTorchProgram
 from runtime_py.prepare import training_data
 from runtime_py.session import Job
+from runtime_py.trainer import CHECKPOINT
 from tests.native.build import build
 from tests.native.runner import Ended, Runner
 from tests.native.test_executorch import check
@@ -126,6 +131,39 @@ def test_a_disk_without_room_is_refused_before_the_first_step(
             artifact.manifest,
             work=tmp_path / "nothing",
         )
+
+
+def test_a_step_that_fails_keeps_the_steps_before(
+    artifact: Artifact, tmp_path: Path, operators: Path
+) -> None:
+    """The label that is none is met while loads of the backward are still to come."""
+    sample = artifact.sample()
+    assert sample is not None
+    job = Job.of(artifact, tmp_path, steps=STEPS, checkpoint=tmp_path / CHECKPOINT)
+    inputs = training_data(artifact, [sample]).graph_inputs(seed=0, first_step=0, steps=STEPS)
+    inputs["0.targets"][2] = 10**6
+    save_file(inputs, job.batches)
+    ended = Runner(["--ops-library", str(operators)]).run(job, tmp_path)
+    assert ended.returncode == 1 and len(ended.losses) == 2
+    assert ended.last["class"] == "ArtifactError" and "failed in the step" in ended.last["message"]
+    assert read_progress(tmp_path / CHECKPOINT).step == 2
+
+
+def test_a_signal_within_a_step_ends_it(artifact: Artifact, tmp_path: Path, operators: Path) -> None:
+    sample = artifact.sample()
+    assert sample is not None
+    job = Job.of(artifact, tmp_path, steps=1, accumulate=10_000, checkpoint=tmp_path / CHECKPOINT)
+    inputs = training_data(artifact, [sample]).graph_inputs(seed=0, first_step=0, steps=10_000)
+    save_file(inputs, job.batches)
+    (tmp_path / "job.json").write_text(job.to_json())
+    with Runner(["--ops-library", str(operators)]).start(tmp_path / "job.json") as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(0.5)
+        child.send_signal(signal.SIGHUP)
+        last = json.loads(child.stdout.read().splitlines()[-1])
+    assert child.returncode == 0 and last == {"event": "stopped", "step": 0, "reason": "SIGHUP"}
+    assert not (tmp_path / CHECKPOINT).exists()
 
 
 def test_a_runner_without_the_library_says_so(artifact: Artifact, tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from compiler.errors import ArtifactError, EnvironmentProblem
+from compiler.errors import ArtifactError, DataError, EnvironmentProblem
 from export.artifact import MANIFEST, Artifact
+from lowpeak import compile_for_device
 from runtime_py import trainer
 from runtime_py.checkpoint import read_progress
 from runtime_py.command import Engine
@@ -181,6 +182,25 @@ def test_killed_at_50_random_moments_and_resumed(tiny: TinyStep, artifact: Artif
         assert child.returncode == -signal.SIGKILL
     assert kills == KILLS and event == {"event": "done", "step": steps}
     assert Path(job.checkpoint).read_bytes() == Path(straight.checkpoint).read_bytes()
+
+
+class Root(torch.nn.Module):
+    """Its loss is 0 at first, and has no derivative there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.weight * x).pow(2).sum().sqrt()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_gradient_that_is_not_finite_spoils_nothing(engine: Engine, tmp_path: Path) -> None:
+    artifact = compile_for_device(Root(), 100, example_batch={"x": torch.ones(4)}, quantization="none")
+    with pytest.raises(DataError, match="the gradient is not finite at step 0"):
+        train(artifact, steps=1, out=tmp_path / "out", engine=engine)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -360,9 +380,19 @@ def test_a_manifest_of_nonsense(tiny: TinyStep, tmp_path: Path) -> None:
         (json.dumps({**raw, "target": "onnxruntime"}), "it was compiled for onnxruntime"),
         (json.dumps({**raw, "parameters": raw["parameters"][:-1]}), "outputs, for "),
         (changed(inputs=raw["buckets"][0]["inputs"][:-1]), "inputs, the manifest"),
+        (changed(inputs=[{"name": "x", "shape": [2**40, 2**40], "dtype": "float32"}]), "x has shape"),
+        ('{"schema_version": ' + "[" * 100_000 + "]" * 100_000 + "}", "schema version array"),
     ):
         (artifact.path / MANIFEST).write_text(text)
         assert expected in Runner().run(job, tmp_path).last["message"]
+
+
+def test_a_job_of_more_batches_than_can_be_counted(
+    tiny: TinyStep, artifact: Artifact, tmp_path: Path
+) -> None:
+    job = job_of(tiny, artifact, tmp_path)
+    last = Runner().run(dataclasses.replace(job, total_steps=2**62, accumulate=4), tmp_path).last
+    assert last["class"] == "ValueError" and "more batches than can be counted" in last["message"]
 
 
 def test_a_program_that_the_runtime_refuses(tiny: TinyStep, tmp_path: Path) -> None:
