@@ -269,8 +269,8 @@ def carry_out_plan(
     runner.run(
         graph,
         [
-            Recompute(plan.decisions.recompute, views),
-            Offload(tuple(sorted(plan.decisions.offload)), views),
+            Recompute(plan.carried_out.recompute, views),
+            Offload(tuple(sorted(plan.carried_out.offload)), views),
             Reorder(tuple(op.name for op in plan.program.ops)),
         ],
     )

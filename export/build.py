@@ -224,9 +224,9 @@ def plan_record(compiled: Compiled) -> PlanRecord:
         runtime_bytes=footprint.runtime,
         code_bytes=footprint.code,
         predicted_step_seconds=plan.seconds,
-        recomputed_operations=len(plan.decisions.recompute),
+        recomputed_operations=len(plan.carried_out.recompute),
         offload=target(compiled.options.target, compiled.options.kernels).offload,
-        offloaded_values=len(plan.decisions.offload),
+        offloaded_values=len(plan.carried_out.offload),
         offload_bytes=offload_file_bytes(compiled.step.graph),
         by_category=category_bytes(compiled),
     )

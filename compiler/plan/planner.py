@@ -21,8 +21,8 @@ from compiler.plan.fit_order import order_within
 from compiler.plan.liveness import live_bytes
 from compiler.plan.local_search import Neighbourhood
 from compiler.plan.prefetch import prefetch
-from compiler.plan.program import Program
-from compiler.plan.rematerialize import Decisions, carry_out
+from compiler.plan.program import Io, Program
+from compiler.plan.rematerialize import STORE_SUFFIX, Decisions, carry_out
 from compiler.plan.schedule import schedule
 from compiler.plan.timeline import step_seconds
 
@@ -56,6 +56,13 @@ class Plan:
     def seconds(self) -> float:
         """Predicted time of one step."""
         return step_seconds(self.program)
+
+    @cached_property
+    def carried_out(self) -> Decisions:
+        """The decisions without what nothing needs."""
+        again = frozenset(op.copy_of for op in self.program.ops if op.copy_of)
+        stored = frozenset(op.name.removesuffix(STORE_SUFFIX) for op in self.program.ops if op.io is Io.WRITE)
+        return Decisions(again, stored)
 
 
 class Planner:
@@ -112,7 +119,7 @@ class Planner:
 
         def enter(plan: Plan) -> None:
             if plan.peak_bytes <= NEAR * budget:
-                changed = (decisions for _, decisions in self._neighbourhood.around(_carried_out(plan)))
+                changed = (decisions for _, decisions in self._neighbourhood.around(plan.carried_out))
                 heappush(queue, (plan.peak_bytes, next(number), chain([plan.decisions], changed)))
 
         number = count()
@@ -138,7 +145,7 @@ class Planner:
     def _faster(self, current: Plan, budget: int, effort: int) -> tuple[Plan | None, int]:
         """A plan next to `current` that is faster within the budget; and the effort left."""
         undecided = sum(op.seconds for op in self._program.ops)
-        for seconds, decisions in self._neighbourhood.around(_carried_out(current)):
+        for seconds, decisions in self._neighbourhood.around(current.carried_out):
             if undecided + seconds >= current.seconds * LEAST_GAIN:
                 continue
             if effort <= 0:
@@ -229,12 +236,6 @@ class Planner:
                 pending = 0
         live = np.array(most, dtype=np.int64)
         return np.where(live >= 0, live - decided, 0)
-
-
-def _carried_out(plan: Plan) -> Decisions:
-    """The plan's decisions without what they decide and nothing needs."""
-    again = frozenset(op.copy_of for op in plan.program.ops if op.copy_of)
-    return Decisions(again, plan.decisions.offload)
 
 
 def _cost(plan: Plan) -> tuple[float, int]:

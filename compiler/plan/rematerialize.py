@@ -28,10 +28,15 @@ class Decisions:
 
 
 def carry_out(program: Program, decisions: Decisions, rates: Rates) -> Program:
-    """The program with recomputed operations and stores and loads put in;
-    backward operations read from these.
+    """The program with recomputed operations and stores and loads put in; backward operations read from
+    these. What was to be offloaded and no backward operation needs is not stored.
     """
-    return _Builder(program, decisions, rates).build()
+    builder = _Builder(program, decisions, rates)
+    made = builder.build()
+    unread = {program.values[value].name for value in builder.tokens if value not in builder.replaced}
+    if not unread:
+        return made
+    return carry_out(program, replace(decisions, offload=decisions.offload - unread), rates)
 
 
 @dataclass

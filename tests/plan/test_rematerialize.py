@@ -69,6 +69,13 @@ def test_offloading_stores_what_is_made_and_loads_before_use():
     assert disk == {"a_store": (Io.WRITE, 4.0), "a_load": (Io.READ, 2.0), "a_loaded": (Io.WAIT, 0.0)}
 
 
+def test_what_no_backward_operation_needs_is_not_stored():
+    run = carry_out(chain(), Decisions(recompute=frozenset("a"), offload=frozenset("abx")), RATES)
+    assert [op.name for op in run.ops if op.io is Io.WRITE] == ["a_store", "b_store"]
+    unread = program(dict.fromkeys("xabB", 8), [("a", "x", "a"), ("b", "a", "b"), ("B", "xb", "B")], "B", 2)
+    assert carry_out(unread, Decisions(offload=frozenset("a")), RATES) == unread
+
+
 def test_recomputation_from_what_was_offloaded():
     run = carry_out(chain(), Decisions(frozenset({"b"}), frozenset({"a"})), RATES)
     assert listing(run)[4:8] == [
