@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -177,12 +177,9 @@ def measure_model(model: str, options: CompileOptions, folder: Path, lora: LoraC
         artifact = compile_for_device(
             model,
             options.budget_mb,
-            seq_len=options.seq_len,
             lora=lora,
-            trainable_ratio=options.trainable_ratio,
-            group_size=options.group_size,
-            kernels=options.kernels,
             out=work / "artifact",
+            **{name: value for name, value in asdict(options).items() if name != "budget_mb"},
         )
         limit = artifact.manifest.budget_bytes
         run = measure(artifact, work, steps=1, limit_bytes=limit, optimizer=OptimizerOptions())

@@ -10,6 +10,7 @@ the bound that is, which no plan goes below. `arena` is the height of the offset
 from __future__ import annotations
 
 import argparse
+import math
 
 from rich.console import Console
 from rich.table import Table
@@ -60,6 +61,8 @@ def beside(ours: float, optimum: Optimum, scale: float, unit: str) -> tuple[str,
     """The optimum, or the proven bound, and the gap to it."""
     if optimum.proven and optimum.value is not None:
         return f"{optimum.value * scale:.2f} {unit}", f"{ours / optimum.value - 1:z.2%}"
+    if not math.isfinite(optimum.bound):
+        return "none in the time", ""
     return f"at least {optimum.bound * scale:.2f} {unit}", f"at most {ours / optimum.bound - 1:.2%}"
 
 

@@ -127,14 +127,7 @@ def main() -> None:
     console = Console()
     for model in options.models.split(","):
         for tokens in map(int, options.tokens.split(",")):
-            made = Table(
-                "technique",
-                "peak GB",
-                "the paper's",
-                "s a step",
-                "planned in",
-                title=f"{model}, {tokens} tokens",
-            )
+            made = Table(*COLUMNS, title=f"{model}, {tokens} tokens")
             papers = () if options.brief else papers_rows(model, tokens)
             for row in (*papers, *our_rows(model, tokens, options.brief)):
                 published = PAPER.get(model, {}).get(row.technique, {}).get(tokens)

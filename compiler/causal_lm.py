@@ -56,8 +56,8 @@ AttentionMaskInterface.register(ATTENTION, _no_mask)
 
 
 class CausalLMLoss(nn.Module):
-    """`forward(input_ids, targets)`: both int64 [batch,
-    tokens] -> mean cross-entropy over targets that are not -100.
+    """`forward(input_ids, targets)`, both int64 [batch, tokens]
+    -> mean cross-entropy over targets that are not -100.
 
     `targets[i]` is the token after `input_ids[i]`: the shift of the labels is the caller's
     (compiler/batch.py).

@@ -26,6 +26,8 @@ from compiler.model.weights import ModuleWeights, WeightSource, require_finite
 
 PREFIX = "model."
 PEFT_PREFIX = "base_model.model."
+ADAPTER = "default"
+"""The name that peft gives an adapter."""
 Shape = tuple[tuple[int, ...], torch.dtype]
 Model = PreTrainedModel | PeftModel | nn.Module | ModelSource | str | Path
 
@@ -64,26 +66,19 @@ def take_in(
     tokens: Shape = ((batch_size, seq_len), torch.int64)
     batch = {"input_ids": tokens, "targets": tokens}
     if isinstance(model, ModelSource):
-        adapted = with_lora(model.skeleton(), lora)
-        return _causal_lm(
-            model.name,
-            adapted,
-            CheckpointNames(model.weights),
-            _fresh_lora(adapted, seed),
-            batch,
-            model.load_tokenizer,
-        )
+        adapted, weights = with_lora(model.skeleton(), lora), CheckpointNames(model.weights)
+        adapter = _fresh_adapter(adapted, weights, seed)
+        return _causal_lm(model.name, adapted, weights, adapter, batch, model.load_tokenizer)
     if isinstance(model, PeftModel):
         if lora is not None:
             raise ModelError("the model has an adapter already; pass lora only with a model that has none")
+        _require_trainable(model)
         name = getattr(model.get_base_model(), "name_or_path", "") or "model"
         return _causal_lm(name, skeleton_of(model), ModuleWeights(model), _values_of(model), batch, None)
     if isinstance(model, PreTrainedModel):
-        adapted = with_lora(skeleton_of(model), lora)
-        name = model.name_or_path or "model"
-        return _causal_lm(
-            name, adapted, CheckpointNames(ModuleWeights(model)), _fresh_lora(adapted, seed), batch, None
-        )
+        adapted, weights = with_lora(skeleton_of(model), lora), CheckpointNames(ModuleWeights(model))
+        adapter = _fresh_adapter(adapted, weights, seed)
+        return _causal_lm(model.name_or_path or "model", adapted, weights, adapter, batch, None)
     if not isinstance(model, nn.Module):
         raise ModelError(
             f"a {type(model).__name__} is no model: pass a PreTrainedModel, a PeftModel, a checkpoint folder "
@@ -124,6 +119,19 @@ def _causal_lm(
     )
 
 
+def _require_trainable(model: PeftModel) -> None:
+    """Raises ModelError for an adapter of another kind or name than lowpeak trains and saves."""
+    if model.active_adapters != [ADAPTER]:
+        raise ModelError(
+            f"the active adapter is {' and '.join(model.active_adapters)}: lowpeak trains the one named "
+            f"{ADAPTER}; load it under that name, PeftModel.from_pretrained(model, folder)"
+        )
+    config = model.peft_config[ADAPTER]
+    if not isinstance(config, LoraConfig) or config.use_dora:
+        kind = "DoRA" if isinstance(config, LoraConfig) else config.peft_type
+        raise ModelError(f"the adapter is {kind}: lowpeak trains LoRA adapters only")
+
+
 def plain_json(value: Any) -> Any:
     """Sets as lists, enumerations as their values: what a JSON file can hold."""
     if isinstance(value, dict):
@@ -144,8 +152,11 @@ def _values_of(module: nn.Module) -> Callable[[str, tuple[int, ...]], Tensor]:
     return value
 
 
-def _fresh_lora(adapted: PeftModel, seed: int) -> Callable[[str, tuple[int, ...]], Tensor]:
-    """PEFT's own default: A uniform by Kaiming with a = sqrt(5), B zero.
+def _fresh_adapter(
+    adapted: PeftModel, weights: WeightSource, seed: int
+) -> Callable[[str, tuple[int, ...]], Tensor]:
+    """PEFT's own default: A uniform by Kaiming with a = sqrt(5), B zero; what is trained as a whole (biases,
+    modules_to_save) begins with the checkpoint's values.
 
     ModelError for another initialization.
     """
@@ -157,6 +168,8 @@ def _fresh_lora(adapted: PeftModel, seed: int) -> Callable[[str, tuple[int, ...]
         )
 
     def value(name: str, shape: tuple[int, ...]) -> Tensor:
+        if ".lora_" not in name:
+            return weights.dense(name).clone()
         if "lora_B" in name or "lora_embedding_A" in name:
             return torch.zeros(shape)
         digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
@@ -179,17 +192,20 @@ class CheckpointNames:
         return self.weights.names()
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return self.weights.shape(_checkpoint_name(name))
+        return self.weights.shape(checkpoint_name(name))
 
     def format_of(self, name: str) -> QuantFormat | None:
-        return self.weights.format_of(_checkpoint_name(name))
+        return self.weights.format_of(checkpoint_name(name))
 
     def dense(self, name: str) -> Tensor:
-        return self.weights.dense(_checkpoint_name(name))
+        return self.weights.dense(checkpoint_name(name))
 
     def quantized(self, name: str) -> QuantizedTensor:
-        return self.weights.quantized(_checkpoint_name(name))
+        return self.weights.quantized(checkpoint_name(name))
 
 
-def _checkpoint_name(name: str) -> str:
-    return name.removeprefix(PEFT_PREFIX).replace(".base_layer.", ".")
+def checkpoint_name(name: str) -> str:
+    bare = name.removeprefix(PEFT_PREFIX)
+    for inserted in (".base_layer.", ".original_module.", f".modules_to_save.{ADAPTER}."):
+        bare = bare.replace(inserted, ".")
+    return bare

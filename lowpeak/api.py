@@ -77,9 +77,9 @@ def compile_for_device(
     EnvironmentProblem.
     """
     plain_module = isinstance(model, nn.Module) and example_batch is not None
-    if seq_len is None and not plain_module:
-        raise ModelError("seq_len is missing: the number of tokens of a training sequence, e.g. seq_len=512")
-    lengths = [seq_len or 2] if seq_len is None or isinstance(seq_len, int) else sorted(set(seq_len))
+    if seq_len is None:
+        seq_len = _length_of_no_tokens(plain_module)
+    lengths = [seq_len] if isinstance(seq_len, int) else sorted(set(seq_len))
     if not lengths:
         raise ModelError("seq_len is an empty list: give at least one sequence length")
     if len(lengths) > 1 and (plain_module or target == "onnxruntime"):
@@ -135,7 +135,7 @@ def open_intake(
     """The model in the compiler's form; `demo` is fetched."""
     if model == DEMO:
         model = fetch_demo_model(progress)
-    return take_in(
+    intake = take_in(
         model,
         seq_len=options.seq_len,
         batch_size=options.batch_size,
@@ -143,6 +143,19 @@ def open_intake(
         example_batch=example_batch,
         seed=seed,
     )
+    if intake.model_config is None and (options.loss != "exact" or options.trainable_ratio < 1):
+        raise ModelError(
+            "loss='subset' and trainable_ratio are for causal language models: the loss of a plain module is "
+            "its own"
+        )
+    return intake
+
+
+def _length_of_no_tokens(plain_module: bool) -> int:
+    """What stands for the sequence length of a plain module, which has none. Raises ModelError for others."""
+    if plain_module:
+        return 2
+    raise ModelError("seq_len is missing: the number of tokens of a training sequence, e.g. seq_len=512")
 
 
 def memory_time_curve(
@@ -162,11 +175,14 @@ def memory_time_curve(
     `options`: those of compile_for_device that change the plan (loss, trainable_ratio, device, ...). No
     artifact is made.
     """
-    given = CompileOptions(1, seq_len or 2, **options)
+    if seq_len is None:
+        seq_len = _length_of_no_tokens(isinstance(model, nn.Module) and example_batch is not None)
+    given = CompileOptions(1, seq_len, **options)
     intake = open_intake(model, given, lora=lora, example_batch=example_batch, progress=progress)
     planning = plan_model(intake, given, progress=progress)
     if budgets_mb is None:
-        low, high = planning.minimum(), planning.enough()
+        low = planning.minimum()
+        high = max(low, planning.enough())
         budgets = [low + (high - low) * i // max(points - 1, 1) for i in range(points)]
     else:
         budgets = [int(budget * MEGABYTE) for budget in budgets_mb]

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import lowpeak
 from compiler.config import MEGABYTE
+from compiler.intake import checkpoint_name
 from lowpeak.api import memory_time_curve
 from tests.tiny import SEQ_LEN, tiny_llama, tiny_qwen2
 
@@ -234,3 +236,43 @@ def test_compiling_twice_gives_the_same_plan() -> None:
     )
     assert one.manifest.largest.plan == other.manifest.largest.plan
     assert one.file("plan.csv").read_bytes() == other.file("plan.csv").read_bytes()
+
+
+def test_what_is_trained_as_a_whole_begins_with_the_checkpoint_s_values(tmp_path: Path):
+    model = tiny_qwen2()
+    lora = LoraConfig(
+        target_modules=["q_proj", "k_proj"], modules_to_save=["lm_head", "norm"], bias="lora_only"
+    )
+    artifact = lowpeak.compile_for_device(model, 100, seq_len=SEQ_LEN, lora=lora, out=tmp_path / "artifact")
+    saved = load_file(artifact.file("adapter.safetensors"))
+    for name, tensor in model.named_parameters():
+        if (
+            name == "lm_head.weight"
+            or name == "model.norm.weight"
+            or name.endswith(("q_proj.bias", "k_proj.bias"))
+        ):
+            (found,) = (n for n in saved if checkpoint_name(n) == name)
+            torch.testing.assert_close(saved[found], tensor.detach())
+    assert_exact(lowpeak.simulate(artifact))
+
+
+def test_an_adapter_that_could_not_be_saved_is_refused():
+    named = get_peft_model(tiny_llama(), LoraConfig(target_modules=["q_proj"]), adapter_name="mine")
+    with pytest.raises(
+        lowpeak.ModelError, match="the active adapter is mine: lowpeak trains the one named default"
+    ):
+        lowpeak.compile_for_device(named, 100, seq_len=SEQ_LEN)
+    dora = get_peft_model(tiny_llama(), LoraConfig(target_modules=["q_proj"], use_dora=True))
+    with pytest.raises(lowpeak.ModelError, match="the adapter is DoRA"):
+        lowpeak.compile_for_device(dora, 100, seq_len=SEQ_LEN)
+
+
+@pytest.mark.parametrize("options", [{"trainable_ratio": 0.5}, {"loss": "subset"}])
+def test_a_plain_module_has_its_own_loss(options: dict[str, Any]):
+    with pytest.raises(lowpeak.ModelError, match="are for causal language models"):
+        lowpeak.compile_for_device(Classifier(), 100, example_batch=classifier_batch(), **options)
+
+
+def test_a_curve_of_a_language_model_needs_its_length():
+    with pytest.raises(lowpeak.ModelError, match="seq_len is missing"):
+        memory_time_curve(tiny_llama())

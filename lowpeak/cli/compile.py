@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from export.artifact import Artifact
     from export.manifest import BucketRecord
+
+N = TypeVar("N", int, float)
 
 MODEL_HELP = "demo, a checkpoint folder, a .gguf file, config:<name>, or a Hugging Face hub name."
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
@@ -68,7 +70,7 @@ def compile_command(
         artifact = compile_for_device(
             model,
             budget_mb,
-            seq_len=[int(length) for length in numbers("--seq-len", seq_len)],
+            seq_len=numbers("--seq-len", seq_len, int),
             batch_size=batch_size,
             lora=lora_config(rank, alpha, target_modules),
             loss=loss,
@@ -89,12 +91,13 @@ def compile_command(
     print_result(compile_figures(artifact, seconds), json, compile_table(artifact, seconds))
 
 
-def numbers(option: str, text: str) -> list[float]:
-    """Those between the commas. Raises typer.BadParameter for what is none."""
+def numbers(option: str, text: str, kind: type[N]) -> list[N]:
+    """Those between the commas, float or int. Raises typer.BadParameter for what is none."""
     try:
-        return [float(part) for part in text.split(",") if part.strip()]
+        return [kind(part) for part in text.split(",") if part.strip()]
     except ValueError as error:
-        raise typer.BadParameter(f"{option} takes numbers with commas between them, not {text!r}") from error
+        what = "whole numbers" if kind is int else "numbers"
+        raise typer.BadParameter(f"{option} takes {what} with commas between them, not {text!r}") from error
 
 
 def lora_config(rank: int, alpha: int, target_modules: str) -> LoraConfig:

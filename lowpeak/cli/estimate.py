@@ -59,8 +59,8 @@ def estimate_command(
     debug: Debug = False,
 ) -> None:
     """Estimate memory and time of a training step of MODEL, technique by technique, without its weights."""
-    lengths = list(dict.fromkeys(int(length) for length in numbers("--seq-len", seq_len)))
-    budgets = [int(budget * MEGABYTE) for budget in numbers("--budget-mb", budget_mb)]
+    lengths = list(dict.fromkeys(numbers("--seq-len", seq_len, int)))
+    budgets = [int(budget * MEGABYTE) for budget in numbers("--budget-mb", budget_mb, float)]
     if not lengths:
         raise typer.BadParameter("--seq-len names no length")
     estimates: list[Estimate] = []
