@@ -92,12 +92,19 @@ class Planner:
         """The fastest plan found whose peak is at most `budget` bytes; None if none is found."""
         if budget not in self._planned:
             self._search(budget)
+            fitting = self._fitting(budget)
+            if fitting:
+                # A search that begins elsewhere finds other plans, faster ones too.
+                self._search(min(fitting, key=_cost).peak_bytes - 1)
             self._planned[budget] = self._improved(budget)
         return self._planned[budget]
 
+    def _fitting(self, budget: int) -> list[Plan]:
+        return [plan for plan in self._measured.values() if plan.peak_bytes <= budget]
+
     def _improved(self, budget: int) -> Plan | None:
         """The fastest plan within the budget of those measured, and of what is next to it."""
-        fitting = [plan for plan in self._measured.values() if plan.peak_bytes <= budget]
+        fitting = self._fitting(budget)
         best = [self._prefetched(plan, budget) for plan in sorted(fitting, key=_cost)[:PREFETCHED]]
         near = [p for p in self._measured.values() if budget < p.peak_bytes <= NEAR * budget]
         best += filter(None, (self._fitted(plan, budget) for plan in sorted(near, key=_cost)[:PREFETCHED]))
