@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import torch
 from torch import fx
 
 from compiler.graph import Adapter, Constant, Frozen, Quantized, TrainGraph
 from compiler.op_table import VIEWS
+from compiler.passes.rewrite import operands
 from compiler.targets import MAPPED_AROUND_BYTES, Target
 
+lowpeak = torch.ops.lowpeak
+ATTENTION_BACKWARD = (
+    lowpeak.causal_attention_backward.default,
+    lowpeak.causal_attention_backward_add.default,
+)
 WEIGHTS = (Frozen, Quantized, Constant)
 
 
@@ -31,6 +38,9 @@ class Footprint:
     weights: int
     """Most pages of the weights file, and of the adapter's where it has one, that are resident at a time."""
     runtime: int
+    """Its own memory for the program, and the kernels' scratch."""
+    attention: int
+    """The part of it that attention's backward takes beyond the scratch that every graph is given."""
     code: int
     """Pages of the runtime's libraries and of the program's file."""
 
@@ -52,7 +62,7 @@ class Footprint:
         return replace(
             self,
             arena=arena,
-            runtime=_runtime_bytes(target, operations),
+            runtime=_runtime_bytes(target, operations) + self.attention,
             code=_code_bytes(target, operations),
         )
 
@@ -65,6 +75,7 @@ def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, 
         adapter, gradients, state = 0, largest, (2 + states) * largest
     else:
         gradients, state = adapter if target.gradients_in_state else 0, states * adapter
+    attention = max(0, _attention_scratch(graph) - target.attention_scratch_bytes)
     return Footprint(
         arena=arena,
         adapter=adapter,
@@ -72,9 +83,21 @@ def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, 
         optimizer=state,
         saving=int(adapter * target.checkpoint_copies),
         weights=_resident_weights(graph, target),
-        runtime=_runtime_bytes(target, operations),
+        runtime=_runtime_bytes(target, operations) + attention,
+        attention=attention,
         code=_code_bytes(target, operations),
     )
+
+
+def _attention_scratch(graph: TrainGraph) -> int:
+    """A number for each head and token of the queries (native/kernels/attention_backward.h)."""
+    most = 0
+    for node in graph.operations():
+        if node.target in ATTENTION_BACKWARD:
+            query = operands(node)["query"].meta["val"]
+            batch, *_, dim = query.shape
+            most = max(most, query.numel() // (batch * dim) * 4)
+    return most
 
 
 def _runtime_bytes(target: Target, operations: int) -> int:

@@ -1,7 +1,7 @@
 """The whole story: model in, planned graph out.
 
-capture -> attention, quantize, mask_logits, loss -> differentiate -> normalize -> lower -> decide ->
-recompute, offload, reorder -> arena
+capture -> attention, quantize, mask_logits, loss -> differentiate -> normalize -> lower, fuse, tile -> decide
+-> recompute, offload, reorder -> arena
 """
 
 from __future__ import annotations
@@ -165,7 +165,8 @@ class Planning:
         """The fastest plan of all variants whose resident bytes are at most `budget`."""
         best: VariantPlan | None = None
         fastest = self.variants[0].planner.fastest().seconds
-        for variant in self.variants:
+        for number, variant in enumerate(self.variants, 1):
+            self.progress(f"planning memory, form {number} of {len(self.variants)}")
             if best and (best.seconds <= fastest or variant.planner.fastest().seconds >= best.seconds):
                 continue
             plan = self.plan_variant(variant, budget)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import gguf
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType as GgmlType
-from transformers import LlamaConfig, PretrainedConfig, PreTrainedModel, Qwen2Config
+from transformers import GemmaConfig, LlamaConfig, PretrainedConfig, PreTrainedModel, Qwen2Config
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 SHAPE: dict[str, Any] = {
@@ -39,7 +40,8 @@ GGUF_MODULES = {
 
 
 def tiny_config(kind: str = "llama", **changes: Any) -> PretrainedConfig:
-    return {"llama": LlamaConfig, "qwen2": Qwen2Config}[kind](**{**SHAPE, **changes})
+    kinds = {"llama": LlamaConfig, "qwen2": Qwen2Config, "gemma": partial(GemmaConfig, head_dim=16)}
+    return kinds[kind](**{**SHAPE, **changes})
 
 
 def tiny_model(kind: str = "llama", **changes: Any) -> PreTrainedModel:

@@ -47,7 +47,7 @@ def lowered(model: LanguageModel, *forward: Pass) -> TrainGraph:
     return joint(model.forward_graph(), [*COMPOSITES, *forward, ChunkedLoss()], LOWERING)
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma"])
 @pytest.mark.parametrize("rows", [6, 5, 1])
 def test_parity(kind: str, rows: int):
     model = language_model(kind, num_hidden_layers=3)

@@ -97,6 +97,14 @@ def permute(node: fx.Node, axes: Axes) -> Split:
     return Split(([axis % rank for axis in order].index(axes[x]),), {x: axes[x]})
 
 
+def parts(node: fx.Node, axes: Axes) -> Split:
+    """Takes each token apart, or puts it together, along another axis than theirs."""
+    axis = _only({axes[x] for x in node.all_input_nodes if x in axes}, node)
+    if operands(node)["dim"] % len(shape_of(node)) == axis:
+        raise refusal(node, "takes the tokens apart, or puts them together")
+    return Split((axis,), dict.fromkeys(node.all_input_nodes, axis))
+
+
 def matmul(node: fx.Node, axes: Axes) -> Split:
     """Tokens among the rows or columns of the product are kept; a sum over tokens is one over tiles."""
     addend: tuple[Any, ...] = node.args[:-5]
@@ -200,7 +208,7 @@ ELEMENTWISE = (
     aten.relu.default, aten.abs.default, aten.sin.default, aten.cos.default, aten.erf.default,
     aten.clamp.default, aten._to_copy.default, aten.where.self, aten.gt.Scalar, aten.ge.Scalar,
     aten.lt.Scalar, aten.le.Scalar, aten.eq.Scalar, aten.ne.Scalar, lowpeak.swiglu.default,
-    lowpeak.swiglu_backward.default,
+    lowpeak.swiglu_backward.default, aten.gelu.default, aten.gelu_backward.default, aten.silu.default,
 )  # fmt: skip
 WHOLE = (
     aten.index_select.default, aten.index_put.default, lowpeak.linear_cross_entropy.default,
@@ -211,6 +219,7 @@ RULES: dict[object, Rule] = {
     **dict.fromkeys(WHOLE, whole),
     aten.view.default: view,
     aten.permute.default: permute,
+    **dict.fromkeys((aten.slice.Tensor, aten.cat.default, aten.slice_scatter.default), parts),
     aten.sum.dim_IntList: reduction,
     aten.mean.dim: reduction,
     aten.amax.default: reduction,

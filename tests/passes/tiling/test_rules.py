@@ -88,7 +88,14 @@ def attention(b: Tokens) -> tuple[fx.Node, ...]:
     return (grads[0], b.call(aten.mul.Tensor, grads[1], query), grads[2])
 
 
-@pytest.mark.parametrize("build", [broadcast, gathered, weight_gradient, columns, norms, attention])
+def parts(b: Tokens) -> tuple[fx.Node, ...]:
+    left, right = (b.call(aten.slice.Tensor, b.x, -1, *half) for half in ((0, 2), (2, 4)))
+    joined = b.call(aten.cat.default, [b.call(aten.gelu.default, right, approximate="tanh"), left], -1)
+    zeros = b.input("zeros", 1, TOKENS, WIDTH, role=Frozen("zeros"))
+    return joined, b.call(aten.slice_scatter.default, zeros, left, 2, 1, 3)
+
+
+@pytest.mark.parametrize("build", [broadcast, gathered, weight_gradient, columns, norms, attention, parts])
 @pytest.mark.parametrize("rows", [4, 3, 1])
 @pytest.mark.parametrize("backward", [True, False])
 def test_the_tiles_give_what_the_whole_gives(build: Build, rows: int, backward: bool):
@@ -130,6 +137,10 @@ def two_axes(b: Tokens) -> Any:
     return b.call(aten.add.Tensor, product, b.call(aten.mean.dim, b.flat, [1], True))
 
 
+def first_tokens(b: Tokens) -> Any:
+    return b.call(aten.slice.Tensor, b.flat, 0, 0, 3)
+
+
 def largest_token(b: Tokens) -> Any:
     return b.call(aten.amax.default, b.flat, [0])
 
@@ -149,6 +160,7 @@ def scattered_whole(b: Tokens) -> Any:
         (tokens_by_tokens, "multiplies tokens with tokens"),
         (taken_apart, r"takes the tokens apart: \[1, 6, 4\] -> \[3, 2, 4\]"),
         (two_axes, "along different axes"),
+        (first_tokens, "takes the tokens apart, or puts them together"),
         (largest_token, "reduces the tokens"),
         (gradients_in_the_forward, "adds up gradients of tokens in the forward"),
         (scattered_whole, "needed whole, but its rows do not lie together"),
