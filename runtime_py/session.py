@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,21 @@ class Job:
             optimizer=optimizer or OptimizerOptions(),
             checkpoint=None if checkpoint is None else str(checkpoint),
             checkpoint_every=checkpoint_every,
+        )
+
+    def relative_to(self, folder: Path) -> Job:
+        """With paths from the folder on."""
+
+        def relative(path: str) -> str:
+            return os.path.relpath(path, folder)
+
+        return dataclasses.replace(
+            self,
+            manifest=relative(self.manifest),
+            artifact=relative(self.artifact),
+            work=relative(self.work),
+            batches=relative(self.batches),
+            checkpoint=None if self.checkpoint is None else relative(self.checkpoint),
         )
 
     def to_json(self) -> str:

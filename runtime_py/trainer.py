@@ -102,9 +102,7 @@ def train(
     not to be continued), DataError, EnvironmentProblem (the process was killed, the disk is full, there is no
     such engine).
     """
-    for name, value in (("steps", steps), ("checkpoint_every", checkpoint_every), ("accumulate", accumulate)):
-        if value < 1:
-            raise ValueError(f"{name} must be positive, not {value}")
+    _require_positive(steps=steps, checkpoint_every=checkpoint_every, accumulate=accumulate)
     if not isinstance(artifact, Artifact):
         artifact = Artifact.open(artifact)
     manifest = artifact.manifest
@@ -129,16 +127,11 @@ def train(
             job = dataclasses.replace(job, first_step=_start(job, manifest, out, resume))
         run = WorkerRun(command.engine)
         if job.first_step < steps:
-            remaining = steps - job.first_step
             if manifest.target == ONNXRUNTIME:
                 from runtime_py.run_optimizer import write_run_optimizer
 
                 write_run_optimizer(artifact, job.summed_optimizer, Path(temporary))
-            inputs = training_data(artifact, data).graph_inputs(
-                seed=seed, first_step=job.first_step * accumulate, steps=remaining * accumulate
-            )
-            save_file(inputs, job.batches)
-            del inputs
+            _write_batches(job, artifact, data)
             run = supervise(job, Path(temporary), command, _calling(listeners))
     seconds = statistics.median(step.seconds for step in run.steps) if run.steps else 0.0
     return TrainReport(
@@ -158,6 +151,65 @@ def train(
         budget_bytes=manifest.budget_bytes,
         stop_reason=run.stop_reason,
         adapter=None if out is None or not (out / CHECKPOINT).exists() else _save_adapter(out, manifest),
+    )
+
+
+def prepare(
+    artifact: Artifact | str | Path,
+    data: Data = None,
+    *,
+    steps: int,
+    out: str | Path,
+    optimizer: OptimizerOptions | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    accumulate: int = 1,
+    checkpoint_every: int = 50,
+) -> Path:
+    """Writes what lowpeak-runner trains with where there is no Python -> the job, job.json in `out`.
+
+    Its paths are relative to `out`, the runner's working folder: with the artifact at the same place beside
+    it, `out` can be taken elsewhere. Brought back, `train` with `resume` and the same options goes on, or
+    writes the adapter if the goal was reached. Raises as `train`.
+    """
+    _require_positive(steps=steps, checkpoint_every=checkpoint_every, accumulate=accumulate)
+    if not isinstance(artifact, Artifact):
+        artifact = Artifact.open(artifact)
+    out = Path(out)
+    if artifact.manifest.target == ONNXRUNTIME:
+        raise EnvironmentProblem(
+            "lowpeak-runner trains artifacts for ExecuTorch, this one is for onnxruntime"
+        )
+    job = Job.of(
+        artifact,
+        out,
+        steps=steps,
+        optimizer=optimizer,
+        accumulate=accumulate,
+        seed=seed,
+        checkpoint=out / CHECKPOINT,
+        checkpoint_every=checkpoint_every,
+    )
+    job = dataclasses.replace(job, first_step=_start(job, artifact.manifest, out, resume))
+    if job.first_step >= steps:
+        raise ArtifactError(f"the run in {out} has its {job.first_step} steps already", steps=job.first_step)
+    _write_batches(job, artifact, data)
+    file = out / "job.json"
+    file.write_text(job.relative_to(out).to_json(), encoding="utf-8")
+    return file
+
+
+def _require_positive(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if value < 1:
+            raise ValueError(f"{name} must be positive, not {value}")
+
+
+def _write_batches(job: Job, artifact: Artifact, data: Data) -> None:
+    """Those of the steps that are left."""
+    first, count = job.first_step * job.accumulate, (job.total_steps - job.first_step) * job.accumulate
+    save_file(
+        training_data(artifact, data).graph_inputs(seed=job.seed, first_step=first, steps=count), job.batches
     )
 
 

@@ -97,19 +97,23 @@ class _Plan:
     def execution_plan(self) -> schema.ExecutionPlan:
         graph = self.step.graph
         inputs = []
-        next_weight = needed_next(graph.operations(), self.fused, self.by_rows)
+        next_ones = (
+            needed_next(filter(self._is_call, graph.operations()), self.step, self.by_rows)
+            if self.pages
+            else {}
+        )
         for node in graph.graph.nodes:
             if node.op == "output":
                 continue
-            for index, tensor in enumerate(tensors_of(node)):
-                if node.target is not getitem:
-                    self.tensors[node.name, index] = self._tensor(node, index, tensor)
+            if node.target is not getitem:
+                for index in range(len(tensors_of(node))):
+                    self._place(node, index)
             if node.op == "placeholder":
                 if isinstance(graph.roles[node.name], Batch):
                     inputs.append(self.tensors[node.name, 0])
-            elif node.target is not getitem and node.name not in self.step.view.views:
-                if self.pages and node.name in next_weight:
-                    self._instruct(READ_AHEAD, [self._argument(part, "") for part in next_weight[node.name]])
+            elif self._is_call(node):
+                if node.name in next_ones:
+                    self._instruct(READ_AHEAD, [self._place(*place) for place in next_ones[node.name]])
                 self._call(node)
                 if self.pages and (used := mapped_tensors(node, self.step)):
                     self._instruct(GIVE_BACK, [self._place(*place) for place in used])
@@ -128,8 +132,15 @@ class _Plan:
             non_const_buffer_sizes=[0, self.step.arena_bytes, *([file_bytes] if file_bytes else [])],
         )
 
+    def _is_call(self, node: fx.Node) -> bool:
+        return node.target is not getitem and node.name not in self.step.view.views
+
     def _place(self, node: fx.Node, index: int) -> int:
-        return self._operand(node) if node.target is getitem else self.tensors[node.name, index]
+        if node.target is getitem:
+            return self._operand(node)
+        if (node.name, index) not in self.tensors:
+            self.tensors[node.name, index] = self._tensor(node, index, tensors_of(node)[index])
+        return self.tensors[node.name, index]
 
     def _add(self, value: Any) -> int:
         self.values.append(schema.EValue(value))

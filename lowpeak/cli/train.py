@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from compiler.config import OptimizerName
-from lowpeak.cli.output import Debug, Json, counting, mb, note, print_result, table
+from lowpeak.cli.output import Debug, Json, counting, mb, note, print_result, table, working
 from lowpeak.cli.simulate import ArtifactArgument
 from lowpeak.cli.training import RunView, how_to_continue, telling_of_interrupts
 
@@ -43,18 +43,24 @@ def train_command(
     metrics: Annotated[
         Path | None, typer.Option(help="File that one JSON object a step is added to.")
     ] = None,
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Only write job and batches, for lowpeak-runner elsewhere.")
+    ] = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Train an artifact's adapter; the folder of the run then holds it as PEFT files."""
     folder = out or artifact.resolve().with_name(f"{artifact.resolve().name}-trained")
+    options = _optimizer_options(optimizer, learning_rate, weight_decay, clip, warmup, schedule)
+    if prepare:
+        _prepare(artifact, data, steps, folder, options, resume, seed, accumulate, checkpoint_every, json)
+        return
     try:
         with counting("training", steps) as say:
             say(0, "loading torch and transformers")
             from export.artifact import Artifact
             from runtime_py.trainer import train
 
-            options = _optimizer_options(optimizer, learning_rate, weight_decay, clip, warmup, schedule)
             say(0, "checking the artifact")
             opened = Artifact.open(artifact)
             say(0, "encoding the data")
@@ -80,6 +86,41 @@ def train_command(
     print_result(train_figures(report), json, train_table(report))
     if report.stop_reason is not None:
         note(how_to_continue(report.steps, steps, report.stop_reason))
+
+
+def _prepare(
+    artifact: Path,
+    data: Path,
+    steps: int,
+    folder: Path,
+    optimizer: OptimizerOptions,
+    resume: bool,
+    seed: int,
+    accumulate: int,
+    checkpoint_every: int,
+    json: bool,
+) -> None:
+    with working("preparing") as say:
+        say("loading torch and transformers")
+        from export.executorch.library import OPS, RUNNER
+        from runtime_py.trainer import prepare
+
+        say("encoding the data")
+        job = prepare(
+            artifact,
+            data,
+            steps=steps,
+            out=folder,
+            optimizer=optimizer,
+            resume=resume,
+            seed=seed,
+            accumulate=accumulate,
+            checkpoint_every=checkpoint_every,
+        )
+    print_result({"job": job}, json, table("prepared", {"job": str(job)}))
+    note(
+        f"in its folder, with the artifact at the same place beside it: {RUNNER} job.json --ops-library {OPS}"
+    )
 
 
 def _kept_steps(folder: Path) -> int:

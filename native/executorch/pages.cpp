@@ -49,10 +49,8 @@ void for_each_part(const QuantizedMatrix& matrix, const Advise& advise_part) {
 
 }  // namespace
 
-void read_ahead(const QuantizedMatrix& matrix) {
-  for_each_part(matrix, [](const void* data, std::size_t bytes) {
-    advise(data, std::min(bytes, most_ahead), MADV_WILLNEED, page_bytes());
-  });
+void read_ahead(const void* data, std::size_t bytes) {
+  if (bytes > 0) advise(data, std::min(bytes, most_ahead), MADV_WILLNEED, page_bytes());
 }
 
 void give_back(const void* data, std::size_t bytes) {
@@ -60,8 +58,8 @@ void give_back(const void* data, std::size_t bytes) {
 }
 
 void read_on(const QuantizedMatrix& part) {
-  for_each_part(part, [](const void* data, std::size_t bytes) { give_back(data, bytes); });
-  if (part.rows > 1) read_ahead(slice_rows(part, part.rows, part.rows));
+  for_each_part(part, give_back);
+  if (part.rows > 1) for_each_part(slice_rows(part, part.rows, part.rows), read_ahead);
 }
 
 }  // namespace lowpeak

@@ -12,8 +12,8 @@
 
 namespace lowpeak {
 
-// Starts to read a matrix into the page cache, and returns at once.
-void read_ahead(const QuantizedMatrix& matrix);
+// Starts to read pages into the page cache, and returns at once.
+void read_ahead(const void* data, std::size_t bytes);
 
 // Takes pages out of the process.
 void give_back(const void* data, std::size_t bytes);

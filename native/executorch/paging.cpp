@@ -5,16 +5,21 @@
 
 namespace lowpeak {
 
-// values: data, scale, zero_point, bits
-void read_ahead_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
-  Call call(context, values);
-  if (call.takes(4) && call.has_quantized(0)) read_ahead(call.quantized(0));
+namespace {
+
+template <typename Advise>
+void for_each_tensor(Span<EValue*> values, const Advise& advise) {
+  for (const EValue* value : values) {
+    if (value->isTensor()) advise(value->toTensor().const_data_ptr(), value->toTensor().nbytes());
+  }
 }
 
+}  // namespace
+
 // values: any tensors
-void give_back_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
-  const Call call(context, values);
-  for (size_t i = 0; i < values.size(); ++i) give_back(call.tensor(i).const_data_ptr(), call.tensor(i).nbytes());
-}
+void read_ahead_kernel(KernelRuntimeContext&, Span<EValue*> values) { for_each_tensor(values, read_ahead); }
+
+// values: any tensors
+void give_back_kernel(KernelRuntimeContext&, Span<EValue*> values) { for_each_tensor(values, give_back); }
 
 }  // namespace lowpeak

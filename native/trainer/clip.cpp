@@ -6,7 +6,9 @@ namespace lowpeak::trainer {
 
 double norm_of(const std::vector<TensorView>& gradients, const Touched& touched) {
   double squares = 0;
-  for (const TensorView& gradient : gradients) {
+  for (std::size_t tensor = 0; tensor < gradients.size(); ++tensor) {
+    const TensorView& gradient = gradients[tensor];
+    read_after(gradients, tensor);
     for (std::size_t i = 0; i < gradient.count; ++i) {
       squares += static_cast<double>(gradient.data[i]) * static_cast<double>(gradient.data[i]);
     }
@@ -18,7 +20,9 @@ double norm_of(const std::vector<TensorView>& gradients, const Touched& touched)
 void clip(const std::vector<TensorView>& gradients, double norm, double limit, const Touched& touched) {
   if (norm <= limit) return;
   const float factor = static_cast<float>(limit / norm);
-  for (const TensorView& gradient : gradients) {
+  for (std::size_t tensor = 0; tensor < gradients.size(); ++tensor) {
+    const TensorView& gradient = gradients[tensor];
+    read_after(gradients, tensor);
     for (std::size_t i = 0; i < gradient.count; ++i) gradient.data[i] *= factor;
     touched();
   }

@@ -74,6 +74,18 @@ void Mapping::release() const {
   if (data_ != nullptr) ::madvise(data_, size_, MADV_DONTNEED);
 }
 
+void Mapping::expect_requests() const {
+  if (data_ != nullptr) ::madvise(data_, size_, MADV_RANDOM);
+}
+
+void read_ahead(const void* data, std::size_t size) {
+  if (size == 0) return;
+  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto from = reinterpret_cast<std::uintptr_t>(data), begin = from / page * page;
+  // It is advice: what comes of it changes no result.
+  ::madvise(reinterpret_cast<void*>(begin), from - begin + size, MADV_WILLNEED);
+}
+
 std::string read_text(const std::string& path) {
   const Descriptor file = Descriptor::open(path, O_RDONLY);
   std::string text;

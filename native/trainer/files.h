@@ -52,10 +52,16 @@ class Mapping {
   // Takes the pages of a file out of this process; their contents stay in the file.
   void release() const;
 
+  // Tells that pages are asked for before they are used: none is read beside one that is.
+  void expect_requests() const;
+
  private:
   std::uint8_t* data_ = nullptr;
   std::size_t size_ = 0;
 };
+
+// Starts to read the pages of a mapped file, and returns at once.
+void read_ahead(const void* data, std::size_t size);
 
 std::string read_text(const std::string& path);  // throws SystemError
 

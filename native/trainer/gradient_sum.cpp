@@ -16,7 +16,10 @@ void GradientSum::add(const std::vector<TensorView>& gradients, const Touched& t
   const bool first = added_ == 0, last = added_ == batches_ - 1;
   const auto count = static_cast<float>(batches_);
   auto* sum = reinterpret_cast<float*>(mapping_.data());
-  for (const TensorView& gradient : gradients) {
+  for (std::size_t tensor = 0; tensor < gradients.size(); ++tensor) {
+    const TensorView& gradient = gradients[tensor];
+    read_after(gradients, tensor);
+    read_ahead(sum, gradient.bytes());
     for (std::size_t i = 0; i < gradient.count; ++i) {
       const float total = first ? gradient.data[i] : sum[i] + gradient.data[i];
       (last ? gradient.data : sum)[i] = last ? total / count : total;

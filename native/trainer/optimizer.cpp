@@ -19,6 +19,7 @@ Optimizer::Optimizer(const std::vector<TensorView>& parameters, const OptimizerO
   std::size_t elements = 0;
   for (const TensorView& parameter : parameters) elements += parameter.count * parts.size();
   mapping_ = scratch_file(folder, elements * sizeof(float), "the optimizer's state");
+  state_tensors_ = parts.size();
   counters_.assign(options_.algorithm == Algorithm::adamw ? parameters.size() : 0, 0);
   auto* next = reinterpret_cast<float*>(mapping_.data());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -42,16 +43,17 @@ void Optimizer::update(std::int64_t step, const std::vector<TensorView>& paramet
   auto* state = reinterpret_cast<float*>(mapping_.data());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const std::size_t count = parameters[i].count;
+    read_after(parameters, i);
+    read_after(gradients, i);
     float* parameter = parameters[i].data;
     const float* gradient = gradients[i].data;
-    std::size_t used = 0;
+    const std::size_t used = state_tensors_ * count;
+    read_ahead(state, used * sizeof(float));
     if (options_.algorithm == Algorithm::adamw) {
       counters_[i] += 1;
       adamw.update(parameter, gradient, state, state + count, count, static_cast<double>(counters_[i]));
-      used = 2 * count;
     } else {
       sgd.update(parameter, gradient, options_.momentum > 0 ? state : nullptr, count);
-      used = options_.momentum > 0 ? count : 0;
     }
     state += used;
     release();

@@ -89,6 +89,7 @@ void write_safetensors(int fd, std::vector<TensorToWrite> tensors,
   write_all(fd, length, sizeof length);
   write_all(fd, header.data(), header.size());
   for (const TensorToWrite& tensor : tensors) {
+    read_ahead(tensor.data, tensor.bytes());
     write_all(fd, tensor.data, tensor.bytes());
     written();
   }

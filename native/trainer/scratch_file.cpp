@@ -19,7 +19,9 @@ Mapping scratch_file(const std::string& folder, std::size_t bytes, const std::st
     int failure = EINTR;
     while (failure == EINTR) failure = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes));
     if (failure != 0) throw SystemError(failure);
-    return Mapping::shared(file.get(), bytes);
+    Mapping made = Mapping::shared(file.get(), bytes);
+    made.expect_requests();
+    return made;
   } catch (const SystemError& error) {
     const std::string size = std::to_string(bytes);
     throw environment_problem(what + " of " + size + " bytes cannot be kept in " + folder + ": " + error.what() +

@@ -13,6 +13,8 @@ struct TensorView {
   std::vector<std::int64_t> shape;
   float* data;
   std::size_t count;
+
+  std::size_t bytes() const { return count * sizeof(float); }
 };
 
 }  // namespace lowpeak::trainer

@@ -6,7 +6,9 @@ import dataclasses
 import json
 import os
 import resource
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,10 +26,10 @@ from runtime_py.command import Engine
 from runtime_py.encode import NO_LOSS, Example
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.supervisor import StepReport
-from runtime_py.trainer import CHECKPOINT, TrainReport, train
+from runtime_py.trainer import CHECKPOINT, TrainReport, prepare, train
 from tests.evaluate import distance
 from tests.native.build import build
-from tests.native.runner import use_runner
+from tests.native.runner import runner, use_runner
 from tests.runtime_py.trainable import (
     eager_model,
     several_batches,
@@ -208,3 +210,25 @@ def test_the_whole_native_process_is_small(tiny: TinyStep, artifact: Artifact, t
     assert report.peak_held_bytes == report.peak_rss_bytes < 30_000_000
     assert report.baseline_rss_bytes < 10_000_000
     assert report.peak_anonymous_bytes < artifact.manifest.largest.plan.arena_bytes + 4_000_000
+
+
+def test_a_prepared_run_is_trained_without_python(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
+    data = several_batches(tiny.spec, 4)
+    shutil.copytree(artifact.path, tmp_path / "artifact")
+    straight = train(artifact, data, steps=5, optimizer=OPTIONS, out=tmp_path / "straight", engine="native")
+    job = prepare(tmp_path / "artifact", data, steps=5, optimizer=OPTIONS, out=tmp_path / "run")
+    (tmp_path / "elsewhere").mkdir()
+    for moved in ("artifact", "run"):
+        (tmp_path / moved).rename(tmp_path / "elsewhere" / moved)
+    folder = tmp_path / "elsewhere" / "run"
+    done = subprocess.run([runner(), job.name], cwd=folder, capture_output=True, text=True, check=True)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["loss"] for event in events if event["event"] == "step"] == list(straight.losses)
+    report = train(
+        tmp_path / "elsewhere" / "artifact", data, steps=5, optimizer=OPTIONS, out=folder, resume=True
+    )
+    assert report.steps == report.start_step == 5
+    for name in ("straight/adapter", "elsewhere/run/adapter"):
+        assert load_file(tmp_path / name / "adapter_model.safetensors")
+    with pytest.raises(ArtifactError, match="has its 5 steps already"):
+        prepare(artifact, data, steps=5, optimizer=OPTIONS, out=folder, resume=True)
