@@ -16,7 +16,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from benchmarks.machine import NAME, this_machine
-from benchmarks.measure import measure
+from benchmarks.measure import measure, report
 from compiler.devices import PROFILES
 from lowpeak import compile_for_device
 from runtime_py.optimizer import OptimizerOptions
@@ -59,6 +59,7 @@ def main() -> None:
             limit_bytes=artifact.manifest.budget_bytes,
             optimizer=OptimizerOptions(),
         )
+        print(report(artifact, run, artifact.manifest.budget_bytes), flush=True)
         if run.returncode:
             raise SystemExit(f"the runner ended with {run.last}")
         foretold = artifact.manifest.largest.plan.predicted_step_seconds

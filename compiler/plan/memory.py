@@ -1,12 +1,12 @@
 """Places buffers of known lifetimes in one arena of small height: best-fit in several orders, then search.
 
 Every buffer, in some order, goes to the lowest offset that no placed buffer of an overlapping lifetime
-occupies. Several orders are tried (large, long-lived, or live at the peak first), then the best one is
-improved squeaky-wheel fashion (Joslin and Clements 1999): a buffer that sticks out above the target moves
-ahead of one that it overlaps, and what comes after that one is placed anew. Buffers of equal lifetimes are
-first tried as one block, which makes training steps smaller and easier. All of it stops when the height
-reaches the lower bound. Work is bounded in placements, not in seconds, and random choices are seeded, so a
-problem always gets the same solution.
+occupies. Several orders are tried (large, long-lived, or live at the peak first, or the large ones as they
+lie best on their own), then the best one is improved squeaky-wheel fashion (Joslin and Clements 1999): a
+buffer that sticks out above the target moves ahead of one that it overlaps, and what comes after that one is
+placed anew. Buffers of equal lifetimes are first tried as one block, which makes training steps smaller and
+easier. All of it stops when the height reaches the lower bound. Work is bounded in placements, not in
+seconds, and random choices are seeded, so a problem always gets the same solution.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ _FREE = np.iinfo(np.int64).max // 2
 """Where the free space above all placed buffers ends."""
 EFFORT = 40_000
 PASSES = 40
+LARGE = 0.01
+"""Share of the lower bound that makes a buffer large: in one order the others are put around these."""
 _ROUNDS = 8
 """Orders among which the effort is shared."""
 _PER_BUFFER = 300
@@ -238,6 +240,20 @@ class _Packer:
             ((-lifetime, self.lower), True),
         ):
             yield np.lexsort(keys).tolist(), best_fit
+        large = size >= LARGE * self.bound
+        if not large.all():
+            beside = np.flatnonzero(~large)
+            yield [*self._packed(np.flatnonzero(large)), *beside[np.argsort(-area[beside])].tolist()], False
+
+    def _packed(self, chosen: Ints) -> list[int]:
+        """The chosen buffers from the lowest to the highest, as they lie when there are no others."""
+        fields = (self.lower, self.upper, self.size, self.alignment)
+        rows = zip(*(field[chosen].tolist() for field in fields), strict=True)
+        problem = MemoryProblem(tuple(Buffer(str(i), *row) for i, row in enumerate(rows)))
+        packer = _Packer(problem)
+        packer.search(packer.bound, PASSES * chosen.size)
+        order: list[int] = chosen[np.argsort(packer.offsets())].tolist()
+        return order
 
     def _peak_during_lifetime(self) -> Ints:
         """Most bytes live at a step of every buffer's lifetime, by a sparse table of range maxima."""
