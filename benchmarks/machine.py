@@ -16,6 +16,7 @@ from compiler.devices import DeviceProfile
 
 NAME = "this machine"
 PASSES = 5
+WARM_SECONDS = 10.0
 ROWS, WIDTH = 1024, 3072
 COPIED_BYTES = 256 << 20
 PIECE_BYTES, PIECES = 1 << 20, 256
@@ -43,13 +44,14 @@ def memory_speed() -> float:
 
 
 def median_seconds(run: Callable[[], object]) -> float:
-    """Of some runs, after one that is not counted."""
+    """Of runs for as long as a processor may be faster than it stays, and as long again, which count."""
     seconds = []
-    for _ in range(1 + PASSES):
-        started = time.perf_counter()
+    begun = time.perf_counter()
+    while (started := time.perf_counter()) < begun + 2 * WARM_SECONDS:
         run()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[1:])
+        if started > begun + WARM_SECONDS:
+            seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
 
 
 def disk_speed(folder: Path) -> tuple[float, float]:
