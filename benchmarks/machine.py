@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 
 from compiler.devices import DeviceProfile
+from compiler.model.quantized import QuantFormat, quantize
+from tests.native.linear import Linear, library
 
 NAME = "this machine"
 PASSES = 5
@@ -30,10 +32,18 @@ def this_machine(folder: Path) -> DeviceProfile:
 
 
 def matrix_gflops() -> float:
-    """Of torch's float32 products, on every core that the process may use."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    rows, weight = torch.randn(ROWS, WIDTH), torch.randn(WIDTH, WIDTH)
-    return 2e-9 * ROWS * WIDTH * WIDTH / median_seconds(lambda: rows @ weight)
+    """Of our int4 products, forward and input gradient, on every core that the process may use."""
+    native = Linear(len(os.sched_getaffinity(0)), library().lowpeak_best_isa())
+    weight = quantize(torch.randn(WIDTH, WIDTH), QuantFormat(4, 32, zero_point=False))
+    x, y, dx = torch.randn(ROWS, WIDTH), torch.empty(ROWS, WIDTH), torch.empty(ROWS, WIDTH)
+
+    def products() -> None:
+        native.forward(x, weight, None, y, False)
+        native.input_gradient(y, weight, dx, False)
+
+    seconds = median_seconds(products)
+    native.close()
+    return 4e-9 * ROWS * WIDTH * WIDTH / seconds
 
 
 def memory_speed() -> float:
