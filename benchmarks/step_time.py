@@ -3,7 +3,7 @@
     python -m benchmarks.step_time MODEL --budget-mb 256 --seq-len 1024 [--trainable-ratio 0.3] [--steps 2]
         [--folder .]
 
-The profile is benchmarks/machine.py's: our int4 products, copies in memory, transfers of a file in the folder.
+The profile is benchmarks/machine.py's: our int4 products, copies in memory, transfers of a file there.
 The model is compiled for it, with our kernels, and lowpeak-runner trains it under a hard limit of the budget
 on the artifact's own sample; the median step is compared, without the first if there are others.
 """
