@@ -25,13 +25,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from compiler.errors import ArtifactError
+from compiler.intake import ADAPTER
 
 CONFIG_FILE = "adapter_config.json"
 TENSORS_FILE = "adapter_model.safetensors"
 
-_ADAPTER = "default"
 _MAGNITUDE = "lora_magnitude_vector"
-_LORA = re.compile(rf"(\.lora_\w+)\.{_ADAPTER}(?=\.|$)")
+_LORA = re.compile(rf"(\.lora_\w+)\.{ADAPTER}(?=\.|$)")
 
 
 def save_peft_adapter(
@@ -92,22 +92,22 @@ def load_peft_adapter(folder: str | Path) -> tuple[dict[str, Any], dict[str, Ten
 
 
 def _file_name(name: str) -> str:
-    if name.endswith(f".{_MAGNITUDE}.{_ADAPTER}.weight"):
-        return name.removesuffix(f".{_ADAPTER}.weight")
-    return _LORA.sub(r"\1", name).replace(f".modules_to_save.{_ADAPTER}.", ".")
+    if name.endswith(f".{_MAGNITUDE}.{ADAPTER}.weight"):
+        return name.removesuffix(f".{ADAPTER}.weight")
+    return _LORA.sub(r"\1", name).replace(f".modules_to_save.{ADAPTER}.", ".")
 
 
 def _parameter_name(name: str, saved_modules: Iterable[str]) -> str:
     parts = name.split(".")
     for index, part in enumerate(parts):
         if part == _MAGNITUDE:
-            return f"{name}.{_ADAPTER}.weight"
+            return f"{name}.{ADAPTER}.weight"
         if part.startswith("lora_"):
-            return ".".join([*parts[: index + 1], _ADAPTER, *parts[index + 1 :]])
+            return ".".join([*parts[: index + 1], ADAPTER, *parts[index + 1 :]])
     for index in range(1, len(parts)):
         # PEFT, too, looks at the end of a module's path only: "norm" is "input_layernorm" as well.
         if ".".join(parts[:index]).endswith(tuple(saved_modules)):
-            return ".".join([*parts[:index], "modules_to_save", _ADAPTER, *parts[index:]])
+            return ".".join([*parts[:index], "modules_to_save", ADAPTER, *parts[index:]])
     raise ArtifactError(f"{name} is neither a LoRA tensor nor of a module in modules_to_save")
 
 
