@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from lowpeak.cli.checks import require_artifact, require_data
 from lowpeak.cli.output import Debug, Json, print_result, stdout_console, working
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ def simulate_command(
 
 
 def simulate_with_progress(folder: Path, data: Path | None, seq_len: int | None = None) -> SimulationReport:
+    require_artifact(folder)
+    if data is not None:
+        require_data(data)
     with working("simulating") as say:
         say("loading torch and transformers")
         from export.artifact import Artifact

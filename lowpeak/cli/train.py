@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from compiler.config import OptimizerName
+from lowpeak.cli.checks import require_artifact, require_data
 from lowpeak.cli.output import Debug, Json, counting, mb, note, print_result, table, working
 from lowpeak.cli.simulate import ArtifactArgument
 from lowpeak.cli.training import RunView, how_to_continue, telling_of_interrupts
@@ -28,10 +29,12 @@ def train_command(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; by default DIR-trained.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
     optimizer: Annotated[OptimizerName, typer.Option(help="How the adapter is updated.")] = "adamw",
-    learning_rate: Annotated[float, typer.Option(help="After the warm-up.")] = 2e-4,
-    weight_decay: Annotated[float, typer.Option(help="Decoupled for adamw.")] = 0.0,
-    clip: Annotated[float | None, typer.Option(help="Largest norm of the gradients.")] = None,
-    warmup: Annotated[int, typer.Option(help="Steps in which the learning rate rises.")] = 0,
+    learning_rate: Annotated[
+        float, typer.Option("--learning-rate", "--lr", min=0, help="After the warm-up.")
+    ] = 2e-4,
+    weight_decay: Annotated[float, typer.Option(min=0, help="Decoupled for adamw.")] = 0.0,
+    clip: Annotated[float | None, typer.Option(min=0, help="Largest norm of the gradients.")] = None,
+    warmup: Annotated[int, typer.Option(min=0, help="Steps in which the learning rate rises.")] = 0,
     schedule: Annotated[Literal["constant", "cosine"], typer.Option(help="After the warm-up.")] = "constant",
     seed: Annotated[int, typer.Option(help="Of the order of the examples.")] = 0,
     accumulate: Annotated[int, typer.Option(min=1, help="Batches whose gradients make one update.")] = 1,
@@ -50,6 +53,8 @@ def train_command(
     debug: Debug = False,
 ) -> None:
     """Train an artifact's adapter; the folder of the run then holds it as PEFT files."""
+    require_artifact(artifact)
+    require_data(data)
     folder = out or artifact.resolve().with_name(f"{artifact.resolve().name}-trained")
     options = _optimizer_options(optimizer, learning_rate, weight_decay, clip, warmup, schedule)
     if prepare:
