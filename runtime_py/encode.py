@@ -80,6 +80,21 @@ def encode(record: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> Exa
     return _encode_chat(prompt + _messages(record, "completion"), len(prompt), tokenizer)
 
 
+def encode_many(
+    records: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase
+) -> list[Example | DataError]:
+    """Every record as by `encode`, in the same order; the error of a record that cannot be encoded stands in its
+    place."""
+
+    def outcome(record: Mapping[str, Any]) -> Example | DataError:
+        try:
+            return encode(record, tokenizer)
+        except DataError as error:
+            return error
+
+    return [outcome(record) for record in records]
+
+
 def _text(record: Mapping[str, Any], key: str) -> str:
     value = record[key]
     if not isinstance(value, str):
