@@ -48,7 +48,7 @@ class ExecuTorchSession:
         self.parameters, self.gradients = self.program.parameters, self.program.gradients
         self.optimizer = AdapterOptimizer(self.parameters, self.gradients, job.optimizer, job.total_steps)
         if job.checkpoint is not None and job.first_step:
-            wanted = job.progress(manifest, job.first_step)
+            wanted = job.progress(manifest, job.first_step, job.position)
             found = restore_checkpoint(Path(job.checkpoint), wanted, self.parameters, self.optimizer.state)
             require_step(found, job)
 

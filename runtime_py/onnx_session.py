@@ -94,7 +94,7 @@ class OnnxSession:
     def _restored(self, checkpoint: Path, job: Job, manifest: Manifest) -> Path:
         """The runtime's own checkpoint out of ours."""
         found = read_progress(checkpoint)
-        require_same_run(checkpoint, found, job.progress(manifest, job.first_step))
+        require_same_run(checkpoint, found, job.progress(manifest, job.first_step, job.position))
         require_step(found.step, job)
         own = self._work / "restored"
         with own.open("wb") as file:

@@ -19,6 +19,8 @@ from runtime_py.checkpoint import Progress, artifact_id
 from runtime_py.optimizer import OptimizerOptions
 
 ONNXRUNTIME = "onnxruntime"
+BATCHES = "batches"
+"""The folder's name."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,13 @@ class Job:
     work: str
     """A folder for temporary files."""
     batches: str
-    """Of the steps from `first_step` on: see batch_file.py."""
+    """The folder of those from `first_step` on, numbered from the first step of all: see batch_file.py."""
+    streamed: bool
+    """Batches are still written while the run goes on."""
+    data: str
+    """What the batches are made of, by its SHA-256; for the checkpoint."""
+    position: int
+    """Where the first batch begins in the order of the data; a checkpoint says where the last step ended."""
     first_step: int
     total_steps: int
     accumulate: int
@@ -50,18 +58,23 @@ class Job:
         work: str | Path,
         *,
         steps: int,
+        data: str = "",
+        streamed: bool = False,
         optimizer: OptimizerOptions | None = None,
         accumulate: int = 1,
         seed: int = 0,
         checkpoint: Path | None = None,
         checkpoint_every: int = 50,
     ) -> Job:
-        """From the first step to the last; the batches' file is still to be written."""
+        """From the first step to the last; the batches are still to be written."""
         return Job(
             manifest=str(artifact.path / MANIFEST),
             artifact=str(artifact.path),
             work=str(work),
-            batches=str(Path(work) / "batches.safetensors"),
+            batches=str(Path(work) / BATCHES),
+            streamed=streamed,
+            data=data,
+            position=0,
             first_step=0,
             total_steps=steps,
             accumulate=accumulate,
@@ -94,8 +107,13 @@ class Job:
         raw = json.loads(text)
         return Job(**{**raw, "optimizer": OptimizerOptions(**raw["optimizer"])})
 
-    def progress(self, manifest: Manifest, step: int) -> Progress:
-        return Progress(artifact_id(manifest), step, self.seed, self._fingerprint())
+    def progress(self, manifest: Manifest, step: int, position: int) -> Progress:
+        """`position`: where the step's last batch ended in the order of the data."""
+        return Progress(artifact_id(manifest), step, self.seed, self._fingerprint(), self.data, position)
+
+    def continued(self, progress: Progress) -> Job:
+        """From where that run is on."""
+        return dataclasses.replace(self, first_step=progress.step, position=progress.position)
 
     def _fingerprint(self) -> str:
         """All that an update depends on: the length of the run only when the schedule has an end."""

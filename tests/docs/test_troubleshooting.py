@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 import lowpeak
 from compiler.subset import choose_subset
 from lowpeak.cli.compile import lora_config
-from runtime_py.data import read_jsonl
+from runtime_py.jsonl import read_jsonl
 from tests.tiny import tiny_llama
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
