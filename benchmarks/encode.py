@@ -33,8 +33,8 @@ from lowpeak import compile_for_device
 from lowpeak.demo_model import fetch_demo_model
 from runtime_py.data import AT_ONCE, shuffled
 from runtime_py.encode import Example
+from runtime_py.events import ready_event
 from runtime_py.jsonl import JsonlFile
-from runtime_py.memory import memory_of
 
 DEMO_CHAT = Path(str(files("lowpeak") / "demo_chat.jsonl"))
 
@@ -101,11 +101,10 @@ def measure_encoding(path: Path, count: int, tokenizer: PreTrainedTokenizerBase)
 
 
 def measure_memory(path: Path, count: int, tokenizer: PreTrainedTokenizerBase) -> None:
-    use = memory_of()
-    assert use is not None
+    before = ready_event()["rss_bytes"]
     forget_peak()
     tokens = sum(len(example.input_ids) for example in encoded(JsonlFile(path, tokenizer), count))
-    above = peak_rss_bytes() - use.rss_bytes
+    above = peak_rss_bytes() - before
     print(f"{count} chats, {tokens} tokens: at most {above / 1e6:.1f} MB above the tokenizer's process")
 
 

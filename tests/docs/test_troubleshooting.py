@@ -13,6 +13,8 @@ from transformers import PreTrainedTokenizerFast
 import lowpeak
 from compiler.subset import choose_subset
 from lowpeak.cli.compile import lora_config
+from runtime_py.data import ExampleList, batches
+from runtime_py.encode import NO_LOSS, Example
 from runtime_py.jsonl import read_jsonl
 from tests.tiny import tiny_llama
 
@@ -118,3 +120,12 @@ def test_messages_about_data_are_in_the_document(text: str, tmp_path: Path) -> N
     with pytest.raises(lowpeak.DataError) as caught:
         read_jsonl(file, tokenizer)
     assert str(caught.value).replace(str(file), "data.jsonl") in DOCUMENT
+
+
+def test_the_message_about_examples_that_are_all_left_out_is_in_the_document() -> None:
+    answers_at = (15, 12)
+    examples = [Example((1,) * 20, (NO_LOSS,) * first + (1,) * (20 - first)) for first in answers_at]
+    endless = batches(ExampleList(examples), seq_lens=[10], batch_size=1, pad_token_id=0, seed=0)
+    with pytest.raises(lowpeak.DataError) as caught:
+        next(endless)
+    assert str(caught.value) in DOCUMENT
