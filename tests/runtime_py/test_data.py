@@ -202,7 +202,7 @@ GOOD = b'{"text": "The train leaves"}\n'
         (b'{"text": "a", "prompt": "b"}\n', 'line 1: has "prompt" and "text"; it needs'),
         (b'{"question": "a"}\n', 'line 1: has "question"; it needs'),
         (b'{"prompt": "a"}\n', 'line 1: has "prompt"; it needs'),
-        (b'{"messages": [], "tools": []}\n', 'line 1: has "tools", which is not supported'),
+        (b'{"messages": [], "images": ["a.png"]}\n', 'line 1: has "images", which is not supported'),
         (b'{"prompt": "a", "completion": [{}]}\n', "line 1: has text and messages"),
         (b'{"prompt": 1, "completion": 2}\n', 'line 1: "prompt" must be a list'),
         (GOOD + b'{"prompt": "a", "completion": "b"}\n', 'line 2: .*but line 1 has "text"'),
