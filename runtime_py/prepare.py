@@ -17,12 +17,14 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from compiler.batch import SUBSET
 from compiler.errors import DataError
 from compiler.subset import choose_subset
 from export.artifact import Artifact
 from runtime_py.batch_file import Batch, packed
 from runtime_py.data import batches, read_jsonl
 from runtime_py.encode import Example
+from runtime_py.user_data import batches_with_labels, naming_example, padding_id, require_examples
 
 TensorBatch = Mapping[str, Tensor]
 Data = str | Path | Sequence[Example] | Sequence[TensorBatch] | None
@@ -37,6 +39,8 @@ class TrainingData:
     examples: Sequence[Example]
     given: Sequence[TensorBatch]
     pad_token_id: int = 0
+    skipped: int = 0
+    """Batches that were left out of `given`, as they have no label."""
 
     def graph_inputs(self, *, seed: int, first_step: int, steps: int) -> dict[str, Tensor]:
         """Inputs of `steps` steps from `first_step` on, as batch_file.py has them.
@@ -49,7 +53,8 @@ class TrainingData:
         def made() -> Iterator[Batch]:
             for batch in islice(self._stream(seed, first_step), steps):
                 bucket = manifest.bucket_of(batch)
-                inputs = bucket.batch.graph_inputs(batch, self._token_subset(batch))
+                with naming_example(self.examples):
+                    inputs = bucket.graph_inputs(batch, self._token_subset(batch))
                 yield places[bucket.suffix], inputs
 
         return packed(made())
@@ -63,7 +68,9 @@ class TrainingData:
     def _token_subset(self, batch: TensorBatch) -> Tensor | None:
         """The batch's labels and the tokens nearest to them."""
         size = self.artifact.manifest.largest.batch.subset_size
-        return None if size is None else choose_subset(batch["labels"], self._head, size)
+        if size is None or SUBSET in batch:
+            return batch.get(SUBSET)
+        return choose_subset(batch["labels"], self._head, size)
 
     @cached_property
     def _head(self) -> Tensor:
@@ -90,17 +97,25 @@ def training_data(artifact: Artifact, data: Data) -> TrainingData:
         sample = artifact.sample()
         if sample is None:
             raise DataError("the artifact has no sample batch: give training data")
-        return TrainingData(artifact, (), [sample])
+        data = [{name: tensor for name, tensor in sample.items() if name != SUBSET}]
     if isinstance(data, str | Path):
         if not artifact.manifest.largest.batch.causal_lm:
             raise DataError("the artifact is of a plain module, which takes no text: give a list of batches")
         tokenizer = tokenizer_of(artifact)
-        return TrainingData(artifact, read_jsonl(data, tokenizer), (), tokenizer.pad_token_id or 0)
+        return TrainingData(artifact, read_jsonl(data, tokenizer), (), padding_id(artifact, tokenizer))
+    if not isinstance(data, Sequence):
+        raise DataError(
+            f"training data is a JSONL file, a list of batches or a list of encoded examples; this is a "
+            f"{type(data).__name__}"
+        )
     if not data:
         raise DataError("there is no training data: the list is empty")
-    if isinstance(data[0], Example):
-        return TrainingData(artifact, cast(Sequence[Example], data), ())
-    return TrainingData(artifact, (), cast(Sequence[TensorBatch], data))
+    if all(isinstance(each, Example) for each in data):
+        examples = cast(Sequence[Example], data)
+        require_examples(artifact, examples)
+        return TrainingData(artifact, examples, ())
+    kept = batches_with_labels(artifact, data)
+    return TrainingData(artifact, (), kept, skipped=len(data) - len(kept))
 
 
 def tokenizer_of(artifact: Artifact) -> PreTrainedTokenizerBase:

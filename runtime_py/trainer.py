@@ -48,6 +48,8 @@ class TrainReport:
     goal_steps: int
     losses: tuple[float, ...]
     """Of the steps of this call."""
+    skipped_batches: int
+    """Of the list of batches that was given: without any label, so never trained on."""
     step_seconds: float
     """Median of a step."""
     tokens_per_second: float | None
@@ -94,13 +96,13 @@ def train(
 ) -> TrainReport:
     """Trains until the adapter has had `steps` updates; `resume` continues from `out`'s checkpoint, if any.
 
-    `accumulate`: batches for one update, by the mean of their gradients; the Python worker can do that on
-    ONNX Runtime only. A checkpoint is written every `checkpoint_every` steps, at the end, and when the run is
-    interrupted. `engine`: `native` is lowpeak-runner, for ExecuTorch; `auto` takes it where it is built.
-    `metrics`: a file that one JSON object a step is added to. `on_step` is called here as steps end; what it
-    raises stops the run. Raises ArtifactError (damaged artifact, or `out` holds another run, or one that is
-    not to be continued), DataError, EnvironmentProblem (the process was killed, the disk is full, there is no
-    such engine).
+    `accumulate`: batches for one update, by the mean over all their labels (a plain module's batches count
+    alike); the Python worker can do that on ONNX Runtime only. A checkpoint is written every
+    `checkpoint_every` steps, at the end, and when the run is interrupted. `engine`: `native` is
+    lowpeak-runner, for ExecuTorch; `auto` takes it where it is built. `metrics`: a file that one JSON object
+    a step is added to. `on_step` is called here as steps end; what it raises stops the run. Raises
+    ArtifactError (damaged artifact, or `out` holds another run, or one that is not to be continued),
+    DataError, EnvironmentProblem (the process was killed, the disk is full, there is no such engine).
     """
     _require_positive(steps=steps, checkpoint_every=checkpoint_every, accumulate=accumulate)
     if not isinstance(artifact, Artifact):
@@ -125,13 +127,13 @@ def train(
         )
         if out is not None:
             job = dataclasses.replace(job, first_step=_start(job, manifest, out, resume))
-        run = WorkerRun(command.engine)
+        run, skipped = WorkerRun(command.engine), 0
         if job.first_step < steps:
             if manifest.target == ONNXRUNTIME:
                 from runtime_py.run_optimizer import write_run_optimizer
 
-                write_run_optimizer(artifact, job.summed_optimizer, Path(temporary))
-            _write_batches(job, artifact, data)
+                write_run_optimizer(artifact, job.optimizer, Path(temporary))
+            skipped = _write_batches(job, artifact, data)
             run = supervise(job, Path(temporary), command, _calling(listeners))
     seconds = statistics.median(step.seconds for step in run.steps) if run.steps else 0.0
     return TrainReport(
@@ -140,6 +142,7 @@ def train(
         start_step=job.first_step,
         goal_steps=steps,
         losses=tuple(step.loss for step in run.steps),
+        skipped_batches=skipped,
         step_seconds=seconds,
         tokens_per_second=_speed(run.steps),
         planned_peak_bytes=manifest.planned_peak_bytes,
@@ -205,12 +208,12 @@ def _require_positive(**numbers: int) -> None:
             raise ValueError(f"{name} must be positive, not {value}")
 
 
-def _write_batches(job: Job, artifact: Artifact, data: Data) -> None:
-    """Those of the steps that are left."""
+def _write_batches(job: Job, artifact: Artifact, data: Data) -> int:
+    """Those of the steps that are left -> how many of the data were left out."""
+    prepared = training_data(artifact, data)
     first, count = job.first_step * job.accumulate, (job.total_steps - job.first_step) * job.accumulate
-    save_file(
-        training_data(artifact, data).graph_inputs(seed=job.seed, first_step=first, steps=count), job.batches
-    )
+    save_file(prepared.graph_inputs(seed=job.seed, first_step=first, steps=count), job.batches)
+    return prepared.skipped
 
 
 def _calling(listeners: Sequence[Callable[[StepReport], None]]) -> Callable[[StepReport], None]:

@@ -141,6 +141,7 @@ def train_figures(report: TrainReport) -> dict[str, Any]:
         "goal_steps": report.goal_steps,
         "stop_reason": report.stop_reason,
         "losses": report.losses,
+        "skipped_batches": report.skipped_batches,
         "step_seconds": report.step_seconds,
         "tokens_per_second": report.tokens_per_second,
         "planned_peak_bytes": report.planned_peak_bytes,
