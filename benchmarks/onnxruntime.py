@@ -109,7 +109,7 @@ def compare_gradients(artifact: Artifact, folder: Path) -> None:
     work = folder / "gradients"
     work.mkdir()
     job = Job.of(artifact, work, steps=2)
-    write_run_optimizer(artifact, job.summed_optimizer, work)
+    write_run_optimizer(artifact, job.optimizer, work)
     session = open_session(job, artifact.manifest)
     assert isinstance(session, OnnxSession)
     stream = training_data(artifact, data(artifact)).batches(seed=0)

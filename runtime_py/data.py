@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import random
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -39,6 +40,9 @@ class Source(Protocol):
     def examples(self, numbers: Sequence[int]) -> list[Example | DataError]:
         """Those of the numbers, in their order; the error of one that cannot be trained on in its place."""
 
+    def place(self, number: int) -> str:
+        """Where the example is, in words."""
+
 
 class ExampleList:
     """Examples that are in memory. Raises DataError when there is none."""
@@ -59,18 +63,24 @@ class ExampleList:
     def examples(self, numbers: Sequence[int]) -> list[Example | DataError]:
         return [self._examples[number] for number in numbers]
 
+    def place(self, number: int) -> str:
+        return f"example {number} of the data"
+
 
 @dataclass(frozen=True)
 class Batch:
-    """`input_ids` and `labels`, int64 [batch_size, tokens], padded on the right."""
+    """Of examples: `input_ids` and `labels`, int64 [batch_size, tokens], padded on the right."""
 
-    tensors: dict[str, Tensor]
+    tensors: Mapping[str, Tensor]
 
     end: int
     """The position in the order of all epochs behind its last example: the next batch begins there."""
 
-    summary: Summary
-    """Up to this batch."""
+    rows: Sequence[tuple[int, Example]] = ()
+    """Its examples and their numbers."""
+
+    summary: Summary | None = None
+    """Up to this batch; None for batches that were given."""
 
 
 def batches(
@@ -95,13 +105,13 @@ def batches(
     kept = reader.kept(seed, position)
     while True:
         rows = list(islice(kept, batch_size))
-        longest = max(len(example.input_ids) for example in rows)
+        longest = max(len(example.input_ids) for _, example in rows)
         tokens = next(length for length in seq_lens if length >= longest)
         tensors = {
-            "input_ids": _pad([example.input_ids for example in rows], tokens, pad_token_id),
-            "labels": _pad([example.labels for example in rows], tokens, NO_LOSS),
+            "input_ids": _pad([example.input_ids for _, example in rows], tokens, pad_token_id),
+            "labels": _pad([example.labels for _, example in rows], tokens, NO_LOSS),
         }
-        yield Batch(tensors, reader.position, reader.summary())
+        yield Batch(tensors, reader.position, rows, reader.summary())
 
 
 class _Reader:
@@ -116,6 +126,7 @@ class _Reader:
         self._met = bytearray(-(-len(source) // 8))
         self._seen = self._dropped = self._truncated = self._tokens = self._trainable = 0
         self._longest = self._enough = 0
+        self._warnings: Counter[str] = Counter()
 
     def summary(self) -> Summary:
         return Summary(
@@ -127,10 +138,11 @@ class _Reader:
             trainable_tokens=self._trainable,
             longest=self._longest,
             enough=max(self._enough, self._seq_len),
+            warnings=dict(self._warnings),
         )
 
-    def kept(self, seed: int, position: int) -> Iterator[Example]:
-        """Endless: the truncated examples from the position on that have a trainable token left."""
+    def kept(self, seed: int, position: int) -> Iterator[tuple[int, Example]]:
+        """Endless: numbers and truncated examples from the position on that have a trainable token left."""
         self.position = position
         epoch, offset = divmod(position, len(self._source))
         while True:
@@ -146,12 +158,12 @@ class _Reader:
                     self._count(number, outcome, example, trainable)
                     if trainable:
                         kept += 1
-                        yield example
+                        yield number, example
                 self._on_read(self.summary())
             if not kept and not offset:
                 raise DataError(
                     f"none of {len(self._source)} examples has a trainable token among its first "
-                    f"{self._seq_len}: raise seq_len ({self._enough} keeps all of them) or shorten the prompts",
+                    f"{self._seq_len}: raise seq_len ({self._enough} keeps them all) or shorten the prompts",
                     examples=len(self._source),
                     seq_len=self._seq_len,
                 )
@@ -167,6 +179,7 @@ class _Reader:
         self._met[byte] |= 1 << bit
         self._seen += 1
         self._longest = max(self._longest, len(whole.input_ids))
+        self._warnings.update(whole.warnings)
         if trainable:
             self._truncated += len(whole.input_ids) > self._seq_len
         else:

@@ -52,7 +52,7 @@ class ExecuTorchSession:
             found = restore_checkpoint(Path(job.checkpoint), wanted, self.parameters, self.optimizer.state)
             require_step(found, job)
 
-    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0) -> float:
+    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0, weight: int = 1) -> float:
         if bucket != self._bucket:
             self._use(bucket)
         assert self.program is not None

@@ -81,8 +81,11 @@ class JsonlFile:
             if outcome.trainable_tokens:
                 return outcome
             outcome = DataError("has no token to train on: no assistant turn, or an empty completion")
-        line = self._line_number(number)
-        return DataError(f"{self._path}, line {line}: {outcome}", line=line)
+        numbers = {**outcome.numbers, "line": self._line_number(number)}
+        return DataError(f"{self.place(number)}: {outcome}", **numbers)
+
+    def place(self, number: int) -> str:
+        return f"{self._path}, line {self._line_number(number)}"
 
     def _line_number(self, number: int) -> int:
         """From 1, blank lines included."""

@@ -6,7 +6,6 @@ tensors only.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,15 +18,17 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from compiler.batch import SUBSET
 from compiler.errors import DataError
 from compiler.subset import choose_subset
 from export.artifact import Artifact
 from export.safetensors_file import bytes_of
 from runtime_py.batch_file import PreparedBatch
-from runtime_py.data import ExampleList, OnRead, Source, batches
+from runtime_py.data import Batch, ExampleList, OnRead, Source, batches
 from runtime_py.encode import Example
 from runtime_py.jsonl import JsonlFile
 from runtime_py.summary import Summary
+from runtime_py.user_data import batches_with_labels, naming_example, padding_id, require_examples
 
 TensorBatch = Mapping[str, Tensor]
 Data = str | Path | Sequence[Example] | Sequence[TensorBatch] | None
@@ -44,6 +45,8 @@ class TrainingData:
     sha256: str
     """Of the data: of a file's bytes, or of what is in the lists."""
     pad_token_id: int = 0
+    skipped: int = 0
+    """Batches that were left out of `given`, as they have no label."""
 
     def batches(
         self, *, seed: int, position: int = 0, on_read: OnRead = lambda summary: None
@@ -55,34 +58,33 @@ class TrainingData:
         """
         manifest = self.artifact.manifest
         places = {bucket.suffix: index for index, bucket in enumerate(manifest.buckets)}
-        for batch, end, summary in self._stream(seed, position, on_read):
-            bucket = manifest.bucket_of(batch)
-            inputs = bucket.batch.graph_inputs(batch, self._token_subset(batch))
-            yield PreparedBatch(places[bucket.suffix], inputs, end), summary
+        for batch in self._stream(seed, position, on_read):
+            bucket = manifest.bucket_of(batch.tensors)
+            with naming_example(self.source, batch.rows):
+                inputs = bucket.graph_inputs(batch.tensors, self._token_subset(batch.tensors))
+            yield PreparedBatch(places[bucket.suffix], inputs, batch.end), batch.summary
 
     def first_batch(self, *, seed: int) -> dict[str, Tensor]:
         """As `simulate` takes it, with `token_subset` if the loss has one."""
-        batch, _, _ = next(self._stream(seed, 0, lambda summary: None))
+        batch = next(self._stream(seed, 0, lambda summary: None)).tensors
         subset = self._token_subset(batch)
         return dict(batch) if subset is None else {**batch, "token_subset": subset}
 
     def _token_subset(self, batch: TensorBatch) -> Tensor | None:
         """The batch's labels and the tokens nearest to them."""
         size = self.artifact.manifest.largest.batch.subset_size
-        return None if size is None else choose_subset(batch["labels"], self._head, size)
+        if size is None or SUBSET in batch:
+            return batch.get(SUBSET)
+        return choose_subset(batch["labels"], self._head, size)
 
     @cached_property
     def _head(self) -> Tensor:
         return head(self.artifact)
 
-    def _stream(
-        self, seed: int, position: int, on_read: OnRead
-    ) -> Iterator[tuple[TensorBatch, int, Summary | None]]:
+    def _stream(self, seed: int, position: int, on_read: OnRead) -> Iterator[Batch]:
         if self.source is None:
-            for number in count(position):
-                yield self.given[number % len(self.given)], number + 1, None
-            return
-        for batch in batches(
+            return (Batch(self.given[each % len(self.given)], each + 1) for each in count(position))
+        return batches(
             self.source,
             seq_lens=[bucket.batch.seq_len for bucket in self.artifact.manifest.buckets],
             batch_size=self.artifact.manifest.largest.batch.batch_size,
@@ -90,8 +92,7 @@ class TrainingData:
             seed=seed,
             position=position,
             on_read=on_read,
-        ):
-            yield batch.tensors, batch.end, batch.summary
+        )
 
 
 def training_data(artifact: Artifact, data: Data) -> TrainingData:
@@ -100,28 +101,38 @@ def training_data(artifact: Artifact, data: Data) -> TrainingData:
         sample = artifact.sample()
         if sample is None:
             raise DataError("the artifact has no sample batch: give training data")
-        return _of_batches(artifact, [sample])
+        data = [{name: tensor for name, tensor in sample.items() if name != SUBSET}]
     if isinstance(data, str | Path):
         if not artifact.manifest.largest.batch.causal_lm:
             raise DataError("the artifact is of a plain module, which takes no text: give a list of batches")
         tokenizer = tokenizer_of(artifact)
         file = JsonlFile(data, tokenizer)
-        return TrainingData(artifact, file, (), file.sha256, tokenizer.pad_token_id or 0)
-    if not data or isinstance(data[0], Example):
-        examples = ExampleList(cast(Sequence[Example], data))
-        return TrainingData(artifact, examples, (), examples.sha256)
-    return _of_batches(artifact, cast(Sequence[TensorBatch], data))
+        return TrainingData(artifact, file, (), file.sha256, padding_id(artifact, tokenizer))
+    if not isinstance(data, Sequence):
+        raise DataError(
+            f"training data is a JSONL file, a list of batches or a list of encoded examples; this is a "
+            f"{type(data).__name__}"
+        )
+    if not data or all(isinstance(each, Example) for each in data):
+        examples = cast(Sequence[Example], data)
+        require_examples(artifact, examples)
+        source = ExampleList(examples)
+        return TrainingData(artifact, source, (), source.sha256)
+    return _of_batches(artifact, data)
 
 
-def _of_batches(artifact: Artifact, given: Sequence[TensorBatch]) -> TrainingData:
+def _of_batches(artifact: Artifact, batches: Sequence[object]) -> TrainingData:
     """Each is prepared once now: what does not fit is not to be met after hours."""
-    data = TrainingData(artifact, None, given, "")
+    kept = batches_with_labels(artifact, batches)
     digest = hashlib.sha256()
-    for prepared, _ in islice(data.batches(seed=0), len(given)):
-        for name, tensor in sorted(prepared.inputs.items()):
+    for batch in kept:
+        for name, tensor in sorted(batch.items()):
             digest.update(f"{name} {tensor.dtype} {list(tensor.shape)} ".encode())
             digest.update(bytes_of(tensor))
-    return dataclasses.replace(data, sha256=digest.hexdigest())
+    data = TrainingData(artifact, None, kept, digest.hexdigest(), skipped=len(batches) - len(kept))
+    for _ in islice(data.batches(seed=0), len(kept)):
+        pass
+    return data
 
 
 def tokenizer_of(artifact: Artifact) -> PreTrainedTokenizerBase:

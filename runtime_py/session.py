@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from compiler.batch_input import BatchInput
 from compiler.errors import ArtifactError, DataError
 from export.artifact import MANIFEST, Artifact
-from export.manifest import Manifest, TensorRecord
+from export.manifest import Manifest
 from runtime_py.checkpoint import Progress, artifact_id
 from runtime_py.optimizer import OptimizerOptions
 
@@ -43,7 +44,7 @@ class Job:
     first_step: int
     total_steps: int
     accumulate: int
-    """Batches whose gradients are averaged for one update."""
+    """Batches whose gradients make one update: the mean over all their labels."""
     seed: int
     """Of the batches' order; for the checkpoint."""
     optimizer: OptimizerOptions
@@ -122,24 +123,21 @@ class Job:
             known["total_steps"] = self.total_steps
         return json.dumps(known, sort_keys=True)
 
-    @property
-    def summed_optimizer(self) -> OptimizerOptions:
-        """The optimizer for sums of gradients, which is what sessions have."""
-        return self.optimizer.for_sums_of(self.accumulate)
-
 
 class Session(Protocol):
     """Made from a job and its manifest; continues from the job's checkpoint if `first_step` is not 0."""
 
-    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0) -> float:
-        """Forward and backward of one batch -> loss; its gradients are added to those since the last update.
+    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0, weight: int = 1) -> float:
+        """Forward and backward of one batch -> loss; its gradients are added to those since the update.
 
-        `batch`, of the artifact's bucket of that index, is what `BatchSpec.graph_inputs` gives. Raises
-        DataError when a tensor is missing or of another shape or dtype, ArtifactError when a kernel fails.
+        `batch`, of the artifact's bucket of that index, is what `BatchSpec.graph_inputs` gives; `weight`:
+        what its gradients count for among them (`BatchSpec.weight_of`). Raises DataError when a tensor is
+        missing or of another shape or dtype, ArtifactError when a kernel fails.
         """
 
     def update(self, step: int) -> None:
-        """Updates the adapter by the gradients, which are then zero; `step`: the updates before.
+        """Updates the adapter by the weighted mean of the gradients, which are then zero; `step`: the
+        updates before.
 
         Raises DataError when a gradient is not finite.
         """
@@ -173,7 +171,7 @@ def open_session(job: Job, manifest: Manifest) -> Session:
     return ExecuTorchSession(job, manifest)
 
 
-def checked(record: TensorRecord, tensor: Tensor | None) -> Tensor:
+def checked(record: BatchInput, tensor: Tensor | None) -> Tensor:
     """The input as the program takes it. Raises DataError when it is missing or of another shape or dtype."""
     if tensor is None:
         raise DataError(f"the step needs the input {record.name}, {record.dtype} {record.shape}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,19 @@ class Summary:
     enough: int
     """The smallest sequence length that would have dropped none of those seen."""
 
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    """What of the answers is not learned, in words, and of how many of those seen."""
+
     @property
-    def left_out(self) -> str | None:
-        """In words, what was dropped and what to do about it."""
-        if not self.dropped:
-            return None
-        return (
-            f"left out: {self.dropped} of {self.seen} examples seen have no token to train on within the "
-            f"sequence length; compile with --seq-len {self.enough} or more to train on them, or shorten the "
-            "prompts"
-        )
+    def notes(self) -> list[str]:
+        """In words, what is not trained on and what to do about it."""
+        notes = [
+            f"of {count} of {self.seen} examples seen: {words}" for words, count in self.warnings.items()
+        ]
+        if self.dropped:
+            notes.append(
+                f"left out: {self.dropped} of {self.seen} examples seen have no token to train on within the "
+                f"sequence length; compile with --seq-len {self.enough} or more to train on them, or shorten "
+                "the prompts"
+            )
+        return notes

@@ -53,6 +53,8 @@ class TrainReport:
     goal_steps: int
     losses: tuple[float, ...]
     """Of the steps of this call."""
+    skipped_batches: int
+    """Of the list of batches that was given: without any label, so never trained on."""
     step_seconds: float
     """Median of a step."""
     tokens_per_second: float | None
@@ -102,11 +104,12 @@ def train(
 ) -> TrainReport:
     """Trains until the adapter has had `steps` updates; `resume` continues from `out`'s checkpoint, if any.
 
-    `accumulate`: batches for one update, by the mean of their gradients; the Python worker can do that on
-    ONNX Runtime only. A checkpoint is written every `checkpoint_every` steps, at the end, and when the run is
-    interrupted. `engine`: `native` is lowpeak-runner, for ExecuTorch; `auto` takes it where it is built.
-    `metrics`: a file that one JSON object a step is added to. `on_step` is called here as steps end; what it
-    raises stops the run. `on_read` is told what is seen of the examples until the first step can begin.
+    `accumulate`: batches for one update, by the mean over all their labels (a plain module's batches count
+    alike); the Python worker can do that on ONNX Runtime only. A checkpoint is written every
+    `checkpoint_every` steps, at the end, and when the run is interrupted. `engine`: `native` is
+    lowpeak-runner, for ExecuTorch; `auto` takes it where it is built. `metrics`: a file that one JSON object
+    a step is added to. `on_step` is called here as steps end; what it raises stops the run. `on_read` is told
+    what is seen of the examples until the first step can begin.
 
     Examples are encoded a little ahead of the steps that train on them. One that cannot be trained on is met
     when its turn comes: the run then saves, stops, and raises DataError with its line.
@@ -145,7 +148,7 @@ def train(
             if manifest.target == ONNXRUNTIME:
                 from runtime_py.run_optimizer import write_run_optimizer
 
-                write_run_optimizer(artifact, job.summed_optimizer, Path(temporary))
+                write_run_optimizer(artifact, job.optimizer, Path(temporary))
             feed = Feed(job, prepared, on_read)
             run = supervise(job, Path(temporary), command, _calling(listeners), feed)
     done = job.first_step + len(run.steps)
@@ -158,6 +161,7 @@ def train(
         start_step=job.first_step,
         goal_steps=steps,
         losses=tuple(step.loss for step in run.steps),
+        skipped_batches=prepared.skipped,
         step_seconds=seconds,
         tokens_per_second=_speed(run.steps),
         planned_peak_bytes=manifest.planned_peak_bytes,

@@ -61,20 +61,23 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
         while step < job.total_steps and stop.reason is None:
             started = time.perf_counter()
             first = step * job.accumulate
-            losses, tokens = [], 0
+            losses, weights, tokens = [], 0, 0
             for index in range(first, first + job.accumulate):
                 with _keeping(save, step):
                     batch = batches.at(index, stop)
                     if batch is None:
                         break
                     bucket, inputs = batch
-                    losses.append(session.accumulate(inputs, bucket))
-                tokens += manifest.buckets[bucket].batch.tokens or 0
+                    spec = manifest.buckets[bucket].batch
+                    weight = spec.weight_of(inputs)
+                    losses.append(weight * session.accumulate(inputs, bucket, weight))
+                weights += weight
+                tokens += spec.tokens or 0
                 if stop.reason is not None:
                     break
             if len(losses) < job.accumulate:
                 break
-            loss = sum(losses) / len(losses)
+            loss = sum(losses) / weights
             if not math.isfinite(loss):
                 raise not_finite(f"the loss is {loss}", step)
             session.update(step)

@@ -87,7 +87,7 @@ def train_command(
         note(how_to_continue(_kept_steps(folder), steps, "interrupted"))
         raise
     print_result(train_figures(report), json, train_table(report))
-    _note_left_out(report.data)
+    _say_what_is_left_out(report.data)
     if report.stop_reason is not None:
         note(how_to_continue(report.steps, steps, report.stop_reason))
 
@@ -127,7 +127,7 @@ def _prepare(
     if prepared.data is not None:
         rows["data"] = _data_row(prepared.data)
     print_result(figures, json, table("prepared", rows))
-    _note_left_out(prepared.data)
+    _say_what_is_left_out(prepared.data)
     note(
         f"in its folder, with the artifact at the same place beside it: {RUNNER} job.json --ops-library {OPS}"
     )
@@ -151,6 +151,7 @@ def train_figures(report: TrainReport) -> dict[str, Any]:
         "goal_steps": report.goal_steps,
         "stop_reason": report.stop_reason,
         "losses": report.losses,
+        "skipped_batches": report.skipped_batches,
         "step_seconds": report.step_seconds,
         "tokens_per_second": report.tokens_per_second,
         "planned_peak_bytes": report.planned_peak_bytes,
@@ -165,7 +166,7 @@ def train_figures(report: TrainReport) -> dict[str, Any]:
     }
 
 
-def data_figures(data: Summary | None) -> dict[str, int] | None:
+def data_figures(data: Summary | None) -> dict[str, Any] | None:
     """Examples and tokens."""
     return None if data is None else dataclasses.asdict(data)
 
@@ -177,9 +178,9 @@ def _data_row(data: Summary) -> str:
     return f"{words}; {data.tokens} tokens, {data.trainable_tokens} with a loss"
 
 
-def _note_left_out(data: Summary | None) -> None:
-    if data is not None and data.left_out is not None:
-        note(data.left_out)
+def _say_what_is_left_out(data: Summary | None) -> None:
+    for words in () if data is None else data.notes:
+        note(words)
 
 
 def train_table(report: TrainReport) -> Table:

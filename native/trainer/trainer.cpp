@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "batch_weight.h"
 #include "batches.h"
 #include "bundle.h"
 #include "checkpoint.h"
@@ -100,16 +101,18 @@ class Run {
   std::optional<Event> make_step(const Interrupted& interrupted) {
     const auto started = std::chrono::steady_clock::now();
     double losses = 0;
+    std::int64_t weights = 0;
     std::optional<std::int64_t> tokens;
     for (std::int64_t i = 0; i < job_.accumulate; ++i) {
       const std::optional<Batch> batch = next_batch(step_ * job_.accumulate + i, interrupted);
       if (!batch) return std::nullopt;
-      const std::optional<float> loss = add_gradients(*batch, interrupted);
-      if (!loss) return std::nullopt;
-      losses += *loss;
+      const std::optional<WeightedLoss> added = add_gradients(*batch, interrupted);
+      if (!added) return std::nullopt;
+      losses += static_cast<double>(added->weight) * added->loss;
+      weights += added->weight;
       if (const auto more = manifest_.buckets[batch->bucket].tokens) tokens = tokens.value_or(0) + *more;
     }
-    const double loss = losses / static_cast<double>(job_.accumulate);
+    const double loss = losses / static_cast<double>(weights);
     if (!std::isfinite(loss)) throw not_finite("the loss is " + python_float(loss), step_);
     optimizer_.update(step_, programs_.current().parameters(), programs_.current().gradients(), touched_);
     position_ = batches_.end();
@@ -133,13 +136,20 @@ class Run {
     }
   }
 
-  // -> the loss. What fails here has not touched the adapter, so the steps before it are kept.
-  std::optional<float> add_gradients(const Batch& batch, const Interrupted& interrupted) {
+  struct WeightedLoss {
+    float loss;
+    std::int64_t weight;
+  };
+
+  // What fails here has not touched the adapter, so the steps before it are kept.
+  std::optional<WeightedLoss> add_gradients(const Batch& batch, const Interrupted& interrupted) {
     try {
+      const std::int64_t weight = weight_of(batch, manifest_.buckets[batch.bucket]);
       Program& program = programs_.use(batch.bucket);
       const std::optional<float> loss = program.step(batch.inputs, interrupted);
-      if (loss) sum_.add(program.gradients(), touched_);
-      return loss;
+      if (!loss) return std::nullopt;
+      sum_.add(program.gradients(), weight, touched_);
+      return WeightedLoss{*loss, weight};
     } catch (const Error&) {
       keep_steps();
       throw;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -337,18 +338,25 @@ def test_examples_without_loss_after_truncation_are_dropped_and_counted() -> Non
     assert made[3].summary == Summary(
         examples=3, seen=3, dropped=1, truncated=1, tokens=32, trainable_tokens=24, longest=20, enough=16
     )
-    assert "1 of 3 examples seen" in str(made[3].summary.left_out)
-    assert "--seq-len 16 " in str(made[3].summary.left_out)
+    (note,) = made[3].summary.notes
+    assert "1 of 3 examples seen" in note and "--seq-len 16 " in note
     # It is enough.
     longer = batches(ExampleList(given), seq_lens=[16], batch_size=3, pad_token_id=0, seed=0)
-    assert next(longer).summary.dropped == 0 and next(longer).summary.left_out is None
+    assert next(longer).summary.dropped == 0 and next(longer).summary.notes == []
+
+
+def test_warnings_are_counted_once_an_example() -> None:
+    given = [dataclasses.replace(each, warnings=("one", "two")[: i % 3]) for i, each in enumerate(SOME)]
+    *_, last = islice(some_batches(given), 10)
+    assert last.summary.warnings == {"one": 3, "two": 1}
+    assert last.summary.notes == ["of 3 of 5 examples seen: one", "of 1 of 5 examples seen: two"]
 
 
 def test_nothing_left_is_an_error_after_one_epoch() -> None:
     told: list[Summary] = []
     given = ExampleList([example(range(20), prompt=prompt) for prompt in (15, 12)])
     endless = batches(given, seq_lens=[10], batch_size=1, pad_token_id=0, seed=0, on_read=told.append)
-    with pytest.raises(DataError, match=r"none of 2 examples .*seq_len \(16 keeps all") as caught:
+    with pytest.raises(DataError, match=r"none of 2 examples .*seq_len \(16 keeps them") as caught:
         next(endless)
     assert caught.value.numbers == {"examples": 2, "seq_len": 10}
     assert [(summary.seen, summary.dropped) for summary in told] == [(2, 2)]
