@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -70,10 +71,11 @@ def encoded(file: JsonlFile, count: int) -> Iterator[Example]:
 
 
 def measure_encoding(path: Path, count: int, tokenizer: PreTrainedTokenizerBase) -> None:
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     file = JsonlFile(path, tokenizer)
-    looked_through = time.perf_counter() - started
-    print(f"{len(file)} chats, {path.stat().st_size / 1e6:.0f} MB, looked through in {looked_through:.1f} s")
+    seconds, busy = time.perf_counter() - started, time.process_time() - used
+    size = path.stat().st_size / 1e6
+    print(f"{len(file)} chats, {size:.0f} MB, looked through in {seconds:.1f} s, {busy:.1f} s of a core")
     # In turns, so that what else the machine does weighs on both alike.
     ours = theirs = 0.0
     tokens = 0
@@ -125,7 +127,11 @@ def measure_first_step(path: Path, artifact: Path, folder: Path) -> None:
     if child.returncode:
         raise SystemExit(f"lowpeak train ended with exit code {child.returncode}: {out.decode()}")
     step = json.loads(metrics.read_text().splitlines()[0])["seconds"]
-    print(f"lowpeak train: first step ended {seconds:.1f} s after the start, {step:.1f} s of it the step")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(
+        f"lowpeak train: first step ended {seconds:.1f} s after the start, {step:.1f} s of it the step; all 3 "
+        f"steps took {used.ru_utime + used.ru_stime:.1f} s of a core"
+    )
 
 
 def main() -> None:

@@ -418,7 +418,7 @@ def test_checkpoints_of_another_run_are_refused_in_the_same_words(
     job = job_of(tiny, artifact, tmp_path)
     Runner().run(job, tmp_path)
     again = dataclasses.replace(job, first_step=STEPS, total_steps=STEPS + 1)
-    save_batches(tiny, artifact, again)
+    save_batches(tiny, artifact, dataclasses.replace(again, first_step=STEPS - 1))
 
     def message(job: Job) -> str:
         ended = Runner().run(job, tmp_path)
