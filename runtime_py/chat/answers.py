@@ -53,7 +53,8 @@ class ChatTemplate:
 
     def __init__(self, template: Template) -> None:
         self._template = template
-        self._edges = Edges(template)
+        # Tools and options can change the prompt.
+        self._edges: dict[str | None, Edges] = {}
         self._layouts: dict[Hashable, Layout] = {}
         self._repetitions: dict[tuple[str, int, int], int] = {}
 
@@ -68,7 +69,8 @@ class ChatTemplate:
         except Refusal as error:
             raise DataError(f"the tokenizer's chat template refuses the messages: {error}") from error
         contents = _contents(chat)
-        known = (chat.roles, json.dumps([chat.tools, chat.options]) if chat.tools or chat.options else None)
+        setting = json.dumps([chat.tools, chat.options]) if chat.tools or chat.options else None
+        known = chat.roles, setting
         if contents and known in self._layouts:
             turns = self._layouts[known].find(text, contents)
             if turns is not None:
@@ -80,7 +82,9 @@ class ChatTemplate:
         if self._template.has_generation_marks:
             turns = _generated_turns(generated, runs, text)
         else:
-            turns = self._edges.turns(chat, style, runs, text)
+            if setting not in self._edges:
+                remember(self._edges, setting, Edges(self._template))
+            turns = self._edges[setting].turns(chat, style, runs, text)
             check_openings(turns, runs, text)
         check(turns, runs)
         turns = _with_missing(turns, runs, marked, text)

@@ -113,10 +113,14 @@ def check_openings(turns: Sequence[Turn], runs: Sequence[Run], text: str) -> Non
         if before.said and not run.said:
             closed = ends[: bisect_right(ends, run.start)][-1:]
             openings.add(text[max([before.end, *closed]) : run.start].strip())
-    starts = [run.start for run in runs]
+    starts, run_ends = [run.start for run in runs], [run.end for run in runs]
     for turn in turns:
-        own = runs[bisect_left(starts, turn.start) : bisect_left(starts, turn.end)]
-        edges = [turn.start, *(place for run in own for place in (run.start, run.end)), turn.end]
+        own = runs[bisect_right(run_ends, turn.start) : bisect_left(starts, turn.end)]
+        edges = [
+            turn.start,
+            *(max(place, turn.start) for run in own for place in (run.start, run.end)),
+            turn.end,
+        ]
         for start, end in zip(edges[::2], edges[1::2], strict=True):
             for opening in openings - {""}:
                 if opening in text[start:end]:
@@ -131,7 +135,10 @@ def missing_key(said: str, leaves: Sequence[Leaf]) -> str | None:
     JSON or not."""
     said = _SPACE.sub("", said)
     for leaf in leaves:
-        spellings = leaf.text, json.dumps(leaf.text, ensure_ascii=False)[1:-1]
+        spellings = [leaf.text]
+        if not leaf.text.lstrip().startswith("{"):
+            # A string within JSON; what is JSON itself is to be read as it is.
+            spellings.append(json.dumps(leaf.text, ensure_ascii=False)[1:-1])
         if not any(_SPACE.sub("", spelling) in said for spelling in spellings):
             return leaf.key
     return None
