@@ -129,7 +129,7 @@ def measure_first_step(path: Path, artifact: Path, folder: Path) -> None:
     step = json.loads(metrics.read_text().splitlines()[0])["seconds"]
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(
-        f"lowpeak train: first step ended {seconds:.1f} s after the start, {step:.1f} s of it the step; all 3 "
+        f"lowpeak train: first step ended {seconds:.1f} s after the start, {step:.1f} s of it the step; 3 "
         f"steps took {used.ru_utime + used.ru_stime:.1f} s of a core"
     )
 

@@ -108,6 +108,21 @@ def test_messages_about_artifacts_are_in_the_document(tmp_path: Path) -> None:
     assert [message for message in messages if message not in DOCUMENT] == []
 
 
+def test_messages_about_batches_are_in_the_document() -> None:
+    artifact, (batch,) = compiled(), labels_everywhere()
+    no_row, hidden = batch["labels"].clone(), torch.ones_like(batch["labels"])
+    no_row[0, 7], hidden[0, 0] = -1, 0
+    for wrong in (
+        {"labels": no_row},
+        {"attention_mask": hidden},
+        {"inputs_embeds": torch.zeros(1)},
+        {"labels": torch.full_like(no_row, -100)},
+    ):
+        with pytest.raises(lowpeak.DataError) as caught:
+            lowpeak.train(artifact, [{**batch, **wrong}], steps=1)
+        assert str(caught.value) in DOCUMENT
+
+
 @pytest.mark.parametrize(
     "text", ["[1]", '{"prompt": "a"}', '{"text": "a b"}\n{"prompt": "a", "completion": "b"}', ""]
 )
