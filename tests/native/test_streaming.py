@@ -201,24 +201,26 @@ def test_the_batch_that_is_simulated_is_the_first_that_is_trained(artifact: Arti
 def test_the_folder_of_a_prepared_run(artifact: Artifact, small_files: None, tmp_path: Path) -> None:
     """Killed on the device and continued there; its batches stay until the run is brought back."""
     shutil.copytree(artifact.path, tmp_path / "artifact")
-    straight = train(artifact, EXAMPLES, steps=300, optimizer=OPTIONS, out=tmp_path / "straight")
+    straight = train(artifact, EXAMPLES, steps=400, optimizer=OPTIONS, out=tmp_path / "straight")
     given = {"optimizer": OPTIONS, "out": tmp_path / "run", "checkpoint_every": 1}
-    prepared = prepare(tmp_path / "artifact", EXAMPLES, steps=300, **given)
+    prepared = prepare(tmp_path / "artifact", EXAMPLES, steps=400, **given)
     assert prepared.data == straight.data
-    command, folder = [str(runner()), prepared.job.name, "--resume"], tmp_path / "run"
+    # With metrics 400 steps are more than the pipe holds: it cannot have ended before it is killed.
+    command = [str(runner()), prepared.job.name, "--resume", "--metrics"]
+    folder = tmp_path / "run"
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         while json.loads(child.stdout.readline()).get("step") != 5:
             pass
         child.kill()
-    assert 6 <= read_progress(folder / CHECKPOINT).step < 300
+    assert 6 <= read_progress(folder / CHECKPOINT).step < 400
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     losses = [event["loss"] for event in events if event["event"] == "step"]
-    assert 0 < len(losses) < 300 and losses == list(straight.losses[-len(losses) :])
-    assert len(list((folder / "batches").iterdir())) == 300
-    report = train(tmp_path / "artifact", EXAMPLES, steps=300, resume=True, **given)
-    assert report.start_step == 300
+    assert 0 < len(losses) < 400 and losses == list(straight.losses[-len(losses) :])
+    assert len(list((folder / "batches").iterdir())) == 400
+    report = train(tmp_path / "artifact", EXAMPLES, steps=400, resume=True, **given)
+    assert report.start_step == 400
     assert sorted(entry.name for entry in folder.iterdir()) == ["adapter", CHECKPOINT]
     trained = (load_file(each / CHECKPOINT) for each in (folder, tmp_path / "straight"))
     ours, theirs = trained
