@@ -7,6 +7,7 @@ Nothing of the caller's is changed, and no weight is read before the plan is mad
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ class Intake:
     adapter_config: dict[str, Any] | None = None
     load_tokenizer: Callable[[], PreTrainedTokenizerBase] | None = None
     max_tokens: int | None = None
+    token_types: bool = False
+    """Whether the model, called with token_type_ids, adds an embedding of them."""
 
 
 def take_in(
@@ -115,8 +118,9 @@ def _causal_lm(
     module = loss_module(adapted, seq_len)
     peft_config = adapted.peft_config[adapted.active_adapter].to_dict()
     return Intake(
-        name, module, PREFIX, weights, adapter, batch, config, plain_json(peft_config), load_tokenizer
-    )
+        name, module, PREFIX, weights, adapter, batch, config, plain_json(peft_config), load_tokenizer,
+        token_types="token_type_ids" in inspect.signature(base.forward).parameters,
+    )  # fmt: skip
 
 
 def _require_trainable(model: PeftModel) -> None:

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from torch import fx
 
 from compiler.batch import BatchSpec
+from compiler.batch_input import BatchInput
 from compiler.capture import capture
 from compiler.config import MEGABYTE, CompileOptions
 from compiler.devices import DeviceProfile, device
 from compiler.differentiate import differentiate
 from compiler.errors import BudgetTooSmall
 from compiler.footprint import Footprint, footprint_of
-from compiler.graph import Frozen, TrainGraph
+from compiler.graph import Batch, Frozen, TrainGraph
+from compiler.id_ranges import mark_id_ranges
 from compiler.intake import Intake
 from compiler.passes.attention import Attention
 from compiler.passes.chunked_loss import ChunkedLoss
@@ -69,6 +71,16 @@ class Compiled:
     """Name of the output matrix, if the loss is a token loss over one."""
     applied: dict[str, int]
 
+    @property
+    def inputs(self) -> list[BatchInput]:
+        """What the step takes, in order."""
+        return [
+            BatchInput(role.name, list(value.shape), str(value.dtype).removeprefix("torch."), role.ids)
+            for node, role in self.step.graph.inputs()
+            for value in (node.meta["val"],)
+            if isinstance(role, Batch)
+        ]
+
 
 COMPOSITES: tuple[tuple[str, Callable[[], Pass]], ...] = (
     ("rms_norm", RmsNorm),
@@ -86,6 +98,7 @@ def build_joint(intake: Intake, options: CompileOptions, runner: Runner) -> tupl
     head = find_head(forward)
     head_role = forward.roles.get(head.weight.name) if head else None
     runner.run(forward, forward_passes(intake, options, forward))
+    mark_id_ranges(forward)
     joint = differentiate(forward)
     runner.saw("Differentiate", joint)
     runner.run(joint, [Normalize(), DequantizePerUse()])
@@ -236,6 +249,7 @@ def compile_step(
         options.seq_len,
         options.rows,
         options.subset_size if options.loss == "subset" else None,
+        intake.token_types,
     )
     return Compiled(intake, options, batch, step, plan, footprint, head, runner.applied)
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, fx
 from transformers import PreTrainedTokenizerBase
 
-from compiler.graph import Adapter, Batch, Frozen, Quantized
+from compiler.graph import Adapter, Frozen, Quantized
 from compiler.model.quantized import QuantizedTensor, quantize
 from compiler.model.weights import WeightSource
 from compiler.passes.offload import offload_file_bytes
@@ -200,9 +200,7 @@ def _manifest(
 
 
 def _bucket(compiled: Compiled, suffix: str) -> BucketRecord:
-    inputs = compiled.step.graph.inputs()
-    records = [_record(role.name, node) for node, role in inputs if isinstance(role, Batch)]
-    return BucketRecord(suffix, compiled.batch, records, plan_record(compiled))
+    return BucketRecord(suffix, compiled.batch, compiled.inputs, plan_record(compiled))
 
 
 def _record(name: str, node: fx.Node) -> TensorRecord:

@@ -16,10 +16,11 @@ from typing import Any
 from torch import Tensor
 
 from compiler.batch import BatchSpec
+from compiler.batch_input import BatchInput
 from compiler.errors import ArtifactError
 from compiler.model.quantized import QuantFormat
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,17 @@ class BucketRecord:
     suffix: str
     """Of its files' names, before the extension; empty if there is one bucket."""
     batch: BatchSpec
-    inputs: list[TensorRecord]
+    inputs: list[BatchInput]
     """What the graph takes, in order."""
     plan: PlanRecord
+
+    def checked(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See BatchSpec; raises DataError."""
+        return self.batch.checked(batch, self.inputs)
+
+    def graph_inputs(self, batch: Mapping[str, Tensor], subset: Tensor | None = None) -> dict[str, Tensor]:
+        """What the step takes, of a batch as users have it: see BatchSpec. Raises DataError."""
+        return self.batch.graph_inputs(batch, subset, self.inputs)
 
     def file(self, name: str) -> str:
         """The bucket's own: program.pte -> program-128.pte."""

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 from torch.func import functional_call
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from compiler.batch import TARGETS
+from compiler.batch_checks import tensors_of
 from compiler.config import MEGABYTE, CompileOptions, Loss, OptimizerName, Quantization
 from compiler.errors import ModelError
 from compiler.graph import Quantized
@@ -30,6 +32,8 @@ from export.emitter import emitter
 from lowpeak.demo_model import fetch_demo_model
 
 DEMO = "demo"
+NAMED_TOKENS = 5
+"""In an error."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,9 @@ def compile_for_device(
     Raises BudgetTooSmall (with the smallest budget), ModelError, UnsupportedOperator, ArtifactError and
     EnvironmentProblem.
     """
-    plain_module = isinstance(model, nn.Module) and example_batch is not None
+    example = None if example_batch is None else tensors_of(example_batch)
+    causal_lm = not isinstance(model, nn.Module) or isinstance(model, PreTrainedModel | PeftModel)
+    plain_module = example is not None and not causal_lm
     if seq_len is None:
         seq_len = _length_of_no_tokens(plain_module)
     lengths = [seq_len] if isinstance(seq_len, int) else sorted(set(seq_len))
@@ -84,6 +90,8 @@ def compile_for_device(
         raise ModelError("seq_len is an empty list: give at least one sequence length")
     if len(lengths) > 1 and (plain_module or target == "onnxruntime"):
         raise ModelError("several sequence lengths need a language model, and target='executorch'")
+    if len(lengths) > 1 and example is not None:
+        raise ModelError("an example batch is of one sequence length: give one seq_len, or no example_batch")
     options = [
         CompileOptions(
             budget_mb, length, batch_size, loss, subset_size, trainable_ratio, quantization, group_size,
@@ -97,7 +105,7 @@ def compile_for_device(
 
     def compiled_bucket(options: CompileOptions) -> Compiled:
         say = progress if len(lengths) == 1 else lambda words: progress(f"{options.seq_len} tokens: {words}")
-        intake = open_intake(model, options, lora=lora, example_batch=example_batch, seed=seed, progress=say)
+        intake = open_intake(model, options, lora=lora, example_batch=example, seed=seed, progress=say)
         check = target_emitter.check_operators
         return compile_step(intake, options, check=check, progress=say, observe=observe)
 
@@ -106,8 +114,9 @@ def compile_for_device(
     largest = buckets[-1]
     if tokenizer is None and largest.intake.load_tokenizer is not None:
         tokenizer = _tokenizer(largest.intake)
-    given = None if example_batch is None else dict(example_batch)
-    parts = [Part(compiled, given or random_batch(compiled, seed)) for compiled in buckets]
+    if tokenizer is not None:
+        require_rows(tokenizer, largest)
+    parts = [Part(compiled, sample_batch(compiled, example, seed)) for compiled in buckets]
     sample_loss = None
     if plain_module:
         assert isinstance(model, nn.Module)
@@ -140,7 +149,7 @@ def open_intake(
         seq_len=options.seq_len,
         batch_size=options.batch_size,
         lora=lora,
-        example_batch=example_batch,
+        example_batch=None if example_batch is None else tensors_of(example_batch),
         seed=seed,
     )
     if intake.model_config is None and (options.loss != "exact" or options.trainable_ratio < 1):
@@ -189,15 +198,39 @@ def memory_time_curve(
     return [CurvePoint(point.budget, point.plan.seconds) for point in pareto(planning.plan, budgets)]
 
 
+def require_rows(tokenizer: PreTrainedTokenizerBase, compiled: Compiled) -> None:
+    """Raises ModelError for a tokenizer with tokens that the model's embedding has no row for."""
+    ids = next((each.ids for each in compiled.inputs if each.name == "input_ids"), None)
+    if ids is None:
+        return
+    beyond = sorted((number, token) for token, number in tokenizer.get_vocab().items() if number >= ids.rows)
+    if beyond:
+        named = ", ".join(f"{token!r} ({number})" for number, token in beyond[:NAMED_TOKENS])
+        more = f" and {len(beyond) - NAMED_TOKENS} more" if len(beyond) > NAMED_TOKENS else ""
+        raise ModelError(
+            f"the tokenizer has {len(tokenizer)} tokens, the model's embedding {ids.rows} rows, none for "
+            f"{named}{more}: give the tokenizer that the model was trained with, or one without these "
+            "tokens, as tokenizer=",
+            tokens=len(tokenizer),
+            rows=ids.rows,
+        )
+
+
+def sample_batch(compiled: Compiled, example: Mapping[str, Tensor] | None, seed: int) -> dict[str, Tensor]:
+    """The example in the graph's types, else random tokens. Raises DataError when it does not fit."""
+    batch = random_batch(compiled, seed) if example is None else example
+    compiled.batch.graph_inputs(batch, inputs=compiled.inputs)
+    return compiled.batch.checked(batch, compiled.inputs)
+
+
 def random_batch(compiled: Compiled, seed: int) -> dict[str, Tensor]:
     """Seeded random tokens; the last ones have labels, as many as the artifact has room for."""
     options, config = compiled.options, compiled.intake.model_config
     assert config is not None
     generator = torch.Generator().manual_seed(seed)
     shape = (options.batch_size, options.seq_len)
-    limit = (
-        min(config["vocab_size"], options.subset_size) if options.loss == "subset" else config["vocab_size"]
-    )
+    indexed = [each.ids.rows for each in compiled.inputs if each.ids and each.name in ("input_ids", TARGETS)]
+    limit = min(config["vocab_size"], *indexed)
     ids = torch.randint(0, limit, shape, generator=generator)
     labels = ids.clone()
     if options.rows is not None:

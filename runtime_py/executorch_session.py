@@ -48,11 +48,11 @@ class ExecuTorchSession:
         self.parameters, self.gradients = self.program.parameters, self.program.gradients
         self.optimizer = AdapterOptimizer(self.parameters, self.gradients, job.optimizer, job.total_steps)
         if job.checkpoint is not None and job.first_step:
-            wanted = job.progress(manifest, job.first_step)
+            wanted = job.progress(manifest, job.first_step, job.position)
             found = restore_checkpoint(Path(job.checkpoint), wanted, self.parameters, self.optimizer.state)
             require_step(found, job)
 
-    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0) -> float:
+    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0, weight: int = 1) -> float:
         if bucket != self._bucket:
             self._use(bucket)
         assert self.program is not None

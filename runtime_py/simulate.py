@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from compiler.batch import SUBSET
+from compiler.batch_checks import tensors_of
 from compiler.errors import ArtifactError, DataError
 from export.artifact import Artifact, Progress
 from runtime_py.execute import execute
@@ -40,8 +42,9 @@ def simulate(
     if not isinstance(artifact, Artifact):
         artifact = Artifact.open(artifact)
     manifest = artifact.manifest
-    bucket = artifact.bucket(seq_len) if batch is None else manifest.bucket_of(batch)
-    given = artifact.sample(bucket) if batch is None else dict(batch)
+    given = None if batch is None else tensors_of(batch)
+    bucket = artifact.bucket(seq_len) if given is None else manifest.bucket_of(given)
+    given = artifact.sample(bucket) if given is None else given
     if given is None:
         raise DataError(f"the artifact {artifact.path} has no sample batch; give one")
     compared = reference is not None or manifest.model_config is not None
@@ -55,7 +58,7 @@ def simulate(
         )
     run = execute(
         graph,
-        bucket.batch.graph_inputs(given, given.get("token_subset")),
+        bucket.graph_inputs(given),
         adapter,
         artifact.tensor,
         artifact.constants(bucket),
@@ -63,7 +66,7 @@ def simulate(
     )
     reference_loss, cosine, error = None, None, None
     if compared:
-        user_batch = {name: tensor for name, tensor in given.items() if name != "token_subset"}
+        user_batch = {name: tensor for name, tensor in bucket.checked(given).items() if name != SUBSET}
         reference_loss, gradients = reference_step(artifact, user_batch, adapter, reference)
         cosine, error = _compare(run.gradients, gradients)
     elif batch is None and manifest.sample:

@@ -76,4 +76,4 @@ def simulate_figures(report: SimulationReport) -> dict[str, Any]:
 def _first_batch(artifact: Artifact, data: Path) -> dict[str, Tensor]:
     from runtime_py.prepare import training_data
 
-    return training_data(artifact, data).batch(seed=0, step=0)
+    return training_data(artifact, data).first_batch(seed=0)

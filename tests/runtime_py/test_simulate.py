@@ -156,7 +156,7 @@ def test_plain_modules_are_compared_with_themselves(bits: int | None, tmp_path: 
     report = simulate(folder)
     assert report.gradient_cosine_min is None and report.reference_loss == 0.0
     assert simulate(folder, batch=batch).reference_loss is None
-    with pytest.raises(DataError, match=r"batch y .* missing"):
+    with pytest.raises(DataError, match=r"takes y of shape .* missing"):
         simulate(folder, batch={"x": batch["x"]})
 
 
