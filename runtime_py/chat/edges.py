@@ -79,7 +79,8 @@ class Edges:
         if after and after.message == run.message and not after.regions[0].leaf.said:
             # It goes on with tool results, without which it would have ended here.
             keys = {"role", *(region.leaf.key for region in run.regions)}
-            message = {name: value for name, value in message.items() if name in keys}
+            kept = {name: value for name, value in message.items() if name in keys}
+            message = {"content": "", **kept} if "content" in message else kept
         ends = after is None and run.message == len(chat.messages) - 1
         key = glue, other_glue, ends
         if key not in self._closings:

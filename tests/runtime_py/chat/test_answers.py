@@ -173,6 +173,31 @@ def test_options_of_the_template() -> None:
         answers(templates.CHATML, CHAT, **off)
 
 
+def test_options_of_one_record_are_not_those_of_the_next() -> None:
+    fast = tokenizer(templates.QWEN3)
+    off = {"messages": CHAT[2:], "chat_template_kwargs": {"enable_thinking": False}}
+    on = {"messages": CHAT[2:]}
+    said = [learned(encode(record, fast)) for record in (off, on, off)]
+    assert said == [["a<|im_end|>"], ["<think>\n\n</think>\n\na<|im_end|>"], ["a<|im_end|>"]]
+
+
+def test_results_within_the_message_of_their_call() -> None:
+    within = (
+        "{% for m in messages %}{{ '<|turn>' + m.role + '\n' }}"
+        "{% for call in m.tool_calls or [] %}{{ '<|tool_call>call:' + call.function.name + '<tool_call|>' }}"
+        "{% endfor %}{% for result in m.tool_responses or [] %}"
+        "{{ '<|tool_response>' + result.response + '<tool_response|>' }}{% endfor %}"
+        "{{ m.content + '<turn|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|turn>assistant\n' }}{% endif %}"
+    )
+    call = {"role": "assistant", "tool_calls": [{"function": {"name": "look"}}]}
+    results = {"tool_responses": [{"response": "RESULT"}]}
+    messages = [CHAT[0], {**call, **results, "content": "done"}]
+    assert answers(within, messages) == ["<|tool_call>call:look<tool_call|>", "done<turn|>"]
+    messages = [CHAT[0], {**call, **results, "content": ""}, *CHAT[2:]]
+    assert answers(within, messages) == ["<|tool_call>call:look<tool_call|>", "a<turn|>"]
+
+
 TOOLS = [{"type": "function", "function": {"name": "look", "description": "Looks."}}]
 
 
