@@ -22,7 +22,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from compiler.errors import ModelError
 from compiler.model.complete import CompleteWeights
-from compiler.model.configs import known_config
+from compiler.model.configs import SCHEME, known_config
 from compiler.model.gguf import GgufWeights
 from compiler.model.gguf_file import GgufFile
 from compiler.model.hub import download
@@ -60,8 +60,8 @@ def open_model(spec: str | Path, *, seed: int = 0) -> ModelSource:
     Raises ModelError when there is no causal language model under `spec`, EnvironmentProblem when a package
     is missing or the hub cannot be reached.
     """
-    if isinstance(spec, str) and spec.startswith("config:"):
-        return _open_config(spec.removeprefix("config:"), seed)
+    if isinstance(spec, str) and spec.startswith(SCHEME):
+        return _open_config(spec.removeprefix(SCHEME), seed)
     path = Path(spec)
     if path.is_dir():
         return _open_folder(path, path.resolve().name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from compiler.config import Loss, OptimizerName, Quantization
+from compiler.model.configs import SCHEME, require_known
 from lowpeak.cli.output import Debug, Json, mb, print_result, table, working
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def compile_command(
     debug: Debug = False,
 ) -> None:
     """Compile MODEL into an artifact that trains within a memory budget."""
+    require_known_name(model)
     with working("compiling") as say:
         say("loading torch and transformers")
         from lowpeak.api import compile_for_device
@@ -89,6 +91,12 @@ def compile_command(
         )
     seconds = time.perf_counter() - started
     print_result(compile_figures(artifact, seconds), json, compile_table(artifact, seconds))
+
+
+def require_known_name(model: str) -> None:
+    """Raises ModelError for a `config:` name that is none, before anything slow is imported."""
+    if model.startswith(SCHEME):
+        require_known(model.removeprefix(SCHEME))
 
 
 def numbers(option: str, text: str, kind: type[N]) -> list[N]:

@@ -26,6 +26,7 @@ from lowpeak.cli.compile import (
     TrainableRatio,
     lora_config,
     numbers,
+    require_known_name,
 )
 from lowpeak.cli.output import Debug, Json, note, print_result, working
 
@@ -59,6 +60,7 @@ def estimate_command(
     debug: Debug = False,
 ) -> None:
     """Estimate memory and time of a training step of MODEL, technique by technique, without its weights."""
+    require_known_name(model)
     lengths = list(dict.fromkeys(numbers("--seq-len", seq_len, int)))
     budgets = [int(budget * MEGABYTE) for budget in numbers("--budget-mb", budget_mb, float)]
     if not lengths:
