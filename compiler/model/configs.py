@@ -157,4 +157,4 @@ def known_config(name: str) -> PretrainedConfig:
     whole, _, layers = name.partition("@")
     known = _KNOWN[whole]
     config_class: type[PretrainedConfig] = getattr(transformers, known.config_class)
-    return config_class(**known.fields, num_hidden_layers=int(layers or known.layers))
+    return config_class(**{**known.fields, "num_hidden_layers": int(layers or known.layers)})

@@ -83,7 +83,7 @@ def test_tokenizer_is_the_folders(tmp_path: Path) -> None:
 
 def test_hub_name_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_model().save_pretrained(tmp_path)
-    monkeypatch.setattr(source, "download", lambda name: tmp_path)
+    monkeypatch.setattr(source, "download", lambda name, with_code: tmp_path)
     assert open_model("org/tiny").name == "org/tiny"
 
 
