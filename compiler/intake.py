@@ -63,11 +63,14 @@ class Intake:
     """The model's files, if it was not in memory."""
 
     def frozen_of_adapter(self) -> dict[str, Tensor]:
-        """What the adapter's file holds beside what is trained, by its names there, in the model's types."""
+        """What the adapter's file holds beside what is trained, by its names there, in the model's types.
+
+        Each is a copy: tied ones lie in the file under each of their names.
+        """
         if self.adapter_file is None:
             return {}
         return {
-            name: self.weights.dense(own).to(self.module.get_parameter(self.prefix + own).dtype)
+            name: self.weights.dense(own).to(self.module.get_parameter(self.prefix + own).dtype, copy=True)
             for name, own in self.adapter_file.frozen.items()
         }
 

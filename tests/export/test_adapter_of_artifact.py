@@ -72,7 +72,6 @@ CASES: list[tuple[Callable[[], PreTrainedModel], dict[str, Any]]] = [
     (small_llama, {"modules_to_save": ["lm_head"], "ensure_weight_tying": True}),
     (small_llama, {"modules_to_save": ["lm_head", "embed_tokens"]}),
     (small_llama, {"target_modules": ["embed_tokens", "q_proj"]}),
-    (small_llama, {"target_modules": [], "target_parameters": ["q_proj.weight"]}),
     (small_llama, {"rank_pattern": {"q_proj": 3}, "alpha_pattern": {"q_proj": 5}, "use_rslora": True}),
     (small_qwen2, {"bias": "all"}),
     (small_qwen2, {"bias": "lora_only", "lora_bias": True}),
