@@ -17,7 +17,7 @@ from export.artifact import Artifact
 from export.onnx.model import IR_VERSION
 from runtime_py.batch_file import BatchFolder
 from runtime_py.events import end_event, ready_event, step_event
-from runtime_py.reference import eager_model
+from runtime_py.reference_model import own_weights
 from runtime_py.session import Job
 from runtime_py.worker import Emit, StopRequest, main
 
@@ -27,7 +27,8 @@ def export_classic(artifact: Artifact, folder: Path) -> None:
     import onnx
     from onnxruntime.training import artifacts
 
-    model, frozen = eager_model(artifact)
+    reference = own_weights(artifact)
+    model, frozen = reference.module, reference.frozen
     model = model.to_empty(device="cpu")
     model.get_base_model().tie_weights()  # type: ignore[operator,union-attr]
     values = {**frozen, **artifact.adapter()}

@@ -128,6 +128,17 @@ class SampleRecord:
 
 
 @dataclass(frozen=True)
+class SourceRecord:
+    """The files that the model came from, so that a simulation can compare with them."""
+
+    path: str
+    """Of the checkpoint folder or GGUF file, relative to the artifact's folder."""
+    hub_name: str | None
+    sha256: str
+    """Of config and weights, as compiler/model/origin.py has it."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     schema_version: int
     target: str
@@ -138,6 +149,8 @@ class Manifest:
     """The Hugging Face config, or None for a plain module."""
     adapter_config: dict[str, Any] | None
     """The PEFT config, or None when the model's own parameters are trained."""
+    adapter_names: dict[str, str] | None
+    """Names in the file of the trained adapter, each with the parameter that it holds."""
     options: dict[str, Any]
     buckets: list[BucketRecord]
     """By their sequence length, the longest last."""
@@ -147,6 +160,10 @@ class Manifest:
     weights: list[TensorRecord]
     quantized: list[QuantRecord]
     sample: SampleRecord | None
+    source: SourceRecord | None
+    """None for a model in memory, or one of random weights."""
+    tokenizer_problem: str | None
+    """Why the artifact has no tokenizer; None if it has one, or its model takes no text."""
     session_options: dict[str, Any]
     """What the target's runtime has to be told for the plan to hold."""
     versions: dict[str, str]

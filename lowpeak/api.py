@@ -62,6 +62,7 @@ def compile_for_device(
     optimizer: OptimizerName = "adamw",
     example_batch: Mapping[str, Tensor] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    trust_remote_code: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
     seed: int = 0,
@@ -75,6 +76,8 @@ def compile_for_device(
     that gives a scalar loss for `module(**example_batch)`. It is not modified.
     seq_len: tokens of a sequence; needed for language models. Several lengths make as many programs over the
     same weights and adapter, each within the budget; an example is trained in the shortest that holds it.
+    tokenizer: in place of the model's own; a model in memory has none.
+    trust_remote_code: run the Python code that a checkpoint brings, without which it is refused.
     out: the artifact's folder, by default a temporary one.
 
     Raises BudgetTooSmall (with the smallest budget), ModelError, UnsupportedOperator, ArtifactError and
@@ -105,15 +108,26 @@ def compile_for_device(
 
     def compiled_bucket(options: CompileOptions) -> Compiled:
         say = progress if len(lengths) == 1 else lambda words: progress(f"{options.seq_len} tokens: {words}")
-        intake = open_intake(model, options, lora=lora, example_batch=example, seed=seed, progress=say)
+        intake = open_intake(
+            model,
+            options,
+            lora=lora,
+            example_batch=example,
+            seed=seed,
+            trust_remote_code=trust_remote_code,
+            progress=say,
+        )
         check = target_emitter.check_operators
         return compile_step(intake, options, check=check, progress=say, observe=observe)
 
     # The longest first: it is the one that a budget is too small for.
     buckets = [compiled_bucket(each) for each in reversed(options)][::-1]
     largest = buckets[-1]
-    if tokenizer is None and largest.intake.load_tokenizer is not None:
-        tokenizer = _tokenizer(largest.intake)
+    problem = None
+    if tokenizer is None and not plain_module:
+        tokenizer, problem = _tokenizer(largest.intake)
+        if problem is not None:
+            progress(f"without a tokenizer: {problem}")
     if tokenizer is not None:
         require_rows(tokenizer, largest)
     parts = [Part(compiled, sample_batch(compiled, example, seed)) for compiled in buckets]
@@ -127,6 +141,7 @@ def compile_for_device(
         folder,
         sample_loss=sample_loss,
         tokenizer=tokenizer,
+        tokenizer_problem=problem,
         overwrite=overwrite,
         progress=progress,
     )
@@ -139,6 +154,7 @@ def open_intake(
     lora: LoraConfig | None = None,
     example_batch: Mapping[str, Tensor] | None = None,
     seed: int = 0,
+    trust_remote_code: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Intake:
     """The model in the compiler's form; `demo` is fetched."""
@@ -151,6 +167,7 @@ def open_intake(
         lora=lora,
         example_batch=None if example_batch is None else tensors_of(example_batch),
         seed=seed,
+        trust_remote_code=trust_remote_code,
     )
     if intake.model_config is None and (options.loss != "exact" or options.trainable_ratio < 1):
         raise ModelError(
@@ -250,10 +267,11 @@ def _eager_loss(module: nn.Module, compiled: Compiled, sample: Mapping[str, Tens
         return float(functional_call(module, values, (), dict(sample)))
 
 
-def _tokenizer(intake: Intake) -> PreTrainedTokenizerBase | None:
-    """The model's tokenizer, or None: an artifact without one trains on token ids."""
-    assert intake.load_tokenizer is not None
+def _tokenizer(intake: Intake) -> tuple[PreTrainedTokenizerBase | None, str | None]:
+    """The model's tokenizer, or why there is none: such an artifact trains on token ids."""
+    if intake.load_tokenizer is None:
+        return None, "a model in memory brings none; pass tokenizer= to compile_for_device"
     try:
-        return intake.load_tokenizer()
-    except ModelError:
-        return None
+        return intake.load_tokenizer(), None
+    except ModelError as error:
+        return None, str(error)

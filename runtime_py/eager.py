@@ -32,7 +32,8 @@ from runtime_py.events import end_event, ready_event, step_event
 from runtime_py.feed import Feed
 from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions, warm_up
 from runtime_py.prepare import Data, training_data
-from runtime_py.reference import LOSS_PREFIX, eager_model
+from runtime_py.reference import LOSS_PREFIX
+from runtime_py.reference_model import own_weights
 from runtime_py.session import Job
 from runtime_py.supervisor import StepReport, supervise
 from runtime_py.worker import Emit, StopRequest, main
@@ -104,7 +105,8 @@ def run(job: Job, emit: Emit, stop: StopRequest, *, checkpointing: bool = False)
     warm_up(job.optimizer)
     emit(ready_event())
     artifact = Artifact.open(job.artifact, verify=False)
-    model, frozen = eager_model(artifact)
+    reference = own_weights(artifact)
+    model, frozen = reference.module, reference.frozen
     if checkpointing:
         model.train()
         assert isinstance(model, PeftModel)

@@ -137,8 +137,15 @@ def _of_batches(artifact: Artifact, batches: Sequence[object]) -> TrainingData:
 
 def tokenizer_of(artifact: Artifact) -> PreTrainedTokenizerBase:
     """Raises DataError when the artifact has none."""
+    if artifact.manifest.tokenizer_problem is not None:
+        raise DataError(
+            f"the artifact {artifact.path} has no tokenizer, so text cannot be encoded: "
+            f"{artifact.manifest.tokenizer_problem}. Mend that and compile again, or give encoded examples"
+        )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(artifact.path, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            artifact.path, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"the artifact {artifact.path} has no tokenizer that can be loaded, so text cannot be encoded: "

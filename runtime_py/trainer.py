@@ -19,7 +19,7 @@ from typing import Literal
 from safetensors.torch import save_file
 
 from compiler.errors import ArtifactError, EnvironmentProblem
-from export.adapter import save_peft_adapter
+from export.adapter import save_peft_adapter, tensors_of_file
 from export.artifact import Artifact
 from export.manifest import Manifest
 from runtime_py.checkpoint import load_adapter, read_progress, require_same_run
@@ -172,7 +172,7 @@ def train(
         peak_held_bytes=run.peak_held_bytes,
         budget_bytes=manifest.budget_bytes,
         stop_reason=run.stop_reason,
-        adapter=None if out is None or not (out / CHECKPOINT).exists() else _save_adapter(out, manifest),
+        adapter=None if out is None or not (out / CHECKPOINT).exists() else _save_adapter(out, artifact),
         data=run.steps[-1].data if run.steps else None,
     )
 
@@ -287,10 +287,11 @@ def _started(job: Job, manifest: Manifest, out: Path, resume: bool) -> Job:
     return job.continued(progress)
 
 
-def _save_adapter(out: Path, manifest: Manifest) -> Path:
+def _save_adapter(out: Path, artifact: Artifact) -> Path:
     tensors = load_adapter(out / CHECKPOINT)
-    if manifest.adapter_config is not None:
-        save_peft_adapter(out / ADAPTER, tensors, manifest.adapter_config)
+    config = artifact.manifest.adapter_config
+    if config is not None:
+        save_peft_adapter(out / ADAPTER, tensors_of_file(artifact, tensors), config)
         return out / ADAPTER
     temporary = out / f".{TRAINED}.tmp"
     save_file(tensors, temporary)

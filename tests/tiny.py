@@ -189,12 +189,17 @@ def tiny_manifest(tiny: TinyStep, **changes: Any) -> Manifest:
         blank_manifest("tiny"),
         model_config=model_config,
         adapter_config=adapter_config,
+        adapter_names=None if adapter_config is None else _file_names(tiny),
         buckets=[BucketRecord("", tiny.spec, inputs, plan)],
         parameters=[TensorRecord(n, list(tiny.values[n].shape), "float32") for n in tiny.graph.gradients],
         quantized=[QuantRecord(n, f.bits, f.group_size, f.zero_point, f.packing) for n, f in formats.items()],
         sample=SampleRecord(0.0),
     )
     return dataclasses.replace(manifest, **changes)
+
+
+def _file_names(tiny: TinyStep) -> dict[str, str]:
+    return {name.replace(".default", ""): name for name in tiny.graph.gradients}
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

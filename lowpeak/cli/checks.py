@@ -8,14 +8,20 @@ from pathlib import Path
 from compiler.config import CompileOptions
 from compiler.devices import device
 from compiler.errors import ArtifactError, DataError, ModelError
+from compiler.model.configs import SCHEME, require_known
 
-NAMES = ("demo", "config:")
+DEMO = "demo"
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def require_model(spec: str) -> None:
-    """ModelError if there is nothing under a path; names and hub names are looked up later."""
-    if spec.startswith(NAMES) or Path(spec).exists():
+    """ModelError for an unknown `config:` name, or if there is nothing under a path; hub names are looked up
+    later.
+    """
+    if spec.startswith(SCHEME):
+        require_known(spec.removeprefix(SCHEME))
+        return
+    if spec == DEMO or Path(spec).exists():
         return
     if not HUB_NAME.fullmatch(spec) or spec.endswith(".gguf"):
         raise ModelError(

@@ -10,7 +10,7 @@ import typer
 
 from compiler.config import CompileOptions, Loss, OptimizerName, Quantization
 from lowpeak.cli.checks import require_model, require_options
-from lowpeak.cli.output import Debug, Json, mb, print_result, table, working
+from lowpeak.cli.output import Debug, Json, mb, note, print_result, table, working
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -36,6 +36,9 @@ TargetOption = Annotated[Literal["executorch", "onnxruntime"], typer.Option(help
 Kernels = Annotated[Literal["stock", "lowpeak"], typer.Option(help="Kernel set of the runtime.")]
 Device = Annotated[str, typer.Option(help="Device profile that times are predicted for.")]
 Optimizer = Annotated[OptimizerName, typer.Option(help="Whose state the budget includes.")]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run the Python code that the checkpoint brings.")
+]
 Seed = Annotated[int, typer.Option(help="Of the adapter's first values and the sample batch.")]
 
 
@@ -59,6 +62,7 @@ def compile_command(
     optimizer: Optimizer = "adamw",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an artifact at --out.")] = False,
     seed: Seed = 0,
+    trust_remote_code: TrustRemoteCode = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -94,10 +98,13 @@ def compile_command(
             out=out,
             overwrite=overwrite,
             seed=seed,
+            trust_remote_code=trust_remote_code,
             progress=say,
         )
     seconds = time.perf_counter() - started
     print_result(compile_figures(artifact, seconds), json, compile_table(artifact, seconds))
+    if artifact.manifest.tokenizer_problem is not None:
+        note(f"The artifact has no tokenizer, so it takes no text: {artifact.manifest.tokenizer_problem}")
 
 
 def numbers(option: str, text: str, kind: type[N]) -> list[N]:
@@ -145,6 +152,7 @@ def compile_figures(artifact: Artifact, seconds: float) -> dict[str, Any]:
             }
             for bucket in artifact.manifest.buckets
         ],
+        "tokenizer_problem": artifact.manifest.tokenizer_problem,
         "seconds": seconds,
     }
 

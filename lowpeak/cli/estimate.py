@@ -25,6 +25,7 @@ from lowpeak.cli.compile import (
     TargetModules,
     TargetOption,
     TrainableRatio,
+    TrustRemoteCode,
     lora_config,
     numbers,
 )
@@ -56,6 +57,7 @@ def estimate_command(
     kernels: Kernels = "stock",
     device: Device = "generic-phone",
     optimizer: Optimizer = "adamw",
+    trust_remote_code: TrustRemoteCode = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -81,7 +83,13 @@ def estimate_command(
         from lowpeak.api import open_intake
 
         for length, options in zip(lengths, each_options, strict=True):
-            intake = open_intake(model, options, lora=lora_config(rank, alpha, target_modules), progress=say)
+            intake = open_intake(
+                model,
+                options,
+                lora=lora_config(rank, alpha, target_modules),
+                trust_remote_code=trust_remote_code,
+                progress=say,
+            )
 
             def progress(what: str, length: int = length) -> None:
                 say(f"{length} tokens: {what}")

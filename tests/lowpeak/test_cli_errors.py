@@ -58,6 +58,18 @@ def test_rank_0(checkpoint: Path, tmp_path: Path, fail: Fail) -> None:
     assert error["error"] == "ModelError" and error["rank"] == 0
 
 
+@pytest.mark.parametrize("verb", [["compile", "--budget-mb", "1", "--out", "nowhere"], ["estimate"]])
+def test_an_unknown_name_is_refused_before_torch_is_imported(verb: list[str]) -> None:
+    program = (
+        "import sys; from lowpeak.cli import main; code = main(sys.argv[1:]); "
+        "sys.exit(9 if {'torch', 'transformers'} & set(sys.modules) else code)"
+    )
+    arguments = [verb[0], "config:gpt-5", *verb[1:], "--seq-len", "8"]
+    run = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stderr.startswith("unknown model config:gpt-5; known are llama-3.2-1b")
+
+
 def test_no_layer_of_that_name(checkpoint: Path, tmp_path: Path, fail: Fail) -> None:
     error = fail(*compiling(checkpoint, tmp_path / "a", **{"target-modules": "nowhere"}))
     assert error["error"] == "ModelError" and "nowhere" in error["message"]
