@@ -64,7 +64,8 @@ def build(
     progress: Callable[[str], None] = lambda _: None,
 ) -> Artifact:
     """Writes the artifact and opens it. `parts`: of one model, by their sequence length, the longest last;
-    `sample_loss`: of the sample in eager PyTorch, if known; `tokenizer_problem`: why there is no tokenizer.
+    `sample_loss`: of the sample in eager PyTorch, if known; `tokenizer_problem`: why there is no tokenizer,
+    or which of its tokens the model has no row for.
     """
     largest = parts[-1].compiled
     adapter = _adapter(largest)

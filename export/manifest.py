@@ -163,7 +163,7 @@ class Manifest:
     source: SourceRecord | None
     """None for a model in memory, or one of random weights."""
     tokenizer_problem: str | None
-    """Why the artifact has no tokenizer; None if it has one, or its model takes no text."""
+    """Why the artifact has no tokenizer, or which of its tokens the model has no row for."""
     session_options: dict[str, Any]
     """What the target's runtime has to be told for the plan to hold."""
     versions: dict[str, str]

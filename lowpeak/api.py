@@ -126,10 +126,10 @@ def compile_for_device(
     problem = None
     if tokenizer is None and not plain_module:
         tokenizer, problem = _tokenizer(largest.intake)
-        if problem is not None:
-            progress(f"without a tokenizer: {problem}")
     if tokenizer is not None:
-        require_rows(tokenizer, largest)
+        problem = tokens_without_row(tokenizer, largest)
+    if problem is not None:
+        progress(problem)
     parts = [Part(compiled, sample_batch(compiled, example, seed)) for compiled in buckets]
     sample_loss = None
     if plain_module:
@@ -215,22 +215,20 @@ def memory_time_curve(
     return [CurvePoint(point.budget, point.plan.seconds) for point in pareto(planning.plan, budgets)]
 
 
-def require_rows(tokenizer: PreTrainedTokenizerBase, compiled: Compiled) -> None:
-    """Raises ModelError for a tokenizer with tokens that the model's embedding has no row for."""
+def tokens_without_row(tokenizer: PreTrainedTokenizerBase, compiled: Compiled) -> str | None:
+    """Which tokens the model's embedding has no row for; data that has one of them will be refused."""
     ids = next((each.ids for each in compiled.inputs if each.name == "input_ids"), None)
     if ids is None:
-        return
+        return None
     beyond = sorted((number, token) for token, number in tokenizer.get_vocab().items() if number >= ids.rows)
-    if beyond:
-        named = ", ".join(f"{token!r} ({number})" for number, token in beyond[:NAMED_TOKENS])
-        more = f" and {len(beyond) - NAMED_TOKENS} more" if len(beyond) > NAMED_TOKENS else ""
-        raise ModelError(
-            f"the tokenizer has {len(tokenizer)} tokens, the model's embedding {ids.rows} rows, none for "
-            f"{named}{more}: give the tokenizer that the model was trained with, or one without these "
-            "tokens, as tokenizer=",
-            tokens=len(tokenizer),
-            rows=ids.rows,
-        )
+    if not beyond:
+        return None
+    named = ", ".join(f"{token!r} ({number})" for number, token in beyond[:NAMED_TOKENS])
+    more = f" and {len(beyond) - NAMED_TOKENS} more" if len(beyond) > NAMED_TOKENS else ""
+    return (
+        f"the tokenizer has {len(tokenizer)} tokens, the model's embedding {ids.rows} rows: data with "
+        f"{named}{more} will be refused. If they are in use, give the tokenizer that the model was trained with"
+    )
 
 
 def sample_batch(compiled: Compiled, example: Mapping[str, Tensor] | None, seed: int) -> dict[str, Tensor]:
@@ -270,7 +268,7 @@ def _eager_loss(module: nn.Module, compiled: Compiled, sample: Mapping[str, Tens
 def _tokenizer(intake: Intake) -> tuple[PreTrainedTokenizerBase | None, str | None]:
     """The model's tokenizer, or why there is none: such an artifact trains on token ids."""
     if intake.load_tokenizer is None:
-        return None, "a model in memory brings none; pass tokenizer= to compile_for_device"
+        return None, "a model in memory brings no tokenizer; pass tokenizer= to compile_for_device"
     try:
         return intake.load_tokenizer(), None
     except ModelError as error:

@@ -30,6 +30,7 @@ from runtime_py.jsonl import JsonlFile
 from runtime_py.summary import Summary
 from runtime_py.user_data import batches_with_labels, naming_example, padding_id, require_examples
 
+TOKENIZER_CONFIG = "tokenizer_config.json"
 TensorBatch = Mapping[str, Tensor]
 Data = str | Path | Sequence[Example] | Sequence[TensorBatch] | None
 """JSONL, encoded examples, batches like the artifact's sample (taken in turn), or None: the sample itself."""
@@ -137,10 +138,11 @@ def _of_batches(artifact: Artifact, batches: Sequence[object]) -> TrainingData:
 
 def tokenizer_of(artifact: Artifact) -> PreTrainedTokenizerBase:
     """Raises DataError when the artifact has none."""
-    if artifact.manifest.tokenizer_problem is not None:
+    problem = artifact.manifest.tokenizer_problem
+    if problem is not None and TOKENIZER_CONFIG not in artifact.manifest.files:
         raise DataError(
             f"the artifact {artifact.path} has no tokenizer, so text cannot be encoded: "
-            f"{artifact.manifest.tokenizer_problem}. Mend that and compile again, or give encoded examples"
+            f"{problem}. Mend that and compile again, or give encoded examples"
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(

@@ -317,13 +317,21 @@ def test_a_tokenizer_with_more_tokens_than_the_embedding_has_rows(tmp_path: Path
     words = Tokenizer(models.WordLevel({f"w{n}": n for n in range(96)}, unk_token="w0"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words)  # type: ignore[no-untyped-call]
     model = tiny_llama(num_hidden_layers=1)
-    lowpeak.compile_for_device(model, 40, seq_len=SEQ_LEN, tokenizer=tokenizer, out=tmp_path / "a")
+    fits = lowpeak.compile_for_device(model, 40, seq_len=SEQ_LEN, tokenizer=tokenizer, out=tmp_path / "a")
+    assert fits.manifest.tokenizer_problem is None
     tokenizer.add_special_tokens({"pad_token": "<pad>"})
-    with pytest.raises(
-        lowpeak.ModelError, match=r"has 97 tokens, the model's embedding 96 rows, none for '<pad>' \(96\)"
-    ):
-        lowpeak.compile_for_device(model, 40, seq_len=SEQ_LEN, tokenizer=tokenizer, out=tmp_path / "b")
-    assert not (tmp_path / "b").exists()
+    said: list[str] = []
+    artifact = lowpeak.compile_for_device(
+        model, 40, seq_len=SEQ_LEN, tokenizer=tokenizer, out=tmp_path / "b", progress=said.append
+    )
+    problem = artifact.manifest.tokenizer_problem
+    assert problem in said
+    assert problem is not None and problem.startswith(
+        "the tokenizer has 97 tokens, the model's embedding 96 rows: data with '<pad>' (96) will be refused"
+    )
+    (tmp_path / "data.jsonl").write_text('{"text": "w1 <pad> w2"}\n')
+    with pytest.raises(lowpeak.DataError, match="is 96 .*, but there are 96 rows"):
+        lowpeak.train(artifact, tmp_path / "data.jsonl", steps=1)
 
 
 def test_token_types_count_where_the_model_embeds_them() -> None:

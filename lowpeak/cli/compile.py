@@ -104,7 +104,7 @@ def compile_command(
     seconds = time.perf_counter() - started
     print_result(compile_figures(artifact, seconds), json, compile_table(artifact, seconds))
     if artifact.manifest.tokenizer_problem is not None:
-        note(f"The artifact has no tokenizer, so it takes no text: {artifact.manifest.tokenizer_problem}")
+        note(f"Tokenizer: {artifact.manifest.tokenizer_problem}")
 
 
 def numbers(option: str, text: str, kind: type[N]) -> list[N]:

@@ -64,7 +64,7 @@ def test_the_reason_is_said_kept_and_repeated(tmp_path: Path, capfd: pytest.Capt
     out, err = capfd.readouterr()
     problem = json.loads(out)["tokenizer_problem"]
     assert problem.startswith(f"{folder} has no tokenizer that transformers can load: ")
-    assert "The artifact has no tokenizer, so it takes no text:" in err
+    assert f"Tokenizer: {problem}" in err
     artifact = lowpeak.Artifact.open(tmp_path / "artifact")
     assert artifact.manifest.tokenizer_problem == problem
     with pytest.raises(lowpeak.DataError) as caught:
@@ -75,5 +75,5 @@ def test_the_reason_is_said_kept_and_repeated(tmp_path: Path, capfd: pytest.Capt
 def test_a_model_in_memory_brings_none(tmp_path: Path) -> None:
     artifact = _compiled(tiny_model(num_hidden_layers=1), tmp_path)
     assert artifact.manifest.tokenizer_problem == (
-        "a model in memory brings none; pass tokenizer= to compile_for_device"
+        "a model in memory brings no tokenizer; pass tokenizer= to compile_for_device"
     )
