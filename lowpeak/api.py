@@ -227,7 +227,8 @@ def tokens_without_row(tokenizer: PreTrainedTokenizerBase, compiled: Compiled) -
     more = f" and {len(beyond) - NAMED_TOKENS} more" if len(beyond) > NAMED_TOKENS else ""
     return (
         f"the tokenizer has {len(tokenizer)} tokens, the model's embedding {ids.rows} rows: data with "
-        f"{named}{more} will be refused. If they are in use, give the tokenizer that the model was trained with"
+        f"{named}{more} will be refused. If they are in use, give the tokenizer that the model was "
+        "trained with"
     )
 
 

@@ -330,7 +330,7 @@ def test_a_tokenizer_with_more_tokens_than_the_embedding_has_rows(tmp_path: Path
         "the tokenizer has 97 tokens, the model's embedding 96 rows: data with '<pad>' (96) will be refused"
     )
     (tmp_path / "data.jsonl").write_text('{"text": "w1 <pad> w2"}\n')
-    with pytest.raises(lowpeak.DataError, match="is 96 .*, but there are 96 rows"):
+    with pytest.raises(lowpeak.DataError, match=r"is 96 .*, but there are 96 rows"):
         lowpeak.train(artifact, tmp_path / "data.jsonl", steps=1)
 
 
