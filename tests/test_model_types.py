@@ -59,8 +59,15 @@ def adapted(model: PreTrainedModel, modules: list[str]) -> PeftModel:
 
 
 def linear_layers(model: PreTrainedModel) -> list[str]:
+    """All but the output matrix and routers, whose result is no single tensor."""
     head = model.get_output_embeddings()
-    return [n for n, m in model.named_modules() if type(m) in (nn.Linear, Conv1D) and m is not head]
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D)
+        and module is not head
+        and "Router" not in type(module).__name__
+    ]
 
 
 def eager_step(model: PreTrainedModel) -> tuple[list[str], PeftModel, Tensor]:
