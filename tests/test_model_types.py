@@ -147,6 +147,7 @@ def in_a_process(kind: str, out: Path) -> Outcome:
 POPULAR = ("gpt2", "phi3", "gemma")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", POPULAR)
 def test_popular_types(kind, tmp_path):
     assert differences(small_model(kind), tmp_path / "artifact") == {}
