@@ -107,7 +107,8 @@ def _causal_lm(
     load_tokenizer: Callable[[], PreTrainedTokenizerBase] | None,
 ) -> Intake:
     base = adapted.get_base_model()
-    if not isinstance(base, PreTrainedModel) or base.get_output_embeddings() is None:
+    head = base.get_output_embeddings() if isinstance(base, PreTrainedModel) else None  # type: ignore[no-untyped-call]
+    if not isinstance(base, PreTrainedModel) or head is None:
         kind = type(base).__name__
         raise ModelError(f"{kind} is not a causal language model with an lm_head (such as LlamaForCausalLM)")
     config = base.config.to_dict()

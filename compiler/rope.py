@@ -31,7 +31,7 @@ def fix_length(model: nn.Module, seq_len: int) -> None:
     """Puts tables of `seq_len` tokens in the place of rotary embeddings that depend on the length."""
     for module in model.modules():
         if _depends_on_length(getattr(module, "rope_type", None)):
-            module.forward = _Tables(module, seq_len)  # type: ignore[method-assign]
+            module.forward = _Tables(module, seq_len)
 
 
 def _depends_on_length(rope_type: object) -> bool:
