@@ -147,7 +147,8 @@ def _causal_lm(
 ) -> Intake:
     """`bare`: the model without adapter, used up. The adapter's values are those in `weights`."""
     base = adapted.get_base_model()
-    if not isinstance(base, PreTrainedModel) or not hasattr(base, "lm_head"):
+    head = base.get_output_embeddings() if isinstance(base, PreTrainedModel) else None  # type: ignore[no-untyped-call]
+    if not isinstance(base, PreTrainedModel) or head is None:
         kind = type(base).__name__
         raise ModelError(f"{kind} is not a causal language model with an lm_head (such as LlamaForCausalLM)")
     config = base.config.to_dict()

@@ -17,7 +17,7 @@ from compiler.capture import capture
 from compiler.config import MEGABYTE, CompileOptions
 from compiler.devices import DeviceProfile, device
 from compiler.differentiate import differentiate
-from compiler.errors import BudgetTooSmall
+from compiler.errors import BudgetTooSmall, told_as_model_error
 from compiler.footprint import Footprint, footprint_of
 from compiler.graph import Batch, Frozen, TrainGraph
 from compiler.id_ranges import mark_id_ranges
@@ -219,8 +219,9 @@ class Planning:
 
 def plan_model(intake: Intake, options: CompileOptions, *, progress: Progress = lambda _: None) -> Planning:
     """Everything up to the plan, for questions about budgets."""
-    joint, _ = build_joint(intake, options, Runner())
-    return Planning(joint, options, progress)
+    with told_as_model_error("the model cannot be planned"):
+        joint, _ = build_joint(intake, options, Runner())
+        return Planning(joint, options, progress)
 
 
 def compile_step(
@@ -238,11 +239,13 @@ def compile_step(
     """
     runner = Runner(observe)
     progress("capturing and differentiating the model")
-    joint, head = build_joint(intake, options, runner)
+    with told_as_model_error("the model cannot be differentiated"):
+        joint, head = build_joint(intake, options, runner)
     progress("planning memory")
-    planning = Planning(joint, options, progress)
-    check(planning.variants[0].graph.operations())
-    step, plan, footprint = _fitting_step(planning, options, runner)
+    with told_as_model_error("the step cannot be planned"):
+        planning = Planning(joint, options, progress)
+        check(planning.variants[0].graph.operations())
+        step, plan, footprint = _fitting_step(planning, options, runner)
     batch = BatchSpec(
         intake.model_config is not None,
         options.batch_size,

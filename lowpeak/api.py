@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from compiler.batch import TARGETS
 from compiler.batch_checks import tensors_of
 from compiler.config import MEGABYTE, CompileOptions, Loss, OptimizerName, Quantization
-from compiler.errors import ModelError
+from compiler.errors import ModelError, told_as_model_error
 from compiler.graph import Quantized
 from compiler.intake import Intake, Model, take_in
 from compiler.model.quantized import quantize
@@ -135,16 +135,17 @@ def compile_for_device(
     if plain_module:
         assert isinstance(model, nn.Module)
         sample_loss = _eager_loss(model, largest, parts[-1].sample)
-    return build(
-        parts,
-        target_emitter,
-        folder,
-        sample_loss=sample_loss,
-        tokenizer=tokenizer,
-        tokenizer_problem=problem,
-        overwrite=overwrite,
-        progress=progress,
-    )
+    with told_as_model_error("the compiled step cannot be written as a program"):
+        return build(
+            parts,
+            target_emitter,
+            folder,
+            sample_loss=sample_loss,
+            tokenizer=tokenizer,
+            tokenizer_problem=problem,
+            overwrite=overwrite,
+            progress=progress,
+        )
 
 
 def open_intake(
@@ -160,15 +161,16 @@ def open_intake(
     """The model in the compiler's form; `demo` is fetched."""
     if model == DEMO:
         model = fetch_demo_model(progress)
-    intake = take_in(
-        model,
-        seq_len=options.seq_len,
-        batch_size=options.batch_size,
-        lora=lora,
-        example_batch=None if example_batch is None else tensors_of(example_batch),
-        seed=seed,
-        trust_remote_code=trust_remote_code,
-    )
+    with told_as_model_error("the model cannot be opened"):
+        intake = take_in(
+            model,
+            seq_len=options.seq_len,
+            batch_size=options.batch_size,
+            lora=lora,
+            example_batch=None if example_batch is None else tensors_of(example_batch),
+            seed=seed,
+            trust_remote_code=trust_remote_code,
+        )
     if intake.model_config is None and (options.loss != "exact" or options.trainable_ratio < 1):
         raise ModelError(
             "loss='subset' and trainable_ratio are for causal language models: the loss of a plain module is "

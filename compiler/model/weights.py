@@ -78,6 +78,8 @@ class ModuleWeights(_DenseWeights):
         tensor = self._tensor(name).detach()
         if tensor.is_meta:
             raise ModelError(f"{name} has no values: the model is on the meta device; load its weights first")
+        if not tensor.is_floating_point():
+            return tensor.to("cpu")
         return require_finite(name, tensor.to("cpu", torch.float32))
 
     def _tensor(self, name: str) -> Tensor:
