@@ -81,7 +81,7 @@ def _variance(new: Rewriter) -> tuple[fx.Node, fx.Node]:
     if given["keepdim"]:
         return results
     left = [size for axis, size in enumerate(shape) if axis not in axes]
-    return tuple(new.call(aten.view.default, value, left) for value in results)  # type: ignore[return-value]
+    return tuple(new.call(aten.view.default, value, left) for value in results)
 
 
 def _centred(new: Rewriter, source: fx.Node, axes: Sequence[int]) -> tuple[fx.Node, fx.Node]:
@@ -118,7 +118,7 @@ def _affine(new: Rewriter, value: fx.Node, weight: fx.Node | None, bias: fx.Node
 def _replace_outputs(new: Rewriter, results: Sequence[fx.Node]) -> bool:
     for user in list(new.node.users):
         assert user.target is getitem
-        user.replace_all_uses_with(results[user.args[1]])  # type: ignore[index]
+        user.replace_all_uses_with(results[user.args[1]])
         new.graph.graph.erase_node(user)
     new.graph.graph.erase_node(new.node)
     return True
