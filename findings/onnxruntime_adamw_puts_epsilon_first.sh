@@ -6,7 +6,7 @@
 # LoRA's are at first, the first steps are up to 30 times shorter. (Its default epsilon is 1e-6
 # besides, not 1e-8.) adam_mode=0 of the operator is PyTorch's.
 # Seen:
-#   {'adam_mode': 1, 'alpha': 0.89999998, 'beta': 0.99900001, 'correct_bias': 1, 'epsilon': 1e-06, 'weight_decay': 0.0}
+#   {'adam_mode': 1, 'epsilon': 1e-06, 'weight_decay': 0.0}
 #   first step: ONNX Runtime 2.37e-04, PyTorch 6.98e-03
 set -eu
 work=$(mktemp -d)
@@ -24,10 +24,14 @@ from onnxruntime.training.api import CheckpointState, Module, Optimizer
 weight = numpy_helper.from_array(np.zeros((3, 4), np.float32), "weight")
 inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])]
 outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])]
-graph = helper.make_graph([helper.make_node("MatMul", ["x", "weight"], ["y"])], "g", inputs, outputs, [weight])
+node = helper.make_node("MatMul", ["x", "weight"], ["y"])
+graph = helper.make_graph([node], "g", inputs, outputs, [weight])
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 artifacts.generate_artifacts(
-    model, requires_grad=["weight"], loss=artifacts.LossType.CrossEntropyLoss, optimizer=artifacts.OptimType.AdamW
+    model,
+    requires_grad=["weight"],
+    loss=artifacts.LossType.CrossEntropyLoss,
+    optimizer=artifacts.OptimType.AdamW,
 )
 optimizer_model = onnx.load("optimizer_model.onnx")
 optimizer_model.ir_version = 8  # onnx wrote one that the runtime refuses
@@ -35,7 +39,7 @@ onnx.save(optimizer_model, "optimizer_model.onnx")
 import torch
 
 attributes = {a.name: helper.get_attribute_value(a) for a in optimizer_model.graph.node[0].attribute}
-print({name: round(value, 8) for name, value in attributes.items()})
+print({name: round(attributes[name], 8) for name in ("adam_mode", "epsilon", "weight_decay")})
 x = np.array([[1e-7, 0, 0]], np.float32)
 state = CheckpointState.load_checkpoint("checkpoint")
 module = Module("training_model.onnx", state)

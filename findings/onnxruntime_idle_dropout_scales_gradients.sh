@@ -27,7 +27,8 @@ def loss_and_gradient(ratio):
         helper.make_node("Dropout", ["hidden", "ratio", "training_mode"], ["kept", "mask"]),
         helper.make_node("Identity", ["kept"], ["y"]),
     ]
-    constants = {"weight": np.zeros((3, 4), np.float32), "ratio": np.float32(ratio), "training_mode": np.array(False)}
+    weight = np.zeros((3, 4), np.float32)
+    constants = {"weight": weight, "ratio": np.float32(ratio), "training_mode": np.array(False)}
     initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])]

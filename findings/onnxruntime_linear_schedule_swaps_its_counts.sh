@@ -23,10 +23,14 @@ from onnxruntime.training.api import CheckpointState, Module, Optimizer
 weight = numpy_helper.from_array(np.zeros((3, 4), np.float32), "weight")
 inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])]
 outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])]
-graph = helper.make_graph([helper.make_node("MatMul", ["x", "weight"], ["y"])], "g", inputs, outputs, [weight])
+node = helper.make_node("MatMul", ["x", "weight"], ["y"])
+graph = helper.make_graph([node], "g", inputs, outputs, [weight])
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 artifacts.generate_artifacts(
-    model, requires_grad=["weight"], loss=artifacts.LossType.CrossEntropyLoss, optimizer=artifacts.OptimType.AdamW
+    model,
+    requires_grad=["weight"],
+    loss=artifacts.LossType.CrossEntropyLoss,
+    optimizer=artifacts.OptimType.AdamW,
 )
 optimizer_model = onnx.load("optimizer_model.onnx")
 optimizer_model.ir_version = 8  # onnx wrote one that the runtime refuses

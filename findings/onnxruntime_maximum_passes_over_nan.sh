@@ -34,7 +34,8 @@ def both(operator, kind):
     return [np.ravel(each.run(None, {"x": floats})[0]).tolist() for each in evaluators]
 
 
-for operator, kind in (("Max", TensorProto.FLOAT), ("ReduceMax", TensorProto.FLOAT), ("ArgMax", TensorProto.INT64)):
+kinds = {"Max": TensorProto.FLOAT, "ReduceMax": TensorProto.FLOAT, "ArgMax": TensorProto.INT64}
+for operator, kind in kinds.items():
     runtime, expected = both(operator, kind)
     print(operator, "ONNX Runtime", runtime, "reference", expected)
     if operator == "ReduceMax":

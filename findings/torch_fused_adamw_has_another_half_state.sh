@@ -4,7 +4,7 @@
 # second moment is about right.
 # What it does: the state takes the parameter's type, where a decay of 0.999 is soon less than
 # half a digit: with gradients of 1 the second moment stops at 0.5 (0.25 when fused) and never
-# reaches the 0.865 of float32. The steps are 1.3 and 1.9 times too long.
+# reaches the 0.865 of float32. The steps are about 1.3 and 1.8 times too long.
 # Seen:
 #   {'float32': 0.865, 'float32, fused': 0.865, 'bfloat16': 0.5, 'bfloat16, fused': 0.25}
 set -eu
