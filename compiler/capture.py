@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils._pytree import tree_leaves
 
+from compiler.autograd_only import refusing_own_gradients
 from compiler.errors import LowpeakError, ModelError, UnsupportedOperator, summary, told_as_model_error
 from compiler.graph import (
     Adapter,
@@ -26,6 +27,7 @@ from compiler.graph import (
     operator_name,
     place_of,
 )
+from compiler.no_grad import inline_no_grad
 from compiler.passes.normalize import drop_no_ops
 
 
@@ -73,7 +75,8 @@ def capture(
     with to_fake(module):
         inputs = {name: torch.zeros(shape, dtype=dtype) for name, (shape, dtype) in batch.items()}
         try:
-            program = torch.export.export(module, (), kwargs=inputs, strict=False)
+            with refusing_own_gradients():
+                program = torch.export.export(module, (), kwargs=inputs, strict=False)
         except LowpeakError:
             raise
         except Exception as error:
@@ -81,6 +84,10 @@ def capture(
                 f"torch.export cannot follow the model's forward: {summary(error)}. Data-dependent control "
                 "flow and shapes are not supported; the model must give a scalar loss for module(**batch)."
             ) from error
+        inline_no_grad(program.graph_module)
+        # Before decompositions, which put the parts of autocast where they stand as if there were none.
+        for node in program.graph.nodes:
+            _require_operator(node)
         if any(changes_operand(node) for node in program.graph.nodes):
             with told_as_model_error("the operators that change their operands cannot be replaced"):
                 program = program.run_decompositions({})
@@ -95,6 +102,16 @@ def _first_names(module: nn.Module) -> dict[str, str]:
         *module.named_buffers(remove_duplicate=False),
     ]
     return {name: first.setdefault(id(tensor), name) for name, tensor in tensors}
+
+
+def _require_operator(node: fx.Node) -> None:
+    """Raises UnsupportedOperator for what torch.export makes of autocast and control flow."""
+    if node.op == "call_function" and not isinstance(node.target, torch._ops.OpOverload | type(len)):
+        raise UnsupportedOperator(
+            f"{operator_name(node)} in {place_of(node)!r} is no operator that lowpeak can differentiate; "
+            "write the model without control-flow operators and autocast",
+            operator=operator_name(node),
+        )
 
 
 def _require_static(node: fx.Node) -> None:
@@ -130,13 +147,6 @@ def _train_graph(
     environment: dict[fx.Node, fx.Node] = {}
     tensors: dict[str, fx.Node] = {}
     for node in program.graph.nodes:
-        if node.op == "call_function" and not isinstance(node.target, torch._ops.OpOverload | type(len)):
-            raise UnsupportedOperator(
-                f"{node.target} in {place_of(node)!r} is no operator that lowpeak can differentiate; write "
-                "the model without control-flow operators and autocast, and use detach() in place of "
-                "torch.no_grad()",
-                operator=str(node.target),
-            )
         _require_static(node)
         target = first_names.get(str(specs[node.name].target)) if node.op == "placeholder" else None
         if target in tensors:
@@ -150,7 +160,13 @@ def _train_graph(
         if spec.kind is InputKind.USER_INPUT:
             roles[copy.name] = Batch(spec.arg.name)
         elif spec.kind is InputKind.CONSTANT_TENSOR:
-            roles[copy.name] = Constant(str(spec.target), program.constants[str(spec.target)])
+            constant = program.constants[str(spec.target)]
+            if isinstance(constant, FakeTensor):
+                raise UnsupportedOperator(
+                    f"the model takes a tensor {list(constant.shape)} out of its computation, as .data and "
+                    ".numpy() do; use detach()"
+                )
+            roles[copy.name] = Constant(str(spec.target), constant)
         else:
             assert target is not None
             tensors[target] = copy

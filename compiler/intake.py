@@ -28,6 +28,7 @@ from compiler.adapter_file import (
     require_separate_storage,
     without_adapter,
 )
+from compiler.autograd_only import require_no_hooks
 from compiler.causal_lm import loss_module, skeleton_of, with_lora
 from compiler.errors import ModelError
 from compiler.model.in_memory import require_plain, unwrapped
@@ -93,6 +94,7 @@ def take_in(
         model = open_model(model, seed=seed, trust_remote_code=trust_remote_code)
     if isinstance(model, nn.Module):
         model = unwrapped(model)
+        require_no_hooks(model)
     tokens: Shape = ((batch_size, seq_len), torch.int64)
     batch = {"input_ids": tokens, "targets": tokens}
     if isinstance(model, ModelSource):

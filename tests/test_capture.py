@@ -78,14 +78,20 @@ def test_a_forward_that_does_not_take_the_batch():
         captured(lambda m, y: m.a(y).mean(), a=nn.Linear(4, 2))
 
 
-def test_an_operator_that_is_no_operator_says_where():
+@pytest.mark.parametrize("in_place", [False, True])
+def test_an_operator_that_is_no_operator_says_where(in_place: bool) -> None:
     def loss(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            factor = m.a(x).exp()
-        return (m.a(x) * factor).mean()
+        with torch.autocast("cpu", torch.bfloat16):
+            y = m.a(x)
+        return (y.float() * 2).add_(1).mean() if in_place else y.float().mean()
 
-    with pytest.raises(UnsupportedOperator, match=r"grad_enabled.*detach\(\)"):
+    with pytest.raises(UnsupportedOperator, match=r"autocast.*in 'the model itself' is no operator"):
         captured(loss, a=nn.Linear(4, 2))
+
+
+def test_values_taken_out_of_the_computation() -> None:
+    with pytest.raises(UnsupportedOperator, match=r"takes a tensor \[3, 2\] out of its computation.*detach"):
+        captured(lambda m, x: (m.a(x) * m.a(x).data).mean(), a=nn.Linear(4, 2))
 
 
 def test_detach_stays_in_the_forward():

@@ -73,6 +73,8 @@ CASES: list[tuple[Callable[[], PreTrainedModel], dict[str, Any]]] = [
     (small_llama, {"modules_to_save": ["lm_head", "embed_tokens"]}),
     (small_llama, {"target_modules": ["embed_tokens", "q_proj"]}),
     (small_llama, {"rank_pattern": {"q_proj": 3}, "alpha_pattern": {"q_proj": 5}, "use_rslora": True}),
+    (small_llama, {"trainable_token_indices": {"embed_tokens": [90, 91]}}),
+    (small_qwen2, {"trainable_token_indices": [91]}),
     (small_qwen2, {"bias": "all"}),
     (small_qwen2, {"bias": "lora_only", "lora_bias": True}),
 ]
