@@ -17,8 +17,11 @@ from transformers import PreTrainedTokenizerBase
 from compiler.errors import DataError
 from runtime_py.chat.answers import LEFT_OUT, NO_END, ChatTemplate, chat_template_of
 from runtime_py.chat.turns import ADVICE
+from runtime_py.dropped_characters import finder_of_dropped
 from runtime_py.labels import NO_LOSS, added_tokens, labels_of, repeated
 from runtime_py.record import Chat, chat_of, kind_of, text_of
+
+DROPPED = "the tokenizer has no token for {!r} and would leave it out: write the text without it"
 
 __all__ = ["NO_LOSS", "Example", "encode", "encode_many", "kind_of"]
 
@@ -144,7 +147,11 @@ def _encodings(
         if len(texts) == 1:
             return [DataError(f"the tokenizer cannot encode it: {error}")]
         return [outcome for text in texts for outcome in _encodings([text], is_chat, tokenizer)]
-    return list(batch.encodings or [])
+    first_dropped = finder_of_dropped(tokenizer)
+    return [
+        encoding if (character := first_dropped(text)) is None else DataError(DROPPED.format(character))
+        for text, encoding in zip(texts, batch.encodings or [], strict=True)
+    ]
 
 
 def _example(
