@@ -150,7 +150,7 @@ def train(
         peak_held_bytes=run.peak_held_bytes,
         budget_bytes=manifest.budget_bytes,
         stop_reason=run.stop_reason,
-        adapter=None if out is None or not (out / CHECKPOINT).exists() else _save_adapter(out, manifest),
+        adapter=None if out is None or not (out / CHECKPOINT).exists() else save_adapter(out, manifest),
     )
 
 
@@ -248,7 +248,8 @@ def _start(job: Job, manifest: Manifest, out: Path, resume: bool) -> int:
     return found.step
 
 
-def _save_adapter(out: Path, manifest: Manifest) -> Path:
+def save_adapter(out: Path, manifest: Manifest) -> Path:
+    """Writes the adapter of the run's checkpoint -> the PEFT folder, or the file of a plain module."""
     tensors = load_adapter(out / CHECKPOINT)
     if manifest.adapter_config is not None:
         save_peft_adapter(out / ADAPTER, tensors, manifest.adapter_config)
