@@ -123,11 +123,23 @@ def test_tampered_artifact(checkpoint: Path, tmp_path: Path, fail: Fail) -> None
         (["train", "x", "--data", "y", "--steps", "0"], "steps"),
         (["train", "x", "--data", "y", "--steps", "1", "--learning-rate", "-1"], "learning_rate"),
         (["estimate", "x", "--seq-len", "12,many"], "seq-len"),
+        (["deploy", "x", "--run", "--steps", "1"], "--run needs --data and --steps"),
+        (["deploy", "x", "--data", "y", "--steps", "1"], "are for --run only"),
         (["nothing"], "nothing"),
     ],
 )
 def test_bad_option(arguments: list[str], said: str, fail: Fail) -> None:
     assert said in fail(*arguments)["message"]
+
+
+def test_what_cannot_be_deployed(
+    artifact: Path, fail: Fail, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("LOWPEAK_ANDROID_RUNNER", raising=False)
+    assert "has no app for Android" in fail("deploy", artifact, "--app", code=1)["message"]
+    assert "None is shipped with lowpeak" in fail("deploy", artifact, code=1)["message"]
+    assert "is no artifact" in fail("deploy", tmp_path)["message"]
+    assert "is no artifact" in fail("pull", tmp_path)["message"]
 
 
 def test_message_for_people(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
