@@ -15,9 +15,9 @@ import torch
 from compiler.causal_lm import CausalLMLoss
 from export.artifact import Artifact
 from export.onnx.model import IR_VERSION
-from runtime_py.batch_file import batch_file
+from runtime_py.batch_file import BatchFolder
 from runtime_py.events import end_event, ready_event, step_event
-from runtime_py.reference import eager_model
+from runtime_py.reference_model import own_weights
 from runtime_py.session import Job
 from runtime_py.worker import Emit, StopRequest, main
 
@@ -27,7 +27,8 @@ def export_classic(artifact: Artifact, folder: Path) -> None:
     import onnx
     from onnxruntime.training import artifacts
 
-    model, frozen = eager_model(artifact)
+    reference = own_weights(artifact)
+    model, frozen = reference.module, reference.frozen
     model = model.to_empty(device="cpu")
     model.get_base_model().tie_weights()  # type: ignore[operator,union-attr]
     values = {**frozen, **artifact.adapter()}
@@ -85,14 +86,17 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
     optimizer = Optimizer(folder / "optimizer_model.onnx", module)
     optimizer.set_learning_rate(job.optimizer.learning_rate)
     module.train()
-    with batch_file(job.batches) as batches:
-        for step in range(job.total_steps):
-            started = time.perf_counter()
-            _, inputs = batches.at(step)
-            loss = float(module(*(inputs[name].numpy() for name in module.input_names())))
-            optimizer.step()
-            module.lazy_reset_grad()
-            emit(step_event(step, loss, time.perf_counter() - started, None))
+    batches = BatchFolder(job.batches)
+    for step in range(job.total_steps):
+        started = time.perf_counter()
+        batch = batches.at(step, stop)
+        if batch is None:
+            break
+        inputs = batch[1]
+        loss = float(module(*(inputs[name].numpy() for name in module.input_names())))
+        optimizer.step()
+        module.lazy_reset_grad()
+        emit(step_event(step, loss, time.perf_counter() - started, None))
     emit(end_event(job.total_steps, job.total_steps, None))
 
 

@@ -34,7 +34,8 @@ from compiler.passes.runner import Runner
 from compiler.subset import choose_subset
 from lowpeak.demo import demo_data
 from lowpeak.demo_model import fetch_demo_model
-from runtime_py.data import batches, read_jsonl
+from runtime_py.data import ExampleList, batches
+from runtime_py.jsonl import read_jsonl
 
 BATCH = 2
 TILES = ((512, 49152), (512, 16384), (512, 4096), (128, 16384))
@@ -123,13 +124,14 @@ def subsets(rows: Rows, sizes: list[int]) -> None:
 
 def demo_rows(seq_len: int) -> Rows:
     """The model in eager float32 on the first batch of the demo data."""
-    source = open_model(fetch_demo_model(lambda text: None))
+    model = open_model(fetch_demo_model(lambda text: None))
     with demo_data() as data:
-        examples = read_jsonl(data, source.load_tokenizer())
-    batch = next(batches(examples, seq_len=seq_len, batch_size=BATCH, pad_token_id=0, seed=0))
-    decoder = source.skeleton().model
+        examples = read_jsonl(data, model.load_tokenizer())
+    source = ExampleList(examples)
+    batch = next(batches(source, seq_lens=[seq_len], batch_size=BATCH, pad_token_id=0, seed=0)).tensors
+    decoder = model.skeleton().model
     assert isinstance(decoder, nn.Module)
-    values = {name: source.weights.dense(name) for name in source.weights.names()}
+    values = {name: model.weights.dense(name) for name in model.weights.names()}
     own = {name.removeprefix("model."): value for name, value in values.items() if name != "lm_head.weight"}
     with torch.no_grad():
         hidden = functional_call(decoder, own, (), {"input_ids": batch["input_ids"]}).last_hidden_state

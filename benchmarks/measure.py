@@ -28,13 +28,13 @@ from typing import Any
 
 from peft import LoraConfig
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from compiler.config import CompileOptions
 from export.artifact import Artifact
 from lowpeak import compile_for_device
 from runtime_py.command import worker_command
 from runtime_py.eager import train_eagerly
+from runtime_py.feed import write_batches
 from runtime_py.memory import run_under_limit
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import Data, training_data
@@ -83,7 +83,7 @@ class Measured:
 def write_job(artifact: Artifact, steps: int, folder: Path, data: Data, optimizer: OptimizerOptions) -> Path:
     """A job that trains from the first step on, its temporary files in `folder` -> its file."""
     job = Job.of(artifact, folder, steps=steps, optimizer=optimizer, checkpoint=folder / CHECKPOINT)
-    save_file(training_data(artifact, data).graph_inputs(seed=0, first_step=0, steps=steps), job.batches)
+    write_batches(job, training_data(artifact, data))
     file = folder / "job.json"
     file.write_text(job.to_json(), encoding="utf-8")
     return file

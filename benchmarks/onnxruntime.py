@@ -21,17 +21,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 import lowpeak
 from benchmarks.classic_onnx import export_classic
 from export.artifact import Artifact
-from runtime_py.batch_file import batch_file
 from runtime_py.command import python_command
 from runtime_py.execute import execute
+from runtime_py.feed import write_batches
 from runtime_py.prepare import training_data
 from runtime_py.session import Job, open_session
 from runtime_py.supervisor import supervise
@@ -109,14 +109,11 @@ def compare_gradients(artifact: Artifact, folder: Path) -> None:
     work = folder / "gradients"
     work.mkdir()
     job = Job.of(artifact, work, steps=2)
-    write_run_optimizer(artifact, job.summed_optimizer, work)
+    write_run_optimizer(artifact, job.optimizer, work)
     session = open_session(job, artifact.manifest)
     assert isinstance(session, OnnxSession)
-    save_file(
-        training_data(artifact, data(artifact)).graph_inputs(seed=0, first_step=0, steps=2), job.batches
-    )
-    with batch_file(job.batches) as batches:
-        (_, first), (_, second) = batches.at(0), batches.at(1)
+    stream = training_data(artifact, data(artifact)).batches(seed=0)
+    first, second = (batch.inputs for batch, _ in islice(stream, 2))
     session.accumulate(first)
     session.update(0)
     adapter = session.parameters()
@@ -152,8 +149,7 @@ def train_classic(artifact: Artifact, options: argparse.Namespace, folder: Path)
     classic.mkdir()
     export_classic(artifact, classic)
     job = replace(Job.of(artifact, folder, steps=options.steps), artifact=str(classic))
-    inputs = training_data(artifact, data(artifact)).graph_inputs(seed=0, first_step=0, steps=options.steps)
-    save_file(inputs, job.batches)
+    write_batches(job, training_data(artifact, data(artifact)))
     run = supervise(job, folder, python_command("benchmarks.classic_onnx"))
     return Run(
         "generate_artifacts, default session",

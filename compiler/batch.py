@@ -7,15 +7,26 @@ A causal-LM batch is `input_ids` and `labels`, int64 [batch, tokens], labels as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from compiler.batch_checks import (
+    ASIDE,
+    require_known,
+    require_same_meaning,
+    tensors_of,
+    token_ids,
+    token_targets,
+)
+from compiler.batch_checks import IGNORE_INDEX as IGNORE_INDEX
+from compiler.batch_input import BatchInput, converted
 from compiler.errors import DataError
 
-IGNORE_INDEX = -100
+TARGETS, SUBSET = "targets", "token_subset"
+NO_LABEL = "the batch has no label behind the first token of a row: there is no loss to train on"
 
 
 @dataclass(frozen=True)
@@ -29,34 +40,84 @@ class BatchSpec:
     """Tokens with a label that a batch can have, when logits are masked; None: all of them."""
     subset_size: int | None = None
     """Tokens of the softmax subset, when the loss is approximate."""
+    token_types: bool = False
+    """Whether the model embeds token types, which the graph does not."""
 
     @property
     def tokens(self) -> int | None:
         """Of a batch, padding included; None for a plain module."""
         return self.batch_size * self.seq_len if self.causal_lm else None
 
-    def graph_inputs(self, batch: Mapping[str, Tensor], subset: Tensor | None = None) -> dict[str, Tensor]:
-        """`subset`: int64 [subset_size], the token ids of the softmax subset.
+    def checked(
+        self, batch: Mapping[str, Tensor], inputs: Sequence[BatchInput] | None = None
+    ) -> dict[str, Tensor]:
+        """The batch with tensors for lists and arrays, in the graph's types; of a causal LM `input_ids`,
+        `labels` and perhaps `token_subset`.
+
+        `inputs`: what the graph takes; None: ids, and what a plain module is given, are not looked at.
+        Raises DataError naming what does not fit, or would be left out of the training.
+        """
+        tensors = tensors_of(batch)
+        if not self.causal_lm:
+            return tensors if inputs is None else _of_module(tensors, inputs)
+        subset = () if self.subset_size is None else (SUBSET,)
+        require_known(tensors, ("input_ids", "labels", *subset, *ASIDE))
+        shape = (self.batch_size, self.seq_len)
+        made = {name: token_ids(name, tensors, shape) for name in ("input_ids", "labels")}
+        made.update({n: converted(n, tensors[n], torch.int64) for n in subset if n in tensors})
+        for each in inputs or ():
+            if each.name == "input_ids" and each.ids:
+                each.ids.require("input_ids", made["input_ids"])
+            if each.name == (SUBSET if subset else TARGETS) and each.ids:
+                replace(each.ids, ignored=IGNORE_INDEX).require("labels", made["labels"])
+        require_same_meaning(tensors, token_targets(made["labels"]), self.token_types)
+        return made
+
+    def graph_inputs(
+        self,
+        batch: Mapping[str, Tensor],
+        subset: Tensor | None = None,
+        inputs: Sequence[BatchInput] | None = None,
+    ) -> dict[str, Tensor]:
+        """`subset`: int64 [subset_size], the token ids of the softmax subset, by default the batch's own;
+        `inputs` as for `checked`.
 
         Raises DataError for what does not fit.
         """
+        batch = self.checked(batch, inputs)
         if not self.causal_lm:
-            return dict(batch)
-        shape = (self.batch_size, self.seq_len)
-        for name in ("input_ids", "labels"):
-            if name not in batch or tuple(batch[name].shape) != shape:
-                found = tuple(batch[name].shape) if name in batch else "missing"
-                raise DataError(f"the artifact takes {name} of shape {shape}, it is {found}")
-        targets = torch.full(shape, IGNORE_INDEX, dtype=torch.int64)
-        targets[:, :-1] = batch["labels"][:, 1:]
-        inputs = {"input_ids": batch["input_ids"]}
+            return batch
+        if not self.has_loss(batch):
+            raise DataError(NO_LABEL)
+        targets = token_targets(batch["labels"])
+        made = {"input_ids": batch["input_ids"]}
         if self.rows is not None:
-            targets, inputs["rows"] = self._picked(targets.flatten())
+            targets, made["rows"] = self._picked(targets.flatten())
         if self.subset_size is not None:
+            subset = batch.get(SUBSET) if subset is None else subset
             if subset is None or tuple(subset.shape) != (self.subset_size,):
                 raise DataError(f"the artifact's loss needs a softmax subset of {self.subset_size} tokens")
-            targets, inputs["token_subset"] = _positions(targets, subset), subset
-        return {**inputs, "targets": targets}
+            targets, made[SUBSET] = _positions(targets, subset), subset
+        made[TARGETS] = targets
+        for each in inputs or ():
+            made[each.name] = each.taken(made[each.name])
+        return made
+
+    def has_loss(self, checked: Mapping[str, Tensor]) -> bool:
+        """Whether a batch has a label that a token before it predicts."""
+        return not self.causal_lm or bool((checked["labels"][:, 1:] != IGNORE_INDEX).any())
+
+    def weight_of(self, graph_inputs: Mapping[str, Tensor]) -> int:
+        """What a batch counts for among those of one update: its labels, for its loss is the mean over them.
+        Batches of a plain module count alike. Raises DataError for a batch without a label.
+        """
+        if not self.causal_lm:
+            return 1
+        targets = graph_inputs.get(TARGETS)
+        labels = 0 if targets is None else int((targets != IGNORE_INDEX).sum())
+        if not labels:
+            raise DataError(NO_LABEL)
+        return labels
 
     def _picked(self, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Labels and positions of the trainable tokens, padded to `rows`."""
@@ -79,6 +140,8 @@ class BatchSpec:
 
 def _positions(targets: Tensor, subset: Tensor) -> Tensor:
     """Targets as positions in the subset."""
+    if len(subset.unique()) != len(subset):
+        raise DataError("the softmax subset has a token twice: it must be of different tokens")
     order = torch.argsort(subset)
     position = torch.searchsorted(subset[order], targets.clamp(min=0)).clamp(max=len(subset) - 1)
     counted = targets != IGNORE_INDEX
@@ -86,3 +149,12 @@ def _positions(targets: Tensor, subset: Tensor) -> Tensor:
     if not bool((subset[result] == targets)[counted].all()):
         raise DataError("a label of the batch is not in the softmax subset")
     return torch.where(counted, result, IGNORE_INDEX)
+
+
+def _of_module(tensors: Mapping[str, Tensor], inputs: Sequence[BatchInput]) -> dict[str, Tensor]:
+    known = [each.name for each in inputs]
+    require_known(tensors, known)
+    for each in inputs:
+        if each.name not in tensors:
+            raise DataError(f"the artifact takes {each.name} of shape {tuple(each.shape)}, it is missing")
+    return {each.name: each.taken(tensors[each.name]) for each in inputs}

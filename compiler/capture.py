@@ -12,9 +12,20 @@ import torch
 from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.export.graph_signature import InputKind, OutputKind
+from torch.utils._pytree import tree_leaves
 
-from compiler.errors import ModelError, UnsupportedOperator
-from compiler.graph import Adapter, Batch, Constant, Frozen, Role, TrainGraph, changes_operand, place_of
+from compiler.errors import LowpeakError, ModelError, UnsupportedOperator, summary, told_as_model_error
+from compiler.graph import (
+    Adapter,
+    Batch,
+    Constant,
+    Frozen,
+    Role,
+    TrainGraph,
+    changes_operand,
+    operator_name,
+    place_of,
+)
 from compiler.passes.normalize import drop_no_ops
 
 
@@ -63,21 +74,16 @@ def capture(
         inputs = {name: torch.zeros(shape, dtype=dtype) for name, (shape, dtype) in batch.items()}
         try:
             program = torch.export.export(module, (), kwargs=inputs, strict=False)
-        except (
-            RuntimeError,
-            ValueError,
-            TypeError,
-            AttributeError,
-            NotImplementedError,
-            IndexError,
-        ) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        except LowpeakError:
+            raise
+        except Exception as error:
             raise ModelError(
-                f"torch.export cannot follow the model's forward: {reason}. Data-dependent control flow and "
-                "shapes are not supported; the model must give a scalar loss for module(**batch)."
+                f"torch.export cannot follow the model's forward: {summary(error)}. Data-dependent control "
+                "flow and shapes are not supported; the model must give a scalar loss for module(**batch)."
             ) from error
         if any(changes_operand(node) for node in program.graph.nodes):
-            program = program.run_decompositions({})
+            with told_as_model_error("the operators that change their operands cannot be replaced"):
+                program = program.run_decompositions({})
     return _train_graph(program, set(trainable), _first_names(module), prefix)
 
 
@@ -89,6 +95,22 @@ def _first_names(module: nn.Module) -> dict[str, str]:
         *module.named_buffers(remove_duplicate=False),
     ]
     return {name: first.setdefault(id(tensor), name) for name, tensor in tensors}
+
+
+def _require_static(node: fx.Node) -> None:
+    """Raises UnsupportedOperator for an operator whose result is a number, or has a shape, that the data
+    decide."""
+    if node.op != "call_function":
+        return
+    for value in tree_leaves(node.meta.get("val")):
+        numbers = value.shape if isinstance(value, Tensor) else [value]
+        if any(isinstance(number, torch.SymInt | torch.SymFloat | torch.SymBool) for number in numbers):
+            raise UnsupportedOperator(
+                f"{operator_name(node)} in {place_of(node)!r} gives a shape or a number that depends on the "
+                "data; shapes are static: write that part of the model with masks, or leave it out",
+                operator=operator_name(node),
+                place=place_of(node),
+            )
 
 
 def _train_graph(
@@ -115,6 +137,7 @@ def _train_graph(
                 "torch.no_grad()",
                 operator=str(node.target),
             )
+        _require_static(node)
         target = first_names.get(str(specs[node.name].target)) if node.op == "placeholder" else None
         if target in tensors:
             environment[node] = tensors[target]

@@ -13,46 +13,22 @@ from typing import Any, TypeVar
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from compiler.batch import IGNORE_INDEX
+from compiler.causal_attention import ATTENTION
 from compiler.errors import ModelError
+from compiler.rope import fix_length, longest_sequence
 
-ATTENTION = "lowpeak_causal"
 DEFAULT_LORA_RANK = 16
+OTHER_LOSSES = frozenset(
+    {
+        "bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "cpmant", "marian", "mbart", "musicgen",
+        "musicgen_melody", "mvp", "pegasus", "plbart", "prophetnet", "trocr", "whisper", "xlm", "xlnet",
+    }
+)  # fmt: skip
+"""Model types whose loss in transformers is not that of the next token: their labels are not shifted."""
 M = TypeVar("M", bound=nn.Module)
-
-
-def _causal_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    **options: Any,
-) -> tuple[Tensor, None]:
-    """transformers' attention call as one causal operator: batches are right-padded, so no mask is needed.
-
-    query [batch, heads, tokens, dim], key and value [batch, key heads, tokens, dim]
-    -> [batch, tokens, heads, dim].
-    """
-    unsupported = [name for name in ("softcap", "s_aux", "sinks") if options.get(name) is not None]
-    if unsupported or not getattr(module, "is_causal", True):
-        what = f"attention with {unsupported[0]}" if unsupported else "attention that is not causal"
-        raise ModelError(f"{type(module).__name__} uses {what}, which lowpeak cannot compile")
-    out = nn.functional.scaled_dot_product_attention(
-        query, key, value, is_causal=True, scale=scaling, enable_gqa=True
-    )
-    return out.transpose(1, 2), None
-
-
-def _no_mask(*_: Any, **__: Any) -> None:
-    return None
-
-
-AttentionInterface.register(ATTENTION, _causal_attention)
-AttentionMaskInterface.register(ATTENTION, _no_mask)
 
 
 class CausalLMLoss(nn.Module):
@@ -110,7 +86,17 @@ def loss_module(peft_model: PeftModel, seq_len: int) -> CausalLMLoss:
     base = peft_model.get_base_model()
     assert isinstance(base, PreTrainedModel)
     config: PretrainedConfig = base.config
-    limit = getattr(config, "max_position_embeddings", None)
+    if config.model_type in OTHER_LOSSES:
+        raise ModelError(
+            f"transformers' loss of {type(base).__name__} takes labels that are shifted already, lowpeak's "
+            "is that of the next token, and would be another: give a decoder-only model"
+        )
+    if getattr(config.get_text_config(), "output_router_logits", False):
+        raise ModelError(
+            f"{type(base).__name__} adds a loss of its router to the loss (output_router_logits is set): "
+            "lowpeak trains the cross-entropy only; load the model with output_router_logits=False"
+        )
+    limit = longest_sequence(config)
     if limit is not None and seq_len > limit:
         raise ModelError(
             f"seq_len is {seq_len} tokens, but the model's maximum is {limit}; use seq_len {limit} or less",
@@ -126,4 +112,5 @@ def loss_module(peft_model: PeftModel, seq_len: int) -> CausalLMLoss:
             maximum=window,
         )
     base.set_attn_implementation(ATTENTION)
+    fix_length(base, seq_len)
     return CausalLMLoss(peft_model).eval()

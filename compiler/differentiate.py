@@ -7,6 +7,7 @@ forward apart but not its backward, and would give a right loss with wrong gradi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,8 +17,8 @@ from torch.fx import traceback
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from compiler.errors import ModelError
-from compiler.graph import Adapter, Role, TrainGraph
+from compiler.errors import LowpeakError, ModelError, UnsupportedOperator, summary, told_as_model_error
+from compiler.graph import Adapter, Role, TrainGraph, operator_name, place_of
 from compiler.passes.in_place import make_functional
 
 aten = torch.ops.aten
@@ -25,10 +26,49 @@ LEFT_TO_NORMALIZE = (aten.t.default, aten.transpose.int)
 """Their decompositions take the time of several operators, and there are several for each matrix product."""
 
 
+def _copied(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+    return source.to(target.dtype).expand(target.shape)
+
+
+def _convolution_backward(
+    grad: Tensor,
+    source: Tensor,
+    weight: Tensor,
+    bias_sizes: Any,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    transposed: bool,
+    output_padding: list[int],
+    groups: int,
+    mask: list[bool],
+) -> Any:
+    """The gradient of what is convolved alone, as weights are frozen, is a transposed convolution; runtimes
+    have no kernel that gives one of three results."""
+    if transposed or mask != [True, False, False]:
+        return NotImplemented
+    axes = range(len(stride))
+    spanned = [
+        (grad.shape[2 + i] - 1) * stride[i] - 2 * padding[i] + dilation[i] * (weight.shape[2 + i] - 1) + 1
+        for i in axes
+    ]
+    rest = [source.shape[2 + i] - spanned[i] for i in axes]
+    result = aten.convolution.default(grad, weight, None, stride, padding, dilation, True, rest, groups)
+    return result, None, None
+
+
+REPLAYED_AS: dict[object, Callable[..., Tensor]] = {
+    aten.view.default: aten.reshape.default,
+    aten._unsafe_view.default: aten.reshape.default,
+    aten.copy.default: _copied,
+}
+"""Operators that ask for certain strides or have no derivative, and what does the same without."""
+
+
 def differentiate(forward: TrainGraph) -> TrainGraph:
     """Raises ModelError naming the trainable parameters that the loss does not depend on."""
     placeholders = list(forward.inputs())
-    interpreter = fx.Interpreter(fx.GraphModule({}, forward.graph))
+    replay = _Replay(forward)
     learned = [i for i, (_, role) in enumerate(placeholders) if isinstance(role, Adapter)]
     names = [placeholders[i][1].name for i in learned]
 
@@ -36,7 +76,7 @@ def differentiate(forward: TrainGraph) -> TrainGraph:
         arguments = list(values)
         for i in learned:
             arguments[i] = values[i].detach().requires_grad_()
-        (loss,) = interpreter.run(*arguments)
+        (loss,) = replay.run(*arguments)
         if not loss.requires_grad:
             raise _without_gradient(names)
         gradients = torch.autograd.grad(loss.reshape(()), [arguments[i] for i in learned], allow_unused=True)
@@ -49,7 +89,9 @@ def differentiate(forward: TrainGraph) -> TrainGraph:
     decompositions = dict(core_aten_decompositions())
     for operator in LEFT_TO_NORMALIZE:
         decompositions.pop(operator, None)
-    with traceback.preserve_node_meta(), sdpa_kernel([SDPBackend.MATH]):
+    decompositions[aten.convolution_backward.default] = _convolution_backward
+    explained = told_as_model_error("the model's backward cannot be computed")
+    with explained, traceback.preserve_node_meta(), sdpa_kernel([SDPBackend.MATH]):
         module = make_fx(joint, decomposition_table=decompositions, tracing_mode="real")(*example)
     graph = module.graph
     roles: dict[str, Role] = {}
@@ -60,7 +102,51 @@ def differentiate(forward: TrainGraph) -> TrainGraph:
     result = TrainGraph(graph, roles, tuple(names))
     result.output.args = (tuple(result.output.args[0]),)  # type: ignore[arg-type]
     make_functional(result)
+    # Outputs that an operator was not asked for have no value.
+    result.graph.eliminate_dead_code()
+    for node in result.operations():
+        _require_all_results(node)
     return result
+
+
+class _Replay(fx.Interpreter):
+    """Runs the forward on other strides than it was captured with: those of fused operators, and of attention
+    as plain math. The graph means values in their logical order, so that every view may copy.
+    """
+
+    def __init__(self, graph: TrainGraph) -> None:
+        super().__init__(fx.GraphModule({}, graph.graph))
+        # Or the graph's text is put into every message.
+        self.extra_traceback = False
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        return super().call_function(REPLAYED_AS.get(target, target), args, kwargs)
+
+    def run_node(self, n: fx.Node) -> Any:
+        try:
+            return super().run_node(n)
+        except LowpeakError:
+            raise
+        except Exception as error:
+            raise UnsupportedOperator(
+                f"{operator_name(n)} in {place_of(n)!r} cannot be differentiated: {summary(error)}; write "
+                "that part of the model with other operators",
+                operator=operator_name(n),
+                place=place_of(n),
+            ) from error
+
+
+def _require_all_results(node: fx.Node) -> None:
+    """Raises UnsupportedOperator for an operator that gives some of its results only: kernels give all."""
+    value = node.meta["val"]
+    if isinstance(value, tuple | list) and any(part is None for part in value):
+        raise UnsupportedOperator(
+            f"{operator_name(node)} in {place_of(node)!r} gives {sum(v is not None for v in value)} of its "
+            f"{len(value)} results, which no runtime's kernel does; freeze that part of the model, or write "
+            "it with other operators",
+            operator=operator_name(node),
+            place=place_of(node),
+        )
 
 
 def _fake_of(node: fx.Node) -> Any:

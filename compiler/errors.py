@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class LowpeakError(Exception):
     """Base of every error a user can cause or meet.
@@ -41,3 +44,26 @@ class EnvironmentProblem(LowpeakError):
     """Something outside the input is missing: a package, the network, disk space."""
 
     user_mistake = False
+
+
+@contextmanager
+def told_as_model_error(doing: str) -> Iterator[None]:
+    """Any other exception than a LowpeakError or one of the system leaves as a ModelError that says what was
+    being done; the exception itself is its cause, which `--debug` shows.
+    """
+    try:
+        yield
+    except (LowpeakError, OSError):
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{doing}: {summary(error)}. lowpeak does not know this kind of model; --debug (in Python, the "
+            "error's cause) shows where it happened"
+        ) from error
+
+
+def summary(error: Exception) -> str:
+    """The first line of an exception's message, with its kind: torch goes on with whole graphs behind it."""
+    lines = str(error).strip().splitlines()
+    kind = type(error).__name__
+    return f"{kind}: {lines[0].rstrip('. ')}" if lines else kind

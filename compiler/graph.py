@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx
 
 if TYPE_CHECKING:
+    from compiler.batch_input import Ids
     from compiler.model.quantized import QuantFormat
 
 QuantPart = Literal["data", "scale", "zero_point"]
@@ -22,9 +23,10 @@ QuantPart = Literal["data", "scale", "zero_point"]
 
 @dataclass(frozen=True)
 class Batch:
-    """A tensor that the caller gives with every step."""
+    """A tensor that the caller gives with every step. `ids`: what it may hold if it is indexed with."""
 
     name: str
+    ids: Ids | None = None
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ Nothing of the caller's is changed, and no weight is read before the plan is mad
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,26 @@ from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from compiler.adapter_file import (
+    ADAPTER,
+    AdapterFile,
+    adapter_file,
+    bare_module,
+    embeddings,
+    require_separate_storage,
+    without_adapter,
+)
 from compiler.causal_lm import loss_module, skeleton_of, with_lora
 from compiler.errors import ModelError
+from compiler.model.in_memory import require_plain, unwrapped
+from compiler.model.origin import Origin
 from compiler.model.quantized import QuantFormat, QuantizedTensor
 from compiler.model.source import ModelSource, open_model
-from compiler.model.weights import ModuleWeights, WeightSource, require_finite
+from compiler.model.weights import ModuleWeights, WeightSource
 
 PREFIX = "model."
 PEFT_PREFIX = "base_model.model."
-ADAPTER = "default"
-"""The name that peft gives an adapter."""
+TRAINED_TOKENS = ".token_adapter.trainable_tokens_delta."
 Shape = tuple[tuple[int, ...], torch.dtype]
 Model = PreTrainedModel | PeftModel | nn.Module | ModelSource | str | Path
 
@@ -47,8 +58,24 @@ class Intake:
     batch: dict[str, Shape]
     model_config: dict[str, Any] | None = None
     adapter_config: dict[str, Any] | None = None
+    adapter_file: AdapterFile | None = None
     load_tokenizer: Callable[[], PreTrainedTokenizerBase] | None = None
-    max_tokens: int | None = None
+    token_types: bool = False
+    """Whether the model, called with token_type_ids, adds an embedding of them."""
+    origin: Origin | None = None
+    """The model's files, if it was not in memory."""
+
+    def frozen_of_adapter(self) -> dict[str, Tensor]:
+        """What the adapter's file holds beside what is trained, by its names there, in the model's types.
+
+        Each is a copy: tied ones lie in the file under each of their names.
+        """
+        if self.adapter_file is None:
+            return {}
+        return {
+            name: self.weights.dense(own).to(self.module.get_parameter(self.prefix + own).dtype, copy=True)
+            for name, own in self.adapter_file.frozen.items()
+        }
 
 
 def take_in(
@@ -59,26 +86,36 @@ def take_in(
     lora: LoraConfig | None,
     example_batch: Mapping[str, Tensor] | None,
     seed: int,
+    trust_remote_code: bool = False,
 ) -> Intake:
     """Raises ModelError for what is no model, or a combination that makes no sense."""
     if isinstance(model, str | Path):
-        model = open_model(model, seed=seed)
+        model = open_model(model, seed=seed, trust_remote_code=trust_remote_code)
+    if isinstance(model, nn.Module):
+        model = unwrapped(model)
     tokens: Shape = ((batch_size, seq_len), torch.int64)
     batch = {"input_ids": tokens, "targets": tokens}
     if isinstance(model, ModelSource):
         adapted, weights = with_lora(model.skeleton(), lora), CheckpointNames(model.weights)
-        adapter = _fresh_adapter(adapted, weights, seed)
-        return _causal_lm(model.name, adapted, weights, adapter, batch, model.load_tokenizer)
+        intake = _causal_lm(model.name, adapted, model.skeleton(), weights, batch)
+        return replace(
+            intake,
+            adapter=_fresh_adapter(adapted, weights, seed),
+            load_tokenizer=model.load_tokenizer,
+            origin=model.origin,
+        )
     if isinstance(model, PeftModel):
         if lora is not None:
             raise ModelError("the model has an adapter already; pass lora only with a model that has none")
         _require_trainable(model)
         name = getattr(model.get_base_model(), "name_or_path", "") or "model"
-        return _causal_lm(name, skeleton_of(model), ModuleWeights(model), _values_of(model), batch, None)
+        adapted = skeleton_of(model)
+        return _causal_lm(name, adapted, without_adapter(adapted), ModuleWeights(model), batch)
     if isinstance(model, PreTrainedModel):
+        require_plain(model)
         adapted, weights = with_lora(skeleton_of(model), lora), CheckpointNames(ModuleWeights(model))
-        adapter = _fresh_adapter(adapted, weights, seed)
-        return _causal_lm(model.name_or_path or "model", adapted, weights, adapter, batch, None)
+        intake = _causal_lm(model.name_or_path or "model", adapted, skeleton_of(model), weights, batch)
+        return replace(intake, adapter=_fresh_adapter(adapted, weights, seed))
     if not isinstance(model, nn.Module):
         raise ModelError(
             f"a {type(model).__name__} is no model: pass a PreTrainedModel, a PeftModel, a checkpoint folder "
@@ -92,35 +129,57 @@ def take_in(
         raise ModelError(
             "lora is for causal language models; train the parameters of an nn.Module, or add PEFT yourself"
         )
+    require_plain(model)
+    require_separate_storage(model)
     shapes = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in example_batch.items()}
     return Intake(
-        type(model).__name__, skeleton_of(model), "", ModuleWeights(model), _values_of(model), shapes
+        type(model).__name__,
+        skeleton_of(model),
+        "",
+        ModuleWeights(model),
+        _values_of(ModuleWeights(model)),
+        shapes,
     )
 
 
 def _causal_lm(
-    name: str,
-    adapted: PeftModel,
-    weights: WeightSource,
-    adapter: Callable[[str, tuple[int, ...]], Tensor],
-    batch: dict[str, Shape],
-    load_tokenizer: Callable[[], PreTrainedTokenizerBase] | None,
+    name: str, adapted: PeftModel, bare: PreTrainedModel, weights: WeightSource, batch: dict[str, Shape]
 ) -> Intake:
+    """`bare`: the model without adapter, used up. The adapter's values are those in `weights`."""
     base = adapted.get_base_model()
-    if not isinstance(base, PreTrainedModel) or not hasattr(base, "lm_head"):
+    head = base.get_output_embeddings() if isinstance(base, PreTrainedModel) else None  # type: ignore[no-untyped-call]
+    if not isinstance(base, PreTrainedModel) or head is None:
         kind = type(base).__name__
         raise ModelError(f"{kind} is not a causal language model with an lm_head (such as LlamaForCausalLM)")
     config = base.config.to_dict()
+    if "tie_word_embeddings" in config:
+        # A model in memory need not be what its config says.
+        config["tie_word_embeddings"] = _is_tied(base)
+    file = adapter_file(adapted, bare)
     (_, seq_len), _ = batch["input_ids"]
     module = loss_module(adapted, seq_len)
-    peft_config = adapted.peft_config[adapted.active_adapter].to_dict()
     return Intake(
-        name, module, PREFIX, weights, adapter, batch, config, plain_json(peft_config), load_tokenizer
+        name,
+        module,
+        PREFIX,
+        weights,
+        _values_of(weights),
+        batch,
+        config,
+        plain_json(adapted.peft_config[adapted.active_adapter].to_dict()),
+        file,
+        token_types="token_type_ids" in inspect.signature(base.forward).parameters,
     )
 
 
+def _is_tied(base: PreTrainedModel) -> bool:
+    """Whether head and embedding share their matrix, under whatever PEFT put around them."""
+    one, other = (getattr(module and bare_module(module), "weight", None) for module in embeddings(base))
+    return one is not None and one is other
+
+
 def _require_trainable(model: PeftModel) -> None:
-    """Raises ModelError for an adapter of another kind or name than lowpeak trains and saves."""
+    """Raises ModelError for an adapter of another kind, name or state than lowpeak trains and saves."""
     if model.active_adapters != [ADAPTER]:
         raise ModelError(
             f"the active adapter is {' and '.join(model.active_adapters)}: lowpeak trains the one named "
@@ -130,6 +189,14 @@ def _require_trainable(model: PeftModel) -> None:
     if not isinstance(config, LoraConfig) or config.use_dora:
         kind = "DoRA" if isinstance(config, LoraConfig) else config.peft_type
         raise ModelError(f"the adapter is {kind}: lowpeak trains LoRA adapters only")
+    merged = [name for name, module in model.named_modules() if getattr(module, "merged_adapters", None)]
+    if merged:
+        raise ModelError(
+            f"the adapter is merged into {len(merged)} layers, first {merged[0]}: unmerge_adapter() first",
+            layers=len(merged),
+        )
+    require_plain(model, model.get_base_model())
+    require_separate_storage(model)
 
 
 def plain_json(value: Any) -> Any:
@@ -143,13 +210,8 @@ def plain_json(value: Any) -> Any:
     return plain_json(value.value) if hasattr(value, "value") else str(value)
 
 
-def _values_of(module: nn.Module) -> Callable[[str, tuple[int, ...]], Tensor]:
-    parameters = dict(module.named_parameters(remove_duplicate=False))
-
-    def value(name: str, shape: tuple[int, ...]) -> Tensor:
-        return require_finite(name, parameters[name].detach().float().cpu().contiguous())
-
-    return value
+def _values_of(weights: WeightSource) -> Callable[[str, tuple[int, ...]], Tensor]:
+    return lambda name, shape: weights.dense(name).contiguous()
 
 
 def _fresh_adapter(
@@ -168,6 +230,11 @@ def _fresh_adapter(
         )
 
     def value(name: str, shape: tuple[int, ...]) -> Tensor:
+        if TRAINED_TOKENS in name:
+            embedding, _, _ = name.partition(TRAINED_TOKENS)
+            layer: Any = adapted.get_submodule(f"{embedding}.token_adapter")
+            rows = layer.token_indices[ADAPTER]
+            return weights.dense(f"{embedding}.weight")[rows].clone()
         if ".lora_" not in name:
             return weights.dense(name).clone()
         if "lora_B" in name or "lora_embedding_A" in name:
@@ -206,6 +273,11 @@ class CheckpointNames:
 
 def checkpoint_name(name: str) -> str:
     bare = name.removeprefix(PEFT_PREFIX)
-    for inserted in (".base_layer.", ".original_module.", f".modules_to_save.{ADAPTER}."):
+    for inserted in (
+        ".token_adapter.base_layer.",
+        ".base_layer.",
+        ".original_module.",
+        f".modules_to_save.{ADAPTER}.",
+    ):
         bare = bare.replace(inserted, ".")
     return bare

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from torch import fx
 
 from compiler.batch import BatchSpec
+from compiler.batch_input import BatchInput
 from compiler.capture import capture
 from compiler.config import MEGABYTE, CompileOptions
 from compiler.devices import DeviceProfile, device
 from compiler.differentiate import differentiate
-from compiler.errors import BudgetTooSmall
+from compiler.errors import BudgetTooSmall, told_as_model_error
 from compiler.footprint import Footprint, footprint_of
-from compiler.graph import Frozen, TrainGraph
+from compiler.graph import Batch, Frozen, TrainGraph
+from compiler.id_ranges import mark_id_ranges
 from compiler.intake import Intake
 from compiler.passes.attention import Attention
 from compiler.passes.chunked_loss import ChunkedLoss
@@ -69,6 +71,16 @@ class Compiled:
     """Name of the output matrix, if the loss is a token loss over one."""
     applied: dict[str, int]
 
+    @property
+    def inputs(self) -> list[BatchInput]:
+        """What the step takes, in order."""
+        return [
+            BatchInput(role.name, list(value.shape), str(value.dtype).removeprefix("torch."), role.ids)
+            for node, role in self.step.graph.inputs()
+            for value in (node.meta["val"],)
+            if isinstance(role, Batch)
+        ]
+
 
 COMPOSITES: tuple[tuple[str, Callable[[], Pass]], ...] = (
     ("rms_norm", RmsNorm),
@@ -86,6 +98,7 @@ def build_joint(intake: Intake, options: CompileOptions, runner: Runner) -> tupl
     head = find_head(forward)
     head_role = forward.roles.get(head.weight.name) if head else None
     runner.run(forward, forward_passes(intake, options, forward))
+    mark_id_ranges(forward)
     joint = differentiate(forward)
     runner.saw("Differentiate", joint)
     runner.run(joint, [Normalize(), DequantizePerUse()])
@@ -206,8 +219,9 @@ class Planning:
 
 def plan_model(intake: Intake, options: CompileOptions, *, progress: Progress = lambda _: None) -> Planning:
     """Everything up to the plan, for questions about budgets."""
-    joint, _ = build_joint(intake, options, Runner())
-    return Planning(joint, options, progress)
+    with told_as_model_error("the model cannot be planned"):
+        joint, _ = build_joint(intake, options, Runner())
+        return Planning(joint, options, progress)
 
 
 def compile_step(
@@ -225,17 +239,20 @@ def compile_step(
     """
     runner = Runner(observe)
     progress("capturing and differentiating the model")
-    joint, head = build_joint(intake, options, runner)
+    with told_as_model_error("the model cannot be differentiated"):
+        joint, head = build_joint(intake, options, runner)
     progress("planning memory")
-    planning = Planning(joint, options, progress)
-    check(planning.variants[0].graph.operations())
-    step, plan, footprint = _fitting_step(planning, options, runner)
+    with told_as_model_error("the step cannot be planned"):
+        planning = Planning(joint, options, progress)
+        check(planning.variants[0].graph.operations())
+        step, plan, footprint = _fitting_step(planning, options, runner)
     batch = BatchSpec(
         intake.model_config is not None,
         options.batch_size,
         options.seq_len,
         options.rows,
         options.subset_size if options.loss == "subset" else None,
+        intake.token_types,
     )
     return Compiled(intake, options, batch, step, plan, footprint, head, runner.applied)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from compiler.batch import IGNORE_INDEX
+from compiler.batch_input import Ids
 from compiler.errors import DataError
 
 LABELS_AT_ONCE = 256
@@ -18,8 +19,9 @@ LABELS_AT_ONCE = 256
 def choose_subset(label_ids: Tensor, output_embedding: Tensor, size: int) -> Tensor:
     """label_ids: int64, any shape, -100 ignored; output_embedding: float [V, width] -> sorted int64 [size].
 
-    Raises DataError when there are more distinct labels than the subset has room for.
+    Raises DataError when there are more distinct labels than the subset has room for, or one has no row.
     """
+    Ids(len(output_embedding), IGNORE_INDEX).require("labels", label_ids)
     labels = torch.unique(label_ids[label_ids != IGNORE_INDEX])
     if len(labels) > size:
         raise DataError(

@@ -40,8 +40,10 @@ class Target:
     """Matrices are dequantized whole or by ranges of rows, without zero points; see
     passes/blocked_dequantization.py.
     """
-    rough_sigmoid: bool
-    """The kernel of sigmoid is off by more than float32 rounding; see passes/sigmoid_by_exp.py."""
+    inexact: frozenset[object]
+    """Operators whose kernels give other values than torch, beyond float32 rounding, and are replaced; see
+    passes/replace_inexact.py.
+    """
     gradients_in_state: bool
     """Gradients are added to buffers that live as long as the adapter; otherwise they lie in the arena."""
     state_tensors: Mapping[str, int]
@@ -86,7 +88,15 @@ EXECUTORCH = Target(
     pages=False,
     rows_at_a_time={},
     blocked_dequantization=False,
-    rough_sigmoid=False,
+    inexact=frozenset(
+        {
+            aten.remainder.Tensor, aten.remainder.Scalar, aten.add.Scalar, aten.sum.dim_IntList,
+            aten.div.Scalar, aten.div.Tensor_mode, aten.div.Scalar_mode, aten.floor_divide.default,
+            aten.addmm.default, aten.constant_pad_nd.default, aten.native_layer_norm.default,
+            aten.native_group_norm.default, aten._native_batch_norm_legit.no_stats,
+            aten.native_batch_norm.default, aten.var.correction, aten.var.dim, aten.var_mean.correction,
+        }
+    ),
     gradients_in_state=False,
     state_tensors={"adamw": 2, "sgd": 0},
     checkpoint_copies=0.0,
@@ -97,7 +107,7 @@ EXECUTORCH = Target(
     code_bytes_per_op=160,
     matmul_efficiency=0.45,
     seconds_per_op=5e-6,
-)
+)  # fmt: skip
 EXECUTORCH_LOWPEAK = replace(
     EXECUTORCH,
     kernels="lowpeak",
@@ -138,7 +148,12 @@ ONNXRUNTIME = Target(
     pages=False,
     rows_at_a_time={},
     blocked_dequantization=True,
-    rough_sigmoid=True,
+    inexact=frozenset(
+        {
+            aten.sigmoid.default, aten.native_layer_norm.default, aten.native_group_norm.default,
+            aten._native_batch_norm_legit.no_stats, aten.native_batch_norm.default,
+        }
+    ),
     gradients_in_state=True,
     state_tensors={"adamw": 2, "sgd": 1},
     checkpoint_copies=4.0,
@@ -149,7 +164,7 @@ ONNXRUNTIME = Target(
     code_bytes_per_op=0,
     matmul_efficiency=0.8,
     seconds_per_op=10e-6,
-)
+)  # fmt: skip
 SIMULATOR = replace(
     EXECUTORCH,
     name="simulator",

@@ -22,8 +22,8 @@ from compiler.passes.fuse_matmul import FuseMatmul
 from compiler.passes.fuse_quantized import FuseQuantized
 from compiler.passes.lower_attention import LowerAttention
 from compiler.passes.lower_loss import LowerLoss
+from compiler.passes.replace_inexact import ReplaceInexact
 from compiler.passes.runner import Pass, Runner
-from compiler.passes.sigmoid_by_exp import SigmoidByExp
 from compiler.passes.tile import Tile
 from compiler.passes.tiling.axes import find_token_axes
 from compiler.plan.planner import Planner
@@ -78,7 +78,7 @@ class Variant:
 
 def variants(joint: TrainGraph, target: Target, device: DeviceProfile) -> list[Variant]:
     """Distinct variants with all tokens in one tile, the one with the most working memory first."""
-    lowerings = [_lowering(joint, target, workspace) for workspace in WORKSPACES]
+    lowerings = [lowering(joint, target, workspace) for workspace in WORKSPACES]
     distinct = [passes for i, passes in enumerate(lowerings) if passes not in lowerings[:i]]
     return [Variant(joint, passes, target, device) for passes in distinct]
 
@@ -96,10 +96,10 @@ def tiled(whole: Variant) -> list[Variant]:
 
 def variant(joint: TrainGraph, target: Target, device: DeviceProfile, workspace: int) -> Variant:
     """The variant whose lowered operators use at most `workspace` bytes, as far as rows can be that few."""
-    return Variant(joint, _lowering(joint, target, workspace), target, device)
+    return Variant(joint, lowering(joint, target, workspace), target, device)
 
 
-def _lowering(joint: TrainGraph, target: Target, workspace: int) -> tuple[Pass, ...]:
+def lowering(joint: TrainGraph, target: Target, workspace: int) -> tuple[Pass, ...]:
     """The passes that bring the graph to operators of the target, sized for the workspace."""
     result: list[Pass] = []
     for node in joint.operations():
@@ -115,8 +115,8 @@ def _lowering(joint: TrainGraph, target: Target, workspace: int) -> tuple[Pass, 
             result.append(LowerLoss(tokens, _rows(workspace, (tokens + width) * 4, vocabulary)))
     if target.blocked_dequantization:
         result.append(BlockedDequantization())
-    if target.rough_sigmoid:
-        result.append(SigmoidByExp())
+    if target.inexact:
+        result.append(ReplaceInexact(target.inexact))
     if any(name.startswith("quantized_") for name in target.fused):
         result.append(FuseQuantized(target.fused))
     if "matmul" in target.fused:

@@ -27,6 +27,8 @@ from export.scheduled import ScheduledGraph, TensorPlace, dtype_named
 
 MANIFEST = "manifest.json"
 ADAPTER = "adapter.safetensors"
+ADAPTER_FROZEN = "adapter_frozen.safetensors"
+"""What the trained adapter's file holds beside what is trained; there if there is any."""
 GRAPH = "graph.json"
 PLAN = "plan.csv"
 SAMPLE = "sample.safetensors"
@@ -112,6 +114,10 @@ class Artifact:
                     f"{ADAPTER} has no {record.name} of shape {list(place.shape)} and type {record.dtype}"
                 )
         return {record.name: tensors[record.name] for record in self.manifest.parameters}
+
+    def adapter_frozen(self) -> dict[str, Tensor]:
+        """Tensors that the trained adapter's file holds beside what is trained, by their names there."""
+        return self._tensors(ADAPTER_FROZEN) if ADAPTER_FROZEN in self.manifest.files else {}
 
     def sample(self, bucket: BucketRecord | None = None) -> dict[str, Tensor] | None:
         """The sample batch as a user gives it; None if the artifact was compiled without one."""

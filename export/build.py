@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -13,7 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor, fx
 from transformers import PreTrainedTokenizerBase
 
-from compiler.graph import Adapter, Batch, Frozen, Quantized
+from compiler.errors import ArtifactError
+from compiler.graph import Adapter, Frozen, Quantized
+from compiler.model.origin import Origin
 from compiler.model.quantized import QuantizedTensor, quantize
 from compiler.model.weights import WeightSource
 from compiler.passes.offload import offload_file_bytes
@@ -22,7 +25,7 @@ from compiler.plan import problem
 from compiler.plan.liveness import peak_by_kind
 from compiler.targets import target
 from export import graph_file
-from export.artifact import ADAPTER, GRAPH, PLAN, SAMPLE, Artifact
+from export.artifact import ADAPTER, ADAPTER_FROZEN, GRAPH, PLAN, SAMPLE, Artifact
 from export.bundle import BundleWriter, writing
 from export.emitter import CONSTANTS, Emission, Emitter
 from export.graph_file import frozen_key
@@ -33,6 +36,7 @@ from export.manifest import (
     PlanRecord,
     QuantRecord,
     SampleRecord,
+    SourceRecord,
     TensorRecord,
 )
 from export.safetensors_file import Entry, write_safetensors
@@ -55,17 +59,24 @@ def build(
     *,
     sample_loss: float | None,
     tokenizer: PreTrainedTokenizerBase | None,
+    tokenizer_problem: str | None = None,
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Artifact:
     """Writes the artifact and opens it. `parts`: of one model, by their sequence length, the longest last;
-    `sample_loss`: of the sample in eager PyTorch, if known.
+    `sample_loss`: of the sample in eager PyTorch, if known; `tokenizer_problem`: why there is no tokenizer,
+    or which of its tokens the model has no row for.
     """
     largest = parts[-1].compiled
     adapter = _adapter(largest)
     expected = largest.footprint.weights + (1 + len(parts)) * sum(t.nbytes for t in adapter.values())
     with writing(out, overwrite=overwrite, expected_bytes=expected) as bundle:
+        if tokenizer is not None:
+            _save_tokenizer(tokenizer, bundle.folder)
         progress("writing weights")
+        frozen = largest.intake.frozen_of_adapter()
+        if frozen:
+            save_file(frozen, bundle.path(ADAPTER_FROZEN))
         with bundle.path(emitter.weights_file).open("wb") as file:
             weights = _write_weights(largest, emitter, file, progress)
         for part in parts:
@@ -73,10 +84,30 @@ def build(
             progress("writing the program")
             _write_bucket(part, _suffix(part.compiled, parts), emitter, adapter, weights, bundle)
         save_file({name: tensor.contiguous() for name, tensor in adapter.items()}, bundle.path(ADAPTER))
-        if tokenizer is not None:
-            tokenizer.save_pretrained(bundle.folder)
-        bundle.finish(_manifest(parts, emitter, weights, sample_loss))
+        source = None if largest.intake.origin is None else _source(largest.intake.origin, out)
+        bundle.finish(
+            replace(
+                _manifest(parts, emitter, weights, sample_loss),
+                source=source,
+                tokenizer_problem=tokenizer_problem,
+            )
+        )
     return Artifact.open(out, verify=False)
+
+
+def _save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Its files, all directly in the folder. Raises ArtifactError if it cannot be saved."""
+    # transformers puts all chat templates but the first into a folder, or all into the config.
+    in_config = isinstance(tokenizer.chat_template, dict)
+    try:
+        tokenizer.save_pretrained(folder, save_jinja_files=not in_config)
+    except (ValueError, TypeError, NotImplementedError, OSError) as error:
+        raise ArtifactError(f"the tokenizer ({type(tokenizer).__name__}) cannot be saved: {error}") from error
+
+
+def _source(origin: Origin, out: Path) -> SourceRecord:
+    path = os.path.relpath(origin.path.resolve(), out.resolve())
+    return SourceRecord(Path(path).as_posix(), origin.hub_name, origin.sha256())
 
 
 def _suffix(compiled: Compiled, parts: Sequence[Part]) -> str:
@@ -186,6 +217,7 @@ def _manifest(
         model_name=intake.name,
         model_config=intake.model_config,
         adapter_config=intake.adapter_config,
+        adapter_names=None if intake.adapter_file is None else intake.adapter_file.trained,
         options={**asdict(options), "head": compiled.head, "passes": compiled.applied},
         buckets=[_bucket(part.compiled, _suffix(part.compiled, parts)) for part in parts],
         parameters=[parameters[name] for name in step.graph.gradients],
@@ -193,6 +225,8 @@ def _manifest(
         weights=[TensorRecord(e.name, list(e.shape), str(e.dtype)[6:], e.offset) for e in weights],
         quantized=list(quantized.values()),
         sample=SampleRecord(sample_loss),
+        source=None,
+        tokenizer_problem=None,
         session_options=emitter.session_options,
         versions={package: version(package) for package in (*PACKAGES, *emitter.packages)},
         files={},
@@ -200,9 +234,7 @@ def _manifest(
 
 
 def _bucket(compiled: Compiled, suffix: str) -> BucketRecord:
-    inputs = compiled.step.graph.inputs()
-    records = [_record(role.name, node) for node, role in inputs if isinstance(role, Batch)]
-    return BucketRecord(suffix, compiled.batch, records, plan_record(compiled))
+    return BucketRecord(suffix, compiled.batch, compiled.inputs, plan_record(compiled))
 
 
 def _record(name: str, node: fx.Node) -> TensorRecord:

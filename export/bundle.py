@@ -82,7 +82,7 @@ def writing(out: str | Path, *, overwrite: bool = False, expected_bytes: int = 0
             os.close(lock)
     except (OSError, SafetensorError) as error:
         if not _is_disk_full(error):
-            raise
+            raise ArtifactError(f"the artifact {out} cannot be written: {error}") from error
         written = sum(file.stat().st_size for file in folder.iterdir()) if folder else 0
         free = shutil.disk_usage(out.parent).free
         needed = f"{expected_bytes} bytes" if expected_bytes else f"more than {written} bytes"

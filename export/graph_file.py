@@ -63,7 +63,7 @@ def to_records(step: PlannedStep) -> dict[str, Any]:
     for node, role in step.graph.inputs():
         kind: InputKind
         match role:
-            case Batch(name):
+            case Batch(name, _):
                 kind = "batch"
             case Adapter(name):
                 kind = "adapter"

@@ -16,10 +16,11 @@ from typing import Any
 from torch import Tensor
 
 from compiler.batch import BatchSpec
+from compiler.batch_input import BatchInput
 from compiler.errors import ArtifactError
 from compiler.model.quantized import QuantFormat
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,17 @@ class BucketRecord:
     suffix: str
     """Of its files' names, before the extension; empty if there is one bucket."""
     batch: BatchSpec
-    inputs: list[TensorRecord]
+    inputs: list[BatchInput]
     """What the graph takes, in order."""
     plan: PlanRecord
+
+    def checked(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See BatchSpec; raises DataError."""
+        return self.batch.checked(batch, self.inputs)
+
+    def graph_inputs(self, batch: Mapping[str, Tensor], subset: Tensor | None = None) -> dict[str, Tensor]:
+        """What the step takes, of a batch as users have it: see BatchSpec. Raises DataError."""
+        return self.batch.graph_inputs(batch, subset, self.inputs)
 
     def file(self, name: str) -> str:
         """The bucket's own: program.pte -> program-128.pte."""
@@ -119,6 +128,17 @@ class SampleRecord:
 
 
 @dataclass(frozen=True)
+class SourceRecord:
+    """The files that the model came from, so that a simulation can compare with them."""
+
+    path: str
+    """Of the checkpoint folder or GGUF file, relative to the artifact's folder."""
+    hub_name: str | None
+    sha256: str
+    """Of config and weights, as compiler/model/origin.py has it."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     schema_version: int
     target: str
@@ -129,6 +149,8 @@ class Manifest:
     """The Hugging Face config, or None for a plain module."""
     adapter_config: dict[str, Any] | None
     """The PEFT config, or None when the model's own parameters are trained."""
+    adapter_names: dict[str, str] | None
+    """Names in the file of the trained adapter, each with the parameter that it holds."""
     options: dict[str, Any]
     buckets: list[BucketRecord]
     """By their sequence length, the longest last."""
@@ -138,6 +160,10 @@ class Manifest:
     weights: list[TensorRecord]
     quantized: list[QuantRecord]
     sample: SampleRecord | None
+    source: SourceRecord | None
+    """None for a model in memory, or one of random weights."""
+    tokenizer_problem: str | None
+    """Why the artifact has no tokenizer, or which of its tokens the model has no row for."""
     session_options: dict[str, Any]
     """What the target's runtime has to be told for the plan to hold."""
     versions: dict[str, str]

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 from torch.func import functional_call
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from compiler.batch import TARGETS
+from compiler.batch_checks import tensors_of
 from compiler.config import MEGABYTE, CompileOptions, Loss, OptimizerName, Quantization
-from compiler.errors import ModelError
+from compiler.errors import ModelError, told_as_model_error
 from compiler.graph import Quantized
 from compiler.intake import Intake, Model, take_in
 from compiler.model.quantized import quantize
@@ -30,6 +32,8 @@ from export.emitter import emitter
 from lowpeak.demo_model import fetch_demo_model
 
 DEMO = "demo"
+NAMED_TOKENS = 5
+"""In an error."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ def compile_for_device(
     optimizer: OptimizerName = "adamw",
     example_batch: Mapping[str, Tensor] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    trust_remote_code: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
     seed: int = 0,
@@ -71,12 +76,16 @@ def compile_for_device(
     that gives a scalar loss for `module(**example_batch)`. It is not modified.
     seq_len: tokens of a sequence; needed for language models. Several lengths make as many programs over the
     same weights and adapter, each within the budget; an example is trained in the shortest that holds it.
+    tokenizer: in place of the model's own; a model in memory has none.
+    trust_remote_code: run the Python code that a checkpoint brings, without which it is refused.
     out: the artifact's folder, by default a temporary one.
 
     Raises BudgetTooSmall (with the smallest budget), ModelError, UnsupportedOperator, ArtifactError and
     EnvironmentProblem.
     """
-    plain_module = isinstance(model, nn.Module) and example_batch is not None
+    example = None if example_batch is None else tensors_of(example_batch)
+    causal_lm = not isinstance(model, nn.Module) or isinstance(model, PreTrainedModel | PeftModel)
+    plain_module = example is not None and not causal_lm
     if seq_len is None:
         seq_len = _length_of_no_tokens(plain_module)
     lengths = [seq_len] if isinstance(seq_len, int) else sorted(set(seq_len))
@@ -84,6 +93,8 @@ def compile_for_device(
         raise ModelError("seq_len is an empty list: give at least one sequence length")
     if len(lengths) > 1 and (plain_module or target == "onnxruntime"):
         raise ModelError("several sequence lengths need a language model, and target='executorch'")
+    if len(lengths) > 1 and example is not None:
+        raise ModelError("an example batch is of one sequence length: give one seq_len, or no example_batch")
     options = [
         CompileOptions(
             budget_mb, length, batch_size, loss, subset_size, trainable_ratio, quantization, group_size,
@@ -97,30 +108,44 @@ def compile_for_device(
 
     def compiled_bucket(options: CompileOptions) -> Compiled:
         say = progress if len(lengths) == 1 else lambda words: progress(f"{options.seq_len} tokens: {words}")
-        intake = open_intake(model, options, lora=lora, example_batch=example_batch, seed=seed, progress=say)
+        intake = open_intake(
+            model,
+            options,
+            lora=lora,
+            example_batch=example,
+            seed=seed,
+            trust_remote_code=trust_remote_code,
+            progress=say,
+        )
         check = target_emitter.check_operators
         return compile_step(intake, options, check=check, progress=say, observe=observe)
 
     # The longest first: it is the one that a budget is too small for.
     buckets = [compiled_bucket(each) for each in reversed(options)][::-1]
     largest = buckets[-1]
-    if tokenizer is None and largest.intake.load_tokenizer is not None:
-        tokenizer = _tokenizer(largest.intake)
-    given = None if example_batch is None else dict(example_batch)
-    parts = [Part(compiled, given or random_batch(compiled, seed)) for compiled in buckets]
+    problem = None
+    if tokenizer is None and not plain_module:
+        tokenizer, problem = _tokenizer(largest.intake)
+    if tokenizer is not None:
+        problem = tokens_without_row(tokenizer, largest)
+    if problem is not None:
+        progress(problem)
+    parts = [Part(compiled, sample_batch(compiled, example, seed)) for compiled in buckets]
     sample_loss = None
     if plain_module:
         assert isinstance(model, nn.Module)
         sample_loss = _eager_loss(model, largest, parts[-1].sample)
-    return build(
-        parts,
-        target_emitter,
-        folder,
-        sample_loss=sample_loss,
-        tokenizer=tokenizer,
-        overwrite=overwrite,
-        progress=progress,
-    )
+    with told_as_model_error("the compiled step cannot be written as a program"):
+        return build(
+            parts,
+            target_emitter,
+            folder,
+            sample_loss=sample_loss,
+            tokenizer=tokenizer,
+            tokenizer_problem=problem,
+            overwrite=overwrite,
+            progress=progress,
+        )
 
 
 def open_intake(
@@ -130,19 +155,22 @@ def open_intake(
     lora: LoraConfig | None = None,
     example_batch: Mapping[str, Tensor] | None = None,
     seed: int = 0,
+    trust_remote_code: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Intake:
     """The model in the compiler's form; `demo` is fetched."""
     if model == DEMO:
         model = fetch_demo_model(progress)
-    intake = take_in(
-        model,
-        seq_len=options.seq_len,
-        batch_size=options.batch_size,
-        lora=lora,
-        example_batch=example_batch,
-        seed=seed,
-    )
+    with told_as_model_error("the model cannot be opened"):
+        intake = take_in(
+            model,
+            seq_len=options.seq_len,
+            batch_size=options.batch_size,
+            lora=lora,
+            example_batch=None if example_batch is None else tensors_of(example_batch),
+            seed=seed,
+            trust_remote_code=trust_remote_code,
+        )
     if intake.model_config is None and (options.loss != "exact" or options.trainable_ratio < 1):
         raise ModelError(
             "loss='subset' and trainable_ratio are for causal language models: the loss of a plain module is "
@@ -189,15 +217,38 @@ def memory_time_curve(
     return [CurvePoint(point.budget, point.plan.seconds) for point in pareto(planning.plan, budgets)]
 
 
+def tokens_without_row(tokenizer: PreTrainedTokenizerBase, compiled: Compiled) -> str | None:
+    """Which tokens the model's embedding has no row for; data that has one of them will be refused."""
+    ids = next((each.ids for each in compiled.inputs if each.name == "input_ids"), None)
+    if ids is None:
+        return None
+    beyond = sorted((number, token) for token, number in tokenizer.get_vocab().items() if number >= ids.rows)
+    if not beyond:
+        return None
+    named = ", ".join(f"{token!r} ({number})" for number, token in beyond[:NAMED_TOKENS])
+    more = f" and {len(beyond) - NAMED_TOKENS} more" if len(beyond) > NAMED_TOKENS else ""
+    return (
+        f"the tokenizer has {len(tokenizer)} tokens, the model's embedding {ids.rows} rows: data with "
+        f"{named}{more} will be refused. If they are in use, give the tokenizer that the model was "
+        "trained with"
+    )
+
+
+def sample_batch(compiled: Compiled, example: Mapping[str, Tensor] | None, seed: int) -> dict[str, Tensor]:
+    """The example in the graph's types, else random tokens. Raises DataError when it does not fit."""
+    batch = random_batch(compiled, seed) if example is None else example
+    compiled.batch.graph_inputs(batch, inputs=compiled.inputs)
+    return compiled.batch.checked(batch, compiled.inputs)
+
+
 def random_batch(compiled: Compiled, seed: int) -> dict[str, Tensor]:
     """Seeded random tokens; the last ones have labels, as many as the artifact has room for."""
     options, config = compiled.options, compiled.intake.model_config
     assert config is not None
     generator = torch.Generator().manual_seed(seed)
     shape = (options.batch_size, options.seq_len)
-    limit = (
-        min(config["vocab_size"], options.subset_size) if options.loss == "subset" else config["vocab_size"]
-    )
+    indexed = [each.ids.rows for each in compiled.inputs if each.ids and each.name in ("input_ids", TARGETS)]
+    limit = min(config["vocab_size"], *indexed)
     ids = torch.randint(0, limit, shape, generator=generator)
     labels = ids.clone()
     if options.rows is not None:
@@ -217,10 +268,11 @@ def _eager_loss(module: nn.Module, compiled: Compiled, sample: Mapping[str, Tens
         return float(functional_call(module, values, (), dict(sample)))
 
 
-def _tokenizer(intake: Intake) -> PreTrainedTokenizerBase | None:
-    """The model's tokenizer, or None: an artifact without one trains on token ids."""
-    assert intake.load_tokenizer is not None
+def _tokenizer(intake: Intake) -> tuple[PreTrainedTokenizerBase | None, str | None]:
+    """The model's tokenizer, or why there is none: such an artifact trains on token ids."""
+    if intake.load_tokenizer is None:
+        return None, "a model in memory brings no tokenizer; pass tokenizer= to compile_for_device"
     try:
-        return intake.load_tokenizer()
-    except ModelError:
-        return None
+        return intake.load_tokenizer(), None
+    except ModelError as error:
+        return None, str(error)

@@ -1,40 +1,131 @@
-"""The batches of a run, made before it starts: a safetensors file, read when a step needs them.
+"""The batches of a run: safetensors files in a folder, each of some batches that follow each other.
 
-buckets      int64 [batches]                  the bucket of each
-<i>.<input>  [batches of bucket i, *shape]    in the order of the steps
+    <first>-<end>.safetensors               batches `first` to `end` - 1 of the run, from 0
+        buckets      int64 [batches]                  the bucket of each
+        ends         int64 [batches]                  where each ends in the data's order, for checkpoints
+        <i>.<input>  [batches of bucket i, *shape]    in the order of the steps
+
+A file appears whole, by a rename. Where they are written while the run goes on, a byte on the trainer's stdin
+tells of each, and the end of stdin that no more will come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import os
+import select
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
-Batch = tuple[int, Mapping[str, Tensor]]
-"""The index of its bucket, and its graph inputs by name."""
+from compiler.errors import DataError, EnvironmentProblem
+from export.safetensors_file import write_safetensors
 
-_BUCKETS = "buckets"
+NOBODY_WRITES = "nobody writes the batches"
+"""Why a run stops whose batches do not come any more."""
+
+_BUCKETS, _ENDS = "buckets", "ends"
+_SUFFIX = ".safetensors"
+_WAIT_SECONDS = 1.0
 
 
-def packed(batches: Iterable[Batch]) -> dict[str, Tensor]:
-    """The tensors of the file."""
-    chosen: list[int] = []
+@dataclass(frozen=True)
+class PreparedBatch:
+    """The index of its bucket, its graph inputs by name, and where it ends in the order of the data."""
+
+    bucket: int
+    inputs: Mapping[str, Tensor]
+    end: int
+
+
+class Stop(Protocol):
+    """A wish to stop: not None."""
+
+    reason: str | None
+
+
+def packed(batches: Iterable[PreparedBatch]) -> dict[str, Tensor]:
+    """The tensors of a file."""
+    buckets, ends = [], []
     rows: dict[str, list[Tensor]] = {}
-    for bucket, inputs in batches:
-        chosen.append(bucket)
-        for name, tensor in inputs.items():
-            rows.setdefault(f"{bucket}.{name}", []).append(tensor)
-    return {_BUCKETS: torch.tensor(chosen), **{name: torch.stack(tensors) for name, tensors in rows.items()}}
+    for batch in batches:
+        buckets.append(batch.bucket)
+        ends.append(batch.end)
+        for name, tensor in batch.inputs.items():
+            rows.setdefault(f"{batch.bucket}.{name}", []).append(tensor)
+    tensors = {name: torch.stack(tensors) for name, tensors in rows.items()}
+    return {_BUCKETS: torch.tensor(buckets), _ENDS: torch.tensor(ends), **tensors}
 
 
-class BatchFile:
-    def __init__(self, file: Any) -> None:
-        self._rows = {name: file.get_slice(name) for name in file.keys() if name != _BUCKETS}  # noqa: SIM118
+def write_batch_file(folder: Path, first: int, batches: list[PreparedBatch]) -> Path:
+    """Raises EnvironmentProblem when the disk has no room or the folder cannot be written."""
+    path = folder / f"{first}-{first + len(batches)}{_SUFFIX}"
+    temporary = folder / f".{path.name}.tmp"
+    tensors = packed(batches)
+    try:
+        with temporary.open("wb") as file:
+            declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()]
+            write_safetensors(file, declared, tensors.__getitem__)
+        return temporary.replace(path)
+    except OSError as error:
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        raise EnvironmentProblem(
+            f"{size} bytes of batches cannot be written to {folder}: {error.strerror}; free room there, or "
+            "name another folder for temporary files by TMPDIR",
+            bytes=size,
+        ) from error
+
+
+class BatchFolder:
+    """The batches of a run, one after the other."""
+
+    def __init__(self, folder: str | Path, *, streamed: bool = False) -> None:
+        """`streamed`: files that are not there yet are waited for."""
+        self._folder = Path(folder)
+        self._streamed = streamed
+        self._file: _BatchFile | None = None
+        self.end = 0
+        """Where the batch that was read last ends in the order of the data."""
+
+    def at(self, index: int, stop: Stop) -> tuple[int, dict[str, Tensor]] | None:
+        """The bucket and the inputs of the batch; None after a wish to stop, which is here made when no more
+        batches will come. Raises DataError for a batch that is not there and is not waited for.
+        """
+        while self._file is None or not self._file.first <= index < self._file.limit:
+            self._file = None
+            path = self._find(index)
+            if path is not None:
+                self._file = _BatchFile(path)
+            elif not self._streamed:
+                raise DataError(f"the batches in {self._folder} lack batch {index}: prepare them again")
+            elif not _told_of_more() and self._find(index) is None:
+                stop.reason = stop.reason or NOBODY_WRITES
+            if self._file is None and stop.reason is not None:
+                return None
+        bucket, inputs, self.end = self._file.at(index)
+        return bucket, inputs
+
+    def _find(self, index: int) -> Path | None:
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                numbers = entry.name.removesuffix(_SUFFIX).split("-")
+                if len(numbers) == 2 and all(map(str.isdigit, numbers)) and entry.name.endswith(_SUFFIX):
+                    first, limit = map(int, numbers)
+                    if first <= index < limit:
+                        return Path(entry.path)
+        return None
+
+
+class _BatchFile:
+    def __init__(self, path: Path) -> None:
+        self.first, self.limit = map(int, path.name.removesuffix(_SUFFIX).split("-"))
+        file: Any = safe_open(path, "pt")
+        self._rows = {name: file.get_slice(name) for name in file.keys() if "." in name}  # noqa: SIM118
+        self._ends = file.get_tensor(_ENDS).tolist()
         self._places: list[tuple[int, int]] = []
         counts: dict[int, int] = {}
         for bucket in file.get_tensor(_BUCKETS).tolist():
@@ -42,14 +133,15 @@ class BatchFile:
             self._places.append((bucket, row))
             counts[bucket] = row + 1
 
-    def at(self, index: int) -> Batch:
-        bucket, row = self._places[index]
+    def at(self, index: int) -> tuple[int, dict[str, Tensor], int]:
+        bucket, row = self._places[index - self.first]
         start = f"{bucket}."
         inputs = {n.removeprefix(start): rows[row] for n, rows in self._rows.items() if n.startswith(start)}
-        return bucket, inputs
+        return bucket, inputs, self._ends[index - self.first]
 
 
-@contextmanager
-def batch_file(path: str | Path) -> Iterator[BatchFile]:
-    with safe_open(path, "pt") as file:
-        yield BatchFile(file)
+def _told_of_more() -> bool:
+    """Waits a while for a word that there is another file; False when there will be none."""
+    if not select.select([0], [], [], _WAIT_SECONDS)[0]:
+        return True
+    return bool(os.read(0, 1 << 12))

@@ -27,7 +27,7 @@ from compiler.errors import ArtifactError, EnvironmentProblem
 from export.manifest import Manifest
 from export.safetensors_file import write_safetensors
 
-FORMAT = "lowpeak-checkpoint-1"
+FORMAT = "lowpeak-checkpoint-2"
 
 _PIECE_BYTES = 1 << 22
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -48,6 +48,12 @@ class Progress:
 
     options: str
     """Fingerprint of the optimizer's options and all else that later steps depend on."""
+
+    data: str
+    """SHA-256 of what is trained on."""
+
+    position: int
+    """Where the last step ended in the order of the data."""
 
 
 def artifact_id(manifest: Manifest) -> str:
@@ -116,6 +122,11 @@ def require_same_run(path: Path, found: Progress, wanted: Progress) -> None:
                 f"{path} is a checkpoint of a run with {name} {before}, now it is {now}: a resumed run keeps "
                 "them; use the same, or train into a new folder"
             )
+    if found.data != wanted.data:
+        raise ArtifactError(
+            f"{path} is a checkpoint of a run on other data (sha256 {found.data[:12]}, now it is "
+            f"{wanted.data[:12]}): resume with that data, or train into a new folder"
+        )
 
 
 def restore_checkpoint(

@@ -1,174 +1,209 @@
-"""Training data: JSONL in TRL's conventions -> token ids and labels -> static-shape batches.
+"""Training data: token ids and labels -> static-shape batches, in the order that a seed decides.
 
-    {"messages": [{"role": "user", "content": "Hi"}, ...]}         loss on every assistant turn
-    {"prompt": "2 + 2 =", "completion": " 4"}                      loss on the completion
-    {"prompt": [message, ...], "completion": [message, ...]}       loss on the completion's assistant turns
-    {"text": "Once upon a time"}                                   loss on everything
-
+Where examples come from is a Source: a JSONL file in TRL's conventions (runtime_py/jsonl.py), or a list.
 Labels are not shifted and -100 where there is no loss, as Hugging Face models expect them.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from itertools import islice
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from compiler.errors import DataError
-from runtime_py.encode import NO_LOSS, Example, encode, kind_of
+from runtime_py.encode import NO_LOSS, Example
+from runtime_py.summary import Summary
+
+AT_ONCE = 64
+"""Examples that are fetched together; what is trained does not depend on it."""
+
+OnRead = Callable[[Summary], None]
+"""Is told what was seen until now, whenever more examples were fetched and looked at."""
+
+
+class Source(Protocol):
+    """Examples by number, from 0."""
+
+    sha256: str
+    """Of all that they hold: tells whether two are the same data."""
+
+    def __len__(self) -> int: ...
+
+    def examples(self, numbers: Sequence[int]) -> list[Example | DataError]:
+        """Those of the numbers, in their order; the error of one that cannot be trained on in its place."""
+
+    def place(self, number: int) -> str:
+        """Where the example is, in words."""
+
+
+class ExampleList:
+    """Examples that are in memory. Raises DataError when there is none."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        if not examples:
+            raise DataError("there is no training data: the list is empty")
+        self._examples = examples
+        digest = hashlib.sha256()
+        for example in examples:
+            for values in (example.input_ids, example.labels):
+                digest.update(len(values).to_bytes(8, "little") + array("q", values).tobytes())
+        self.sha256 = digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def examples(self, numbers: Sequence[int]) -> list[Example | DataError]:
+        return [self._examples[number] for number in numbers]
+
+    def place(self, number: int) -> str:
+        return f"example {number} of the data"
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What training at a sequence length sees of the data."""
+class Batch:
+    """Of examples: `input_ids` and `labels`, int64 [batch_size, tokens], padded on the right."""
 
-    examples: int
-    """Examples that are trained on."""
+    tensors: Mapping[str, Tensor]
 
-    dropped: int
-    """Examples without a trainable token within the sequence length."""
+    end: int
+    """The position in the order of all epochs behind its last example: the next batch begins there."""
 
-    truncated: int
-    """Examples that are trained on without their end."""
+    rows: Sequence[tuple[int, Example]] = ()
+    """Its examples and their numbers."""
 
-    tokens: int
-    """Tokens of the examples trained on, after truncation."""
-
-    trainable_tokens: int
-    """Those of them that the loss is taken on."""
-
-    longest: int
-    """Tokens of the longest example, before truncation."""
-
-    @property
-    def trainable_share(self) -> float:
-        """Trainable tokens per token, 0 to 1."""
-        return self.trainable_tokens / self.tokens if self.tokens else 0.0
-
-
-def read_jsonl(path: str | Path, tokenizer: PreTrainedTokenizerBase) -> list[Example]:
-    """Every line of the file as an Example; blank lines are skipped.
-
-    Raises DataError, with the line number in `numbers["line"]`, when the file cannot be read, a line is not
-    of the one kind that the file has, or has nothing to train on.
-    """
-    if not tokenizer.is_fast:
-        raise DataError(
-            f"{type(tokenizer).__name__} does not say where in the text its tokens are: load a fast tokenizer"
-        )
-    examples: list[Example] = []
-    first: tuple[int, str] | None = None
-    try:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    record = _parse(line)
-                    kind = kind_of(record)
-                    if first is None:
-                        first = number, kind
-                    elif kind != first[1]:
-                        raise DataError(f"has {kind}, but line {first[0]} has {first[1]}: split the file")
-                    example = encode(record, tokenizer)
-                    if not example.trainable_tokens:
-                        raise DataError("has no token to train on: no assistant turn, or an empty completion")
-                except DataError as error:
-                    raise DataError(f"{path}, line {number}: {error}", line=number) from error
-                examples.append(example)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    if not examples:
-        raise DataError(f"{path} is empty: it needs one JSON object a line")
-    return examples
-
-
-def summarize(examples: Sequence[Example], seq_len: int) -> Summary:
-    """Counts over the examples, truncated to `seq_len` tokens as `batches` does."""
-    kept = _trainable(examples, seq_len)
-    return Summary(
-        examples=len(kept),
-        dropped=len(examples) - len(kept),
-        truncated=sum(len(example.input_ids) > seq_len for example in kept),
-        tokens=sum(min(len(example.input_ids), seq_len) for example in kept),
-        trainable_tokens=sum(example.truncated(seq_len).trainable_tokens for example in kept),
-        longest=max((len(example.input_ids) for example in examples), default=0),
-    )
+    summary: Summary | None = None
+    """Up to this batch; None for batches that were given."""
 
 
 def batches(
-    examples: Sequence[Example],
+    source: Source,
     *,
     seq_lens: Sequence[int],
     batch_size: int,
     pad_token_id: int,
     seed: int,
-    start_step: int = 0,
-) -> Iterator[dict[str, Tensor]]:
-    """Endless batches `{"input_ids", "labels"}`, each int64 [batch_size, tokens], padded on the right: to the
-    first of `seq_lens`, which ascend, that holds the batch's longest example.
+    position: int = 0,
+    on_read: OnRead = lambda summary: None,
+) -> Iterator[Batch]:
+    """Endless batches, padded to the first of `seq_lens`, which ascend, that holds the batch's longest
+    example.
 
     Every epoch is a shuffle of its own; batches run across the ends of epochs, so each one is full. Starting
-    at `start_step` gives what follows after that many batches. Examples longer than the last length are
-    truncated, and left out where that takes their last trainable token: `summarize` counts both. Raises
-    DataError when none is left.
+    at the `position` where a batch ended gives what follows it. Examples longer than the last length are
+    truncated, and left out where that takes their last trainable token. Raises DataError when an epoch has
+    none left, and for an example that cannot be trained on when its turn comes.
     """
-    seq_len = seq_lens[-1]
-    kept = _trainable(examples, seq_len)
-    if not kept:
-        raise DataError(
-            f"none of {len(examples)} examples has a trainable token among its first {seq_len}: "
-            "raise seq_len or shorten the prompts",
-            examples=len(examples),
-            seq_len=seq_len,
+    reader = _Reader(source, seq_lens[-1], on_read)
+    kept = reader.kept(seed, position)
+    while True:
+        rows = list(islice(kept, batch_size))
+        longest = max(len(example.input_ids) for _, example in rows)
+        tokens = next(length for length in seq_lens if length >= longest)
+        tensors = {
+            "input_ids": _pad([example.input_ids for _, example in rows], tokens, pad_token_id),
+            "labels": _pad([example.labels for _, example in rows], tokens, NO_LOSS),
+        }
+        yield Batch(tensors, reader.position, rows, reader.summary())
+
+
+class _Reader:
+    """Looks at examples in their order, and counts them."""
+
+    def __init__(self, source: Source, seq_len: int, on_read: OnRead) -> None:
+        self.position = 0
+        """Behind the example that was looked at last."""
+        self._source = source
+        self._seq_len = seq_len
+        self._on_read = on_read
+        self._met = bytearray(-(-len(source) // 8))
+        self._seen = self._dropped = self._truncated = self._tokens = self._trainable = 0
+        self._longest = self._enough = 0
+        self._warnings: Counter[str] = Counter()
+
+    def summary(self) -> Summary:
+        return Summary(
+            examples=len(self._source),
+            seen=self._seen,
+            dropped=self._dropped,
+            truncated=self._truncated,
+            tokens=self._tokens,
+            trainable_tokens=self._trainable,
+            longest=self._longest,
+            enough=max(self._enough, self._seq_len),
+            warnings=dict(self._warnings),
         )
 
-    def generate() -> Iterator[dict[str, Tensor]]:
-        order = _endless_order(len(kept), seed, start_step * batch_size)
+    def kept(self, seed: int, position: int) -> Iterator[tuple[int, Example]]:
+        """Endless: numbers and truncated examples from the position on that have a trainable token left."""
+        self.position = position
+        epoch, offset = divmod(position, len(self._source))
         while True:
-            chosen = [kept[next(order)].truncated(seq_len) for _ in range(batch_size)]
-            longest = max(len(example.input_ids) for example in chosen)
-            tokens = next(length for length in seq_lens if length >= longest)
-            yield {
-                "input_ids": _pad([example.input_ids for example in chosen], tokens, pad_token_id),
-                "labels": _pad([example.labels for example in chosen], tokens, NO_LOSS),
-            }
+            kept = 0
+            order = islice(shuffled(len(self._source), seed, epoch), offset, None)
+            while numbers := list(islice(order, AT_ONCE)):
+                for number, outcome in zip(numbers, self._source.examples(numbers), strict=True):
+                    self.position += 1
+                    if isinstance(outcome, DataError):
+                        raise outcome
+                    example = outcome.truncated(self._seq_len)
+                    trainable = example.trainable_tokens
+                    self._count(number, outcome, example, trainable)
+                    if trainable:
+                        kept += 1
+                        yield number, example
+                self._on_read(self.summary())
+            if not kept and not offset:
+                raise DataError(
+                    f"none of {len(self._source)} examples has a trainable token among its first "
+                    f"{self._seq_len}: raise seq_len ({self._enough} keeps them all) or shorten the prompts",
+                    examples=len(self._source),
+                    seq_len=self._seq_len,
+                )
+            epoch, offset = epoch + 1, 0
 
-    return generate()
+    def _count(self, number: int, whole: Example, example: Example, trainable: int) -> None:
+        if trainable:
+            self._tokens += len(example.input_ids)
+            self._trainable += trainable
+        byte, bit = divmod(number, 8)
+        if self._met[byte] >> bit & 1:
+            return
+        self._met[byte] |= 1 << bit
+        self._seen += 1
+        self._longest = max(self._longest, len(whole.input_ids))
+        self._warnings.update(whole.warnings)
+        if trainable:
+            self._truncated += len(whole.input_ids) > self._seq_len
+        else:
+            self._dropped += 1
+            self._enough = max(self._enough, _tokens_to_train_on(whole))
 
 
-def _trainable(examples: Sequence[Example], seq_len: int) -> list[Example]:
-    return [example for example in examples if example.truncated(seq_len).trainable_tokens]
+def shuffled(count: int, seed: int, epoch: int) -> Iterator[int]:
+    """The order of an epoch: `random.Random(...).sample(range(count), count)`, one after the other, in 8
+    bytes an index.
+    """
+    chance = random.Random(f"{seed} {epoch}")
+    left = array("q", range(count))
+    for last in range(count - 1, -1, -1):
+        place = chance.randrange(last + 1)
+        number = left[place]
+        left[place] = left[last]
+        yield number
 
 
-def _endless_order(count: int, seed: int, position: int) -> Iterator[int]:
-    """Indices from `position` on in the sequence of shuffled epochs; no epoch needs an earlier one."""
-    epoch, offset = divmod(position, count)
-    while True:
-        yield from random.Random(f"{seed} {epoch}").sample(range(count), count)[offset:]
-        epoch, offset = epoch + 1, 0
+def _tokens_to_train_on(example: Example) -> int:
+    """Up to the first that has a loss; 0 if none has."""
+    return next((end for end, label in enumerate(example.labels[1:], start=2) if label != NO_LOSS), 0)
 
 
 def _pad(rows: Sequence[tuple[int, ...]], seq_len: int, value: int) -> Tensor:
     return torch.tensor([row + (value,) * (seq_len - len(row)) for row in rows], dtype=torch.int64)
-
-
-def _parse(line: bytes) -> dict[str, Any]:
-    try:
-        record = json.loads(line.decode("utf-8-sig").strip())
-    except json.JSONDecodeError as error:
-        raise DataError(f"is not JSON: {error.msg} at column {error.colno}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"is not UTF-8: byte {error.start + 1} is {line[error.start]:#04x}") from error
-    except RecursionError as error:
-        raise DataError("is nested too deeply") from error
-    if not isinstance(record, dict):
-        raise DataError(f"is a JSON {type(record).__name__}, not an object")
-    return record

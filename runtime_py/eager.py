@@ -19,7 +19,6 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import PreTrainedModel
@@ -27,12 +26,14 @@ from transformers import PreTrainedModel
 from compiler.causal_lm import CausalLMLoss
 from compiler.errors import DataError
 from export.artifact import Artifact
-from runtime_py.batch_file import batch_file
+from runtime_py.batch_file import BatchFolder
 from runtime_py.command import python_command
 from runtime_py.events import end_event, ready_event, step_event
+from runtime_py.feed import Feed
 from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions, warm_up
 from runtime_py.prepare import Data, training_data
-from runtime_py.reference import LOSS_PREFIX, eager_model
+from runtime_py.reference import LOSS_PREFIX
+from runtime_py.reference_model import own_weights
 from runtime_py.session import Job
 from runtime_py.supervisor import StepReport, supervise
 from runtime_py.worker import Emit, StopRequest, main
@@ -68,11 +69,10 @@ def train_eagerly(
     if not spec.causal_lm or spec.rows is not None or spec.subset_size is not None:
         raise DataError("eager training is compared with the exact loss of a language model, on every token")
     with tempfile.TemporaryDirectory(prefix="lowpeak-eager-") as temporary:
-        job = Job.of(artifact, temporary, steps=steps, optimizer=optimizer, seed=seed)
-        save_file(
-            training_data(artifact, data).graph_inputs(seed=seed, first_step=0, steps=steps), job.batches
-        )
-        run = supervise(job, Path(temporary), python_command("runtime_py.eager"), on_step)
+        prepared = training_data(artifact, data)
+        job = Job.of(artifact, temporary, steps=steps, streamed=True, optimizer=optimizer, seed=seed)
+        feed = Feed(job, prepared)
+        run = supervise(job, Path(temporary), python_command("runtime_py.eager"), on_step, feed)
     return EagerReport(
         peak_bytes=run.peak_anonymous_bytes,
         peak_rss_bytes=run.peak_rss_bytes,
@@ -105,7 +105,8 @@ def run(job: Job, emit: Emit, stop: StopRequest, *, checkpointing: bool = False)
     warm_up(job.optimizer)
     emit(ready_event())
     artifact = Artifact.open(job.artifact, verify=False)
-    model, frozen = eager_model(artifact)
+    reference = own_weights(artifact)
+    model, frozen = reference.module, reference.frozen
     if checkpointing:
         model.train()
         assert isinstance(model, PeftModel)
@@ -118,20 +119,23 @@ def run(job: Job, emit: Emit, stop: StopRequest, *, checkpointing: bool = False)
     gradients = {name: torch.zeros_like(value) for name, value in adapter.items()}
     optimizer = AdapterOptimizer(adapter, gradients, job.optimizer, job.total_steps)
     buckets = artifact.manifest.buckets
+    batches = BatchFolder(job.batches, streamed=job.streamed)
     step = 0
-    with batch_file(job.batches) as batches:
-        while step < job.total_steps and stop.reason is None:
-            started = time.perf_counter()
-            for gradient in gradients.values():
-                gradient.zero_()
-            bucket, inputs = batches.at(step)
-            loss = functional_call(step_module, values, (), dict(inputs))
-            if not math.isfinite(loss.item()):
-                raise DataError(f"the loss of eager training is {loss.item()} at step {step}", step=step)
-            optimizer.update(step)
-            seconds = time.perf_counter() - started
-            emit(step_event(step, loss.item(), seconds, buckets[bucket].batch.tokens))
-            step += 1
+    while step < job.total_steps and stop.reason is None:
+        started = time.perf_counter()
+        for gradient in gradients.values():
+            gradient.zero_()
+        batch = batches.at(step, stop)
+        if batch is None:
+            break
+        bucket, inputs = batch
+        loss = functional_call(step_module, values, (), inputs)
+        if not math.isfinite(loss.item()):
+            raise DataError(f"the loss of eager training is {loss.item()} at step {step}", step=step)
+        optimizer.update(step)
+        seconds = time.perf_counter() - started
+        emit(step_event(step, loss.item(), seconds, buckets[bucket].batch.tokens))
+        step += 1
     emit(end_event(step, job.total_steps, stop.reason))
 
 

@@ -6,26 +6,21 @@ prompt has not; text has loss on everything.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from functools import cache, partial
 from typing import Any
 
-from jinja2.exceptions import TemplateError
+from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
 from compiler.errors import DataError
+from runtime_py.chat.answers import LEFT_OUT, NO_END, ChatTemplate, chat_template_of
+from runtime_py.chat.turns import ADVICE
+from runtime_py.labels import NO_LOSS, added_tokens, labels_of, repeated
+from runtime_py.record import Chat, chat_of, kind_of, text_of
 
-NO_LOSS = -100
-
-_KINDS = ({"messages"}, {"prompt", "completion"}, {"text"})
-# They change what the model would read, so that leaving them out would train on something else.
-_UNSUPPORTED = ("tools", "images", "image", "chosen", "rejected", "chat_template_kwargs")
-# Stands in a template for a message's content; no tokenizer sees it.
-_PLACEHOLDER = "\ue000content\ue001"
-
-Message = Mapping[str, Any]
+__all__ = ["NO_LOSS", "Example", "encode", "encode_many", "kind_of"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +32,9 @@ class Example:
     labels: tuple[int, ...]
     """`input_ids` where the loss is taken, -100 elsewhere; not shifted."""
 
+    warnings: tuple[str, ...] = ()
+    """What of the answers is not learned, in words: the same words for the same cause."""
+
     @property
     def trainable_tokens(self) -> int:
         """Tokens that the loss is taken on; the first token has no prediction."""
@@ -44,139 +42,138 @@ class Example:
 
     def truncated(self, seq_len: int) -> Example:
         """Its first `seq_len` tokens."""
-        return Example(self.input_ids[:seq_len], self.labels[:seq_len])
+        return Example(self.input_ids[:seq_len], self.labels[:seq_len], self.warnings)
 
 
-def kind_of(record: Mapping[str, Any]) -> str:
-    """What all lines of a file must have in common, in words. Raises DataError for an unknown combination."""
-    for key in _UNSUPPORTED:
-        if key in record:
-            raise DataError(f'has "{key}", which is not supported')
-    keys = set().union(*_KINDS) & record.keys()
-    if keys not in _KINDS:
-        found = " and ".join(f'"{key}"' for key in sorted(record)) or "nothing"
-        raise DataError(f'has {found}; it needs "messages", or "prompt" and "completion", or "text"')
-    if keys != {"prompt", "completion"}:
-        return f'"{keys.pop()}"'
-    types = {isinstance(record[key], str) for key in keys}
-    if len(types) > 1:
-        raise DataError("has text and messages: prompt and completion must be of the same type")
-    return f'"prompt" and "completion" as {"text" if types.pop() else "messages"}'
+@dataclass(frozen=True)
+class _Text:
+    """A text to encode, with loss on the characters [start, end) of `spans`, which ascend."""
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+
+    is_chat: bool
+    """It holds all its special tokens, but for them the tokenizer adds its own and an EOS ends it."""
+
+    warnings: tuple[str, ...] = ()
 
 
 def encode(record: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> Example:
-    """The record, of a kind that `kind_of` knows, as an Example; `tokenizer` must be a fast one.
+    """The record as an Example; `tokenizer` must be a fast one.
 
     Text ends with the tokenizer's EOS, if it has one; messages end as the chat template has it.
-    Raises DataError for wrong types and for messages that the chat template refuses.
+    Raises DataError for what `kind_of` does not know, for wrong types, for messages that the chat template
+    refuses or leaves out, and for answers none of which it shows as they are.
     """
-    if "messages" in record:
-        return _encode_chat(_messages(record, "messages"), 0, tokenizer)
-    if "text" in record:
-        return _encode_text("", _text(record, "text"), tokenizer)
-    if isinstance(record["prompt"], str):
-        return _encode_text(_text(record, "prompt"), _text(record, "completion"), tokenizer)
-    prompt = _messages(record, "prompt")
-    return _encode_chat(prompt + _messages(record, "completion"), len(prompt), tokenizer)
+    (example,) = encode_many([record], tokenizer)
+    if isinstance(example, DataError):
+        raise example
+    return example
 
 
-def _text(record: Mapping[str, Any], key: str) -> str:
-    value = record[key]
-    if not isinstance(value, str):
-        raise DataError(f'"{key}" must be a string, not {type(value).__name__}')
+def encode_many(
+    records: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase
+) -> list[Example | DataError]:
+    """Every record as by `encode`, in the same order; the error of a record that cannot be encoded stands in
+    its place."""
+    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    chat_template = cache(partial(chat_template_of, tokenizer))
+    texts = [_text_or_error(record, chat_template) for record in records]
+    encoded: dict[int, Encoding | DataError] = {}
+    for is_chat in (False, True):
+        chosen = {
+            place: text.text
+            for place, text in enumerate(texts)
+            if isinstance(text, _Text) and text.is_chat == is_chat
+        }
+        encoded |= zip(chosen, _encodings(list(chosen.values()), is_chat, tokenizer), strict=True)
+    return [
+        outcome if isinstance(outcome, DataError) else _example(outcome, encoded[place], bos, eos)
+        for place, outcome in enumerate(texts)
+    ]
+
+
+def _text_or_error(
+    record: Mapping[str, Any], chat_template: Callable[[bool], ChatTemplate]
+) -> _Text | DataError:
     try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f'"{key}" has half a surrogate pair at character {error.start + 1}') from error
-    return value
+        kind_of(record)
+        if "text" in record:
+            return _Text(text := text_of(record, "text"), ((0, len(text)),), False)
+        if isinstance(record.get("prompt"), str):
+            prompt, completion = text_of(record, "prompt"), text_of(record, "completion")
+            return _Text(prompt + completion, ((len(prompt), len(prompt) + len(completion)),), False)
+        chat = chat_of(record)
+        return _chat_text(chat, chat_template(chat.tools is not None))
+    except DataError as error:
+        return error
 
 
-def _messages(record: Mapping[str, Any], key: str) -> list[Message]:
-    value = record[key]
-    if not isinstance(value, list) or not value:
-        raise DataError(f'"{key}" must be a list of messages, not {json.dumps(value)[:40]}')
-    for message in value:
-        if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
-            raise DataError(f'every message in "{key}" must be an object with "role" and "content"')
-        _text(message, "role")
-        _text(message, "content")
-    return value
-
-
-def _encode_text(prompt: str, completion: str, tokenizer: PreTrainedTokenizerBase) -> Example:
-    encoded = tokenizer(prompt + completion, return_offsets_mapping=True)
-    ids, eos = list(encoded["input_ids"]), tokenizer.eos_token_id
-    starts = [start for start, _ in encoded["offset_mapping"]]
-    end = len(prompt) + len(completion)
-    if completion and eos is not None:
-        if ids[-1:] == [eos]:
-            # An EOS that the tokenizer adds has no place in the text: its offsets are (0, 0).
-            starts[-1] = end
-        else:
-            ids.append(eos)
-            starts.append(end)
-    return _example(ids, starts, [(len(prompt), end + 1)])
-
-
-def _encode_chat(messages: list[Message], first: int, tokenizer: PreTrainedTokenizerBase) -> Example:
-    """Loss on the assistant turns among `messages[first:]`."""
-    if tokenizer.chat_template is None:
+def _chat_text(chat: Chat, chat_template: ChatTemplate) -> _Text:
+    text, turns = chat_template.turns(chat)
+    asked = [turn for turn in turns if chat.trained[turn.message]]
+    trained = [turn for turn in asked if turn.missing is None]
+    if asked and not trained:
         raise DataError(
-            "has messages, but the tokenizer has no chat template: use an instruction-tuned model, or text"
+            f'the chat template leaves out or rewrites part of "{asked[0].missing}" of message '
+            f"{asked[0].message + 1}, so the answer cannot be learned: {ADVICE}"
         )
+    last = {turn.message: turn for turn in trained}
+    warnings = [LEFT_OUT] * (len(trained) < len(asked)) + [NO_END] * any(
+        not turn.ended for turn in last.values()
+    )
+    return _Text(text, tuple((turn.start, turn.end) for turn in trained), True, tuple(warnings))
+
+
+def _encodings(
+    texts: list[str], is_chat: bool, tokenizer: PreTrainedTokenizerBase
+) -> list[Encoding | DataError]:
+    """The texts as tokens; DataError for one that the tokenizer has no tokens for."""
+    if not texts:
+        return []
     try:
-        text = _render(messages, tokenizer)
-        turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-        spans = [_assistant_span(text, messages, turn, tokenizer) for turn in turns if turn >= first]
-    except TemplateError as error:
-        raise DataError(f"the tokenizer's chat template refuses the messages: {error}") from error
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    return _example(encoded["input_ids"], [start for start, _ in encoded["offset_mapping"]], spans)
+        batch = tokenizer(
+            texts,
+            add_special_tokens=not is_chat,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+    except Exception as error:
+        # What the tokenizers package raises has no class of its own.
+        if len(texts) == 1:
+            return [DataError(f"the tokenizer cannot encode it: {error}")]
+        return [outcome for text in texts for outcome in _encodings([text], is_chat, tokenizer)]
+    return list(batch.encodings or [])
 
 
-def _assistant_span(
-    text: str, messages: list[Message], turn: int, tokenizer: PreTrainedTokenizerBase
-) -> tuple[int, int]:
-    """Characters [start, end) of `text`, the rendered messages, that the model says at `turn`.
-
-    They begin where the prompt ends that is generated from the messages before, and end behind what the
-    template closes a turn with, without the line break after it. A placeholder in place of the content
-    shows what the template puts around it: it may trim the content, or render the last turn differently.
-    """
-    marked = [*messages[:turn], {**messages[turn], "content": _PLACEHOLDER}, *messages[turn + 1 :]]
-    before, found, after = _render(marked, tokenizer).partition(_PLACEHOLDER)
-    closing = _render(marked[: turn + 1], tokenizer).partition(_PLACEHOLDER)[2]
-    if not found or not text.endswith(after):
-        raise DataError(f"the chat template rewrites message {turn + 1}: give prompt and completion")
-    end = len(text) - len(after) + _common_prefix(after, closing.rstrip() or closing)
-    if turn:
-        prompt = _render(messages[:turn], tokenizer, add_generation_prompt=True)
-        if text.startswith(prompt):
-            return len(prompt), end
-    return _common_prefix(text, before), end
-
-
-def _render(
-    messages: list[Message], tokenizer: PreTrainedTokenizerBase, add_generation_prompt: bool = False
-) -> str:
-    text = tokenizer.apply_chat_template(
-        [dict(message) for message in messages], tokenize=False, add_generation_prompt=add_generation_prompt
-    )
-    assert isinstance(text, str)
-    return text
+def _example(
+    text: _Text, encoding: Encoding | DataError, bos: int | None, eos: int | None
+) -> Example | DataError:
+    if isinstance(encoding, DataError):
+        return encoding
+    ids: list[int] = encoding.ids
+    labels = labels_of(encoding, ids, text.spans)
+    if text.is_chat:
+        # The template puts one before the text, and the first message begins with one.
+        own = 1 if bos is not None and ids[:2] == [bos, bos] else 0
+        return Example(tuple(ids[own:]), tuple(labels[own:]), text.warnings)
+    before, behind = added_tokens(encoding)
+    end = len(ids) - behind
+    answered = text.spans[0][0] < text.spans[0][1]
+    if answered:
+        labels[end:] = ids[end:]
+    kept = _without_doubles(ids, before, end)
+    ids, labels = [ids[index] for index in kept], [labels[index] for index in kept]
+    if answered and eos is not None and labels[-1:] != [eos]:
+        ids.append(eos)
+        labels.append(eos)
+    return Example(tuple(ids), tuple(labels))
 
 
-def _common_prefix(one: str, other: str) -> int:
-    """How many characters both begin with."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
-
-
-def _example(ids: Sequence[int], starts: Sequence[int], spans: Sequence[tuple[int, int]]) -> Example:
-    """Loss on the tokens that start, in characters, within one of the spans."""
-    return Example(
-        tuple(ids),
-        tuple(
-            token if any(first <= start < end for first, end in spans) else NO_LOSS
-            for token, start in zip(ids, starts, strict=True)
-        ),
-    )
+def _without_doubles(ids: Sequence[int], first: int, end: int) -> list[int]:
+    """Places of the ids without those that the tokenizer adds around the text, [first, end), though it brings
+    them itself."""
+    starts = first - repeated(ids[:first], ids[first:end])
+    ends = end + repeated(ids[first:end], ids[end:])
+    return [*range(starts), *range(first, end), *range(ends, len(ids))]

@@ -48,11 +48,11 @@ class ExecuTorchSession:
         self.parameters, self.gradients = self.program.parameters, self.program.gradients
         self.optimizer = AdapterOptimizer(self.parameters, self.gradients, job.optimizer, job.total_steps)
         if job.checkpoint is not None and job.first_step:
-            wanted = job.progress(manifest, job.first_step)
+            wanted = job.progress(manifest, job.first_step, job.position)
             found = restore_checkpoint(Path(job.checkpoint), wanted, self.parameters, self.optimizer.state)
             require_step(found, job)
 
-    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0) -> float:
+    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0, weight: int = 1) -> float:
         if bucket != self._bucket:
             self._use(bucket)
         assert self.program is not None
@@ -114,7 +114,7 @@ class ExecuTorchProgram:
         if self._offloads:
             open_offload_file(str(work or tempfile.gettempdir()), chosen.plan.offload_bytes)
         data_path = None if weights_path is None else str(weights_path)
-        with _quiet(f"cannot load {program_path}"):
+        with quiet(f"cannot load {program_path}"):
             # The method lives in the program's memory, so both stay referenced.
             self._program = runtime._load_program(str(program_path), data_path=data_path)
             self._method = self._program.load_method(METHOD)
@@ -137,7 +137,7 @@ class ExecuTorchProgram:
         """
         inputs = [checked(record, graph_inputs.get(record.name)) for record in self._inputs]
         try:
-            with _quiet("failed in the step"):
+            with quiet("failed in the step"):
                 self._method.set_inputs(inputs)
                 self._method.execute()
         except ArtifactError as error:
@@ -178,7 +178,7 @@ def _named(records: list[TensorRecord], tensors: list[Tensor]) -> dict[str, Tens
 
 
 @contextmanager
-def _quiet(doing: str) -> Iterator[None]:
+def quiet(doing: str) -> Iterator[None]:
     """Keeps the runtime's log off the terminal; its failure becomes an ArtifactError with what it said last.
 
     The runtime writes to sys.stderr or past it, to the file descriptor. Lines of anyone else are passed on.

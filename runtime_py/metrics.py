@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ class Metrics:
             "planned_peak_bytes": self._manifest.planned_peak_bytes,
             "planned_anonymous_bytes": self._manifest.planned_anonymous_bytes,
             "budget_bytes": self._manifest.budget_bytes,
+            "examples": None if step.data is None else dataclasses.asdict(step.data),
         }
         try:
             self._file.write((json.dumps(line) + "\n").encode())

@@ -40,7 +40,9 @@ class OnnxSession:
         folder, self._work = Path(job.artifact), Path(job.work)
         self._inputs = {record.name: record for record in manifest.largest.inputs}
         self._parameters = {record.name: record.shape for record in manifest.parameters}
-        self._options, self._total_steps = job.summed_optimizer, job.total_steps
+        self._options, self._total_steps = job.optimizer, job.total_steps
+        self._weight = self._weights = 0
+        """Of the last batch, and of all since the last update."""
         state_file = folder / CHECKPOINT
         if job.checkpoint is not None and job.first_step:
             state_file = self._restored(Path(job.checkpoint), job, manifest)
@@ -56,15 +58,19 @@ class OnnxSession:
         self._order = self._module.input_names()
         self._module.train()
 
-    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0) -> float:
+    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0, weight: int = 1) -> float:
         inputs = [checked(self._inputs[name], batch.get(name)).numpy() for name in self._order]
+        # The runtime adds every gradient with the factor 1: what is there is brought to that of this batch.
+        self._scale(self._weight, weight)
         try:
-            return float(self._module(*inputs))
+            loss = float(self._module(*inputs))
         except RuntimeError as error:
             raise ArtifactError(f"ONNX Runtime failed in the step: {_reason(error)}") from error
+        self._weight, self._weights = weight, self._weights + weight
+        return loss
 
     def gradients(self) -> dict[str, Tensor]:
-        """Copies of the gradient buffers, by parameter name."""
+        """The gradient buffers, by parameter name: the weighted sum so far over the last batch's weight."""
         return {name: torch.from_numpy(self._parameter(name).grad) for name in self._parameters}
 
     def parameters(self) -> dict[str, Tensor]:
@@ -72,11 +78,13 @@ class OnnxSession:
         return {name: torch.from_numpy(self._parameter(name).data) for name in self._parameters}
 
     def update(self, step: int) -> None:
+        self._scale(self._weight, self._weights)
         if not all(np.isfinite(self._parameter(name).grad).all() for name in self._parameters):
             raise not_finite("the gradient is not finite", step)
         self._optimizer.set_learning_rate(self._options.learning_rate_at(step, self._total_steps))
         self._optimizer.step()
         self._module.lazy_reset_grad()
+        self._weight = self._weights = 0
 
     def save(self, path: Path, progress: Progress) -> None:
         own = self._work / "state"
@@ -91,10 +99,17 @@ class OnnxSession:
         save_checkpoint(path, progress, self.parameters(), {STATE: state})
         own.unlink()
 
+    def _scale(self, dividend: int, divisor: int) -> None:
+        """The gradient buffers in place; there is nothing in them while no batch has a weight."""
+        if dividend not in (0, divisor):
+            for name in self._parameters:
+                buffer = self._parameter(name).grad
+                np.multiply(buffer, np.float32(dividend / divisor), out=buffer)
+
     def _restored(self, checkpoint: Path, job: Job, manifest: Manifest) -> Path:
         """The runtime's own checkpoint out of ours."""
         found = read_progress(checkpoint)
-        require_same_run(checkpoint, found, job.progress(manifest, job.first_step))
+        require_same_run(checkpoint, found, job.progress(manifest, job.first_step, job.position))
         require_step(found.step, job)
         own = self._work / "restored"
         with own.open("wb") as file:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -71,22 +71,6 @@ class OptimizerOptions:
             raise ValueError(f"betas and momentum must be in [0, 1): {self.betas}, {self.momentum}")
         if self.warmup_steps < 0:
             raise ValueError(f"warmup_steps must be 0 or more, not {self.warmup_steps}")
-
-    def for_sums_of(self, count: int) -> OptimizerOptions:
-        """Options whose update by the sum of `count` gradients is this one's by their mean.
-
-        AdamW's update does not depend on the scale of gradients, but for epsilon and the limit of the norm;
-        the update of SGD is proportional to it.
-        """
-        clip_norm = None if self.clip_norm is None else self.clip_norm * count
-        if self.algorithm == "adamw":
-            return replace(self, epsilon=self.epsilon * count, clip_norm=clip_norm)
-        return replace(
-            self,
-            learning_rate=self.learning_rate / count,
-            weight_decay=self.weight_decay * count,
-            clip_norm=clip_norm,
-        )
 
     def learning_rate_at(self, step: int, total_steps: int) -> float:
         """For the update after `step` earlier ones, of `total_steps` in the run."""

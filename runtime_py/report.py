@@ -29,6 +29,8 @@ class SimulationReport:
     loss_relative_error: float | None
     gradient_cosine_min: float | None
     gradient_relative_error_max: float | None
+    reference: str | None
+    """Whose loss and gradients they are, in words."""
     predicted_step_seconds: float
     timeline: tuple[TimelineStep, ...]
 
@@ -52,6 +54,7 @@ class SimulationReport:
             "loss_relative_error": _finite(self.loss_relative_error),
             "gradient_cosine_min": _finite(self.gradient_cosine_min),
             "gradient_relative_error_max": _finite(self.gradient_relative_error_max),
+            "reference": self.reference,
             "predicted_step_seconds": _finite(self.predicted_step_seconds),
             "by_category": self.by_category,
         }
@@ -67,6 +70,8 @@ class SimulationReport:
         if self.gradient_cosine_min is not None and self.gradient_relative_error_max is not None:
             cosine, error = self.gradient_cosine_min, self.gradient_relative_error_max
             lines.append(f"gradients cosine at least {cosine:.8f}, relative error at most {error:.1e}")
+        if self.reference is not None:
+            lines.append(f"reference {self.reference}")
         peak = self.peak
         lines.append(f"live bytes over {len(self.timeline)} operations, most at {peak.step} ({peak.name})")
         categories = sorted({name for step in self.timeline for name in step.live})

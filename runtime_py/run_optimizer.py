@@ -15,7 +15,7 @@ RUN_OPTIMIZER = "run_optimizer.onnx"
 
 
 def write_run_optimizer(artifact: Artifact, options: OptimizerOptions, folder: Path) -> None:
-    """`options`: for gradients as the session has them. Raises ArtifactError for SGD that the runtime lacks.
+    """Raises ArtifactError for SGD that the runtime lacks.
 
     Where the bundle's own model does the same, it is taken.
     """

@@ -12,13 +12,16 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from compiler.batch_input import BatchInput
 from compiler.errors import ArtifactError, DataError
 from export.artifact import MANIFEST, Artifact
-from export.manifest import Manifest, TensorRecord
+from export.manifest import Manifest
 from runtime_py.checkpoint import Progress, artifact_id
 from runtime_py.optimizer import OptimizerOptions
 
 ONNXRUNTIME = "onnxruntime"
+BATCHES = "batches"
+"""The folder's name."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,17 @@ class Job:
     work: str
     """A folder for temporary files."""
     batches: str
-    """Of the steps from `first_step` on: see batch_file.py."""
+    """The folder of those from `first_step` on, numbered from the first step of all: see batch_file.py."""
+    streamed: bool
+    """Batches are still written while the run goes on."""
+    data: str
+    """What the batches are made of, by its SHA-256; for the checkpoint."""
+    position: int
+    """Where the first batch begins in the order of the data; a checkpoint says where the last step ended."""
     first_step: int
     total_steps: int
     accumulate: int
-    """Batches whose gradients are averaged for one update."""
+    """Batches whose gradients make one update: the mean over all their labels."""
     seed: int
     """Of the batches' order; for the checkpoint."""
     optimizer: OptimizerOptions
@@ -50,18 +59,23 @@ class Job:
         work: str | Path,
         *,
         steps: int,
+        data: str = "",
+        streamed: bool = False,
         optimizer: OptimizerOptions | None = None,
         accumulate: int = 1,
         seed: int = 0,
         checkpoint: Path | None = None,
         checkpoint_every: int = 50,
     ) -> Job:
-        """From the first step to the last; the batches' file is still to be written."""
+        """From the first step to the last; the batches are still to be written."""
         return Job(
             manifest=str(artifact.path / MANIFEST),
             artifact=str(artifact.path),
             work=str(work),
-            batches=str(Path(work) / "batches.safetensors"),
+            batches=str(Path(work) / BATCHES),
+            streamed=streamed,
+            data=data,
+            position=0,
             first_step=0,
             total_steps=steps,
             accumulate=accumulate,
@@ -94,8 +108,13 @@ class Job:
         raw = json.loads(text)
         return Job(**{**raw, "optimizer": OptimizerOptions(**raw["optimizer"])})
 
-    def progress(self, manifest: Manifest, step: int) -> Progress:
-        return Progress(artifact_id(manifest), step, self.seed, self._fingerprint())
+    def progress(self, manifest: Manifest, step: int, position: int) -> Progress:
+        """`position`: where the step's last batch ended in the order of the data."""
+        return Progress(artifact_id(manifest), step, self.seed, self._fingerprint(), self.data, position)
+
+    def continued(self, progress: Progress) -> Job:
+        """From where that run is on."""
+        return dataclasses.replace(self, first_step=progress.step, position=progress.position)
 
     def _fingerprint(self) -> str:
         """All that an update depends on: the length of the run only when the schedule has an end."""
@@ -104,24 +123,21 @@ class Job:
             known["total_steps"] = self.total_steps
         return json.dumps(known, sort_keys=True)
 
-    @property
-    def summed_optimizer(self) -> OptimizerOptions:
-        """The optimizer for sums of gradients, which is what sessions have."""
-        return self.optimizer.for_sums_of(self.accumulate)
-
 
 class Session(Protocol):
     """Made from a job and its manifest; continues from the job's checkpoint if `first_step` is not 0."""
 
-    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0) -> float:
-        """Forward and backward of one batch -> loss; its gradients are added to those since the last update.
+    def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0, weight: int = 1) -> float:
+        """Forward and backward of one batch -> loss; its gradients are added to those since the update.
 
-        `batch`, of the artifact's bucket of that index, is what `BatchSpec.graph_inputs` gives. Raises
-        DataError when a tensor is missing or of another shape or dtype, ArtifactError when a kernel fails.
+        `batch`, of the artifact's bucket of that index, is what `BatchSpec.graph_inputs` gives; `weight`:
+        what its gradients count for among them (`BatchSpec.weight_of`). Raises DataError when a tensor is
+        missing or of another shape or dtype, ArtifactError when a kernel fails.
         """
 
     def update(self, step: int) -> None:
-        """Updates the adapter by the gradients, which are then zero; `step`: the updates before.
+        """Updates the adapter by the weighted mean of the gradients, which are then zero; `step`: the
+        updates before.
 
         Raises DataError when a gradient is not finite.
         """
@@ -155,7 +171,7 @@ def open_session(job: Job, manifest: Manifest) -> Session:
     return ExecuTorchSession(job, manifest)
 
 
-def checked(record: TensorRecord, tensor: Tensor | None) -> Tensor:
+def checked(record: BatchInput, tensor: Tensor | None) -> Tensor:
     """The input as the program takes it. Raises DataError when it is missing or of another shape or dtype."""
     if tensor is None:
         raise DataError(f"the step needs the input {record.name}, {record.dtype} {record.shape}")

@@ -8,10 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from compiler.batch import SUBSET
+from compiler.batch_checks import tensors_of
 from compiler.errors import ArtifactError, DataError
 from export.artifact import Artifact, Progress
 from runtime_py.execute import execute
 from runtime_py.reference import reference_step
+from runtime_py.reference_model import reference_of
 from runtime_py.report import SimulationReport
 
 PERTURBATION = 0.02
@@ -23,15 +26,17 @@ def simulate(
     *,
     seq_len: int | None = None,
     batch: Mapping[str, Tensor] | None = None,
-    reference: nn.Module | None = None,
+    reference: nn.Module | str | Path | None = None,
     perturb_adapter: bool = True,
     progress: Progress | None = None,
 ) -> SimulationReport:
     """`batch`: as a user has it (with `token_subset` if the artifact's loss needs one), of the shape of one
     of the artifact's buckets; None: the sample of the bucket of `seq_len`, by default the largest.
 
-    `reference`: the module that was compiled, in eval mode, if it is no Hugging Face model; see
-    reference_step. Without any reference the sample's stored loss is all there is to compare.
+    `reference`: what was compiled: a module in eval mode, or the path of a checkpoint folder or GGUF file,
+    which transformers then loads. By default the folder that the artifact came from, if it is still as it
+    was, or else the artifact's own weights; the report says which. For a plain module that is not passed the
+    sample's stored loss is all there is to compare.
     `perturb_adapter`: tensors that are all zero, as a fresh LoRA's B, get small values in both, for
     gradients of A would all be zero otherwise. `progress(operations done, in all)`.
 
@@ -40,8 +45,9 @@ def simulate(
     if not isinstance(artifact, Artifact):
         artifact = Artifact.open(artifact)
     manifest = artifact.manifest
-    bucket = artifact.bucket(seq_len) if batch is None else manifest.bucket_of(batch)
-    given = artifact.sample(bucket) if batch is None else dict(batch)
+    given = None if batch is None else tensors_of(batch)
+    bucket = artifact.bucket(seq_len) if given is None else manifest.bucket_of(given)
+    given = artifact.sample(bucket) if given is None else given
     if given is None:
         raise DataError(f"the artifact {artifact.path} has no sample batch; give one")
     compared = reference is not None or manifest.model_config is not None
@@ -55,16 +61,17 @@ def simulate(
         )
     run = execute(
         graph,
-        bucket.batch.graph_inputs(given, given.get("token_subset")),
+        bucket.graph_inputs(given),
         adapter,
         artifact.tensor,
         artifact.constants(bucket),
         progress,
     )
     reference_loss, cosine, error = None, None, None
-    if compared:
-        user_batch = {name: tensor for name, tensor in given.items() if name != "token_subset"}
-        reference_loss, gradients = reference_step(artifact, user_batch, adapter, reference)
+    model = reference_of(artifact, reference)
+    if model is not None:
+        user_batch = {name: tensor for name, tensor in bucket.checked(given).items() if name != SUBSET}
+        reference_loss, gradients = reference_step(artifact, user_batch, adapter, model)
         cosine, error = _compare(run.gradients, gradients)
     elif batch is None and manifest.sample:
         reference_loss = manifest.sample.loss
@@ -81,6 +88,7 @@ def simulate(
         loss_relative_error=None if reference_loss is None else _relative_error(run.loss, reference_loss),
         gradient_cosine_min=cosine,
         gradient_relative_error_max=error,
+        reference=None if model is None else model.words,
         predicted_step_seconds=plan.predicted_step_seconds,
         timeline=run.timeline,
     )

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -14,8 +15,10 @@ from typing import IO, Any, Literal
 from compiler.errors import EnvironmentProblem
 from runtime_py.command import Command
 from runtime_py.events import told_error
+from runtime_py.feed import Feed
 from runtime_py.memory import MemoryUse, PeakSampler
 from runtime_py.session import Job
+from runtime_py.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class StepReport:
     """Beyond the baseline: what training needs."""
     peak_held_bytes: int
     """What the budget bounds: resident memory, all of a native process's, beyond the baseline of Python's."""
+    data: Summary | None = None
+    """What the steps of the run saw of the data until then; None for batches that were given."""
 
 
 @dataclass
@@ -65,27 +70,46 @@ class WorkerRun:
 
 
 def supervise(
-    job: Job, folder: Path, command: Command, on_step: Callable[[StepReport], None] | None = None
+    job: Job,
+    folder: Path,
+    command: Command,
+    on_step: Callable[[StepReport], None] | None = None,
+    feed: Feed | None = None,
 ) -> WorkerRun:
-    """Runs the job in a process of its own to its end; `folder` is for temporary files.
+    """Runs the job in a process of its own to its end. `folder` is for temporary files; a streamed job's
+    batches come from `feed`.
 
-    Raises the error that the process met, or EnvironmentProblem when it cannot be started or was killed. What
-    `on_step` raises, or an interrupt here, lets it finish its step and save, and goes on.
+    Raises the error that the process or the feed met, or EnvironmentProblem when it cannot be started or was
+    killed. What `on_step` raises, an error of the feed, or an interrupt here, lets it finish its step and
+    save, and goes on.
     """
     (folder / "job.json").write_text(job.to_json(), encoding="utf-8")
     run = WorkerRun(command.engine)
-    with (folder / "stderr").open("w+b") as stderr:
-        child = _started(command, folder / "job.json", stderr)
+    with (folder / "stderr").open("w+b") as stderr, ExitStack() as stack:
+        stdin, pipe = os.pipe()
+        try:
+            child = _started(command, folder / "job.json", stdin, stderr)
+        except EnvironmentProblem:
+            os.close(pipe)
+            raise
+        finally:
+            os.close(stdin)
+        if feed is None:
+            os.close(pipe)
+        else:
+            stack.enter_context(feed.running(pipe, child.terminate))
         assert child.stdout is not None
         try:
             with PeakSampler(child.pid) as sampler:
-                failure = _follow(child.stdout, sampler, run, on_step)
+                failure = _follow(child.stdout, sampler, run, feed, on_step)
                 child.wait()
                 run.saw(sampler.peak_rss_bytes, sampler.peak_anonymous_bytes)
         finally:
             child.stdout.close()
             child.terminate()
             child.wait()
+        if feed is not None and feed.error is not None:
+            raise feed.error
         if failure is not None:
             raise failure
         if child.returncode:
@@ -94,11 +118,13 @@ def supervise(
     return run
 
 
-def _started(command: Command, job: Path, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+def _started(command: Command, job: Path, stdin: int, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
     arguments = [*command.arguments, str(job)]
     environment = {**os.environ, **command.environment}
     try:
-        return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=stderr, env=environment)
+        return subprocess.Popen(
+            arguments, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=environment
+        )
     except OSError as error:
         raise EnvironmentProblem(f"{arguments[0]} cannot be started: {error.strerror}") from error
 
@@ -107,6 +133,7 @@ def _follow(
     events: IO[bytes],
     sampler: PeakSampler,
     run: WorkerRun,
+    feed: Feed | None,
     on_step: Callable[[StepReport], None] | None,
 ) -> Exception | None:
     """Reads events until there are no more -> the error that the process met, if any."""
@@ -120,7 +147,9 @@ def _follow(
             sampler.restart()
         elif kind == "step":
             run.saw(sampler.peak_rss_bytes, sampler.peak_anonymous_bytes)
-            run.steps.append(_step(event, run))
+            if feed is not None:
+                feed.ended(event["step"])
+            run.steps.append(_step(event, run, None if feed is None else feed.summary))
             if on_step is not None:
                 on_step(run.steps[-1])
         elif kind == "stopped":
@@ -130,7 +159,7 @@ def _follow(
     return None
 
 
-def _step(event: dict[str, Any], run: WorkerRun) -> StepReport:
+def _step(event: dict[str, Any], run: WorkerRun, data: Summary | None) -> StepReport:
     run.saw(event["rss_bytes"], event["anonymous_bytes"])
     return StepReport(
         step=event["step"],
@@ -142,6 +171,7 @@ def _step(event: dict[str, Any], run: WorkerRun) -> StepReport:
         peak_rss_bytes=run.peak_rss_bytes,
         peak_anonymous_bytes=run.peak_anonymous_bytes,
         peak_held_bytes=run.peak_held_bytes,
+        data=data,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -18,21 +19,25 @@ from typing import Literal
 from safetensors.torch import save_file
 
 from compiler.errors import ArtifactError, EnvironmentProblem
-from export.adapter import save_peft_adapter
+from export.adapter import save_peft_adapter, tensors_of_file
 from export.artifact import Artifact
 from export.manifest import Manifest
 from runtime_py.checkpoint import load_adapter, read_progress, require_same_run
 from runtime_py.command import Engine, worker_command
+from runtime_py.data import OnRead
+from runtime_py.feed import Feed, write_batches
 from runtime_py.metrics import metrics_file
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import Data, training_data
-from runtime_py.session import ONNXRUNTIME, Job
+from runtime_py.session import BATCHES, ONNXRUNTIME, Job
+from runtime_py.summary import Summary
 from runtime_py.supervisor import StepReport, WorkerRun, supervise
 from runtime_py.work_folder import work_folder
 
 CHECKPOINT = "checkpoint.safetensors"
 ADAPTER = "adapter"
 TRAINED = "trained.safetensors"
+JOB = "job.json"
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class TrainReport:
     goal_steps: int
     losses: tuple[float, ...]
     """Of the steps of this call."""
+    skipped_batches: int
+    """Of the list of batches that was given: without any label, so never trained on."""
     step_seconds: float
     """Median of a step."""
     tokens_per_second: float | None
@@ -67,6 +74,8 @@ class TrainReport:
     """Why it ended before the goal: a signal, memory pressure, the budget."""
     adapter: Path | None
     """The PEFT folder, or the file of a plain module's parameters; None without `out` or a whole step."""
+    data: Summary | None
+    """What the steps of this call saw of the examples; None for given batches, or without a step."""
 
     @property
     def stopped(self) -> bool:
@@ -91,15 +100,21 @@ def train(
     engine: Engine = "auto",
     metrics: str | Path | None = None,
     on_step: Callable[[StepReport], None] | None = None,
+    on_read: OnRead = lambda summary: None,
 ) -> TrainReport:
     """Trains until the adapter has had `steps` updates; `resume` continues from `out`'s checkpoint, if any.
 
-    `accumulate`: batches for one update, by the mean of their gradients; the Python worker can do that on
-    ONNX Runtime only. A checkpoint is written every `checkpoint_every` steps, at the end, and when the run is
-    interrupted. `engine`: `native` is lowpeak-runner, for ExecuTorch; `auto` takes it where it is built.
-    `metrics`: a file that one JSON object a step is added to. `on_step` is called here as steps end; what it
-    raises stops the run. Raises ArtifactError (damaged artifact, or `out` holds another run, or one that is
-    not to be continued), DataError, EnvironmentProblem (the process was killed, the disk is full, there is no
+    `accumulate`: batches for one update, by the mean over all their labels (a plain module's batches count
+    alike); the Python worker can do that on ONNX Runtime only. A checkpoint is written every
+    `checkpoint_every` steps, at the end, and when the run is interrupted. `engine`: `native` is
+    lowpeak-runner, for ExecuTorch; `auto` takes it where it is built. `metrics`: a file that one JSON object
+    a step is added to. `on_step` is called here as steps end; what it raises stops the run. `on_read` is told
+    what is seen of the examples until the first step can begin.
+
+    Examples are encoded a little ahead of the steps that train on them. One that cannot be trained on is met
+    when its turn comes: the run then saves, stops, and raises DataError with its line.
+    Raises ArtifactError (damaged artifact, or `out` holds another run, one on other data, or one that is not
+    to be continued), DataError, EnvironmentProblem (the process was killed, the disk is full, there is no
     such engine).
     """
     _require_positive(steps=steps, checkpoint_every=checkpoint_every, accumulate=accumulate)
@@ -113,10 +128,13 @@ def train(
         listeners = [] if on_step is None else [on_step]
         if metrics is not None:
             listeners.insert(0, stack.enter_context(metrics_file(Path(metrics), manifest)).write)
+        prepared = training_data(artifact, data)
         job = Job.of(
             artifact,
             temporary,
             steps=steps,
+            data=prepared.sha256,
+            streamed=True,
             optimizer=optimizer,
             accumulate=accumulate,
             seed=seed,
@@ -124,22 +142,26 @@ def train(
             checkpoint_every=checkpoint_every,
         )
         if out is not None:
-            job = dataclasses.replace(job, first_step=_start(job, manifest, out, resume))
+            job = _started(job, manifest, out, resume)
         run = WorkerRun(command.engine)
         if job.first_step < steps:
             if manifest.target == ONNXRUNTIME:
                 from runtime_py.run_optimizer import write_run_optimizer
 
-                write_run_optimizer(artifact, job.summed_optimizer, Path(temporary))
-            _write_batches(job, artifact, data)
-            run = supervise(job, Path(temporary), command, _calling(listeners))
+                write_run_optimizer(artifact, job.optimizer, Path(temporary))
+            feed = Feed(job, prepared, on_read)
+            run = supervise(job, Path(temporary), command, _calling(listeners), feed)
+    done = job.first_step + len(run.steps)
+    if out is not None and done >= steps:
+        _remove_prepared(out)
     seconds = statistics.median(step.seconds for step in run.steps) if run.steps else 0.0
     return TrainReport(
         engine=command.engine,
-        steps=job.first_step + len(run.steps),
+        steps=done,
         start_step=job.first_step,
         goal_steps=steps,
         losses=tuple(step.loss for step in run.steps),
+        skipped_batches=prepared.skipped,
         step_seconds=seconds,
         tokens_per_second=_speed(run.steps),
         planned_peak_bytes=manifest.planned_peak_bytes,
@@ -150,8 +172,19 @@ def train(
         peak_held_bytes=run.peak_held_bytes,
         budget_bytes=manifest.budget_bytes,
         stop_reason=run.stop_reason,
-        adapter=None if out is None or not (out / CHECKPOINT).exists() else save_adapter(out, manifest),
+        adapter=None if out is None or not (out / CHECKPOINT).exists() else save_adapter(out, artifact),
+        data=run.steps[-1].data if run.steps else None,
     )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` wrote."""
+
+    job: Path
+    """job.json."""
+    data: Summary | None
+    """What the steps will see of the examples; None for batches that were given."""
 
 
 def prepare(
@@ -165,12 +198,13 @@ def prepare(
     seed: int = 0,
     accumulate: int = 1,
     checkpoint_every: int = 50,
-) -> Path:
-    """Writes what lowpeak-runner trains with where there is no Python -> the job, job.json in `out`.
+    on_read: OnRead = lambda summary: None,
+) -> Prepared:
+    """Writes what lowpeak-runner trains with where there is no Python: job.json and batches/ in `out`.
 
-    Its paths are relative to `out`, the runner's working folder: with the artifact at the same place beside
-    it, `out` can be taken elsewhere. Brought back, `train` with `resume` and the same options goes on, or
-    writes the adapter if the goal was reached. Raises as `train`.
+    Paths are relative to `out`, the runner's working folder: with the artifact at the same place beside it,
+    `out` can be taken elsewhere. Brought back, `train` with `resume` and the same options goes on, or writes
+    the adapter if the goal was reached. `on_read` is told what is seen of the examples. Raises as `train`.
     """
     _require_positive(steps=steps, checkpoint_every=checkpoint_every, accumulate=accumulate)
     if not isinstance(artifact, Artifact):
@@ -180,37 +214,42 @@ def prepare(
         raise EnvironmentProblem(
             "lowpeak-runner trains artifacts for ExecuTorch, this one is for onnxruntime"
         )
+    prepared = training_data(artifact, data)
     job = Job.of(
         artifact,
         out,
         steps=steps,
+        data=prepared.sha256,
         optimizer=optimizer,
         accumulate=accumulate,
         seed=seed,
         checkpoint=out / CHECKPOINT,
         checkpoint_every=checkpoint_every,
     )
-    job = dataclasses.replace(job, first_step=_start(job, artifact.manifest, out, resume))
+    job = _started(job, artifact.manifest, out, resume)
     if job.first_step >= steps:
         raise ArtifactError(f"the run in {out} has its {job.first_step} steps already", steps=job.first_step)
-    _write_batches(job, artifact, data)
-    file = out / "job.json"
+    _remove_prepared(out)
+    try:
+        summary = write_batches(job, prepared, on_read)
+    except BaseException:
+        _remove_prepared(out)
+        raise
+    file = out / JOB
     file.write_text(job.relative_to(out).to_json(), encoding="utf-8")
-    return file
+    return Prepared(file, summary)
+
+
+def _remove_prepared(out: Path) -> None:
+    """What an earlier `prepare` wrote: the batches are of the user's data."""
+    shutil.rmtree(out / BATCHES, ignore_errors=True)
+    (out / JOB).unlink(missing_ok=True)
 
 
 def _require_positive(**numbers: int) -> None:
     for name, value in numbers.items():
         if value < 1:
             raise ValueError(f"{name} must be positive, not {value}")
-
-
-def _write_batches(job: Job, artifact: Artifact, data: Data) -> None:
-    """Those of the steps that are left."""
-    first, count = job.first_step * job.accumulate, (job.total_steps - job.first_step) * job.accumulate
-    save_file(
-        training_data(artifact, data).graph_inputs(seed=job.seed, first_step=first, steps=count), job.batches
-    )
 
 
 def _calling(listeners: Sequence[Callable[[StepReport], None]]) -> Callable[[StepReport], None]:
@@ -229,30 +268,31 @@ def _speed(steps: Sequence[StepReport]) -> float | None:
     return tokens / seconds if seconds else None
 
 
-def _start(job: Job, manifest: Manifest, out: Path, resume: bool) -> int:
-    """The step to begin with; the folder is there afterwards."""
+def _started(job: Job, manifest: Manifest, out: Path, resume: bool) -> Job:
+    """From the step to begin with; the folder is there afterwards."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentProblem(f"the folder {out} cannot be made: {error.strerror}") from error
     checkpoint = out / CHECKPOINT
     if not checkpoint.exists():
-        return 0
-    found = read_progress(checkpoint)
+        return job
+    progress = read_progress(checkpoint)
     if not resume:
         raise ArtifactError(
-            f"{out} holds a training run of {found.step} steps: resume it, or give a new folder",
-            steps=found.step,
+            f"{out} holds a training run of {progress.step} steps: resume it, or give a new folder",
+            steps=progress.step,
         )
-    require_same_run(checkpoint, found, job.progress(manifest, found.step))
-    return found.step
+    require_same_run(checkpoint, progress, job.progress(manifest, progress.step, progress.position))
+    return job.continued(progress)
 
 
-def save_adapter(out: Path, manifest: Manifest) -> Path:
+def save_adapter(out: Path, artifact: Artifact) -> Path:
     """Writes the adapter of the run's checkpoint -> the PEFT folder, or the file of a plain module."""
     tensors = load_adapter(out / CHECKPOINT)
-    if manifest.adapter_config is not None:
-        save_peft_adapter(out / ADAPTER, tensors, manifest.adapter_config)
+    config = artifact.manifest.adapter_config
+    if config is not None:
+        save_peft_adapter(out / ADAPTER, tensors_of_file(artifact, tensors), config)
         return out / ADAPTER
     temporary = out / f".{TRAINED}.tmp"
     save_file(tensors, temporary)

@@ -20,7 +20,7 @@ import torch
 
 from compiler.errors import ArtifactError, LowpeakError
 from export.manifest import Manifest
-from runtime_py.batch_file import batch_file
+from runtime_py.batch_file import BatchFolder
 from runtime_py.events import Event, end_event, error_event, ready_event, step_event
 from runtime_py.optimizer import not_finite
 from runtime_py.session import Job, open_session, prepare_process
@@ -47,32 +47,41 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
     emit(ready_event())
 
     checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
-    with _only_writer(checkpoint), batch_file(job.batches) as batches:
+    batches = BatchFolder(job.batches, streamed=job.streamed)
+    with _only_writer(checkpoint):
         session = open_session(job, manifest)
+        position = job.position
 
         def save(step: int) -> None:
             # Nothing before the first update: there is the checkpoint that the run began with, or none.
             if checkpoint is not None and step > job.first_step:
-                session.save(checkpoint, job.progress(manifest, step))
+                session.save(checkpoint, job.progress(manifest, step, position))
 
         step = job.first_step
         while step < job.total_steps and stop.reason is None:
             started = time.perf_counter()
-            first = (step - job.first_step) * job.accumulate
-            losses, tokens = [], 0
+            first = step * job.accumulate
+            losses, weights, tokens = [], 0, 0
             for index in range(first, first + job.accumulate):
-                bucket, inputs = batches.at(index)
                 with _keeping(save, step):
-                    losses.append(session.accumulate(inputs, bucket))
-                tokens += manifest.buckets[bucket].batch.tokens or 0
+                    batch = batches.at(index, stop)
+                    if batch is None:
+                        break
+                    bucket, inputs = batch
+                    spec = manifest.buckets[bucket].batch
+                    weight = spec.weight_of(inputs)
+                    losses.append(weight * session.accumulate(inputs, bucket, weight))
+                weights += weight
+                tokens += spec.tokens or 0
                 if stop.reason is not None:
                     break
             if len(losses) < job.accumulate:
                 break
-            loss = sum(losses) / len(losses)
+            loss = sum(losses) / weights
             if not math.isfinite(loss):
                 raise not_finite(f"the loss is {loss}", step)
             session.update(step)
+            position = batches.end
             event = step_event(step, loss, time.perf_counter() - started, tokens or None)
             step += 1
             if step % job.checkpoint_every == 0 and step < job.total_steps:

@@ -11,11 +11,14 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
+from tokenizers import Tokenizer, models
 from torch import Tensor, nn
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
 import lowpeak
+from compiler.batch_input import Ids
 from compiler.config import MEGABYTE
-from compiler.intake import checkpoint_name
+from compiler.intake import checkpoint_name, take_in
 from lowpeak.api import memory_time_curve
 from tests.tiny import SEQ_LEN, tiny_llama, tiny_qwen2
 
@@ -271,6 +274,74 @@ def test_an_adapter_that_could_not_be_saved_is_refused():
 def test_a_plain_module_has_its_own_loss(options: dict[str, Any]):
     with pytest.raises(lowpeak.ModelError, match="are for causal language models"):
         lowpeak.compile_for_device(Classifier(), 100, example_batch=classifier_batch(), **options)
+
+
+def test_embedding_and_head_of_different_rows(tmp_path: Path) -> None:
+    model = tiny_qwen2(num_hidden_layers=1)
+    model.lm_head = nn.Linear(32, 80, bias=False)
+    artifact = lowpeak.compile_for_device(model, 40, seq_len=SEQ_LEN, out=tmp_path / "a")
+    bucket = artifact.manifest.largest
+    assert {each.name: each.ids for each in bucket.inputs} == {"input_ids": Ids(96), "targets": Ids(80, -100)}
+    ids = torch.full((1, SEQ_LEN), 95)
+    bucket.graph_inputs({"input_ids": ids, "labels": torch.full((1, SEQ_LEN), 79)})
+    with pytest.raises(lowpeak.DataError, match=r"labels\[0, 0\] is 95 .* there are 80 rows"):
+        lowpeak.simulate(artifact, batch={"input_ids": ids, "labels": ids})
+    sample = artifact.sample()
+    assert sample is not None and sample["labels"].max() < 80
+
+
+def test_an_example_batch_that_does_not_fit(tmp_path: Path) -> None:
+    batch = {**classifier_batch(), "y": [*range(39, 46), 0]}
+    with pytest.raises(lowpeak.DataError, match=r"y\[1\] is 40, but there are 40 rows"):
+        lowpeak.compile_for_device(Classifier(), 40, example_batch=batch, out=tmp_path / "a")  # type: ignore[arg-type]
+    with pytest.raises(lowpeak.DataError, match="a batch is a mapping"):
+        lowpeak.compile_for_device(Classifier(), 40, example_batch=[batch])  # type: ignore[arg-type]
+    assert not (tmp_path / "a").exists()
+
+
+def test_an_example_batch_of_a_language_model_is_its_sample(tmp_path: Path) -> None:
+    ids = [[*range(1, SEQ_LEN + 1)]]
+    batch: Any = {"input_ids": ids, "labels": ids, "attention_mask": [[1] * SEQ_LEN]}
+    artifact = lowpeak.compile_for_device(
+        tiny_llama(), 40, seq_len=SEQ_LEN, example_batch=batch, out=tmp_path / "a"
+    )
+    sample = artifact.sample()
+    assert sample is not None and sample.keys() == {"input_ids", "labels"}
+    assert sample["labels"].tolist() == ids
+    assert_exact(lowpeak.simulate(artifact))
+    with pytest.raises(lowpeak.ModelError, match="an example batch is of one sequence length"):
+        lowpeak.compile_for_device(tiny_llama(), 40, seq_len=[6, 12], example_batch=batch)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_embedding_has_rows(tmp_path: Path) -> None:
+    words = Tokenizer(models.WordLevel({f"w{n}": n for n in range(96)}, unk_token="w0"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words)  # type: ignore[no-untyped-call]
+    model = tiny_llama(num_hidden_layers=1)
+    fits = lowpeak.compile_for_device(model, 40, seq_len=SEQ_LEN, tokenizer=tokenizer, out=tmp_path / "a")
+    assert fits.manifest.tokenizer_problem is None
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    said: list[str] = []
+    artifact = lowpeak.compile_for_device(
+        model, 40, seq_len=SEQ_LEN, tokenizer=tokenizer, out=tmp_path / "b", progress=said.append
+    )
+    problem = artifact.manifest.tokenizer_problem
+    assert problem in said
+    assert problem is not None and problem.startswith(
+        "the tokenizer has 97 tokens, the model's embedding 96 rows: data with '<pad>' (96) will be refused"
+    )
+    (tmp_path / "data.jsonl").write_text('{"text": "w1 <pad> w2"}\n')
+    with pytest.raises(lowpeak.DataError, match=r"is 96 .*, but there are 96 rows"):
+        lowpeak.train(artifact, tmp_path / "data.jsonl", steps=1)
+
+
+def test_token_types_count_where_the_model_embeds_them() -> None:
+    for kind, embeds in ((tiny_llama(), False), (tiny_gpt2(), True)):
+        intake = take_in(kind, seq_len=4, batch_size=1, lora=None, example_batch=None, seed=0)
+        assert intake.token_types is embeds
+
+
+def tiny_gpt2() -> PreTrainedModel:
+    return GPT2LMHeadModel(GPT2Config(vocab_size=96, n_positions=32, n_embd=32, n_layer=1, n_head=2)).eval()
 
 
 def test_a_curve_of_a_language_model_needs_its_length():

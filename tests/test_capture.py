@@ -96,3 +96,11 @@ def test_detach_stays_in_the_forward():
 def test_nothing_writes_into_an_operand():
     graph = captured(lambda m, x: m.a(x).contiguous().add_(1).mean(), a=nn.Linear(4, 2))
     assert [str(node.target) for node in graph.operations()][1:2] == ["aten.add.Tensor"]
+
+
+def test_a_number_that_the_data_decide():
+    def loss(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return m.a(x)[(x > 0).nonzero()[:, 0]].mean()
+
+    with pytest.raises(UnsupportedOperator, match=r"nonzero.* depends on the data"):
+        captured(loss, a=nn.Linear(4, 2))

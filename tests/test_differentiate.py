@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compiler.errors import ModelError
+from compiler.errors import ModelError, UnsupportedOperator
 from compiler.graph import TrainGraph
 from compiler.passes.attention import Attention
 from compiler.passes.normalize import Normalize
@@ -110,3 +110,53 @@ def test_a_loss_with_one_element_is_a_scalar():
     module = Function(lambda m, x: m.a(x).sum()[None], a=nn.Linear(8, 8))
     trained, graph = train(module, (), [Normalize()], x=X)
     trained.check(graph)
+
+
+def test_a_view_of_fused_attention():
+    """The in-place operator lets the strides of attention's flash kernel into the graph."""
+
+    def loss(m: nn.Module, x: Tensor) -> Tensor:
+        heads = m.a(x).view(2, 6, 2, 4).transpose(1, 2)
+        out = nn.functional.scaled_dot_product_attention(heads, heads, heads, is_causal=True)
+        return (out.transpose(1, 2).reshape(2, 6, 8) * m.a(x).clone().add_(1)).mean()
+
+    trained, graph = train(Function(loss, a=nn.Linear(8, 8)), [Attention()], x=torch.randn(2, 6, 8))
+    trained.check(graph)
+
+
+def test_a_part_that_is_written_in_place():
+    def loss(m: nn.Module, x: Tensor) -> Tensor:
+        y = m.a(x).clone()
+        y[:, 1] = y[:, 0] * 3
+        return (y**2).mean()
+
+    trained, graph = train(Function(loss, a=nn.Linear(8, 8)), x=torch.randn(2, 6, 8))
+    trained.check(graph)
+
+
+def test_convolutions_of_frozen_weights():
+    def loss(m: nn.Module, x: Tensor) -> Tensor:
+        return (m.last(m.first(m.a(x).transpose(1, 2))[..., :9]) ** 2).mean()
+
+    first = nn.Conv1d(4, 4, 3, padding=2, groups=4).requires_grad_(False)
+    last = nn.Conv1d(4, 6, 3, stride=2, padding=1, dilation=2).requires_grad_(False)
+    module = Function(loss, a=nn.Linear(4, 4), first=first, last=last)
+    trained, graph = train(module, x=torch.randn(2, 9, 4))
+    trained.check(graph)
+    assert not any("backward" in str(node.target) for node in graph.operations())
+
+
+def test_a_convolution_whose_bias_alone_is_trained_is_refused():
+    convolution = nn.Conv1d(4, 4, 3)
+    convolution.weight.requires_grad_(False)
+    module = Function(lambda m, x: (m.c(m.a(x)) ** 2).mean(), c=convolution, a=nn.Linear(9, 9))
+    with pytest.raises(UnsupportedOperator, match=r"convolution_backward.*2 of its 3 results"):
+        train(module, x=torch.randn(2, 4, 9))
+
+
+def test_an_operator_without_a_derivative_is_told_in_one_line():
+    module = Function(lambda m, x: torch.igamma(m.a(x).abs(), x.abs()).sum(), a=nn.Linear(8, 8))
+    with pytest.raises(ModelError, match=r"backward cannot be computed: .*igamma") as caught:
+        train(module, x=torch.randn(2, 8))
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is not None

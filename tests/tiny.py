@@ -17,11 +17,13 @@ from transformers import LlamaConfig, PretrainedConfig, PreTrainedModel, Qwen2Co
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from compiler.batch import IGNORE_INDEX, BatchSpec
+from compiler.batch_input import BatchInput
 from compiler.capture import capture
 from compiler.causal_lm import default_lora, loss_module, skeleton_of
 from compiler.devices import device
 from compiler.differentiate import differentiate
 from compiler.graph import Adapter, Batch, Frozen, Quantized, TrainGraph
+from compiler.id_ranges import mark_id_ranges
 from compiler.model.quantized import quantize
 from compiler.passes.attention import Attention
 from compiler.passes.chunked_loss import ChunkedLoss
@@ -130,6 +132,7 @@ def planned_module(
 def _placed(
     forward: TrainGraph, passes: list[Any], target_name: str, spec: BatchSpec, model: nn.Module
 ) -> TinyStep:
+    mark_id_ranges(forward)
     graph = differentiate(forward)
     Runner().run(graph, [Normalize(), DequantizePerUse(), *passes])
     runtime = target(target_name, "stock")
@@ -165,7 +168,7 @@ def tiny_manifest(tiny: TinyStep, **changes: Any) -> Manifest:
     step = tiny.step
     formats = {role.name: role.format for _, role in tiny.graph.inputs() if isinstance(role, Quantized)}
     inputs = [
-        TensorRecord(role.name, list(node.meta["val"].shape), str(node.meta["val"].dtype)[6:])
+        BatchInput(role.name, list(node.meta["val"].shape), str(node.meta["val"].dtype)[6:], role.ids)
         for node, role in tiny.graph.inputs()
         if isinstance(role, Batch)
     ]
@@ -186,12 +189,17 @@ def tiny_manifest(tiny: TinyStep, **changes: Any) -> Manifest:
         blank_manifest("tiny"),
         model_config=model_config,
         adapter_config=adapter_config,
+        adapter_names=None if adapter_config is None else _file_names(tiny),
         buckets=[BucketRecord("", tiny.spec, inputs, plan)],
         parameters=[TensorRecord(n, list(tiny.values[n].shape), "float32") for n in tiny.graph.gradients],
         quantized=[QuantRecord(n, f.bits, f.group_size, f.zero_point, f.packing) for n, f in formats.items()],
         sample=SampleRecord(0.0),
     )
     return dataclasses.replace(manifest, **changes)
+
+
+def _file_names(tiny: TinyStep) -> dict[str, str]:
+    return {name.replace(".default", ""): name for name in tiny.graph.gradients}
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

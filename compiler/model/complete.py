@@ -76,12 +76,35 @@ def derived_buffers(skeleton: PreTrainedModel) -> dict[str, Tensor]:
     return buffers
 
 
+def unlike_ties(stored: WeightSource, skeleton: PreTrainedModel) -> list[tuple[str, str]]:
+    """Names that are one tensor in the skeleton but hold different values in `stored`.
+
+    transformers ties such a pair only where both hold the same (`PreTrainedModel.tie_weights`).
+    """
+    available = set(stored.names())
+    unlike = []
+    for names in _aliases(skeleton).values():
+        first, *others = [name for name in names if name in available] or [""]
+        unlike += [(first, other) for other in others if not _equal(stored, first, other)]
+    return unlike
+
+
+def _equal(stored: WeightSource, one: str, other: str) -> bool:
+    return stored.shape(one) == stored.shape(other) and torch.equal(stored.dense(one), stored.dense(other))
+
+
+def _aliases(skeleton: PreTrainedModel) -> dict[int, list[str]]:
+    """The names of each tensor that checkpoints store."""
+    aliases: dict[int, list[str]] = {}
+    for name, tensor in skeleton.state_dict(keep_vars=True).items():
+        aliases.setdefault(id(tensor), []).append(name)
+    return aliases
+
+
 def _stored_names(stored: WeightSource, skeleton: PreTrainedModel) -> dict[str, str]:
     """For each tensor of the model that checkpoints store, the name under which `stored` has it."""
     tensors: dict[str, Tensor] = skeleton.state_dict(keep_vars=True)
-    aliases: dict[int, list[str]] = {}
-    for name, tensor in tensors.items():
-        aliases.setdefault(id(tensor), []).append(name)
+    aliases = _aliases(skeleton)
     available = set(stored.names())
     resolved: dict[str, str] = {}
     for name, tensor in tensors.items():

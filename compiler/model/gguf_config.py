@@ -10,6 +10,7 @@ from transformers import LlamaConfig, PretrainedConfig, Qwen2Config
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from compiler.errors import ModelError
+from compiler.model.gguf_fields import require_understood
 from compiler.model.gguf_file import GgufFile, Scalar
 
 _CONFIG_CLASSES: dict[str, type[PretrainedConfig]] = {"llama": LlamaConfig, "qwen2": Qwen2Config}
@@ -37,9 +38,11 @@ def read_config(file: GgufFile, rope_factors: torch.Tensor | None) -> Pretrained
     """The config of the model in the file.
 
     `rope_factors` is the file's rope_freqs.weight, float32 [head_dim / 2]: the rope scaling of a Llama 3.
-    Raises ModelError when the file lacks a field, or scales rope in a way that is not Llama 3's.
+    Raises ModelError when the file lacks a field, has one that changes the model in a way that is not
+    implemented, or scales rope in a way that is not Llama 3's.
     """
     kind = architecture(file)
+    require_understood(file, kind)
 
     def field(key: str, *default: Scalar) -> Any:
         value = file.metadata.get(f"{kind}.{key}", *default)
@@ -79,7 +82,13 @@ def read_config(file: GgufFile, rope_factors: torch.Tensor | None) -> Pretrained
         "rope_parameters": {"rope_type": "default", "rope_theta": theta},
         "tie_word_embeddings": "output.weight" not in file.tensors,
     }
-    head_dim = count("attention.key_length", count("rope.dimension_count", hidden // heads))
+    rotary = count("rope.dimension_count", count("attention.key_length", hidden // heads))
+    head_dim = count("attention.key_length", rotary)
+    if rotary != head_dim:
+        raise ModelError(
+            f"{file.path} rotates {rotary} of the {head_dim} dimensions of a head, which is not "
+            "implemented: give the checkpoint folder instead"
+        )
     if kind == "llama":
         shape["head_dim"] = head_dim
     for ours, theirs in _TOKEN_IDS.items():

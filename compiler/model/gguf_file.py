@@ -59,7 +59,10 @@ class GgufFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.metadata: dict[str, Scalar] = {}
-        """Numbers and strings by key. Arrays (vocabulary, merges) are left out."""
+        """Numbers and strings by key."""
+
+        self.lists: set[str] = set()
+        """Keys of arrays (vocabulary, merges), which are not read."""
 
         self.tensors: dict[str, GgufTensor] = {}
         try:
@@ -93,7 +96,9 @@ class GgufFile:
         for _ in range(metadata_count):
             key, kind = cursor.string(), cursor.unpack("<I")
             value = cursor.value(kind)
-            if value is not None:
+            if value is None:
+                self.lists.add(key)
+            else:
                 self.metadata[key] = value
         entries = [_read_entry(cursor) for _ in range(tensor_count)]
         alignment = int(self.metadata.get("general.alignment", _DEFAULT_ALIGNMENT))

@@ -14,14 +14,15 @@ _WANTED = ["*.json", "*.safetensors", "tokenizer*", "*.model", "merges.txt", "vo
 _UNWANTED = ["original/*", "consolidated*", "onnx/*"]
 
 
-def download(name: str) -> Path:
+def download(name: str, *, with_code: bool = False) -> Path:
     """The folder of the hub repository `org/name`, downloaded unless it is in the local cache.
 
-    Raises ModelError when there is no such repository or no access to it, EnvironmentProblem when the hub
-    cannot be reached.
+    `with_code`: its Python files, too. Raises ModelError when there is no such repository or no access to
+    it, EnvironmentProblem when the hub cannot be reached.
     """
     try:
-        return Path(snapshot_download(name, allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
+        wanted = [*_WANTED, "*.py"] if with_code else _WANTED
+        return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=_UNWANTED))
     except HFValidationError as error:
         raise ModelError(f"{name} is neither a local path nor a hub name: {error}") from error
     except GatedRepoError as error:

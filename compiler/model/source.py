@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,11 +22,12 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from compiler.errors import ModelError
-from compiler.model.complete import CompleteWeights
-from compiler.model.configs import known_config
+from compiler.model.complete import CompleteWeights, unlike_ties
+from compiler.model.configs import SCHEME, known_config
 from compiler.model.gguf import GgufWeights
 from compiler.model.gguf_file import GgufFile
 from compiler.model.hub import download
+from compiler.model.origin import Origin
 from compiler.model.weights import RandomWeights, SafetensorsWeights, WeightSource
 
 # transformers leaves this mark on a float checkpoint that was once loaded from a GGUF file.
@@ -49,26 +51,31 @@ class ModelSource:
     load_tokenizer: Callable[[], PreTrainedTokenizerBase]
     """Loads the tokenizer, which can take seconds. Raises ModelError when the model has none."""
 
+    origin: Origin | None = None
+    """Its files, None for random weights."""
+
     def skeleton(self) -> PreTrainedModel:
         """A new instance of the model on the meta device: float32, SDPA attention, no cache, eval mode."""
-        return _skeleton(self.config)
+        return _skeleton(self.config, self.origin is not None and self.origin.trust_remote_code)
 
 
-def open_model(spec: str | Path, *, seed: int = 0) -> ModelSource:
+def open_model(spec: str | Path, *, seed: int = 0, trust_remote_code: bool = False) -> ModelSource:
     """Open a checkpoint folder, a `.gguf` file, `config:<known name>` (random weights) or a hub name.
 
-    Raises ModelError when there is no causal language model under `spec`, EnvironmentProblem when a package
-    is missing or the hub cannot be reached.
+    `trust_remote_code`: run the Python code that a folder or hub repository brings; without it, what needs
+    such code is refused, never asked about. Raises ModelError when there is no causal language model under
+    `spec`, EnvironmentProblem when a package is missing or the hub cannot be reached.
     """
-    if isinstance(spec, str) and spec.startswith("config:"):
-        return _open_config(spec.removeprefix("config:"), seed)
+    if isinstance(spec, str) and spec.startswith(SCHEME):
+        return _open_config(spec.removeprefix(SCHEME), seed)
     path = Path(spec)
     if path.is_dir():
-        return _open_folder(path, path.resolve().name)
+        return _open_folder(Origin(path, None, trust_remote_code), path.resolve().name)
     if path.is_file():
         return _open_file(path)
     if _HUB_NAME.fullmatch(str(spec)) and path.suffix != ".gguf":
-        return _open_folder(download(str(spec)), str(spec))
+        folder = download(str(spec), with_code=trust_remote_code)
+        return _open_folder(Origin(folder, str(spec), trust_remote_code), str(spec))
     raise ModelError(
         f"there is no {spec}: give a checkpoint folder, a .gguf file, config:<name>, or a hub name such as "
         "org/name, which is downloaded with huggingface_hub"
@@ -89,7 +96,8 @@ def _open_config(name: str, seed: int) -> ModelSource:
     return ModelSource(name, config, CompleteWeights(weights, skeleton), no_tokenizer)
 
 
-def _open_folder(folder: Path, name: str) -> ModelSource:
+def _open_folder(origin: Origin, name: str) -> ModelSource:
+    folder, trusted = origin.path, origin.trust_remote_code
     if (folder / "adapter_config.json").exists():
         raise ModelError(
             f"{folder} is a PEFT adapter, not a model: open its base model, and pass the two as "
@@ -98,34 +106,83 @@ def _open_folder(folder: Path, name: str) -> ModelSource:
     if not (folder / "config.json").exists():
         raise ModelError(f"{folder} has no config.json: it is not a Hugging Face checkpoint folder")
     try:
-        config = AutoConfig.from_pretrained(folder)
-    except (StrictDataclassError, ValueError, TypeError, OSError, KeyError) as error:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
+    except (StrictDataclassError, ValueError, TypeError, OSError, KeyError, ImportError) as error:
+        _refuse_untrusted(folder, trusted)
         raise ModelError(f"{folder / 'config.json'} cannot be read: {error}") from error
-    _require_causal_lm(config, name)
+    if not (trusted and "AutoModelForCausalLM" in getattr(config, "auto_map", {})):
+        _require_causal_lm(config, name)
     weights = SafetensorsWeights(folder)
-
-    def tokenizer() -> PreTrainedTokenizerBase:
-        try:
-            return AutoTokenizer.from_pretrained(folder)
-        except (ValueError, OSError, KeyError) as error:
-            raise ModelError(f"{folder} has no tokenizer that transformers can load: {error}") from error
-
-    return ModelSource(name, config, CompleteWeights(weights, _skeleton(config)), tokenizer)
+    config = _with_stored_ties(config, weights, trusted)
+    return ModelSource(
+        name,
+        config,
+        CompleteWeights(weights, _skeleton(config, trusted)),
+        lambda: _tokenizer(f"{folder} has no tokenizer that transformers can load", folder, trusted),
+        origin,
+    )
 
 
 def _open_file(path: Path) -> ModelSource:
     if path.suffix != ".gguf":
         raise ModelError(f"{path} is a file that is not a .gguf: give the checkpoint's folder instead")
     weights = GgufWeights(GgufFile(path))
+    config = weights.config
 
     def tokenizer() -> PreTrainedTokenizerBase:
-        try:
-            return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        except (ValueError, OSError, KeyError, IndexError) as error:
-            raise ModelError(f"{path} has no tokenizer that transformers can convert: {error}") from error
+        problem = f"{path} has no tokenizer that transformers can convert"
+        return _tokenizer(problem, path.parent, False, gguf_file=path.name)
 
-    config = weights.config
-    return ModelSource(path.stem, config, CompleteWeights(weights, _skeleton(config)), tokenizer)
+    return ModelSource(
+        path.stem, config, CompleteWeights(weights, _skeleton(config)), tokenizer, Origin(path)
+    )
+
+
+def _tokenizer(
+    problem: str, folder: Path, trust_remote_code: bool, **options: str
+) -> PreTrainedTokenizerBase:
+    """ModelError begins with `problem`."""
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code, **options)
+    # Its class parses files of a dozen kinds with packages that may be missing or of another version.
+    except Exception as error:
+        raise ModelError(f"{problem}: {type(error).__name__}: {error}") from error
+
+
+def _refuse_untrusted(folder: Path, trusted: bool) -> None:
+    """ModelError if the config names code of the folder's own, and may not run it."""
+    try:
+        files = json.loads((folder / "config.json").read_bytes()).get("auto_map", {}).values()
+    except (ValueError, AttributeError):
+        return
+    if files and not trusted:
+        raise ModelError(
+            f"{folder} is of an architecture that transformers does not have; it brings its own Python code "
+            f"({', '.join(sorted(map(str, files)))}), which is not run unasked. Read it; if you trust it, "
+            "pass --trust-remote-code (trust_remote_code=True)"
+        )
+
+
+def _with_stored_ties(
+    config: PretrainedConfig, weights: WeightSource, trust_remote_code: bool
+) -> PretrainedConfig:
+    """The config, untied where it says that head and embedding are one but two unlike matrices are stored.
+
+    That is how transformers loads them. ModelError if other tensors are in that state.
+    """
+    if not unlike_ties(weights, _skeleton(config, trust_remote_code)):
+        return config
+    config = copy.deepcopy(config)
+    config.tie_word_embeddings = False
+    unlike = unlike_ties(weights, _skeleton(config, trust_remote_code))
+    if unlike:
+        one, other = unlike[0]
+        raise ModelError(
+            f"{one} and {other} are one tensor by the config, but the checkpoint holds two that differ: "
+            "correct the config, or save the model with the tensors that it shall have",
+            unlike=len(unlike),
+        )
+    return config
 
 
 def _require_causal_lm(config: PretrainedConfig, name: str) -> None:
@@ -135,19 +192,28 @@ def _require_causal_lm(config: PretrainedConfig, name: str) -> None:
     if expected is None or config.is_encoder_decoder or (stored and expected not in stored):
         kind = ", ".join(stored or [config.model_type])
         raise ModelError(f"{name} is a {kind}, not a causal language model (such as LlamaForCausalLM)")
-    method = (getattr(config, "quantization_config", None) or {}).get("quant_method", _GGUF_ORIGIN)
+    require_float(config, name)
+
+
+def require_float(config: PretrainedConfig, name: str) -> None:
+    """ModelError for a model whose weights are quantized in a way that is not read."""
+    quantization = getattr(config, "quantization_config", None) or {}
+    # A dict in a file, an object in a model that was loaded.
+    fields = quantization if isinstance(quantization, dict) else vars(quantization)
+    method = fields.get("quant_method", _GGUF_ORIGIN)
     if method != _GGUF_ORIGIN:
         raise ModelError(
-            f"{name} is quantized already, by {method}: give its float checkpoint or a .gguf file"
+            f"{name} is quantized already, by {getattr(method, 'value', method)}: give its float checkpoint "
+            "or a .gguf file"
         )
 
 
-def _skeleton(config: PretrainedConfig) -> PreTrainedModel:
+def _skeleton(config: PretrainedConfig, trust_remote_code: bool = False) -> PreTrainedModel:
     config = copy.deepcopy(config)
     config.use_cache = False
     with torch.device("meta"):
         model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-            config, dtype=torch.float32, attn_implementation="sdpa"
+            config, dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=trust_remote_code
         )
     model.train(False)
     return model

@@ -78,6 +78,8 @@ class ModuleWeights(_DenseWeights):
         tensor = self._tensor(name).detach()
         if tensor.is_meta:
             raise ModelError(f"{name} has no values: the model is on the meta device; load its weights first")
+        if not tensor.is_floating_point():
+            return tensor.to("cpu")
         return require_finite(name, tensor.to("cpu", torch.float32))
 
     def _tensor(self, name: str) -> Tensor:
@@ -96,7 +98,7 @@ class SafetensorsWeights(_DenseWeights):
         self._folder = folder
         self._file: dict[str, str] = {}
         self._shape: dict[str, tuple[int, ...]] = {}
-        for file in _checkpoint_files(folder):
+        for file in checkpoint_files(folder):
             with _open_safetensors(folder / file) as tensors:
                 for name in tensors.keys():  # noqa: SIM118 - a safetensors handle is not a mapping
                     self._file[name] = file
@@ -173,7 +175,7 @@ def require_name(name: str, names: Collection[str], where: str) -> None:
     raise ModelError(f"{where} has no tensor {name} among its {len(names)}{hint}")
 
 
-def _checkpoint_files(folder: Path) -> list[str]:
+def checkpoint_files(folder: Path) -> list[str]:
     """Names of the safetensors files in the folder; ModelError when there is none, or a shard is missing."""
     index = folder / "model.safetensors.index.json"
     if not index.exists():

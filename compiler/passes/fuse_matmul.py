@@ -6,7 +6,7 @@
     matmul(mul(a, c), b, 1)                    ->  matmul(a, b, c)     if only such products read the multiple
     permute(matmul(a, b))                      ->  matmul(b', a')      if nothing else reads the product
 
-So no transposed copy exists, unless something else reads it too.
+So no transposed copy exists, unless something else reads it too. Products of other types than float32 stay.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import fx
 
 from compiler.graph import TrainGraph
-from compiler.passes.rewrite import Rewriter, shape_of
+from compiler.passes.rewrite import Rewriter, dtype_of, shape_of
 
 aten = torch.ops.aten
 matmul = torch.ops.lowpeak.matmul.default
@@ -44,11 +44,13 @@ class FuseMatmul:
 
 
 def _to_matmul(graph: TrainGraph, node: fx.Node) -> bool:
+    if node.target not in (*PRODUCTS, aten.linear.default) or dtype_of(node) != torch.float32:
+        return False
     new = Rewriter(graph, node)
     if node.target in PRODUCTS:
         (a, transpose_a), (b, transpose_b) = map(_source, node.args)
         return new.replace_with(new.call(matmul, a, b, transpose_a, transpose_b, 1.0))
-    if node.target is aten.linear.default and len(node.args) == 2:
+    if len(node.args) == 2:
         x, weight = node.args
         rows = new.call(aten.view.default, x, [-1, shape_of(x)[-1]]) if len(shape_of(x)) != 2 else x
         product = new.call(matmul, rows, weight, False, True, 1.0)

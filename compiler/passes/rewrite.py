@@ -10,7 +10,8 @@ from torch import Tensor, fx
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 import compiler.ops  # noqa: F401  registers the operators that passes insert
-from compiler.graph import Constant, TrainGraph, tensors_of
+from compiler.errors import told_as_model_error
+from compiler.graph import Constant, TrainGraph, operator_name, place_of, tensors_of
 
 Rule = Callable[[TrainGraph, fx.Node], bool]
 """Rewrites one node if its pattern is there; says whether it did."""
@@ -100,7 +101,11 @@ def rewrite(graph: TrainGraph, table: dict[Any, tuple[Rule, ...]]) -> int:
     while True:
         count = 0
         for node in graph.operations():
-            count += any(rule(graph, node) for rule in table.get(node.target, ()))
+            if node.target not in table:
+                continue
+            where = f"the rules for {operator_name(node)} in {place_of(node)!r} failed"
+            with told_as_model_error(where):
+                count += any(rule(graph, node) for rule in table[node.target])
         graph.graph.eliminate_dead_code()
         total += count
         if not count:

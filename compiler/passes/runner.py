@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from compiler.errors import told_as_model_error
 from compiler.graph import TrainGraph
 
 
@@ -30,10 +31,11 @@ class Runner:
     def run(self, graph: TrainGraph, passes: Iterable[Pass]) -> TrainGraph:
         for transformation in passes:
             name = type(transformation).__name__
-            count = transformation.run(graph)
-            graph.graph.eliminate_dead_code()
-            graph.drop_unused_inputs()
-            graph.verify()
+            with told_as_model_error(f"the pass {name} failed"):
+                count = transformation.run(graph)
+                graph.graph.eliminate_dead_code()
+                graph.drop_unused_inputs()
+                graph.verify()
             self.saw(name, graph, count)
         return graph
 

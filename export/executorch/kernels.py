@@ -20,6 +20,20 @@ from compiler.graph import operator_name, place_of
 from compiler.passes.rewrite import operands
 
 INT32_MAX = 2**31 - 1
+PROPERTIES = {"dtype", "layout", "device", "pin_memory", "memory_format"}
+"""Arguments that the tensor which is written to has already."""
+RANDOM = "gives random numbers, which no two runtimes have in common"
+IN_PARTS = "writes to a list of tensors, which a program cannot hand it"
+UNFIT: dict[object, str] = {
+    torch.ops.aten.convolution_backward.default: "has a stock kernel for images and three gradients only",
+    torch.ops.aten.native_dropout.default: RANDOM,
+    torch.ops.aten.rand.default: RANDOM,
+    torch.ops.aten.randn.default: RANDOM,
+    torch.ops.aten.split_copy.Tensor: IN_PARTS,
+    torch.ops.aten.split_with_sizes_copy.default: IN_PARTS,
+    torch.ops.aten.unbind_copy.int: IN_PARTS,
+}
+"""Operators that have a stock kernel but must not be run by it, and why."""
 
 
 class RowIds:
@@ -78,7 +92,7 @@ def kernel_call(node: fx.Node, fused: frozenset[str]) -> KernelCall:
     stock = STOCK_FORMS.get(target)
     if stock:
         return stock(node)
-    out = COPY_FORMS.get(node.target) or _out_variant(node.target)
+    out = out_variant(node.target)
     given = operands(node)
     arguments = []
     for argument in out._schema.arguments:
@@ -92,24 +106,35 @@ def kernel_call(node: fx.Node, fused: frozenset[str]) -> KernelCall:
 
 
 @functools.cache
-def _out_variant(target: torch._ops.OpOverload) -> torch._ops.OpOverload:
-    """The overload that writes into given tensors and otherwise takes the same arguments."""
+def out_variant(target: torch._ops.OpOverload) -> torch._ops.OpOverload:
+    """The overload that writes into given tensors and computes the same of the same arguments.
+
+    It may have further arguments with default values; of several, that with the fewest is taken. LookupError
+    if there is none.
+    """
+    if target in COPY_FORMS:
+        return COPY_FORMS[target]
     if not isinstance(target, torch._ops.OpOverload):
         raise LookupError(f"{target} is no operator")
-    wanted = [a.name for a in target._schema.arguments]
-    packet = target.overloadpacket
-    for overload in packet.overloads():
-        candidate = getattr(packet, overload)
-        plain = [a.name for a in candidate._schema.arguments if not a.is_out]
-        if len(plain) < len(candidate._schema.arguments) and set(plain) <= set(wanted):
-            types = {a.name: str(a.type) for a in target._schema.arguments}
-            if all(str(a.type) == types[a.name] for a in candidate._schema.arguments if not a.is_out):
-                return candidate
-    raise LookupError(f"{target} has no out variant")
+    wanted = {a.name: str(a.type) for a in target._schema.arguments}
+    found = []
+    for overload in target.overloadpacket.overloads():
+        candidate = getattr(target.overloadpacket, overload)
+        plain = {a.name: a for a in candidate._schema.arguments if not a.is_out}
+        if len(plain) == len(candidate._schema.arguments) or wanted.keys() - plain.keys() - PROPERTIES:
+            continue
+        further = [a for name, a in plain.items() if name not in wanted]
+        same_types = all(str(plain[name].type) == kind for name, kind in wanted.items() if name in plain)
+        if same_types and all(a.has_default_value() for a in further):
+            found.append((len(further), candidate))
+    if not found:
+        raise LookupError(f"{target} has no out variant")
+    return min(found, key=lambda pair: pair[0])[1]
 
 
 @functools.cache
-def _stock_kernels() -> frozenset[str]:
+def stock_kernels() -> frozenset[str]:
+    """Names of the kernels in the runtime's registry: `aten::add.out`."""
     import executorch.kernels.quantized  # noqa: F401  registers the quantized embedding kernels
     from executorch.extension.pybindings.portable_lib import _get_operator_names
 
@@ -120,10 +145,17 @@ def check_operators(graph_operations: Iterable[fx.Node], fused: frozenset[str]) 
     """Raises UnsupportedOperator naming the first operator without a stock kernel that is not in `fused`,
     and its place in the model.
     """
-    available = _stock_kernels() | {f"lowpeak::{name}.out" for name in fused}
+    available = stock_kernels() | {f"lowpeak::{name}.out" for name in fused}
     for node in graph_operations:
         if node.target is getitem:
             continue
+        if node.target in UNFIT:
+            raise UnsupportedOperator(
+                f"{operator_name(node)}, used in {place_of(node)!r}, {UNFIT[node.target]}; change that part "
+                "of the model",
+                operator=operator_name(node),
+                place=place_of(node),
+            )
         try:
             name, overload, _ = kernel_call(node, fused)
         except LookupError:

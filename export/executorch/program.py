@@ -219,6 +219,8 @@ class _Plan:
                 return self._list(schema.OptionalTensorList if optional else schema.TensorList, items)
             if "float" in kind:
                 return self._list(schema.DoubleList, [float(item) for item in value])
+            if "bool" in kind:
+                return self._list(schema.BoolList, [bool(item) for item in value])
             return self._list(schema.IntList, [self._scalar(int(item)) for item in value])
         if isinstance(value, int) and not isinstance(value, bool) and kind.endswith("float"):
             value = float(value)

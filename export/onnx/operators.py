@@ -25,6 +25,8 @@ lowpeak = torch.ops.lowpeak
 
 Mapping = Callable[[Nodes, fx.Node], ir.Value]
 INT64_MAX = 2**63 - 1
+OF_BOOLEANS = {"Add": "Or", "Mul": "And", "Max": "Or", "Min": "And"}
+"""Arithmetic that ONNX has not of booleans."""
 
 
 def _unary(operator: str) -> Mapping:
@@ -43,7 +45,8 @@ def _binary(operator: str) -> Mapping:
         alpha = given.get("alpha", 1)
         if alpha != 1:
             right = nodes.call("Mul", right, nodes.scalar(alpha, dtype))
-        return nodes.call(operator, left, right)
+        kind = OF_BOOLEANS.get(operator, operator) if dtype == torch.bool else operator
+        return nodes.call(kind, left, right)
 
     return build
 
@@ -62,6 +65,9 @@ def _compare(operator: str, *, negated: bool = False) -> Mapping:
         left, right = node.args
         values = (operand.meta["val"] if isinstance(operand, fx.Node) else operand for operand in node.args)
         dtype = torch.result_type(*values)
+        if dtype == torch.bool and operator != "Equal":
+            # ONNX orders no booleans.
+            dtype = torch.int32
         found = nodes.call(operator, _operand(nodes, left, dtype), _operand(nodes, right, dtype))
         return nodes.call("Not", found) if negated else found
 
@@ -86,6 +92,13 @@ def _bitwise(for_bool: str, for_integers: str) -> Mapping:
 
 def _right_shift(nodes: Nodes, node: fx.Node) -> ir.Value:
     source, places = node.args
+    if dtype_of(node) != torch.uint8:
+        raise UnsupportedOperator(
+            f"a right shift of {str(dtype_of(node))[6:]} in {place_of(node)!r} has no mapping to ONNX, which "
+            "shifts unsigned integers only; divide by a power of two",
+            operator=operator_name(node),
+            place=place_of(node),
+        )
     places = nodes.scalar(places, dtype_of(node))
     return nodes.call("BitShift", nodes.value_of(source), places, direction="RIGHT")
 
@@ -98,13 +111,30 @@ def _reversed_sub(nodes: Nodes, node: fx.Node) -> ir.Value:
     return nodes.call("Sub", nodes.scalar(given["other"], dtype), source)
 
 
-def _rsqrt(nodes: Nodes, node: fx.Node) -> ir.Value:
-    return nodes.call("Reciprocal", nodes.call("Sqrt", nodes.value_of(node.args[0])))
+def _relu(nodes: Nodes, node: fx.Node) -> ir.Value:
+    """The runtime's Relu is of floats only."""
+    source, dtype = nodes.value_of(node.args[0]), dtype_of(node)
+    if dtype.is_floating_point:
+        return nodes.call("Relu", source)
+    return nodes.call("Max", source, nodes.scalar(0, dtype))
+
+
+def _root(exponent: float) -> Mapping:
+    """A power: the runtime's Sqrt of infinity is not a number."""
+
+    def build(nodes: Nodes, node: fx.Node) -> ir.Value:
+        dtype = dtype_of(node)
+        return nodes.call("Pow", nodes.cast(node.args[0], dtype), nodes.scalar(exponent, dtype))
+
+    return build
 
 
 def _clamp(nodes: Nodes, node: fx.Node) -> ir.Value:
     given, dtype = operands(node), dtype_of(node)
-    bounds = [None if given[name] is None else nodes.scalar(given[name], dtype) for name in ("min", "max")]
+    # Without a bound the runtime takes the largest finite number for one.
+    ends = {"min": -math.inf, "max": math.inf} if dtype.is_floating_point else {}
+    limits = [ends.get(name) if given[name] is None else given[name] for name in ("min", "max")]
+    bounds = [None if limit is None else nodes.scalar(limit, dtype) for limit in limits]
     return nodes.call("Clip", nodes.cast(given["self"], dtype), *bounds)
 
 
@@ -116,11 +146,11 @@ def _where(nodes: Nodes, node: fx.Node) -> ir.Value:
 
 
 def _threshold_backward(nodes: Nodes, node: fx.Node) -> ir.Value:
-    """The gradient where the source was above the threshold."""
+    """The gradient where the source was not at or below the threshold: NaN passes it on."""
     grad, source, threshold = node.args
     dtype = dtype_of(node)
-    above = nodes.call("Greater", nodes.value_of(source), nodes.scalar(threshold, dtype))
-    return nodes.call("Where", above, nodes.value_of(grad), nodes.scalar(0, dtype))
+    below = nodes.call("LessOrEqual", nodes.value_of(source), nodes.scalar(threshold, dtype))
+    return nodes.call("Where", below, nodes.scalar(0, dtype), nodes.value_of(grad))
 
 
 def _softmax(operator: str) -> Mapping:
@@ -236,8 +266,14 @@ def _fill(value: float | None) -> Mapping:
 
 def _arange(nodes: Nodes, node: fx.Node) -> ir.Value:
     given, dtype = operands(node), dtype_of(node)
-    bounds = (given.get("start", 0), given["end"], given.get("step", 1))
-    return nodes.call("Range", *(nodes.scalar(bound, dtype) for bound in bounds))
+    start, end, step = given.get("start", 0), given["end"], given.get("step", 1)
+    if not dtype.is_floating_point:
+        return nodes.call("Range", *(nodes.scalar(bound, dtype) for bound in (start, end, step)))
+    # The runtime adds up the steps, and their rounding errors.
+    count = shape_of(node)[0]
+    numbers = nodes.call("Range", *(nodes.scalar(bound, dtype) for bound in (0, count, 1)))
+    multiples = nodes.call("Mul", numbers, nodes.scalar(step, dtype))
+    return nodes.call("Add", multiples, nodes.scalar(start, dtype))
 
 
 def _linear(nodes: Nodes, node: fx.Node) -> ir.Value:
@@ -276,9 +312,9 @@ MAPPINGS: dict[object, Mapping] = {
     **{
         getattr(aten, name).default: _unary(operator)
         for name, operator in {
-            "neg": "Neg", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "reciprocal": "Reciprocal",
+            "neg": "Neg", "exp": "Exp", "log": "Log", "reciprocal": "Reciprocal",
             "abs": "Abs", "sin": "Sin", "cos": "Cos", "tanh": "Tanh", "erf": "Erf",
-            "sigmoid": "Sigmoid", "relu": "Relu", "floor": "Floor", "ceil": "Ceil", "round": "Round",
+            "sigmoid": "Sigmoid", "floor": "Floor", "ceil": "Ceil", "round": "Round",
             "sign": "Sign",
         }.items()
     },
@@ -291,8 +327,10 @@ MAPPINGS: dict[object, Mapping] = {
     aten.minimum.default: _binary("Min"),
     aten.pow.Tensor_Scalar: _binary("Pow"),
     aten.pow.Tensor_Tensor: _binary("Pow"),
+    aten.relu.default: _relu,
     aten.rsub.Scalar: _reversed_sub,
-    aten.rsqrt.default: _rsqrt,
+    aten.sqrt.default: _root(0.5),
+    aten.rsqrt.default: _root(-0.5),
     aten.clamp.default: _clamp,
     **{
         getattr(getattr(aten, name), overload): _compare(operator, negated=name == "ne")

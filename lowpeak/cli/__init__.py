@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
 
 import typer
 
@@ -12,12 +14,15 @@ from lowpeak.cli.compile import compile_command
 from lowpeak.cli.demo import demo_command
 from lowpeak.cli.deploy import deploy_command
 from lowpeak.cli.estimate import estimate_command
+from lowpeak.cli.mistakes import options_by_verb, unknown_option
 from lowpeak.cli.output import quiet_libraries, report_error
 from lowpeak.cli.pull import pull_command
 from lowpeak.cli.simulate import simulate_command
 from lowpeak.cli.train import train_command
 
 INTERRUPTED = 130
+PACKAGES = ("lowpeak", "torch", "transformers", "peft", "torchao", "executorch", "onnxruntime-training-cpu")
+"""Whose versions decide what an artifact is."""
 
 app = typer.Typer(
     help="Compiles a causal LM with LoRA into on-device training that fits a memory budget.",
@@ -25,6 +30,31 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_versions(asked: bool) -> None:
+    if not asked:
+        return
+    for package in PACKAGES:
+        try:
+            print(package, version(package))
+        except PackageNotFoundError:
+            print(package, "is not installed")
+    raise typer.Exit
+
+
+@app.callback()
+def lowpeak(
+    versions: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_versions, is_eager=True, help="Print the versions that matter."
+        ),
+    ] = False,
+) -> None:
+    """Compiles a causal LM with LoRA into on-device training that fits a memory budget."""
+
+
 app.command("compile")(compile_command)
 app.command("simulate")(simulate_command)
 app.command("train")(train_command)
@@ -38,11 +68,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, 2 for a mistake of the user, 130 for an interrupt, 1 for anything else."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments or os.environ.get("LOWPEAK_DEBUG") == "1"
-    quiet_libraries()
+    quiet_libraries(debug)
     try:
         code = app(args=list(arguments), prog_name="lowpeak", standalone_mode=False)
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
+        _name_the_near_option(error)
         return report_error(error, machine="--json" in arguments, debug=debug)
     return code if isinstance(code, int) else 0
+
+
+def _name_the_near_option(error: Exception) -> None:
+    """Changes the message of an error about an unknown option."""
+    name, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if type(error).__name__ != "NoSuchOption" or name is None:
+        return
+    options = options_by_verb(typer.main.get_command(app))
+    verb = context.info_name if context is not None and context.parent is not None else None
+    error.message, error.possibilities = unknown_option(name, verb, options), None  # type: ignore[attr-defined]

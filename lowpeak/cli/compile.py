@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from compiler.config import Loss, OptimizerName, Quantization
-from lowpeak.cli.output import Debug, Json, mb, print_result, table, working
+from compiler.config import CompileOptions, Loss, OptimizerName, Quantization
+from lowpeak.cli.checks import require_model, require_options
+from lowpeak.cli.output import Debug, Json, mb, note, print_result, table, working
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -31,10 +32,13 @@ GroupSize = Annotated[int, typer.Option(help="Weights that share a scale: 32, 64
 Rank = Annotated[int, typer.Option(help="Rank of the LoRA adapter.")]
 Alpha = Annotated[int, typer.Option(help="LoRA's scale is alpha / rank.")]
 TargetModules = Annotated[str, typer.Option(help="Layers to adapt: all-linear, or names: q_proj,v_proj.")]
-TargetOption = Annotated[str, typer.Option(help="Runtime.")]
-Kernels = Annotated[str, typer.Option(help="Kernel set of the runtime.")]
+TargetOption = Annotated[Literal["executorch", "onnxruntime"], typer.Option(help="Runtime.")]
+Kernels = Annotated[Literal["stock", "lowpeak"], typer.Option(help="Kernel set of the runtime.")]
 Device = Annotated[str, typer.Option(help="Device profile that times are predicted for.")]
 Optimizer = Annotated[OptimizerName, typer.Option(help="Whose state the budget includes.")]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run the Python code that the checkpoint brings.")
+]
 Seed = Annotated[int, typer.Option(help="Of the adapter's first values and the sample batch.")]
 
 
@@ -58,10 +62,19 @@ def compile_command(
     optimizer: Optimizer = "adamw",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an artifact at --out.")] = False,
     seed: Seed = 0,
+    trust_remote_code: TrustRemoteCode = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Compile MODEL into an artifact that trains within a memory budget."""
+    lengths = numbers("--seq-len", seq_len, int)
+    for length in lengths:
+        options = CompileOptions(
+            budget_mb, length, batch_size, loss, subset_size, trainable_ratio, quantization, group_size,
+            target, kernels, device, optimizer,
+        )  # fmt: skip
+        require_options(options, rank, target_modules)
+    require_model(model)
     with working("compiling") as say:
         say("loading torch and transformers")
         from lowpeak.api import compile_for_device
@@ -70,7 +83,7 @@ def compile_command(
         artifact = compile_for_device(
             model,
             budget_mb,
-            seq_len=numbers("--seq-len", seq_len, int),
+            seq_len=lengths,
             batch_size=batch_size,
             lora=lora_config(rank, alpha, target_modules),
             loss=loss,
@@ -85,10 +98,13 @@ def compile_command(
             out=out,
             overwrite=overwrite,
             seed=seed,
+            trust_remote_code=trust_remote_code,
             progress=say,
         )
     seconds = time.perf_counter() - started
     print_result(compile_figures(artifact, seconds), json, compile_table(artifact, seconds))
+    if artifact.manifest.tokenizer_problem is not None:
+        note(f"Tokenizer: {artifact.manifest.tokenizer_problem}")
 
 
 def numbers(option: str, text: str, kind: type[N]) -> list[N]:
@@ -136,6 +152,7 @@ def compile_figures(artifact: Artifact, seconds: float) -> dict[str, Any]:
             }
             for bucket in artifact.manifest.buckets
         ],
+        "tokenizer_problem": artifact.manifest.tokenizer_problem,
         "seconds": seconds,
     }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lowpeak.cli.checks import require_artifact, require_data
 from lowpeak.cli.output import Debug, Json, counting, mb, note, print_result, table
 from lowpeak.cli.run_options import (
     Accumulate,
@@ -80,6 +81,9 @@ def deploy_command(
     """Push an artifact to a phone over adb; with --run, train its adapter there."""
     if run != (steps is not None) or run != (data is not None):
         raise typer.BadParameter("--run needs --data and --steps, and they are for --run only")
+    require_artifact(artifact)
+    if data is not None:
+        require_data(data)
     options = optimizer_options(optimizer, learning_rate, weight_decay, clip, warmup, schedule)
     try:
         with counting("training" if steps else "deploying", steps or 1) as say:

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from compiler.config import MEGABYTE, CompileOptions
+from lowpeak.cli.checks import require_model, require_options
 from lowpeak.cli.compile import (
     Alpha,
     BatchSize,
@@ -24,6 +25,7 @@ from lowpeak.cli.compile import (
     TargetModules,
     TargetOption,
     TrainableRatio,
+    TrustRemoteCode,
     lora_config,
     numbers,
 )
@@ -55,6 +57,7 @@ def estimate_command(
     kernels: Kernels = "stock",
     device: Device = "generic-phone",
     optimizer: Optimizer = "adamw",
+    trust_remote_code: TrustRemoteCode = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -63,28 +66,30 @@ def estimate_command(
     budgets = [int(budget * MEGABYTE) for budget in numbers("--budget-mb", budget_mb, float)]
     if not lengths:
         raise typer.BadParameter("--seq-len names no length")
+    each_options = [
+        CompileOptions(
+            ANY_BUDGET, length, batch_size, loss, subset_size, trainable_ratio, quantization, group_size,
+            target, kernels, device, optimizer,
+        )
+        for length in lengths
+    ]  # fmt: skip
+    for options in each_options:
+        require_options(options, rank, target_modules)
+    require_model(model)
     estimates: list[Estimate] = []
     with working("estimating") as say:
         say("loading torch and transformers")
         from compiler.estimate import estimate, within
         from lowpeak.api import open_intake
 
-        for length in lengths:
-            options = CompileOptions(
-                ANY_BUDGET,
-                length,
-                batch_size,
-                loss,
-                subset_size,
-                trainable_ratio,
-                quantization,
-                group_size,
-                target,
-                kernels,
-                device,
-                optimizer,
+        for length, options in zip(lengths, each_options, strict=True):
+            intake = open_intake(
+                model,
+                options,
+                lora=lora_config(rank, alpha, target_modules),
+                trust_remote_code=trust_remote_code,
+                progress=say,
             )
-            intake = open_intake(model, options, lora=lora_config(rank, alpha, target_modules), progress=say)
 
             def progress(what: str, length: int = length) -> None:
                 say(f"{length} tokens: {what}")

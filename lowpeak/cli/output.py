@@ -31,15 +31,19 @@ Say = Callable[[str], None]
 PIPE_COLUMNS = 120
 LINE_SECONDS = 10.0
 """Between two lines of progress where there is no terminal."""
-NOISY_LOGGERS = ("torchao", "torch.utils._pytree", "torch.export", "transformers", "peft", "huggingface_hub")
+LONGEST_MESSAGE = 400
+"""Characters of what a library says of its failure; its graphs and stacks are --debug's."""
 
 
-def quiet_libraries() -> None:
-    """Keeps off the terminal what libraries say about themselves on import and in use."""
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
-    for name in NOISY_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
+def quiet_libraries(debug: bool = False) -> None:
+    """Keeps off the terminal what libraries say about themselves on import and in use, but for --debug."""
+    if debug:
+        return
+    # Also under `python -W`: torchao warns of itself on import.
+    warnings.simplefilter("ignore")
+    warnings.showwarning = lambda *_, **__: None
+    # Not by the loggers' levels: torch sets its own when it is imported.
+    logging.disable(logging.ERROR)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -137,11 +141,17 @@ def report_error(error: Exception, *, machine: bool, debug: bool) -> int:
         print(json.dumps(_plain({**numbers, "error": name, "message": message}), allow_nan=False), flush=True)
         return code
     known = isinstance(error, LowpeakError | TyperException)
-    text = Text(message if known else f"{name}: {message}", style="red")
+    text = Text(message if known or debug else f"{name}: {_first_line(message)}", style="red")
     Console(stderr=True, soft_wrap=True).print(text)
     if not known and not debug:
         note("This is a bug or a broken installation; --debug shows where it happened.")
     return code
+
+
+def _first_line(message: str) -> str:
+    """Without what follows it: torch adds whole graphs."""
+    lines = message.strip().splitlines() or [""]
+    return lines[0] if len(lines[0]) <= LONGEST_MESSAGE else f"{lines[0][:LONGEST_MESSAGE]} ..."
 
 
 def mb(nbytes: float) -> str:

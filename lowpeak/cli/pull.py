@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from lowpeak.cli.checks import require_artifact
 from lowpeak.cli.deploy import DeviceOption, Name
 from lowpeak.cli.output import Debug, Json, print_result, table, working
 from lowpeak.cli.run_options import Out
@@ -25,6 +26,7 @@ def pull_command(
     debug: Debug = False,
 ) -> None:
     """Bring a run of `deploy` home; `lowpeak train --resume` goes on with it."""
+    require_artifact(artifact)
     with working("pulling") as say:
         say("loading torch and transformers")
         from lowpeak.phone.pull import pull

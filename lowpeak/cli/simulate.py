@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from lowpeak.cli.checks import require_artifact, require_data
 from lowpeak.cli.output import Debug, Json, print_result, stdout_console, working
 
 if TYPE_CHECKING:
@@ -25,15 +26,24 @@ def simulate_command(
     artifact: ArtifactArgument,
     data: Annotated[Path | None, typer.Option(help="JSONL; its first batch instead of the sample.")] = None,
     seq_len: Annotated[int | None, typer.Option(help="Which sample; by default the longest.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Checkpoint folder or GGUF file to compare with; by default where it came from."),
+    ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Run an artifact's step in its planned memory and compare loss and gradients with eager PyTorch."""
-    report = simulate_with_progress(artifact, data, seq_len)
+    report = simulate_with_progress(artifact, data, seq_len, model)
     print_result(simulate_figures(report), json, Text(report.to_text(timeline_columns())))
 
 
-def simulate_with_progress(folder: Path, data: Path | None, seq_len: int | None = None) -> SimulationReport:
+def simulate_with_progress(
+    folder: Path, data: Path | None, seq_len: int | None = None, model: str | None = None
+) -> SimulationReport:
+    require_artifact(folder)
+    if data is not None:
+        require_data(data)
     with working("simulating") as say:
         say("loading torch and transformers")
         from export.artifact import Artifact
@@ -46,7 +56,7 @@ def simulate_with_progress(folder: Path, data: Path | None, seq_len: int | None 
         def progress(done: int, total: int) -> None:
             say(f"operation {done} of {total}" if done < total else "the same step in eager PyTorch")
 
-        return simulate(artifact, seq_len=seq_len, batch=batch, progress=progress)
+        return simulate(artifact, seq_len=seq_len, batch=batch, reference=model, progress=progress)
 
 
 def timeline_columns() -> int:
@@ -64,6 +74,7 @@ def simulate_figures(report: SimulationReport) -> dict[str, Any]:
         "loss_relative_error": report.loss_relative_error,
         "gradient_cosine_min": report.gradient_cosine_min,
         "gradient_relative_error_max": report.gradient_relative_error_max,
+        "reference": report.reference,
         "predicted_step_seconds": report.predicted_step_seconds,
         "by_category": report.by_category,
     }
@@ -72,4 +83,4 @@ def simulate_figures(report: SimulationReport) -> dict[str, Any]:
 def _first_batch(artifact: Artifact, data: Path) -> dict[str, Tensor]:
     from runtime_py.prepare import training_data
 
-    return training_data(artifact, data).batch(seed=0, step=0)
+    return training_data(artifact, data).first_batch(seed=0)

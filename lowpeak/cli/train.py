@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from lowpeak.cli.checks import require_artifact, require_data
 from lowpeak.cli.output import Debug, Json, counting, mb, note, print_result, table, working
 from lowpeak.cli.run_options import (
     Accumulate,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from runtime_py.optimizer import OptimizerOptions
+    from runtime_py.summary import Summary
     from runtime_py.trainer import TrainReport
 
 
@@ -63,6 +66,8 @@ def train_command(
     debug: Debug = False,
 ) -> None:
     """Train an artifact's adapter; the folder of the run then holds it as PEFT files."""
+    require_artifact(artifact)
+    require_data(data)
     folder = out or artifact.resolve().with_name(f"{artifact.resolve().name}-trained")
     options = optimizer_options(optimizer, learning_rate, weight_decay, clip, warmup, schedule)
     if prepare:
@@ -76,7 +81,7 @@ def train_command(
 
             say(0, "checking the artifact")
             opened = Artifact.open(artifact)
-            say(0, "encoding the data")
+            say(0, "looking through the data")
             view = RunView(steps, opened.manifest.budget_bytes, say)
             with telling_of_interrupts(view.stopping):
                 report = train(
@@ -92,11 +97,13 @@ def train_command(
                     engine=engine,
                     metrics=metrics,
                     on_step=view.show,
+                    on_read=view.reading,
                 )
     except KeyboardInterrupt:
         note(how_to_continue(_kept_steps(folder), steps, "interrupted"))
         raise
     print_result(train_figures(report), json, train_table(report))
+    _say_what_is_left_out(report.data)
     if report.stop_reason is not None:
         note(how_to_continue(report.steps, steps, report.stop_reason))
 
@@ -119,7 +126,7 @@ def _prepare(
         from runtime_py.trainer import prepare
 
         say("encoding the data")
-        job = prepare(
+        prepared = prepare(
             artifact,
             data,
             steps=steps,
@@ -129,8 +136,14 @@ def _prepare(
             seed=seed,
             accumulate=accumulate,
             checkpoint_every=checkpoint_every,
+            on_read=lambda seen: say(f"encoding the data: {seen.seen} examples, {seen.dropped} left out"),
         )
-    print_result({"job": job}, json, table("prepared", {"job": str(job)}))
+    figures = {"job": prepared.job, "data": data_figures(prepared.data)}
+    rows = {"job": str(prepared.job)}
+    if prepared.data is not None:
+        rows["data"] = _data_row(prepared.data)
+    print_result(figures, json, table("prepared", rows))
+    _say_what_is_left_out(prepared.data)
     note(
         f"in its folder, with the artifact at the same place beside it: {RUNNER} job.json --ops-library {OPS}"
     )
@@ -154,6 +167,7 @@ def train_figures(report: TrainReport) -> dict[str, Any]:
         "goal_steps": report.goal_steps,
         "stop_reason": report.stop_reason,
         "losses": report.losses,
+        "skipped_batches": report.skipped_batches,
         "step_seconds": report.step_seconds,
         "tokens_per_second": report.tokens_per_second,
         "planned_peak_bytes": report.planned_peak_bytes,
@@ -164,7 +178,25 @@ def train_figures(report: TrainReport) -> dict[str, Any]:
         "peak_held_bytes": report.peak_held_bytes,
         "budget_bytes": report.budget_bytes,
         "adapter": report.adapter,
+        "data": data_figures(report.data),
     }
+
+
+def data_figures(data: Summary | None) -> dict[str, Any] | None:
+    """Examples and tokens."""
+    return None if data is None else dataclasses.asdict(data)
+
+
+def _data_row(data: Summary) -> str:
+    words = (
+        f"{data.seen} of {data.examples} examples seen, {data.dropped} left out, {data.truncated} truncated"
+    )
+    return f"{words}; {data.tokens} tokens, {data.trainable_tokens} with a loss"
+
+
+def _say_what_is_left_out(data: Summary | None) -> None:
+    for words in () if data is None else data.notes:
+        note(words)
 
 
 def train_table(report: TrainReport) -> Table:
@@ -181,6 +213,8 @@ def train_table(report: TrainReport) -> Table:
         )
     if report.tokens_per_second is not None:
         rows["speed"] = f"{report.tokens_per_second:.1f} tokens/s"
+    if report.data is not None:
+        rows["data"] = _data_row(report.data)
     if report.adapter is not None:
         rows["adapter"] = str(report.adapter)
     return table("trained", rows)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lowpeak.cli.output import mb
 
 if TYPE_CHECKING:
+    from runtime_py.summary import Summary
     from runtime_py.supervisor import StepReport
 
 SMOOTHING = 0.9
@@ -33,8 +34,15 @@ class RunView:
         self._budget_bytes = budget_bytes
         self._say = say
         self._done = 0
+        self._read = 0
         self._sum = self._weight = 0.0
         self._seconds: deque[float] = deque(maxlen=RECENT_STEPS)
+
+    def reading(self, seen: Summary) -> None:
+        """Before the first step, once in a while: how many examples were looked at."""
+        if seen.seen >= 2 * self._read:
+            self._say(0, f"encoding the data: {_left_out(seen)}")
+            self._read = seen.seen
 
     def show(self, step: StepReport) -> None:
         """Loss (and smoothed), speed, most memory held so far of the budget, time that is left."""
@@ -46,11 +54,16 @@ class RunView:
         speed = "" if step.tokens_per_second is None else f"{step.tokens_per_second:.1f} tokens/s, "
         memory = f"{step.peak_held_bytes / 1e6:.1f} of {mb(self._budget_bytes)}"
         loss = f"loss {step.loss:.4f} ({self._sum / self._weight:.4f})"
-        self._say(done, f"{loss}, {speed}{memory}, {left} left")
+        dropped = "" if step.data is None or not step.data.dropped else f", {_left_out(step.data)}"
+        self._say(done, f"{loss}, {speed}{memory}, {left} left{dropped}")
         self._done = done
 
     def stopping(self) -> None:
         self._say(self._done, "stopping after this step")
+
+
+def _left_out(data: Summary) -> str:
+    return f"{data.dropped} of {data.seen} examples left out"
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def pull(
         losses=losses,
         checkpoint=here / CHECKPOINT,
         metrics=here / METRICS,
-        adapter=save_adapter(here, opened.manifest),
+        adapter=save_adapter(here, opened),
     )
 
 

@@ -1,6 +1,7 @@
 // lowpeak-runner job.json: trains without Python; events on stdout, those of runtime_py/events.py.
 //
 //     --ops-library FILE      kernels of lowpeak's operators; may be given several times
+//     --resume                goes on from the job's checkpoint, if there is one
 //     --metrics               memory in every step's event
 //     --no-verify             the artifact's hashes have been checked already
 //     --pressure-limit N      stops when tasks waited for memory in more than N % of 10 seconds (50)
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "trainer/checkpoint.h"
 #include "trainer/error.h"
 #include "trainer/files.h"
 #include "trainer/operators.h"
@@ -26,14 +28,15 @@ using namespace lowpeak::trainer;
 struct Arguments {
   std::string job;
   std::vector<std::string> operators;
+  bool resume = false;
   TrainerOptions options;
 };
 
 [[noreturn]] void usage(const std::string& problem) {
   std::fprintf(stderr,
                "lowpeak-runner: %s\n"
-               "usage: lowpeak-runner JOB.json [--ops-library FILE]... [--metrics] [--no-verify]\n"
-               "       [--pressure-limit PERCENT] [--pressure-file FILE]\n",
+               "usage: lowpeak-runner JOB.json [--ops-library FILE]... [--resume] [--metrics]\n"
+               "       [--no-verify] [--pressure-limit PERCENT] [--pressure-file FILE]\n",
                problem.c_str());
   std::exit(2);
 }
@@ -48,6 +51,8 @@ Arguments parse(int count, char** values) {
     };
     if (argument == "--ops-library") {
       made.operators.push_back(value());
+    } else if (argument == "--resume") {
+      made.resume = true;
     } else if (argument == "--metrics") {
       made.options.metrics = true;
     } else if (argument == "--no-verify") {
@@ -77,6 +82,15 @@ Job read_job(const std::string& path) {
   }
 }
 
+// What of the run is the same is checked when the checkpoint is restored.
+Job continued(Job job) {
+  if (!job.checkpoint || !file_exists(*job.checkpoint)) return job;
+  const Progress progress = read_progress(*job.checkpoint);
+  job.first_step = progress.step;
+  job.position = progress.position;
+  return job;
+}
+
 }  // namespace
 
 int main(int count, char** values) {
@@ -97,7 +111,8 @@ int main(int count, char** values) {
   };
   try {
     for (const std::string& library : arguments.operators) load_operators(library);
-    train(read_job(arguments.job), arguments.options, stop, emit);
+    const Job job = read_job(arguments.job);
+    train(arguments.resume ? continued(job) : job, arguments.options, stop, emit);
   } catch (const Error& error) {
     emit(error_event(error));
     return 1;

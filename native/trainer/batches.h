@@ -1,13 +1,21 @@
-// The batches of a run: a safetensors file, read when a step needs them.
+// The batches of a run: safetensors files in a folder, each of some batches that follow each other.
 //
-//     buckets      int64 [batches]                  the bucket of each
-//     <i>.<input>  [batches of bucket i, *shape]    in the order of the steps
+//     <first>-<end>.safetensors               batches `first` to `end` - 1 of the run, from 0
+//         buckets      int64 [batches]                  the bucket of each
+//         ends         int64 [batches]                  where each ends in the data's order, for checkpoints
+//         <i>.<input>  [batches of bucket i, *shape]    in the order of the steps
+//
+// A file appears whole, by a rename. Where they are written while the run goes on, a byte on stdin tells of each,
+// and the end of stdin that no more will come.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "job.h"
 #include "manifest.h"
 #include "safetensors.h"
 
@@ -18,17 +26,20 @@ struct Batch {
   std::vector<const void*> inputs;  // where they lie, in the program's order
 };
 
-class Batches {
+// One file of them.
+class BatchFile {
  public:
   // Throws DataError when an input is missing or of another shape or dtype than the bucket's program takes, or the
-  // file has fewer than `count` batches.
-  Batches(const std::string& path, const std::vector<Bucket>& buckets, std::int64_t count);
+  // file has fewer batches than its name says.
+  BatchFile(const std::string& path, std::int64_t first, std::int64_t end, const std::vector<Bucket>& buckets);
 
-  // The bucket of the first batch, if there is one.
-  std::size_t first_bucket() const { return places_.empty() ? 0 : places_.front().bucket; }
+  bool has(std::int64_t index) const { return first_ <= index && index < first_ + std::int64_t(places_.size()); }
 
-  // The pages of the one before are given back: a long run holds no more of the file than a short one.
+  // The pages of the one before are given back.
   Batch at(std::int64_t index) const;
+
+  std::size_t bucket(std::int64_t index) const { return place(index).bucket; }
+  std::int64_t end(std::int64_t index) const { return ends_[static_cast<std::size_t>(index - first_)]; }
 
  private:
   struct Input {
@@ -39,11 +50,46 @@ class Batches {
     std::size_t bucket, row;
   };
 
+  const Place& place(std::int64_t index) const { return places_[static_cast<std::size_t>(index - first_)]; }
+  std::vector<std::int64_t> numbers(const char* name, std::int64_t count) const;
   Input input(const TensorRecord& record, const std::string& name, std::size_t count) const;
 
-  SafetensorsFile file_;
+  const std::string path_;
+  const std::int64_t first_;
+  const SafetensorsFile file_;
+  std::vector<std::int64_t> ends_;
   std::vector<Place> places_;
   std::vector<std::vector<Input>> inputs_;  // by bucket; none for one without batches
+};
+
+class Batches {
+ public:
+  // Opens the file of the job's first batch. Throws DataError when it is not there, or another that is not still to
+  // be written, and Error of kind ValueError for a job that no machine could count.
+  Batches(const Job& job, const std::vector<Bucket>& buckets);
+
+  // The bucket of the first batch, if there is one to train on.
+  std::size_t first_bucket() const { return file_ ? file_->bucket(next_) : 0; }
+
+  // None when it is interrupted while it waits for the batch, which is asked once a second.
+  std::optional<Batch> at(std::int64_t index, const std::function<bool()>& interrupted);
+
+  // Where the batch that was read last ends in the order of the data.
+  std::int64_t end() const { return end_; }
+
+  // There is no batch to go on with, and none will come.
+  bool abandoned() const { return abandoned_; }
+
+ private:
+  bool open(std::int64_t index);
+
+  const std::string folder_;
+  const bool streamed_;
+  const std::vector<Bucket>& buckets_;
+  std::int64_t next_;
+  std::int64_t end_ = 0;
+  bool abandoned_ = false;
+  std::optional<BatchFile> file_;  // one at a time: a long run holds no more of them than a short one
 };
 
 }  // namespace lowpeak::trainer

@@ -14,7 +14,7 @@
 namespace lowpeak::trainer {
 namespace {
 
-constexpr char kFormat[] = "lowpeak-checkpoint-1";
+constexpr char kFormat[] = "lowpeak-checkpoint-2";
 
 struct Named {
   std::string name;
@@ -37,6 +37,7 @@ std::string temporary_of(const std::string& path) {
 std::string to_json(const Progress& progress) {
   return "{\"artifact\": " + python_json_string(progress.artifact) + ", \"step\": " + std::to_string(progress.step) +
          ", \"seed\": " + std::to_string(progress.seed) + ", \"options\": " + python_json_string(progress.options) +
+         ", \"data\": " + python_json_string(progress.data) + ", \"position\": " + std::to_string(progress.position) +
          "}";
 }
 
@@ -50,7 +51,7 @@ Progress progress_of(const std::string& path, const SafetensorsFile& file) {
     const Json raw = Json::parse(text == file.metadata().end() ? "" : text->second);
     const JsonReader progress(raw, "ArtifactError", "progress", "progress");
     return {progress.at("artifact").text(), progress.at("step").integer(), progress.at("seed").integer(),
-            progress.at("options").text()};
+            progress.at("options").text(), progress.at("data").text(), progress.at("position").integer()};
   } catch (const std::exception& error) {
     throw artifact_error(path + " is a damaged checkpoint: " + error.what());
   }
@@ -70,6 +71,11 @@ void require_same_run(const std::string& path, const Progress& found, const Prog
   }
   require_same(path, "seed", std::to_string(found.seed), std::to_string(wanted.seed));
   require_same(path, "options", found.options, wanted.options);
+  if (found.data != wanted.data) {
+    throw artifact_error(path + " is a checkpoint of a run on other data (sha256 " + found.data.substr(0, 12) +
+                         ", now it is " + wanted.data.substr(0, 12) +
+                         "): resume with that data, or train into a new folder");
+  }
 }
 
 SafetensorsFile opened(const std::string& path) {
@@ -81,6 +87,8 @@ SafetensorsFile opened(const std::string& path) {
 }
 
 }  // namespace
+
+Progress read_progress(const std::string& path) { return progress_of(path, opened(path)); }
 
 void save_checkpoint(const std::string& path, const Progress& progress, const std::vector<TensorView>& adapter,
                      const std::vector<TensorView>& state, const Touched& written) {

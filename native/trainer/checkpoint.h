@@ -17,7 +17,12 @@ struct Progress {
   std::int64_t step;     // updates made
   std::int64_t seed;
   std::string options;  // Job::fingerprint
+  std::string data;     // SHA-256 of what is trained on
+  std::int64_t position;  // where the last step ended in the order of the data
 };
+
+// Throws ArtifactError when the file is no checkpoint or damaged.
+Progress read_progress(const std::string& path);
 
 // Writes a temporary file beside `path`, syncs it and renames it over an earlier checkpoint. `written` is called
 // after each tensor.

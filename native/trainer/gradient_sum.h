@@ -15,11 +15,12 @@ class GradientSum {
   // `batches`: whose gradients make one update; for one there is no file. Throws EnvironmentProblem.
   GradientSum(const std::vector<TensorView>& gradients, std::int64_t batches, const std::string& folder);
 
-  // Takes in a batch's gradients, which may lie elsewhere each time; those of the last become the mean of all.
-  void add(const std::vector<TensorView>& gradients, const Touched& touched);
+  // Takes in a batch's gradients, which may lie elsewhere each time; those of the last become the mean of all, in which
+  // each counts by its weight.
+  void add(const std::vector<TensorView>& gradients, std::int64_t weight, const Touched& touched);
 
  private:
-  std::int64_t batches_, added_ = 0;
+  std::int64_t batches_, added_ = 0, weights_ = 0;
   Mapping mapping_;
 };
 

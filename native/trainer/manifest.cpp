@@ -8,7 +8,7 @@
 namespace lowpeak::trainer {
 namespace {
 
-constexpr std::int64_t kSchemaVersion = 3;
+constexpr std::int64_t kSchemaVersion = 4;
 constexpr std::int64_t kMostElements = std::int64_t{1} << 48;
 
 // The product of sizes. Throws ArtifactError when one is negative or a machine could not count so many.

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
 
+#include "batch_weight.h"
 #include "batches.h"
 #include "bundle.h"
 #include "checkpoint.h"
@@ -32,29 +32,20 @@ Manifest opened(const Job& job, const TrainerOptions& options) {
   return manifest;
 }
 
-// Batches of the run. Throws an Error of kind ValueError for a job that no machine could count.
-std::int64_t batches_of(const Job& job) {
-  const std::int64_t steps = std::max<std::int64_t>(0, job.total_steps - job.first_step);
-  if (steps > std::numeric_limits<std::int64_t>::max() / job.accumulate) {
-    throw Error("ValueError", std::to_string(steps) + " steps of " + std::to_string(job.accumulate) +
-                                  " batches are more batches than can be counted");
-  }
-  return steps * job.accumulate;
-}
-
 class Run {
  public:
   Run(const Job& job, const TrainerOptions& options, const MemoryUse& baseline)
       : job_(job),
         options_(options),
         manifest_(opened(job, options)),
-        batches_(job.batches, manifest_.buckets, batches_of(job)),
+        batches_(job, manifest_.buckets),
         programs_(job.artifact, manifest_, batches_.first_bucket(), job.work),
         sum_(programs_.current().gradients(), job.accumulate, job.work),
         optimizer_(programs_.current().parameters(), job.optimizer, job.total_steps, job.work),
         guard_{manifest_.buckets[0].plan.budget_bytes, manifest_.planned_anonymous(), baseline.anonymous,
                options.pressure_file, options.pressure_limit},
-        step_(job.first_step) {
+        step_(job.first_step),
+        position_(job.position) {
     if (manifest_.offload_bytes() > 0) offload_file_.emplace(job.work, manifest_.offload_bytes());
     if (job.checkpoint && job.first_step > 0) restore();
   }
@@ -72,7 +63,7 @@ class Run {
   }
 
  private:
-  Progress progress() const { return {manifest_.id, step_, job_.seed, job_.fingerprint}; }
+  Progress progress() const { return {manifest_.id, step_, job_.seed, job_.fingerprint, job_.data, position_}; }
 
   void restore() {
     const std::int64_t found =
@@ -99,6 +90,7 @@ class Run {
   // Within a step: a signal at once, memory now and then, for which a file is read.
   std::string reason_to_stop_now(const StopRequest& stop) {
     if (stop.reason() != nullptr) return stop.reason();
+    if (batches_.abandoned()) return "nobody writes the batches";
     const auto now = std::chrono::steady_clock::now();
     if (now < next_look_) return "";
     next_look_ = now + kBetweenLooks;
@@ -109,17 +101,21 @@ class Run {
   std::optional<Event> make_step(const Interrupted& interrupted) {
     const auto started = std::chrono::steady_clock::now();
     double losses = 0;
+    std::int64_t weights = 0;
     std::optional<std::int64_t> tokens;
     for (std::int64_t i = 0; i < job_.accumulate; ++i) {
-      const Batch batch = batches_.at((step_ - job_.first_step) * job_.accumulate + i);
-      const std::optional<float> loss = add_gradients(batch, interrupted);
-      if (!loss) return std::nullopt;
-      losses += *loss;
-      if (const auto more = manifest_.buckets[batch.bucket].tokens) tokens = tokens.value_or(0) + *more;
+      const std::optional<Batch> batch = next_batch(step_ * job_.accumulate + i, interrupted);
+      if (!batch) return std::nullopt;
+      const std::optional<WeightedLoss> added = add_gradients(*batch, interrupted);
+      if (!added) return std::nullopt;
+      losses += static_cast<double>(added->weight) * added->loss;
+      weights += added->weight;
+      if (const auto more = manifest_.buckets[batch->bucket].tokens) tokens = tokens.value_or(0) + *more;
     }
-    const double loss = losses / static_cast<double>(job_.accumulate);
+    const double loss = losses / static_cast<double>(weights);
     if (!std::isfinite(loss)) throw not_finite("the loss is " + python_float(loss), step_);
     optimizer_.update(step_, programs_.current().parameters(), programs_.current().gradients(), touched_);
+    position_ = batches_.end();
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
     std::optional<StepMemory> memory;
     if (options_.metrics) {
@@ -131,13 +127,29 @@ class Run {
     return step_event(step_++, loss, seconds.count(), tokens, memory);
   }
 
-  // -> the loss. What fails here has not touched the adapter, so the steps before it are kept.
-  std::optional<float> add_gradients(const Batch& batch, const Interrupted& interrupted) {
+  std::optional<Batch> next_batch(std::int64_t index, const Interrupted& interrupted) {
     try {
+      return batches_.at(index, interrupted);
+    } catch (const Error&) {
+      keep_steps();
+      throw;
+    }
+  }
+
+  struct WeightedLoss {
+    float loss;
+    std::int64_t weight;
+  };
+
+  // What fails here has not touched the adapter, so the steps before it are kept.
+  std::optional<WeightedLoss> add_gradients(const Batch& batch, const Interrupted& interrupted) {
+    try {
+      const std::int64_t weight = weight_of(batch, manifest_.buckets[batch.bucket]);
       Program& program = programs_.use(batch.bucket);
       const std::optional<float> loss = program.step(batch.inputs, interrupted);
-      if (loss) sum_.add(program.gradients(), touched_);
-      return loss;
+      if (!loss) return std::nullopt;
+      sum_.add(program.gradients(), weight, touched_);
+      return WeightedLoss{*loss, weight};
     } catch (const Error&) {
       keep_steps();
       throw;
@@ -155,7 +167,7 @@ class Run {
   const Job& job_;
   const TrainerOptions& options_;
   const Manifest manifest_;
-  const Batches batches_;
+  Batches batches_;
   Programs programs_;
   std::optional<OffloadFile> offload_file_;  // closed before the arena goes that it reads into
   GradientSum sum_;
@@ -167,6 +179,7 @@ class Run {
   };
   const MemoryGuard guard_;
   std::int64_t step_;
+  std::int64_t position_;  // where the last step ended in the order of the data
   std::int64_t peak_anonymous_ = 0;
   std::chrono::steady_clock::time_point next_look_{};
 };

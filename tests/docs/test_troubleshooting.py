@@ -14,7 +14,9 @@ import lowpeak
 from compiler.subset import choose_subset
 from lowpeak.cli.compile import lora_config
 from lowpeak.phone.devices import choose, parse
-from runtime_py.data import read_jsonl
+from runtime_py.data import ExampleList, batches
+from runtime_py.encode import NO_LOSS, Example
+from runtime_py.jsonl import read_jsonl
 from tests.tiny import tiny_llama
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
@@ -111,6 +113,21 @@ def test_messages_about_artifacts_are_in_the_document(tmp_path: Path) -> None:
     assert [message for message in messages if message not in DOCUMENT] == []
 
 
+def test_messages_about_batches_are_in_the_document() -> None:
+    artifact, (batch,) = compiled(), labels_everywhere()
+    no_row, hidden = batch["labels"].clone(), torch.ones_like(batch["labels"])
+    no_row[0, 7], hidden[0, 0] = -1, 0
+    for wrong in (
+        {"labels": no_row},
+        {"attention_mask": hidden},
+        {"inputs_embeds": torch.zeros(1)},
+        {"labels": torch.full_like(no_row, -100)},
+    ):
+        with pytest.raises(lowpeak.DataError) as caught:
+            lowpeak.train(artifact, [{**batch, **wrong}], steps=1)
+        assert str(caught.value) in DOCUMENT
+
+
 @pytest.mark.parametrize(
     "text", ["[1]", '{"prompt": "a"}', '{"text": "a b"}\n{"prompt": "a", "completion": "b"}', ""]
 )
@@ -123,3 +140,12 @@ def test_messages_about_data_are_in_the_document(text: str, tmp_path: Path) -> N
     with pytest.raises(lowpeak.DataError) as caught:
         read_jsonl(file, tokenizer)
     assert str(caught.value).replace(str(file), "data.jsonl") in DOCUMENT
+
+
+def test_the_message_about_examples_that_are_all_left_out_is_in_the_document() -> None:
+    answers_at = (15, 12)
+    examples = [Example((1,) * 20, (NO_LOSS,) * first + (1,) * (20 - first)) for first in answers_at]
+    endless = batches(ExampleList(examples), seq_lens=[10], batch_size=1, pad_token_id=0, seed=0)
+    with pytest.raises(lowpeak.DataError) as caught:
+        next(endless)
+    assert str(caught.value) in DOCUMENT

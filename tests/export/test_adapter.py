@@ -1,4 +1,4 @@
-"""PEFT files: what is saved is what PEFT loads, names go both ways, and an earlier adapter is never lost."""
+"""PEFT files: what is saved is what PEFT loads, and an earlier adapter is never lost."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from compiler.errors import ArtifactError
-from export.adapter import CONFIG_FILE, TENSORS_FILE, load_peft_adapter, save_peft_adapter
+from export.adapter import CONFIG_FILE, TENSORS_FILE, save_peft_adapter
 
 IDS = torch.arange(12).view(1, 12) % 40
 
@@ -42,15 +43,14 @@ def base_model() -> LlamaForCausalLM:
 
 
 def trained(**lora: Any) -> tuple[torch.nn.Module, dict[str, torch.Tensor], dict[str, Any]]:
-    """A model with a random adapter, its trainable tensors and its config."""
+    """A model with a random adapter, its tensors by PEFT's names for them, and its config."""
     config = LoraConfig(task_type="CAUSAL_LM", r=2, **lora)
     model = get_peft_model(base_model(), config).eval()
-    tensors: dict[str, torch.Tensor] = {
-        name: tensor for name, tensor in model.named_parameters() if tensor.requires_grad
-    }
     with torch.no_grad():
-        for tensor in tensors.values():
-            tensor += 0.1 * torch.randn_like(tensor)
+        for tensor in model.parameters():
+            if tensor.requires_grad:
+                tensor += 0.1 * torch.randn_like(tensor)
+    tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
     return model, tensors, model.peft_config["default"].to_dict()
 
 
@@ -67,24 +67,15 @@ def test_peft_loads_what_is_saved(lora: dict[str, Any], tmp_path: Path) -> None:
     assert loss(loaded) == loss(model) != loss(base_model())
 
 
-@pytest.mark.parametrize("lora", LORA, ids=str)
-def test_load_gives_parameter_names(lora: dict[str, Any], tmp_path: Path) -> None:
-    _, tensors, config = trained(**lora)
-    save_peft_adapter(tmp_path / "adapter", tensors, config)
-    loaded_config, loaded = load_peft_adapter(tmp_path / "adapter")
-    assert loaded.keys() == tensors.keys()
-    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
-    assert loaded_config["r"] == 2 and loaded_config["inference_mode"] is True
+def saved(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / TENSORS_FILE)
 
 
-def test_state_dict_names_are_taken_too_and_peft_folders_load(tmp_path: Path) -> None:
-    model, tensors, config = trained(target_modules=["q_proj"])
-    save_peft_adapter(tmp_path / "ours", get_peft_model_state_dict(model), config)
-    assert isinstance(model, PeftModel)
-    model.save_pretrained(str(tmp_path / "theirs"))
-    ours, theirs = (load_peft_adapter(tmp_path / name)[1] for name in ("ours", "theirs"))
-    assert ours.keys() == theirs.keys() == tensors.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+def test_a_tied_tensor_is_saved_under_each_of_its_names(tmp_path: Path) -> None:
+    _, tensors, config = trained(target_modules=["q_proj"])
+    name, tensor = next(iter(tensors.items()))
+    save_peft_adapter(tmp_path / "adapter", tensors | {"other": tensor}, config)
+    assert torch.equal(saved(tmp_path / "adapter")["other"], saved(tmp_path / "adapter")[name])
 
 
 def test_views_of_one_buffer_are_saved(tmp_path: Path) -> None:
@@ -95,7 +86,7 @@ def test_views_of_one_buffer_are_saved(tmp_path: Path) -> None:
         name: piece.view(tensor.shape) for (name, tensor), piece in zip(tensors.items(), pieces, strict=True)
     }
     save_peft_adapter(tmp_path / "adapter", views, config)
-    loaded = load_peft_adapter(tmp_path / "adapter")[1]
+    loaded = saved(tmp_path / "adapter")
     assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
 
 
@@ -104,7 +95,7 @@ def test_earlier_adapter_is_replaced_and_nothing_is_left_beside_it(tmp_path: Pat
     save_peft_adapter(tmp_path / "adapter", tensors, config)
     doubled = {name: tensor * 2 for name, tensor in tensors.items()}
     save_peft_adapter(tmp_path / "adapter", doubled, config)
-    loaded = load_peft_adapter(tmp_path / "adapter")[1]
+    loaded = saved(tmp_path / "adapter")
     assert all(torch.equal(loaded[name], doubled[name]) for name in doubled)
     assert os.listdir(tmp_path) == ["adapter"]
     assert sorted(os.listdir(tmp_path / "adapter")) == [CONFIG_FILE, TENSORS_FILE]
@@ -131,7 +122,7 @@ def test_earlier_adapter_survives_a_failed_write(
         save_peft_adapter(
             tmp_path / "adapter", {name: tensor * 2 for name, tensor in tensors.items()}, config
         )
-    loaded = load_peft_adapter(tmp_path / "adapter")[1]
+    loaded = saved(tmp_path / "adapter")
     assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
     assert os.listdir(tmp_path) == ["adapter"]
 
@@ -151,24 +142,4 @@ def test_nothing_to_save_is_refused(tmp_path: Path) -> None:
         save_peft_adapter(tmp_path / "adapter", {}, config)
     with pytest.raises(ArtifactError, match="not LORA"):
         save_peft_adapter(tmp_path / "adapter", tensors, {"r": 2})
-    twice = tensors | {name.replace(".default", ""): tensor for name, tensor in tensors.items()}
-    with pytest.raises(ArtifactError, match="only"):
-        save_peft_adapter(tmp_path / "adapter", twice, config)
     assert not (tmp_path / "adapter").exists()
-
-
-def test_damaged_adapters_are_refused(tmp_path: Path) -> None:
-    _, tensors, config = trained(target_modules=["q_proj"])
-    folder = tmp_path / "adapter"
-    with pytest.raises(ArtifactError, match=f"no {CONFIG_FILE}"):
-        load_peft_adapter(folder)
-    save_peft_adapter(folder, tensors, config)
-    whole = (folder / TENSORS_FILE).read_bytes()
-    for damaged in (b"", whole[:40], whole[:-1]):
-        (folder / TENSORS_FILE).write_bytes(damaged)
-        with pytest.raises(ArtifactError, match=TENSORS_FILE):
-            load_peft_adapter(folder)
-    for damaged in (b"{", b"[]", b'{"peft_type": "IA3"}', b"\xff"):
-        (folder / CONFIG_FILE).write_bytes(damaged)
-        with pytest.raises(ArtifactError, match=CONFIG_FILE):
-            load_peft_adapter(folder)

@@ -140,6 +140,48 @@ def test_train_and_resume(
     assert second["steps"] == 3 and second["start_step"] == 2 and len(second["losses"]) == 1
 
 
+NINE_TOO_LONG = (
+    '{"prompt": "a prompt of 22 letters", "completion": "b"}\n' * 9 + '{"prompt": "a", "completion": "b"}\n'
+)
+
+
+def test_what_is_left_out_is_said(artifact: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data, metrics = save_data(tmp_path / "nine.jsonl", NINE_TOO_LONG), tmp_path / "metrics.ndjson"
+    arguments = ["train", str(artifact), "--data", str(data), "--steps", "11", "--metrics", str(metrics)]
+    assert main([*arguments, "--out", str(tmp_path / "json"), "--json"]) == 0
+    out, err = capfd.readouterr()
+    figures = json.loads(out)["data"]
+    assert {name: figures[name] for name in ("examples", "seen", "dropped", "truncated", "enough")} == {
+        "examples": 10, "seen": 10, "dropped": 9, "truncated": 0, "enough": 23,
+    }  # fmt: skip
+    # Each epoch has the one example, of a prompt, an answer and the end.
+    assert (figures["tokens"], figures["trainable_tokens"]) == (33, 22)
+    said = (
+        "left out: 9 of 10 examples seen have no token to train on within the sequence length; compile with"
+    )
+    assert f"{said} --seq-len 23 or more" in err
+    assert json.loads(metrics.read_text().splitlines()[-1])["examples"] == figures
+    assert main([*arguments, "--out", str(tmp_path / "prepared"), "--prepare"]) == 0
+    out, err = capfd.readouterr()
+    assert "10 of 10 examples seen, 9 left out, 0 truncated; 33 tokens, 22 with a loss" in " ".join(
+        out.split()
+    )
+    assert said in err
+    assert main([*arguments, "--out", str(tmp_path / "resumed"), "--json"]) == 0
+    capfd.readouterr()
+    save_data(data, NINE_TOO_LONG + NINE_TOO_LONG)
+    assert main([*arguments, "--out", str(tmp_path / "resumed"), "--resume", "--json"]) == 2
+    assert "is a checkpoint of a run on other data (sha256 " in json.loads(capfd.readouterr().out)["message"]
+
+
+def test_a_bad_line_is_named(artifact: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data = save_data(tmp_path / "bad.jsonl", '{"text": "good"}\n{"text": ""}\n')
+    arguments = ["train", str(artifact), "--data", str(data), "--steps", "2", "--out", str(tmp_path / "run")]
+    assert main([*arguments, "--json"]) == 2
+    error = json.loads(capfd.readouterr().out)
+    assert (error["error"], error["line"]) == ("DataError", 2) and "line 2: has no token" in error["message"]
+
+
 def test_training_folder_lies_beside_the_artifact(artifact: Path, data: Path) -> None:
     assert main(["train", str(artifact), "--data", str(data), "--steps", "1", "--optimizer", "sgd"]) == 0
     assert (artifact.with_name("artifact-trained") / "adapter" / "adapter_model.safetensors").exists()

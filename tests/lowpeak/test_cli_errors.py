@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,18 @@ def compiling(model: Path | str, out: Path, **options: object) -> list[str]:
 def test_rank_0(checkpoint: Path, tmp_path: Path, fail: Fail) -> None:
     error = fail(*compiling(checkpoint, tmp_path / "a", rank=0))
     assert error["error"] == "ModelError" and error["rank"] == 0
+
+
+@pytest.mark.parametrize("verb", [["compile", "--budget-mb", "1", "--out", "nowhere"], ["estimate"]])
+def test_an_unknown_name_is_refused_before_torch_is_imported(verb: list[str]) -> None:
+    program = (
+        "import sys; from lowpeak.cli import main; code = main(sys.argv[1:]); "
+        "sys.exit(9 if {'torch', 'transformers'} & set(sys.modules) else code)"
+    )
+    arguments = [verb[0], "config:gpt-5", *verb[1:], "--seq-len", "8"]
+    run = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stderr.startswith("unknown model config:gpt-5; known are llama-3.2-1b")
 
 
 def test_no_layer_of_that_name(checkpoint: Path, tmp_path: Path, fail: Fail) -> None:
@@ -121,7 +136,7 @@ def test_tampered_artifact(checkpoint: Path, tmp_path: Path, fail: Fail) -> None
         (["compile", "x", "--budget-mb", "much"], "budget-mb"),
         (["compile", "x", "--loss", "none"], "loss"),
         (["train", "x", "--data", "y", "--steps", "0"], "steps"),
-        (["train", "x", "--data", "y", "--steps", "1", "--learning-rate", "-1"], "learning_rate"),
+        (["train", "x", "--data", "y", "--steps", "1", "--learning-rate", "-1"], "--learning-rate"),
         (["estimate", "x", "--seq-len", "12,many"], "seq-len"),
         (["deploy", "x", "--run", "--steps", "1"], "--run needs --data and --steps"),
         (["deploy", "x", "--data", "y", "--steps", "1"], "are for --run only"),
@@ -156,7 +171,7 @@ def test_unforeseen_error(fail: Fail, monkeypatch: pytest.MonkeyPatch, tmp_path:
         raise KeyError("surprise")
 
     monkeypatch.setattr(compile_verb, "lora_config", broken)
-    assert fail(*compiling("x", tmp_path / "a"), code=1)["error"] == "KeyError"
+    assert fail(*compiling("demo", tmp_path / "a"), code=1)["error"] == "KeyError"
 
 
 def test_interrupt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -164,4 +179,58 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(compile_verb, "lora_config", interrupted)
-    assert main(compiling("x", tmp_path / "a")) == 130
+    assert main(compiling("demo", tmp_path / "a")) == 130
+
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = ["--budget-mb", "20", "--seq-len", "8", "--out", "out"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["compile", "x", "--budget", "1"], "no option --budget; did you mean --budget-mb?"),
+        (["compile", "x", "--lr", "1"], "no option --lr for compile; train has it"),
+        (["train", "x", "--learning_rate", "1"], "no option --learning_rate; did you mean --learning-rate?"),
+        (["compil"], "Did you mean 'compile'?"),
+        (["compile", "no-such-folder", *OPTIONS], "there is no no-such-folder"),
+        (["compile", "demo", *OPTIONS, "--budget-mb", "nan"], "budget_mb is nan"),
+        (["compile", "demo", *OPTIONS, "--budget-mb", "0"], "budget_mb is 0.0"),
+        (["compile", "demo", *OPTIONS, "--seq-len", "0"], "seq_len is 0"),
+        (["compile", "demo", *OPTIONS, "--group-size", "48"], "group_size is 48"),
+        (["compile", "demo", *OPTIONS, "--rank", "-1"], "rank is -1"),
+        (["compile", "demo", *OPTIONS, "--target-modules", ","], "target_modules names no layer"),
+        (["compile", "demo", *OPTIONS, "--target", "tensorrt"], "'executorch', 'onnxruntime'"),
+        (["compile", "demo", *OPTIONS, "--device", "toaster"], "unknown device 'toaster'"),
+        (["estimate", "demo", "--seq-len", "1"], "seq_len is 1"),
+        (["simulate", "no-such-folder"], "no artifact at no-such-folder: it is missing"),
+        (["train", ".", "--data", "no.jsonl", "--steps", "1"], "there is no no.jsonl"),
+        (["train", ".", "--data", ".", "--steps", "1"], ". is a folder, not a JSONL file"),
+    ],
+)
+def test_refused_before_torch_is_loaded(arguments: list[str], said: str) -> None:
+    """As a new process: what is wrong is said in a moment, and nothing else is."""
+    script = (
+        "import sys; from lowpeak.cli import main; code = main(sys.argv[1:]); "
+        "sys.exit(99 if {'torch', 'transformers', 'peft'} & set(sys.modules) else code)"
+    )
+    command = [sys.executable, "-W", "default", "-P", "-c", script, *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert (run.returncode, run.stdout) == (2, "")
+    assert said in " ".join(run.stderr.split())
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_only_the_first_line_of_a_foreign_error_is_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("cannot trace\ngraph():\n    %x : [num_users=1] = placeholder[target=x]")
+
+    monkeypatch.setattr(compile_verb, "lora_config", broken)
+    command = compiling("demo", tmp_path / "a")
+    assert main(command) == 1
+    err = capfd.readouterr().err
+    assert "RuntimeError: cannot trace" in err and "placeholder" not in err
+    assert main([*command, "--debug"]) == 1
+    assert "placeholder" in capfd.readouterr().err

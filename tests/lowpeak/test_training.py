@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from lowpeak.cli import INTERRUPTED, main, output
 from lowpeak.cli.output import counting
 from lowpeak.cli.training import RunView, how_to_continue
 from runtime_py.checkpoint import read_progress
+from runtime_py.summary import Summary
 from runtime_py.supervisor import StepReport
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
 
@@ -38,11 +40,22 @@ def test_a_step_in_words() -> None:
     view.show(step(9, 2.0))
     view.show(step(10, 1.0, speed=None))
     view.stopping()
-    assert told == [
+    seen = Summary(10, 10, 9, 0, 8, 7, 40, 41)
+    view.show(dataclasses.replace(step(11, 1.0, speed=None), data=seen))
+    assert told[:3] == [
         (10, "loss 2.0000 (2.0000), 20.5 tokens/s, 12.3 of 20.0 MB, 0:03:00 left"),
         (11, "loss 1.0000 (1.4737), 12.3 of 20.0 MB, 0:02:58 left"),
         (11, "stopping after this step"),
     ]
+    assert told[3][1].endswith(" left, 9 of 10 examples left out")
+
+
+def test_what_is_read_before_the_first_step_is_told_now_and_then() -> None:
+    told: list[str] = []
+    view = RunView(100, 20_000_000, lambda count, words: told.append(words))
+    for seen in (64, 100, 128, 200, 300):
+        view.reading(Summary(400, seen, seen, 0, 0, 0, 40, 41))
+    assert told == [f"encoding the data: {seen} of {seen} examples left out" for seen in (64, 128, 300)]
 
 
 def test_how_to_continue() -> None:

@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
-from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast, T5Config
+from transformers import (
+    AutoModelForCausalLM,
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    PreTrainedTokenizerFast,
+    T5Config,
+)
 
 from compiler.errors import LowpeakError, ModelError
 from compiler.model import source
@@ -83,8 +91,75 @@ def test_tokenizer_is_the_folders(tmp_path: Path) -> None:
 
 def test_hub_name_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_model().save_pretrained(tmp_path)
-    monkeypatch.setattr(source, "download", lambda name: tmp_path)
+    monkeypatch.setattr(source, "download", lambda name, with_code: tmp_path)
     assert open_model("org/tiny").name == "org/tiny"
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_two_stored_matrices_are_tied_where_transformers_ties_them(tmp_path: Path, equal: bool) -> None:
+    tiny_model(tie_word_embeddings=True).save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    stored = load_file(file)
+    stored["lm_head.weight"] = stored["model.embed_tokens.weight"] + (0.0 if equal else 0.01)
+    save_file(stored, file, metadata={"format": "pt"})
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert (theirs.lm_head.weight is theirs.model.embed_tokens.weight) == equal
+    opened = open_model(tmp_path)
+    assert opened.config.tie_word_embeddings == equal
+    tokens = torch.arange(12).view(1, 12)
+    assert torch.equal(_logits(opened, tokens), theirs(tokens).logits)
+
+
+def test_a_stored_tensor_that_is_not_read_is_an_error(tmp_path: Path) -> None:
+    tiny_model(tie_word_embeddings=True).save_pretrained(tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    save_file(stored | {"model.norm.bias": torch.zeros(64)}, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=r"has 1 tensors that LlamaForCausalLM has not \(model.norm.bias"):
+        open_model(tmp_path)
+
+
+REMOTE_CONFIG = """
+from transformers import LlamaConfig
+class OwnConfig(LlamaConfig):
+    model_type = "own"
+"""
+REMOTE_MODEL = """
+from transformers import LlamaForCausalLM
+from .configuration_own import OwnConfig
+class OwnForCausalLM(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+@pytest.fixture
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoint whose architecture is in its own Python files; asking a question would fail the test."""
+    folder = tmp_path / "own"
+    tiny_model().save_pretrained(folder)
+    auto_map = {
+        "AutoConfig": "configuration_own.OwnConfig",
+        "AutoModelForCausalLM": "modeling_own.OwnForCausalLM",
+    }
+    _change_config(folder, model_type="own", architectures=["OwnForCausalLM"], auto_map=auto_map)
+    (folder / "configuration_own.py").write_text(REMOTE_CONFIG)
+    (folder / "modeling_own.py").write_text(REMOTE_MODEL)
+    monkeypatch.setattr("builtins.input", lambda _: pytest.fail("a question was asked"))
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    return folder
+
+
+def test_code_of_a_checkpoint_is_not_run_unasked(remote: Path, tmp_path: Path) -> None:
+    message = r"brings its own Python code \(configuration_own.OwnConfig, modeling_own.OwnForCausalLM\)"
+    with pytest.raises(ModelError, match=message):
+        open_model(remote)
+    assert not (tmp_path / "modules").exists()
+
+
+def test_code_of_a_checkpoint_is_run_if_trusted(remote: Path) -> None:
+    opened = open_model(remote, trust_remote_code=True)
+    assert type(opened.skeleton()).__name__ == "OwnForCausalLM"
+    tokens = torch.arange(12).view(1, 12)
+    assert torch.equal(_logits(opened, tokens), tiny_model()(tokens).logits)
 
 
 def test_float_checkpoint_that_came_from_gguf_is_read(tmp_path: Path) -> None:

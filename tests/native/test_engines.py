@@ -15,28 +15,33 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-from compiler.errors import ArtifactError, EnvironmentProblem
+from compiler.errors import ArtifactError, DataError, EnvironmentProblem
 from export.artifact import MANIFEST, Artifact
 from export.executorch import library
 from lowpeak import compile_for_device
-from runtime_py.command import Engine
+from runtime_py.command import Engine, worker_command
 from runtime_py.encode import NO_LOSS, Example
 from runtime_py.optimizer import OptimizerOptions
-from runtime_py.supervisor import StepReport
+from runtime_py.session import Job
+from runtime_py.supervisor import StepReport, supervise
 from runtime_py.trainer import CHECKPOINT, TrainReport, prepare, train
 from tests.evaluate import distance
+from tests.models import Function
 from tests.native.build import build
 from tests.native.runner import runner, use_runner
 from tests.runtime_py.trainable import (
+    eager_loss,
     eager_model,
+    mean_over_labels,
     several_batches,
     trainable_artifact,
     trainable_step,
+    uneven_batches,
 )
-from tests.tiny import TinyStep, tiny_llama
+from tests.tiny import SHAPE, TinyStep, tiny_llama
 
 OPTIONS = OptimizerOptions(learning_rate=5e-3)
 
@@ -204,6 +209,81 @@ def test_accumulation_needs_the_runner(tiny: TinyStep, artifact: Artifact) -> No
         train(artifact, data, steps=1, accumulate=2, engine="python")
 
 
+UNEVEN = [1, 9, 6]
+"""Tokens without a label, so that batches have 11, 3 and 6 labels."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"batch_size": 2}, {"rows": 11}, {"subset_size": 60}, {"rows": 11, "subset_size": 60}],
+    ids=str,
+)
+def test_one_update_is_by_the_mean_over_all_labels(options: dict[str, int], tmp_path: Path) -> None:
+    """One step of plain gradient descent shows the gradient; eager's is of all batches as one."""
+    tiny = trainable_step(**options)
+    batches = uneven_batches(tiny.spec, UNEVEN)
+    if tiny.spec.subset_size:
+        labels = torch.cat([batch["labels"].flatten() for batch in batches]).unique()[1:]
+        others = [token for token in range(SHAPE["vocab_size"]) if token not in labels]
+        subset = torch.tensor(sorted([*labels.tolist(), *others][: tiny.spec.subset_size]))
+        batches = [{**batch, "token_subset": subset} for batch in batches]
+    artifact = trainable_artifact(tmp_path / "artifact", tiny)
+    sgd = OptimizerOptions("sgd", learning_rate=100.0)
+    report = train(
+        artifact, batches, steps=1, accumulate=3, optimizer=sgd, out=tmp_path / "out", engine="native"
+    )
+    model = eager_model(tiny)
+    loss = mean_over_labels(model, batches)
+    loss.backward()
+    assert report.losses[0] == pytest.approx(loss.item(), rel=1e-6)
+    trained, parameters = load_file(tmp_path / "out" / CHECKPOINT), dict(model.named_parameters())
+    for name, before in artifact.adapter().items():
+        gradient = (before - trained[f"adapter.{name}"]) / sgd.learning_rate
+        expected = parameters[name].grad
+        assert expected is not None and distance(gradient, expected) < 1e-5, name
+    if not tiny.spec.subset_size:
+        whole = {key: torch.cat([batch[key] for batch in batches]) for key in ("input_ids", "labels")}
+        assert eager_loss(model, whole).item() == pytest.approx(report.losses[0], rel=1e-5)
+
+
+def test_batches_of_a_module_count_alike(tmp_path: Path) -> None:
+    module = nn.Linear(32, 1)
+    loss = Function(lambda m, x, y: nn.functional.mse_loss(m.layer(x), y), layer=module)
+    generator = torch.Generator().manual_seed(3)
+    data = [
+        {"x": torch.randn(4, 32, generator=generator), "y": torch.randn(4, 1, generator=generator)}
+        for _ in range(4)
+    ]
+    artifact = compile_for_device(loss, budget_mb=20, example_batch=data[0], out=tmp_path / "artifact")
+    options = OptimizerOptions("sgd", learning_rate=0.1)
+    report = train(artifact, data, steps=2, accumulate=2, optimizer=options, engine="native")
+    optimizer, losses = torch.optim.SGD(loss.parameters(), lr=0.1), []
+    for pair in (data[:2], data[2:]):
+        optimizer.zero_grad()
+        mean = sum(loss(**batch) for batch in pair) / 2
+        mean.backward()
+        optimizer.step()
+        losses.append(mean.item())
+    assert report.losses == pytest.approx(losses, rel=1e-6)
+
+
+def test_a_batch_file_without_labels_is_an_error(
+    tiny: TinyStep, artifact: Artifact, engine: Engine, tmp_path: Path
+) -> None:
+    """Which lowpeak never writes; an app may."""
+    run, options = tmp_path / "run", OptimizerOptions(weight_decay=0.1)
+    job = Job.from_json(prepare(artifact, several_batches(tiny.spec, 2), steps=2, out=run).job.read_text())
+    job = dataclasses.replace(
+        Job.of(artifact, run, steps=2, optimizer=options), batches=str(run / Path(job.batches).name)
+    )
+    (file,) = Path(job.batches).iterdir()
+    tensors = load_file(file)
+    tensors["0.targets"][1] = NO_LOSS
+    save_file(tensors, file)
+    with pytest.raises(DataError, match="the batch has no label behind the first token of a row"):
+        supervise(job, run, worker_command(artifact.manifest, engine), None)
+
+
 def test_the_whole_native_process_is_small(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
     data = several_batches(tiny.spec, 4)
     report = train(artifact, data, steps=20, optimizer=OPTIONS, out=tmp_path, engine="native")
@@ -216,7 +296,7 @@ def test_a_prepared_run_is_trained_without_python(tiny: TinyStep, artifact: Arti
     data = several_batches(tiny.spec, 4)
     shutil.copytree(artifact.path, tmp_path / "artifact")
     straight = train(artifact, data, steps=5, optimizer=OPTIONS, out=tmp_path / "straight", engine="native")
-    job = prepare(tmp_path / "artifact", data, steps=5, optimizer=OPTIONS, out=tmp_path / "run")
+    job = prepare(tmp_path / "artifact", data, steps=5, optimizer=OPTIONS, out=tmp_path / "run").job
     (tmp_path / "elsewhere").mkdir()
     for moved in ("artifact", "run"):
         (tmp_path / moved).rename(tmp_path / "elsewhere" / moved)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from peft import LoraConfig
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from compiler.devices import PROFILES, DeviceProfile
 from compiler.errors import BudgetTooSmall, EnvironmentProblem
@@ -21,6 +21,7 @@ from export.executorch import library
 from lowpeak import compile_for_device
 from runtime_py.checkpoint import read_progress
 from runtime_py.executorch_session import ExecuTorchProgram
+from runtime_py.feed import write_batches
 from runtime_py.prepare import training_data
 from runtime_py.session import Job
 from runtime_py.trainer import CHECKPOINT
@@ -77,7 +78,7 @@ def run(
     job = Job.of(artifact, folder, steps=STEPS)
     sample = artifact.sample()
     assert sample is not None
-    save_file(training_data(artifact, [sample]).graph_inputs(seed=0, first_step=0, steps=STEPS), job.batches)
+    write_batches(job, training_data(artifact, [sample]))
     flags = ["--metrics", *(["--ops-library", str(operators)] if operators else [])]
     return Runner(flags, preexec).run(job, folder)
 
@@ -140,9 +141,11 @@ def test_a_step_that_fails_keeps_the_steps_before(
     sample = artifact.sample()
     assert sample is not None
     job = Job.of(artifact, tmp_path, steps=STEPS, checkpoint=tmp_path / CHECKPOINT)
-    inputs = training_data(artifact, [sample]).graph_inputs(seed=0, first_step=0, steps=STEPS)
+    write_batches(job, training_data(artifact, [sample]))
+    (file,) = Path(job.batches).iterdir()
+    inputs = load_file(file)
     inputs["0.targets"][2] = 10**6
-    save_file(inputs, job.batches)
+    save_file(inputs, file)
     ended = Runner(["--ops-library", str(operators)]).run(job, tmp_path)
     assert ended.returncode == 1 and len(ended.losses) == 2
     assert ended.last["class"] == "ArtifactError" and "failed in the step" in ended.last["message"]
@@ -153,8 +156,7 @@ def test_a_signal_within_a_step_ends_it(artifact: Artifact, tmp_path: Path, oper
     sample = artifact.sample()
     assert sample is not None
     job = Job.of(artifact, tmp_path, steps=1, accumulate=10_000, checkpoint=tmp_path / CHECKPOINT)
-    inputs = training_data(artifact, [sample]).graph_inputs(seed=0, first_step=0, steps=10_000)
-    save_file(inputs, job.batches)
+    write_batches(job, training_data(artifact, [sample]))
     (tmp_path / "job.json").write_text(job.to_json())
     with Runner(["--ops-library", str(operators)]).start(tmp_path / "job.json") as child:
         assert child.stdout is not None

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import threading
 import time
@@ -23,6 +24,7 @@ from lowpeak import compile_for_device
 from runtime_py import trainer
 from runtime_py.checkpoint import read_progress
 from runtime_py.command import Engine
+from runtime_py.feed import write_batches
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import training_data
 from runtime_py.session import Job
@@ -30,8 +32,8 @@ from runtime_py.supervisor import StepReport
 from runtime_py.trainer import CHECKPOINT, train
 from tests.native.runner import Runner, use_runner
 from tests.runtime_py.trainable import (
-    eager_loss,
     eager_model,
+    mean_over_labels,
     several_batches,
     trainable_artifact,
     trainable_step,
@@ -83,10 +85,14 @@ def job_of(tiny: TinyStep, artifact: Artifact, folder: Path, **changes: Any) -> 
     return job
 
 
+def batch_bytes(job: Job) -> int:
+    return sum(file.stat().st_size for file in Path(job.batches).iterdir())
+
+
 def save_batches(tiny: TinyStep, artifact: Artifact, job: Job) -> None:
     data = training_data(artifact, several_batches(tiny.spec, 4))
-    first, count = job.first_step * job.accumulate, (job.total_steps - job.first_step) * job.accumulate
-    save_file(data.graph_inputs(seed=job.seed, first_step=first, steps=count), job.batches)
+    shutil.rmtree(job.batches, ignore_errors=True)
+    write_batches(dataclasses.replace(job, position=job.first_step * job.accumulate), data)
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -123,7 +129,7 @@ def test_accumulated_gradients_are_those_of_all_batches(
     batches, losses = several_batches(tiny.spec, 4), []
     for step in range(STEPS):
         optimizer.zero_grad()
-        loss = sum(eager_loss(model, batches[(3 * step + i) % 4]) for i in range(3)) / 3
+        loss = mean_over_labels(model, [batches[(3 * step + i) % 4] for i in range(3)])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 0.5)
         optimizer.step()
@@ -164,7 +170,7 @@ def test_killed_at_50_random_moments_and_resumed(tiny: TinyStep, artifact: Artif
     moments, kills = random.Random(5), 0
     while True:
         if os.path.exists(job.checkpoint):
-            job = dataclasses.replace(job, first_step=read_progress(Path(job.checkpoint)).step)
+            job = job.continued(read_progress(Path(job.checkpoint)))
             save_batches(tiny, artifact, job)
         (tmp_path / "job.json").write_text(job.to_json())
         with Runner().start(tmp_path / "job.json") as child:
@@ -280,7 +286,7 @@ def test_a_long_run_holds_no_more_than_a_short_one(
     first, *_, last = (
         event for event in Runner(["--metrics"]).run(job, tmp_path).events if event["event"] == "step"
     )
-    assert last["rss_bytes"] - first["rss_bytes"] < 500_000 < os.path.getsize(job.batches) - 1_000_000
+    assert last["rss_bytes"] - first["rss_bytes"] < 500_000 < batch_bytes(job) - 1_000_000
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint(
@@ -412,7 +418,7 @@ def test_checkpoints_of_another_run_are_refused_in_the_same_words(
     job = job_of(tiny, artifact, tmp_path)
     Runner().run(job, tmp_path)
     again = dataclasses.replace(job, first_step=STEPS, total_steps=STEPS + 1)
-    save_batches(tiny, artifact, again)
+    save_batches(tiny, artifact, dataclasses.replace(again, first_step=STEPS - 1))
 
     def message(job: Job) -> str:
         ended = Runner().run(job, tmp_path)
@@ -425,9 +431,10 @@ def test_checkpoints_of_another_run_are_refused_in_the_same_words(
         (dataclasses.replace(again, optimizer=OPTIONS["adamw with all"]), artifact),
         (dataclasses.replace(again, optimizer=OptimizerOptions(learning_rate=1e-5, clip_norm=2.0)), artifact),
         (dataclasses.replace(again, artifact=str(other.path)), other),
+        (dataclasses.replace(again, data="f" * 64), artifact),
     ):
         found = read_progress(tmp_path / CHECKPOINT)
-        wanted = changed.progress(artifact_of.manifest, STEPS)
+        wanted = changed.progress(artifact_of.manifest, STEPS, STEPS)
         with pytest.raises(ArtifactError) as problem:
             trainer.require_same_run(tmp_path / CHECKPOINT, found, wanted)
         assert message(changed) == str(problem.value)
@@ -460,7 +467,8 @@ def test_one_process_trains_into_a_folder(tiny: TinyStep, artifact: Artifact, tm
 
 def test_batches_and_options_that_do_not_fit(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
     job = job_of(tiny, artifact, tmp_path)
-    batches = load_file(job.batches)
+    (file,) = Path(job.batches).iterdir()
+    batches = load_file(file)
     name = artifact.manifest.largest.inputs[0].name
     shape, key, chosen = artifact.manifest.largest.inputs[0].shape, f"0.{name}", batches["buckets"]
     for changed, expected in (
@@ -469,12 +477,16 @@ def test_batches_and_options_that_do_not_fit(tiny: TinyStep, artifact: Artifact,
             f"needs the input {name}, int64",
         ),
         ({**batches, key: batches[key].int()}, f"must be int64 {shape}, it is int32 {shape}"),
-        ({**batches, key: batches[key][:3].clone()}, f"there are 3 batches of {name}, the run needs 12"),
-        ({**batches, "buckets": chosen[:3].clone()}, "there are 3 batches, the run needs 12"),
+        (
+            {**batches, key: batches[key][:3].clone()},
+            f"has 3 batches of {name}, by its buckets it should have 12",
+        ),
+        ({**batches, "buckets": chosen[:3].clone()}, "has 3 buckets, by its name it should have 12"),
+        ({**batches, "ends": batches["ends"][:3].clone()}, "has 3 ends, by its name it should have 12"),
         ({**batches, "buckets": chosen + 1}, "batch 0 is of bucket 1, the artifact has 1"),
         ({**batches, "buckets": chosen.int()}, "have no buckets: int64 [batches]"),
     ):
-        save_file(changed, job.batches)
+        save_file(changed, file)
         last = Runner().run(job, tmp_path).last
         assert last["class"] == "DataError" and expected in last["message"]
     raw = json.loads(job.to_json())

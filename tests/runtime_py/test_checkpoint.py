@@ -23,7 +23,7 @@ from runtime_py.checkpoint import (
 )
 from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions
 
-PROGRESS = Progress(artifact="a" * 64, step=3, seed=5, options="{}")
+PROGRESS = Progress(artifact="a" * 64, step=3, seed=5, options="{}", data="d" * 64, position=7)
 
 
 def tensors(seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -109,6 +109,7 @@ def test_checkpoints_of_other_runs(tmp_path: Path) -> None:
         ({"artifact": "b" * 64}, "another artifact"),
         ({"seed": 6}, "seed 5, now it is 6"),
         ({"options": '{"learning_rate": 1}'}, "options"),
+        ({"data": "e" * 64}, r"other data \(sha256 d{12}, now it is e{12}\): resume with that data"),
     ):
         with pytest.raises(ArtifactError, match=message):
             require_same_run(path, PROGRESS, dataclasses.replace(PROGRESS, **change))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
@@ -15,8 +17,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from compiler.errors import DataError
-from runtime_py.data import Summary, batches, read_jsonl, summarize
+from runtime_py import data
+from runtime_py.data import Batch, ExampleList, batches, shuffled
 from runtime_py.encode import NO_LOSS, Example
+from runtime_py.jsonl import read_jsonl
+from runtime_py.summary import Summary
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}"
@@ -198,7 +203,7 @@ GOOD = b'{"text": "The train leaves"}\n'
         (b'{"text": "a", "prompt": "b"}\n', 'line 1: has "prompt" and "text"; it needs'),
         (b'{"question": "a"}\n', 'line 1: has "question"; it needs'),
         (b'{"prompt": "a"}\n', 'line 1: has "prompt"; it needs'),
-        (b'{"messages": [], "tools": []}\n', 'line 1: has "tools", which is not supported'),
+        (b'{"messages": [], "images": ["a.png"]}\n', 'line 1: has "images", which is not supported'),
         (b'{"prompt": "a", "completion": [{}]}\n', "line 1: has text and messages"),
         (b'{"prompt": 1, "completion": 2}\n', 'line 1: "prompt" must be a list'),
         (GOOD + b'{"prompt": "a", "completion": "b"}\n', 'line 2: .*but line 1 has "text"'),
@@ -237,14 +242,26 @@ def example(ids: range, prompt: int = 1) -> Example:
 
 
 SOME = [example(range(10 * i, 10 * i + length)) for i, length in enumerate((2, 9, 5, 4, 7), start=1)]
+# Of 11 examples the odd ones have no label among their first 6 tokens.
+HALF = [example(range(10 * i, 10 * i + 9), prompt=8 if i % 2 else 2) for i in range(11)]
 
 
-def some_batches(start_step: int = 0, seed: int = 1) -> Iterator[dict[str, torch.Tensor]]:
-    return batches(SOME, seq_lens=[6], batch_size=2, pad_token_id=0, seed=seed, start_step=start_step)
+def some_batches(
+    examples: list[Example] = SOME, position: int = 0, seed: int = 1, batch_size: int = 2
+) -> Iterator[Batch]:
+    return batches(
+        ExampleList(examples),
+        seq_lens=[6],
+        batch_size=batch_size,
+        pad_token_id=0,
+        seed=seed,
+        position=position,
+    )
 
 
 def test_batches_are_padded_and_truncated() -> None:
-    batch = next(batches([SOME[0], SOME[1]], seq_lens=[6], batch_size=2, pad_token_id=3, seed=0))
+    source = ExampleList([SOME[0], SOME[1]])
+    batch = next(batches(source, seq_lens=[6], batch_size=2, pad_token_id=3, seed=0)).tensors
     ids = sorted(batch["input_ids"].tolist())
     labels = sorted(batch["labels"].tolist(), key=lambda row: row[1])
     assert ids == [[10, 11, 3, 3, 3, 3], [20, 21, 22, 23, 24, 25]]
@@ -254,55 +271,110 @@ def test_batches_are_padded_and_truncated() -> None:
 
 def test_the_shortest_length_that_holds_the_batch() -> None:
     given = {"batch_size": 1, "pad_token_id": 0, "seed": 0}
-    several = islice(batches(SOME, seq_lens=[4, 6, 8], **given), 5)
-    alone = islice(batches(SOME, seq_lens=[8], **given), 5)
+    several = islice(batches(ExampleList(SOME), seq_lens=[4, 6, 8], **given), 5)
+    alone = islice(batches(ExampleList(SOME), seq_lens=[8], **given), 5)
     found = {}
     for batch, padded in zip(several, alone, strict=True):
-        tokens = batch["input_ids"].shape[1]
-        assert torch.equal(batch["input_ids"], padded["input_ids"][:, :tokens])
-        assert torch.equal(batch["labels"], padded["labels"][:, :tokens])
-        found[int(batch["input_ids"][0, 0])] = tokens
+        tokens = batch.tensors["input_ids"].shape[1]
+        assert torch.equal(batch.tensors["input_ids"], padded.tensors["input_ids"][:, :tokens])
+        assert torch.equal(batch.tensors["labels"], padded.tensors["labels"][:, :tokens])
+        found[int(batch.tensors["input_ids"][0, 0])] = tokens
     assert found == {10: 4, 20: 8, 30: 6, 40: 4, 50: 8}
 
 
+@pytest.mark.parametrize("count", [1, 2, 5, 64, 1000])
+def test_the_order_is_that_of_a_sample(count: int) -> None:
+    for seed, epoch in ((0, 0), (0, 1), (7, 3)):
+        expected = random.Random(f"{seed} {epoch}").sample(range(count), count)
+        assert list(shuffled(count, seed, epoch)) == expected
+
+
 def test_every_epoch_has_every_example_once_in_its_own_order() -> None:
-    firsts = [int(row[0]) for batch in islice(some_batches(), 10) for row in batch["input_ids"]]
+    firsts = [int(row[0]) for batch in islice(some_batches(), 10) for row in batch.tensors["input_ids"]]
     epochs = [firsts[start : start + 5] for start in range(0, 20, 5)]
     assert all(sorted(epoch) == [10, 20, 30, 40, 50] for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
 
 
-@pytest.mark.parametrize("step", [0, 1, 2, 3, 7, 1000])
-def test_resuming_continues_the_same_sequence(step: int) -> None:
-    whole = islice(some_batches(), step, step + 6)
-    for resumed, expected in zip(islice(some_batches(step), 6), whole, strict=True):
-        assert torch.equal(resumed["input_ids"], expected["input_ids"])
-        assert torch.equal(resumed["labels"], expected["labels"])
+def equal(one: Batch, other: Batch) -> bool:
+    same = all(torch.equal(one.tensors[name], other.tensors[name]) for name in ("input_ids", "labels"))
+    return same and one.end == other.end
+
+
+@pytest.mark.parametrize("examples", [SOME, HALF], ids=["all", "half of them dropped"])
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 100])
+def test_resuming_where_a_batch_ended_continues_the_same_sequence(examples: list[Example], step: int) -> None:
+    whole = list(islice(some_batches(examples), step + 6))
+    resumed = islice(some_batches(examples, position=whole[step - 1].end), 6)
+    assert all(map(equal, resumed, whole[step:]))
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 1000])
+def test_how_many_are_fetched_together_changes_nothing(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = list(islice(some_batches(HALF), 20))
+    monkeypatch.setattr(data, "AT_ONCE", at_once)
+    found = list(islice(some_batches(HALF), 20))
+    assert all(map(equal, found, expected))
+    assert [batch.summary for batch in found] == [batch.summary for batch in expected]
 
 
 def test_seed_decides_the_order() -> None:
     one, other = (
-        [batch["input_ids"].tolist() for batch in islice(some_batches(seed=seed), 5)] for seed in (1, 2)
+        [batch.tensors["input_ids"].tolist() for batch in islice(some_batches(seed=seed), 5)]
+        for seed in (1, 2)
     )
     assert one != other
 
 
-def test_examples_without_loss_after_truncation_are_dropped() -> None:
-    data = [example(range(20), prompt=15), example(range(30, 36))]
-    assert summarize(data, 10) == Summary(
-        examples=1, dropped=1, truncated=0, tokens=6, trainable_tokens=5, longest=20
+def test_examples_without_loss_after_truncation_are_dropped_and_counted() -> None:
+    given = [example(range(20), prompt=15), example(range(30, 36)), example(range(40, 52), prompt=3)]
+    made = list(islice(batches(ExampleList(given), seq_lens=[10], batch_size=1, pad_token_id=0, seed=0), 6))
+    firsts = [int(batch.tensors["input_ids"][0, 0]) for batch in made]
+    assert sorted(firsts[:2]) == sorted(firsts[2:4]) == [30, 40]
+    # What comes in a second epoch is no other example, but its tokens are trained on once more.
+    for batch, epochs in ((made[1], 1), (made[3], 2)):
+        summary = batch.summary
+        assert (summary.tokens, summary.trainable_tokens) == (16 * epochs, 12 * epochs)
+    assert made[3].summary == Summary(
+        examples=3, seen=3, dropped=1, truncated=1, tokens=32, trainable_tokens=24, longest=20, enough=16
     )
-    assert summarize(data, 10).trainable_share == pytest.approx(5 / 6)
-    assert summarize(data, 16).truncated == 1
-    for batch in islice(batches(data, seq_lens=[10], batch_size=1, pad_token_id=0, seed=0), 4):
-        assert batch["input_ids"][0, 0] == 30
+    (note,) = made[3].summary.notes
+    assert "1 of 3 examples seen" in note and "--seq-len 16 " in note
+    # It is enough.
+    longer = batches(ExampleList(given), seq_lens=[16], batch_size=3, pad_token_id=0, seed=0)
+    assert next(longer).summary.dropped == 0 and next(longer).summary.notes == []
 
 
-def test_nothing_left_is_an_error_at_once() -> None:
-    with pytest.raises(DataError, match="none of 1 examples") as caught:
-        batches([example(range(20), prompt=15)], seq_lens=[10], batch_size=1, pad_token_id=0, seed=0)
-    assert caught.value.numbers == {"examples": 1, "seq_len": 10}
-    assert summarize([], 10).trainable_share == 0.0
+def test_warnings_are_counted_once_an_example() -> None:
+    given = [dataclasses.replace(each, warnings=("one", "two")[: i % 3]) for i, each in enumerate(SOME)]
+    *_, last = islice(some_batches(given), 10)
+    assert last.summary.warnings == {"one": 3, "two": 1}
+    assert last.summary.notes == ["of 3 of 5 examples seen: one", "of 1 of 5 examples seen: two"]
+
+
+def test_nothing_left_is_an_error_after_one_epoch() -> None:
+    told: list[Summary] = []
+    given = ExampleList([example(range(20), prompt=prompt) for prompt in (15, 12)])
+    endless = batches(given, seq_lens=[10], batch_size=1, pad_token_id=0, seed=0, on_read=told.append)
+    with pytest.raises(DataError, match=r"none of 2 examples .*seq_len \(16 keeps them") as caught:
+        next(endless)
+    assert caught.value.numbers == {"examples": 2, "seq_len": 10}
+    assert [(summary.seen, summary.dropped) for summary in told] == [(2, 2)]
+    with pytest.raises(DataError, match="list is empty"):
+        ExampleList([])
+
+
+def test_a_bad_example_is_met_when_its_turn_comes() -> None:
+    class OneBad(ExampleList):
+        def examples(self, numbers: Sequence[int]) -> list[Example | DataError]:
+            return [DataError("bad") if number == bad else SOME[number] for number in numbers]
+
+    order = list(shuffled(5, 1, 0))
+    bad = order[3]
+    endless = batches(OneBad(SOME), seq_lens=[6], batch_size=1, pad_token_id=0, seed=1)
+    assert [int(next(endless).tensors["input_ids"][0, 0]) // 10 - 1 for _ in range(3)] == order[:3]
+    with pytest.raises(DataError, match="bad"):
+        next(endless)
 
 
 def test_demo_chat_is_masked_right(tokenizer: PreTrainedTokenizerFast) -> None:

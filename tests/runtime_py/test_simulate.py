@@ -156,7 +156,7 @@ def test_plain_modules_are_compared_with_themselves(bits: int | None, tmp_path: 
     report = simulate(folder)
     assert report.gradient_cosine_min is None and report.reference_loss == 0.0
     assert simulate(folder, batch=batch).reference_loss is None
-    with pytest.raises(DataError, match=r"batch y .* missing"):
+    with pytest.raises(DataError, match=r"takes y of shape .* missing"):
         simulate(folder, batch={"x": batch["x"]})
 
 
@@ -178,6 +178,7 @@ def test_the_report_has_stable_names(folder: Path) -> None:
         "loss_relative_error",
         "gradient_cosine_min",
         "gradient_relative_error_max",
+        "reference",
         "predicted_step_seconds",
         "by_category",
     ]
@@ -185,6 +186,7 @@ def test_the_report_has_stable_names(folder: Path) -> None:
     assert json.loads(dataclasses.replace(report, loss=float("nan")).to_json())["loss"] == "nan"
     text = report.to_text(columns=40)
     assert "activation" in text and all(len(line) < 110 for line in text.splitlines())
+    assert "\nreference the artifact's own weights (pass --model to compare with the model itself)" in text
     assert sparkline([0, 1, 4, 8], 4, 8) == " ▁▄█" and sparkline([1, 8, 0, 0], 2, 8) == "█ "
 
 

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from tests.runtime_py.trainable import (
     several_batches,
     trainable_artifact,
     trainable_step,
+    uneven_batches,
 )
 from tests.tiny import TinyStep, tiny_batch
 
@@ -197,6 +199,33 @@ def test_examples_and_the_sample_batch(tiny: TinyStep, artifact: Artifact) -> No
         assert sampled.losses[0] == pytest.approx(
             eager_loss(eager_model(tiny), tiny_batch(tiny.spec)).item(), abs=1e-5
         )
+
+
+def test_batches_without_a_label_leave_the_adapter_alone(
+    tiny: TinyStep, artifact: Artifact, tmp_path: Path
+) -> None:
+    """Not even weight decay and momentum move it; steps and checkpoints are of the others."""
+    options = OptimizerOptions(learning_rate=5e-3, weight_decay=0.1, schedule="cosine")
+    first, second = uneven_batches(tiny.spec, [2, 9])
+    (empty,) = uneven_batches(tiny.spec, [tiny.spec.seq_len])
+    expected = train(artifact, [first, second], steps=4, optimizer=options, out=tmp_path / "a")
+    assert expected.skipped_batches == 0
+    runs = partial(train, artifact, [first, empty, empty, second], steps=4, optimizer=options, resume=True)
+    stopped = runs(out=tmp_path / "b", on_step=_interrupt_after_one())
+    resumed = runs(out=tmp_path / "b")
+    assert stopped.stopped and stopped.skipped_batches == resumed.skipped_batches == 2
+    assert stopped.losses + resumed.losses == expected.losses
+    assert (tmp_path / "a" / CHECKPOINT).read_bytes() == (tmp_path / "b" / CHECKPOINT).read_bytes()
+    with pytest.raises(DataError, match="none of 1 batches has a label"):
+        train(artifact, [empty], steps=1)
+
+
+def _interrupt_after_one() -> Callable[[StepReport], None]:
+    def stop(step: StepReport) -> None:
+        if step.step == 0:
+            os.kill(child_of_this_process(), signal.SIGTERM)
+
+    return stop
 
 
 def test_data_that_does_not_fit(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
-from compiler.batch import BatchSpec
+from compiler.batch import IGNORE_INDEX, BatchSpec
 from compiler.graph import Quantized
 from compiler.model.quantized import quantize
 from export.artifact import Artifact
@@ -57,6 +59,29 @@ def eager_model(tiny: TinyStep) -> PeftModel:
 
 def eager_loss(model: torch.nn.Module, batch: dict[str, Tensor]) -> Tensor:
     return model(input_ids=batch["input_ids"], labels=batch["labels"]).loss
+
+
+def uneven_batches(spec: BatchSpec, prompts: Sequence[int]) -> list[dict[str, Tensor]]:
+    """Different batches; as many tokens of each as `prompts` says have no label."""
+    batches = several_batches(spec, len(prompts))
+    for batch, prompt in zip(batches, prompts, strict=True):
+        batch["labels"] = batch["input_ids"].clone()
+        batch["labels"][:, :prompt] = IGNORE_INDEX
+    return batches
+
+
+def mean_over_labels(model: torch.nn.Module, batches: Sequence[dict[str, Tensor]]) -> Tensor:
+    """Eager's loss of all the batches: over every label of them, of their subset of the vocabulary if any."""
+    total, count = torch.zeros(()), 0
+    for batch in batches:
+        logits, targets = model(input_ids=batch["input_ids"]).logits[:, :-1], batch["labels"][:, 1:]
+        if "token_subset" in batch:
+            logits = logits[..., batch["token_subset"]]
+            places = torch.searchsorted(batch["token_subset"], targets.clamp(min=0))
+            targets = torch.where(targets == IGNORE_INDEX, IGNORE_INDEX, places)
+        total = total + cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+        count += int((targets != IGNORE_INDEX).sum())
+    return total / count
 
 
 def several_batches(spec: BatchSpec, count: int) -> list[dict[str, Tensor]]:

@@ -3,53 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from operator import getitem
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx_ir as ir
-import onnxruntime
 import pytest
 import torch
-from torch import Tensor, fx
-from torch.utils._pytree import tree_map_only
+from torch import Tensor
 
 from compiler.errors import UnsupportedOperator
 from compiler.graph import TrainGraph
 from compiler.model.quantized import QuantFormat, quantize
-from export.onnx.model import IR_VERSION
-from export.onnx.nodes import DTYPES, MICROSOFT, OPSET, Nodes, typed
+from export.onnx.nodes import DTYPES
 from export.onnx.operators import MAPPINGS, check_operators
-from export.onnx.runtime import SESSION_OPTIONS, session_options
 from tests.evaluate import GraphBuilder
+from tests.export.numerics.case import Case, case
+from tests.export.onnx.run import run
 
 aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
 GENERATOR = torch.Generator().manual_seed(0)
 INF = float("inf")
-
-
-@dataclass(frozen=True)
-class Case:
-    """`operator(*args, **kwargs)`; the tensors among the arguments are inputs of the graph."""
-
-    operator: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-    def __str__(self) -> str:
-        def shown(value: Any) -> Any:
-            return f"{str(value.dtype)[6:]}{list(value.shape)}"
-
-        args, kwargs = tree_map_only(Tensor, shown, (self.args, self.kwargs))
-        named = [f"{name}={value}" for name, value in kwargs.items()]
-        return f"{str(self.operator).removesuffix('.default')}({', '.join([*map(str, args), *named])})"
-
-
-def case(operator: Callable[..., Any], *args: Any, **kwargs: Any) -> Case:
-    return Case(operator, args, kwargs)
 
 
 def floats(*shape: int) -> Tensor:
@@ -377,7 +351,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_equals_torch(case: Case, tmp_path: Path) -> None:
     expected = case.operator(*case.args, **case.kwargs)
-    found = run(case, tmp_path)
+    ((found,),) = run([case], tmp_path)
     assert (list(found.shape), found.dtype) == (list(expected.shape), expected.dtype)
     if expected.is_floating_point():
         tolerance = {torch.float16: 1e-3, torch.bfloat16: 1e-2}.get(expected.dtype, 1e-6)
@@ -388,53 +362,6 @@ def test_equals_torch(case: Case, tmp_path: Path) -> None:
 
 def test_every_operator_with_a_mapping_is_tested() -> None:
     assert {str(each.operator) for each in CASES} == {str(operator) for operator in MAPPINGS}
-
-
-def run(case: Case, folder: Path) -> Tensor:
-    """What ONNX Runtime gives, with the session options that artifacts have."""
-    build = GraphBuilder()
-    given: dict[str, Tensor] = {}
-
-    def enter(tensor: Tensor) -> fx.Node:
-        node = build.input(f"x{len(given)}", *tensor.shape, dtype=tensor.dtype)
-        given[node.name] = tensor.contiguous()
-        return node
-
-    args, kwargs = tree_map_only(Tensor, enter, (case.args, case.kwargs))
-    node = build.call(case.operator, *args, **kwargs)
-    inputs = {name: typed(name, tensor) for name, tensor in given.items()}
-    nodes = Nodes(lambda operand: inputs[operand.name], lambda operand: int4(operand))
-
-    def int4(operand: fx.Node) -> ir.Value:
-        """Artifacts have the bytes of two columns in one, in a file beside the model."""
-        data = given.pop(operand.name)
-        inputs.pop(operand.name)
-        (folder / "weights").write_bytes(data.numpy().tobytes())
-        shape = (data.shape[0], 2 * data.shape[1])
-        return nodes.external(operand.name, "weights", 0, data.nbytes, ir.DataType.INT4, shape)
-
-    nodes.begin(node.name)
-    result = MAPPINGS[node.target](nodes, node)
-    output = typed("result", node.meta["val"])
-    nodes.call("Identity", result, outputs=[output])
-    graph = ir.Graph(
-        list(inputs.values()),
-        [output],
-        nodes=nodes.nodes,
-        initializers=list(nodes.initializers.values()),
-        opset_imports={"": OPSET, MICROSOFT: 1},
-        name="case",
-    )
-    ir.save(ir.Model(graph, ir_version=IR_VERSION), folder / "case.onnx")
-    session = onnxruntime.InferenceSession(
-        str(folder / "case.onnx"), session_options(SESSION_OPTIONS), providers=["CPUExecutionProvider"]
-    )
-    (found,) = session.run_with_ort_values(
-        None, {name: onnxruntime.OrtValue.ortvalue_from_numpy(t.numpy()) for name, t in given.items()}
-    )
-    if found.data_type() == "tensor(bfloat16)":
-        return torch.from_dlpack(found._ortvalue)
-    return torch.from_numpy(np.array(found.numpy()))
 
 
 def graph_with(*operators: Callable[..., Any]) -> TrainGraph:

@@ -18,11 +18,9 @@ from export.onnx.model import GRADIENT_BUFFER, GRADIENT_DONE, IR_VERSION, LOSS, 
 from export.onnx.nodes import MICROSOFT, OPSET
 from export.onnx.optimizer import adamw_model, default_optimizer_model, sgd_model
 from export.onnx.runtime import SESSION_OPTIONS, session_options
-from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions
 
 SHAPES = {"lora_A": (3, 4), "lora_B": (5, 3), "bias": (6,)}
 STEPS = 6
-SUMMED = 3
 
 
 def first_values() -> dict[str, Tensor]:
@@ -166,57 +164,3 @@ def test_clipping_changes_the_update(tmp_path: Path) -> None:
     assert min(norms) < 0.7 < max(norms)
     free, clipped = torch_parameters(torch.optim.SGD), torch_parameters(torch.optim.SGD, 0.7)
     assert (free["lora_A"] - clipped["lora_A"]).abs().max() > 1e-3
-
-
-OPTIONS = [
-    OptimizerOptions(learning_rate=0.02, epsilon=0.05, weight_decay=0.3, clip_norm=0.7, betas=(0.8, 0.95)),
-    OptimizerOptions(learning_rate=0.02, epsilon=1e-8),
-    OptimizerOptions("sgd", learning_rate=0.5, clip_norm=0.7),
-    OptimizerOptions("sgd", learning_rate=0.5, momentum=0.9, weight_decay=0.3, clip_norm=0.7),
-    OptimizerOptions("sgd", learning_rate=0.5, weight_decay=0.3),
-]
-IDS = ["adamw clipped", "adamw", "sgd clipped", "sgd momentum", "sgd decay"]
-
-
-def batches_of(update: int) -> list[dict[str, Tensor]]:
-    """Gradients of the batches of one update."""
-    return [gradients(update * SUMMED + number) for number in range(SUMMED)]
-
-
-def by_the_mean(options: OptimizerOptions, share: float) -> dict[str, Tensor]:
-    """Our own optimizer over torch's, given `share` of the sum of gradients."""
-    parameters = first_values()
-    buffers = {name: torch.zeros_like(value) for name, value in parameters.items()}
-    optimizer = AdapterOptimizer(parameters, buffers, options, STEPS)
-    for update in range(STEPS):
-        batches = batches_of(update)
-        for name, buffer in buffers.items():
-            buffer.copy_(sum(batch[name] for batch in batches) * share)
-        optimizer.update(update)
-    return {name: value.detach() for name, value in parameters.items()}
-
-
-@pytest.mark.parametrize("options", OPTIONS, ids=IDS)
-def test_options_for_sums_give_the_update_of_the_mean(options: OptimizerOptions) -> None:
-    expected = by_the_mean(options, 1 / SUMMED)
-    assert_equal(by_the_mean(options.for_sums_of(SUMMED), 1.0), expected)
-    assert options.for_sums_of(1) == options
-
-
-@pytest.mark.parametrize("options", OPTIONS[:3], ids=IDS[:3])
-def test_sums_in_the_buffers_of_the_runtime(options: OptimizerOptions, tmp_path: Path) -> None:
-    summed = options.for_sums_of(SUMMED)
-    model = sgd_model(clip_norm=summed.clip_norm)
-    if options.algorithm == "adamw":
-        model = adamw_model(
-            betas=summed.betas,
-            epsilon=summed.epsilon,
-            weight_decay=summed.weight_decay,
-            clip_norm=summed.clip_norm,
-        )
-    trained = Trained(tmp_path, model)
-    for update in range(STEPS):
-        for batch in batches_of(update):
-            trained.accumulate(batch)
-        trained.update(summed.learning_rate_at(update, STEPS))
-    assert_equal(trained.parameters(), by_the_mean(options, 1 / SUMMED))

@@ -1,0 +1,215 @@
+"""The model that an artifact is compared with: the user's, as transformers loads it, where it is to be had.
+
+The frozen matrices that the artifact has quantized are rounded here as well, from the user's own values, so
+that what is compared is the step and what was read, not the rounding. Without the user's model the artifact's
+own weights stand for it, and the report says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from peft import PeftConfig, PeftModel
+from torch import Tensor, nn
+from transformers import AutoConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+
+from compiler.causal_lm import skeleton_of, with_lora
+from compiler.errors import ArtifactError, LowpeakError, ModelError
+from compiler.intake import checkpoint_name
+from compiler.model.complete import derived_buffers
+from compiler.model.in_memory import unwrapped
+from compiler.model.origin import Origin
+from compiler.model.quantized import quantize
+from export.artifact import Artifact
+from export.manifest import Manifest, SourceRecord
+
+PEFT_PREFIX = "base_model.model."
+T = TypeVar("T")
+_PARTS = ("data", "scale", "zero_point")
+_AS_STORED = 1e-6
+"""Largest difference, relative to a matrix's largest value, of one that the artifact holds unrounded."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A module with adapter; the values that stand for its own, by name; and whose they are, in words."""
+
+    module: nn.Module
+    frozen: dict[str, Tensor]
+    words: str
+
+
+def reference_of(artifact: Artifact, model: nn.Module | str | Path | None) -> Reference | None:
+    """`model`: what was compiled, a module or a path; None: the files that the artifact came from, if they
+    are still there, else its own weights. None if there is nothing to build a model from.
+
+    Raises ModelError for a model that is not what was compiled, or that transformers cannot load.
+    """
+    if isinstance(model, str | Path):
+        return _of_module(artifact, _loaded(Path(model)), f"transformers' loading of {model}")
+    if model is not None:
+        return _of_module(artifact, unwrapped(model), f"the {type(model).__name__} that was passed")
+    if artifact.manifest.model_config is None:
+        return None
+    path, instead = _own_files(artifact)
+    if path is None:
+        return own_weights(artifact, instead)
+    return _of_module(artifact, _loaded(path), f"transformers' loading of {artifact.manifest.model_name}")
+
+
+def own_weights(artifact: Artifact, why: str = "") -> Reference:
+    """transformers' model with PEFT's adapter on the artifact's frozen tensors, float32.
+
+    Raises ArtifactError when the manifest does not say how to build it.
+    """
+    module, buffers = _rebuilt(artifact.manifest)
+    quantized = {record.name for record in artifact.manifest.quantized}
+    parts = {f"{name}.{part}" for name in quantized for part in _PARTS}
+    dense = {r.name: artifact.tensor(r.name) for r in artifact.manifest.weights if r.name not in parts}
+    matrices = {name: _dequantized(artifact, name) for name in quantized}
+    words = f"the artifact's own weights{why and f' ({why})'}"
+    return Reference(module, {**dense, **matrices, **buffers}, words)
+
+
+def _own_files(artifact: Artifact) -> tuple[Path | None, str]:
+    """Where the compiled model's files are; or else why its own weights are taken."""
+    source = artifact.manifest.source
+    if source is None:
+        return None, "pass --model to compare with the model itself"
+    path = _place_of(source, artifact.path)
+    if path is None:
+        return None, "its model has moved; pass --model to compare with it"
+    if path.is_file():
+        return None, "pass --model to compare with the GGUF file itself, which is slow"
+    try:
+        same = Origin(path).sha256() == source.sha256
+    except (LowpeakError, OSError):
+        same = False
+    return (path, "") if same else (None, "its model has changed since; pass --model to compare with that")
+
+
+def _place_of(source: SourceRecord, artifact: Path) -> Path | None:
+    if source.hub_name is not None:
+        try:
+            return Path(snapshot_download(source.hub_name, local_files_only=True))
+        except (HfHubHTTPError, HFValidationError, OSError):
+            return None
+    path = (artifact.resolve() / source.path).resolve()
+    return path if path.exists() else None
+
+
+def _loaded(path: Path) -> PreTrainedModel:
+    """As a user would: nothing of ours reads config or weights. A name that is no path is the hub's."""
+    of_file = {"gguf_file": path.name} if path.is_file() else {}
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            path.parent if of_file else path,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            trust_remote_code=False,
+            local_files_only=True,
+            **of_file,
+        )
+    # Whatever transformers raises is about the model that was named.
+    except Exception as error:
+        raise ModelError(f"transformers cannot load {path}: {type(error).__name__}: {error}") from error
+    model.train(False)
+    return model
+
+
+def _of_module(artifact: Artifact, module: nn.Module, words: str) -> Reference:
+    """The module with an adapter (its own, or the artifact's) and its quantized matrices rounded."""
+    manifest = artifact.manifest
+    values = _tensors(module)
+    if isinstance(module, PreTrainedModel) and manifest.adapter_config is not None:
+        module = _with_adapter(skeleton_of(module), manifest).train(False)
+        bare = {name: checkpoint_name(name) for name in _tensors(module)}
+        values = {name: values[own] for name, own in bare.items() if own in values}
+    aliases: dict[int, list[str]] = {}
+    names = dict(module.named_parameters(remove_duplicate=False))
+    for name, parameter in names.items():
+        aliases.setdefault(id(parameter), []).append(name)
+    for record in manifest.quantized:
+        if record.name not in names:
+            raise ModelError(
+                f"the reference module has no parameter {record.name}; it is not what was compiled"
+            )
+        rounded = _rounded(artifact, record.name, values[record.name])
+        values |= dict.fromkeys(aliases[id(names[record.name])], rounded)
+    return Reference(module, values, words)
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by each of their names, floating ones as float32."""
+    tensors = [
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ]
+    return {
+        name: tensor.detach().float() if tensor.is_floating_point() else tensor.detach()
+        for name, tensor in tensors
+    }
+
+
+def _rounded(artifact: Artifact, name: str, dense: Tensor) -> Tensor:
+    """`dense` as the artifact's format can hold it: as it is, if it came quantized and was taken over."""
+    stored = artifact.quantized(name)
+    assert stored is not None
+    if stored.dequantize().shape != dense.shape:
+        raise ModelError(f"{name} of the reference has another shape: it is not what was compiled")
+    if (stored.dequantize() - dense).abs().max() <= _AS_STORED * dense.abs().max():
+        return dense
+    return quantize(dense, stored.format).dequantize()
+
+
+def _rebuilt(manifest: Manifest) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The model without weights, with its adapter; and the buffers that its config determines, by name."""
+    assert manifest.model_config is not None
+
+    def built() -> tuple[nn.Module, dict[str, Tensor]]:
+        config = AutoConfig.for_model(**manifest.model_config)  # type: ignore[arg-type]
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                config, dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False
+            )
+        assert isinstance(model, PreTrainedModel)
+        model.tie_weights()
+        model.train(False)
+        buffers = derived_buffers(model)
+        if manifest.adapter_config is None:
+            return model, buffers
+        adapted = _with_adapter(model, manifest).eval()
+        return adapted, {PEFT_PREFIX + name: value for name, value in buffers.items()}
+
+    return _from_manifest(built)
+
+
+def _with_adapter(model: PreTrainedModel, manifest: Manifest) -> PeftModel:
+    assert manifest.adapter_config is not None
+    config = manifest.adapter_config
+    adapter = _from_manifest(lambda: PeftConfig.from_peft_type(**config))  # type: ignore[no-untyped-call]
+    return with_lora(model, adapter)
+
+
+def _from_manifest(build: Callable[[], T]) -> T:
+    """Raises ArtifactError, for the manifest's fields were the reason."""
+    try:
+        return build()
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ArtifactError(
+            f"the model cannot be rebuilt from the artifact's manifest: {error}; pass the model to compare "
+            "with it (reference=)"
+        ) from error
+
+
+def _dequantized(artifact: Artifact, name: str) -> Tensor:
+    matrix = artifact.quantized(name)
+    assert matrix is not None
+    return matrix.dequantize()

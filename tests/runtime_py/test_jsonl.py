@@ -1,0 +1,90 @@
+"""A JSONL file by number: the same examples as all at once, told lines, and no line held."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
+
+from compiler.errors import DataError
+from runtime_py.encode import Example
+from runtime_py.jsonl import JsonlFile, read_jsonl
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Of single characters."""
+    vocabulary = {chr(code): code - 32 for code in range(32, 127)}
+    made = Tokenizer(models.BPE(vocab={**vocabulary, "<end>": 95}, merges=[], unk_token="<end>"))
+    return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<end>")  # type: ignore[no-untyped-call]
+
+
+def numbered(tmp_path: Path, count: int) -> Path:
+    """Every line says its number, from 1; blank lines follow the even ones."""
+    path = tmp_path / "data.jsonl"
+    lines = [
+        json.dumps({"text": f"number {i}"}) + ("\n\n \n" if i % 2 == 0 else "\n") for i in range(1, count)
+    ]
+    path.write_text("".join(lines) + json.dumps({"text": f"number {count}"}))
+    return path
+
+
+def test_examples_by_number(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    path = numbered(tmp_path, 9)
+    file = JsonlFile(path, tokenizer)
+    assert len(file) == 9 and file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    found = file.examples([8, 0, 3])
+    texts = [tokenizer.decode(list(one.input_ids)) for one in found if isinstance(one, Example)]
+    assert [text.replace(" ", "") for text in texts] == ["number9<end>", "number1<end>", "number4<end>"]
+    every = read_jsonl(path, tokenizer)
+    assert [every[8], every[0], every[3]] == found
+
+
+def test_an_example_that_cannot_be_trained_on_does_not_hide_the_others(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"text": "one"}\n\n{"text": ""}\n{"text": 4}\n{"text": "four"}\n')
+    one, empty, number, four = JsonlFile(path, tokenizer).examples(range(4))
+    assert isinstance(one, Example) and isinstance(four, Example)
+    assert isinstance(empty, DataError) and empty.numbers == {"line": 3}
+    assert str(empty).startswith(f"{path}, line 3: has no token to train on")
+    assert isinstance(number, DataError) and number.numbers == {"line": 4}
+
+
+def test_a_file_that_changes_is_refused(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    path = numbered(tmp_path, 3)
+    file = JsonlFile(path, tokenizer)
+    os.utime(path, ns=(0, 1))
+    with pytest.raises(DataError, match="was changed since training began"):
+        file.examples([0])
+    path.unlink()
+    with pytest.raises(DataError, match="No such file"):
+        file.examples([0])
+
+
+def test_a_pipe_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b'{"text": "one"}\n')
+    os.close(writing)
+    with pytest.raises(DataError, match="is no regular file, so it can be read only once"):
+        JsonlFile(f"/proc/self/fd/{reading}", tokenizer)
+    os.close(reading)
+
+
+def test_no_line_is_held(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    path = tmp_path / "data.jsonl"
+    line = json.dumps({"text": "x" * 4000}) + "\n"
+    path.write_text(line * 4000)
+    tracemalloc.start()
+    file = JsonlFile(path, tokenizer)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(file) == 4000 and path.stat().st_size > 16_000_000
+    assert held < 200_000 and peak < 500_000
