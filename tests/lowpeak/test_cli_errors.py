@@ -190,7 +190,7 @@ OPTIONS = ["--budget-mb", "20", "--seq-len", "8", "--out", "out"]
     ("arguments", "said"),
     [
         (["compile", "x", "--budget", "1"], "no option --budget; did you mean --budget-mb?"),
-        (["compile", "x", "--lr", "1"], "no option --lr for compile; train has it"),
+        (["compile", "x", "--lr", "1"], "no option --lr for compile; train and deploy have it"),
         (["train", "x", "--learning_rate", "1"], "no option --learning_rate; did you mean --learning-rate?"),
         (["compil"], "Did you mean 'compile'?"),
         (["compile", "no-such-folder", *OPTIONS], "there is no no-such-folder"),
@@ -206,6 +206,8 @@ OPTIONS = ["--budget-mb", "20", "--seq-len", "8", "--out", "out"]
         (["simulate", "no-such-folder"], "no artifact at no-such-folder: it is missing"),
         (["train", ".", "--data", "no.jsonl", "--steps", "1"], "there is no no.jsonl"),
         (["train", ".", "--data", ".", "--steps", "1"], ". is a folder, not a JSONL file"),
+        (["deploy", ".", "--run", "--data", "no.jsonl", "--steps", "1"], "there is no no.jsonl"),
+        (["pull", "nowhere"], "no artifact at nowhere: it is missing"),
     ],
 )
 def test_refused_before_torch_is_loaded(arguments: list[str], said: str) -> None:
