@@ -109,13 +109,16 @@ def send(device: Device, files: Sequence[Missing], progress: Progress = lambda *
 
 
 def remove_others(device: Device, folder: PurePosixPath, keep: Iterable[PurePosixPath]) -> None:
-    """Removes from the folder the files of an earlier push that are not to be there."""
+    """Removes from the folder the files of an earlier push that are not to be there, and empty folders."""
     known = set(keep)
     listing = device.run(join(["find", str(folder), "-type", "f"]))
     others = [name for name in listing.splitlines() if PurePosixPath(name) not in known]
     if others:
         names = "".join(f"{name}\n" for name in others).encode()
         device.run('while IFS= read -r name; do rm -f "$name"; done', names)
+        # One that holds something stays.
+        empty = 'while IFS= read -r name; do rmdir "$name" 2>/dev/null; done; true'
+        device.run(f"{join(['find', str(folder), '-depth', '-type', 'd'])} | {empty}")
 
 
 def _make_folders(device: Device, folders: set[PurePosixPath]) -> None:

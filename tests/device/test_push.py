@@ -98,6 +98,8 @@ def test_odd_names_and_an_empty_file(device: Device, phone: Phone, tmp_path: Pat
     remove_others(device, ROOT, [files[0].target, files[-1].target])
     left = sorted(str(path.relative_to(phone.lowpeak)) for path in phone.lowpeak.rglob("*") if path.is_file())
     assert left == [names[-1], names[0]]
+    remove_others(device, ROOT, [files[0].target])
+    assert [path.name for path in phone.lowpeak.iterdir()] == [names[0]]
 
 
 def test_a_file_that_arrives_as_another(device: Device, phone: Phone, tmp_path: Path) -> None:
