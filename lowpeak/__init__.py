@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     )
     from export.artifact import Artifact
     from lowpeak.api import compile_for_device, memory_time_curve
+    from lowpeak.phone.deploy import deploy
+    from lowpeak.phone.pull import pull
     from runtime_py.simulate import simulate
     from runtime_py.trainer import train
 
@@ -34,7 +36,9 @@ __all__ = [
     "ModelError",
     "UnsupportedOperator",
     "compile_for_device",
+    "deploy",
     "memory_time_curve",
+    "pull",
     "simulate",
     "train",
 ]
@@ -42,7 +46,9 @@ __all__ = [
 _MODULES = {
     "Artifact": "export.artifact",
     "compile_for_device": "lowpeak.api",
+    "deploy": "lowpeak.phone.deploy",
     "memory_time_curve": "lowpeak.api",
+    "pull": "lowpeak.phone.pull",
     "simulate": "runtime_py.simulate",
     "train": "runtime_py.trainer",
 }

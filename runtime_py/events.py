@@ -19,6 +19,7 @@ import gc
 from contextlib import suppress
 from typing import Any
 
+from compiler import errors
 from compiler.errors import LowpeakError
 from runtime_py.memory import MemoryUse, memory_of
 
@@ -58,6 +59,14 @@ def end_event(step: int, goal: int, reason: str | None) -> Event:
 def error_event(error: Exception) -> Event:
     numbers = error.numbers if isinstance(error, LowpeakError) else {}
     return {"event": "error", "class": type(error).__name__, "message": str(error), "numbers": numbers}
+
+
+def told_error(event: Event) -> Exception:
+    """The error that an `error` event tells of."""
+    kind = getattr(errors, event["class"], None)
+    if isinstance(kind, type) and issubclass(kind, LowpeakError):
+        return kind(event["message"], **event["numbers"])
+    return RuntimeError(f"training failed: {event['class']}: {event['message']}")
 
 
 def _memory() -> MemoryUse:

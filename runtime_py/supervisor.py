@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from compiler import errors
-from compiler.errors import EnvironmentProblem, LowpeakError
+from compiler.errors import EnvironmentProblem
 from runtime_py.command import Command
+from runtime_py.events import told_error
 from runtime_py.feed import Feed
 from runtime_py.memory import MemoryUse, PeakSampler
 from runtime_py.session import Job
@@ -155,7 +155,7 @@ def _follow(
         elif kind == "stopped":
             run.stop_reason = event["reason"]
         elif kind == "error":
-            return _error(event)
+            return told_error(event)
     return None
 
 
@@ -173,13 +173,6 @@ def _step(event: dict[str, Any], run: WorkerRun, data: Summary | None) -> StepRe
         peak_held_bytes=run.peak_held_bytes,
         data=data,
     )
-
-
-def _error(event: dict[str, Any]) -> Exception:
-    kind = getattr(errors, event["class"], None)
-    if isinstance(kind, type) and issubclass(kind, LowpeakError):
-        return kind(event["message"], **event["numbers"])
-    return RuntimeError(f"training failed: {event['class']}: {event['message']}")
 
 
 def _ended(returncode: int, stderr: str, run: WorkerRun, job: Job) -> EnvironmentProblem:

@@ -172,7 +172,7 @@ def train(
         peak_held_bytes=run.peak_held_bytes,
         budget_bytes=manifest.budget_bytes,
         stop_reason=run.stop_reason,
-        adapter=None if out is None or not (out / CHECKPOINT).exists() else _save_adapter(out, artifact),
+        adapter=None if out is None or not (out / CHECKPOINT).exists() else save_adapter(out, artifact),
         data=run.steps[-1].data if run.steps else None,
     )
 
@@ -287,7 +287,8 @@ def _started(job: Job, manifest: Manifest, out: Path, resume: bool) -> Job:
     return job.continued(progress)
 
 
-def _save_adapter(out: Path, artifact: Artifact) -> Path:
+def save_adapter(out: Path, artifact: Artifact) -> Path:
+    """Writes the adapter of the run's checkpoint -> the PEFT folder, or the file of a plain module."""
     tensors = load_adapter(out / CHECKPOINT)
     config = artifact.manifest.adapter_config
     if config is not None:

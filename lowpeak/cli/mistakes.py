@@ -15,7 +15,8 @@ def unknown_option(name: str, verb: str | None, options: Mapping[str, list[str]]
         return f"no option {name}; did you mean {near[0]}?"
     elsewhere = [other for other, theirs in options.items() if name in theirs]
     if elsewhere:
-        return f"no option {name} for {verb or 'lowpeak'}; {' and '.join(elsewhere)} has it"
+        have = "have" if len(elsewhere) > 1 else "has"
+        return f"no option {name} for {verb or 'lowpeak'}; {' and '.join(elsewhere)} {have} it"
     return f"no option {name}; lowpeak{f' {verb}' if verb else ''} --help lists those there are"
 
 

@@ -8,9 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from compiler.config import OptimizerName
 from lowpeak.cli.checks import require_artifact, require_data
 from lowpeak.cli.output import Debug, Json, counting, mb, note, print_result, table, working
+from lowpeak.cli.run_options import (
+    Accumulate,
+    CheckpointEvery,
+    Clip,
+    Data,
+    LearningRate,
+    Optimizer,
+    Out,
+    Resume,
+    Schedule,
+    Seed,
+    Steps,
+    Warmup,
+    WeightDecay,
+    optimizer_options,
+)
 from lowpeak.cli.simulate import ArtifactArgument
 from lowpeak.cli.training import RunView, how_to_continue, telling_of_interrupts
 
@@ -21,26 +36,22 @@ if TYPE_CHECKING:
     from runtime_py.summary import Summary
     from runtime_py.trainer import TrainReport
 
-Steps = Annotated[int, typer.Option(min=1, help="Updates that the adapter shall have had in all.")]
-
 
 def train_command(
     artifact: ArtifactArgument,
-    data: Annotated[Path, typer.Option(help="JSONL: messages, prompt and completion, or text.")],
+    data: Data,
     steps: Steps,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; by default DIR-trained.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
-    optimizer: Annotated[OptimizerName, typer.Option(help="How the adapter is updated.")] = "adamw",
-    learning_rate: Annotated[
-        float, typer.Option("--learning-rate", "--lr", min=0, help="After the warm-up.")
-    ] = 2e-4,
-    weight_decay: Annotated[float, typer.Option(min=0, help="Decoupled for adamw.")] = 0.0,
-    clip: Annotated[float | None, typer.Option(min=0, help="Largest norm of the gradients.")] = None,
-    warmup: Annotated[int, typer.Option(min=0, help="Steps in which the learning rate rises.")] = 0,
-    schedule: Annotated[Literal["constant", "cosine"], typer.Option(help="After the warm-up.")] = "constant",
-    seed: Annotated[int, typer.Option(help="Of the order of the examples.")] = 0,
-    accumulate: Annotated[int, typer.Option(min=1, help="Batches whose gradients make one update.")] = 1,
-    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 50,
+    out: Out = None,
+    resume: Resume = False,
+    optimizer: Optimizer = "adamw",
+    learning_rate: LearningRate = 2e-4,
+    weight_decay: WeightDecay = 0.0,
+    clip: Clip = None,
+    warmup: Warmup = 0,
+    schedule: Schedule = "constant",
+    seed: Seed = 0,
+    accumulate: Accumulate = 1,
+    checkpoint_every: CheckpointEvery = 50,
     engine: Annotated[
         Literal["auto", "native", "python"],
         typer.Option(help="lowpeak-runner, the Python worker, or the first where it is built."),
@@ -58,7 +69,7 @@ def train_command(
     require_artifact(artifact)
     require_data(data)
     folder = out or artifact.resolve().with_name(f"{artifact.resolve().name}-trained")
-    options = _optimizer_options(optimizer, learning_rate, weight_decay, clip, warmup, schedule)
+    options = optimizer_options(optimizer, learning_rate, weight_decay, clip, warmup, schedule)
     if prepare:
         _prepare(artifact, data, steps, folder, options, resume, seed, accumulate, checkpoint_every, json)
         return
@@ -207,26 +218,3 @@ def train_table(report: TrainReport) -> Table:
     if report.adapter is not None:
         rows["adapter"] = str(report.adapter)
     return table("trained", rows)
-
-
-def _optimizer_options(
-    algorithm: OptimizerName,
-    learning_rate: float,
-    weight_decay: float,
-    clip: float | None,
-    warmup: int,
-    schedule: Literal["constant", "cosine"],
-) -> OptimizerOptions:
-    from runtime_py.optimizer import OptimizerOptions
-
-    try:
-        return OptimizerOptions(
-            algorithm,
-            learning_rate,
-            weight_decay,
-            clip_norm=clip,
-            warmup_steps=warmup,
-            schedule=schedule,
-        )
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error

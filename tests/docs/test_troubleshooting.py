@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 import lowpeak
 from compiler.subset import choose_subset
 from lowpeak.cli.compile import lora_config
+from lowpeak.phone.devices import choose, parse
 from runtime_py.data import ExampleList, batches
 from runtime_py.encode import NO_LOSS, Example
 from runtime_py.jsonl import read_jsonl
@@ -58,6 +59,8 @@ def labels_everywhere() -> list[dict[str, Tensor]]:
     return [{"input_ids": torch.arange(16)[None], "labels": torch.arange(16)[None]}]
 
 
+LISTING = "List of devices attached\n"
+
 CASES: dict[str, Callable[[], object]] = {
     "budget": lambda: compiled(budget_mb=1),
     "no length": lambda: compiled(seq_len=None),
@@ -77,6 +80,8 @@ CASES: dict[str, Callable[[], object]] = {
     "accumulate": lambda: lowpeak.train(compiled(), steps=1, accumulate=2, engine="python"),
     "nan": lambda: compiled(with_nan()),
     "labels": lambda: lowpeak.train(compiled(trainable_ratio=0.3), labels_everywhere(), steps=1),
+    "no device": lambda: choose(parse(LISTING), None),
+    "two devices": lambda: choose(parse(f"{LISTING}A device\nB device\n"), None),
     "subset": lambda: choose_subset(torch.arange(15), torch.eye(32), 8),
 }
 

@@ -138,11 +138,23 @@ def test_tampered_artifact(checkpoint: Path, tmp_path: Path, fail: Fail) -> None
         (["train", "x", "--data", "y", "--steps", "0"], "steps"),
         (["train", "x", "--data", "y", "--steps", "1", "--learning-rate", "-1"], "--learning-rate"),
         (["estimate", "x", "--seq-len", "12,many"], "seq-len"),
+        (["deploy", "x", "--run", "--steps", "1"], "--run needs --data and --steps"),
+        (["deploy", "x", "--data", "y", "--steps", "1"], "are for --run only"),
         (["nothing"], "nothing"),
     ],
 )
 def test_bad_option(arguments: list[str], said: str, fail: Fail) -> None:
     assert said in fail(*arguments)["message"]
+
+
+def test_what_cannot_be_deployed(
+    artifact: Path, fail: Fail, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("LOWPEAK_ANDROID_RUNNER", raising=False)
+    assert "has no app for Android" in fail("deploy", artifact, "--app", code=1)["message"]
+    assert "None is shipped with lowpeak" in fail("deploy", artifact, code=1)["message"]
+    assert "is no artifact" in fail("deploy", tmp_path)["message"]
+    assert "is no artifact" in fail("pull", tmp_path)["message"]
 
 
 def test_message_for_people(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -178,7 +190,7 @@ OPTIONS = ["--budget-mb", "20", "--seq-len", "8", "--out", "out"]
     ("arguments", "said"),
     [
         (["compile", "x", "--budget", "1"], "no option --budget; did you mean --budget-mb?"),
-        (["compile", "x", "--lr", "1"], "no option --lr for compile; train has it"),
+        (["compile", "x", "--lr", "1"], "no option --lr for compile; train and deploy have it"),
         (["train", "x", "--learning_rate", "1"], "no option --learning_rate; did you mean --learning-rate?"),
         (["compil"], "Did you mean 'compile'?"),
         (["compile", "no-such-folder", *OPTIONS], "there is no no-such-folder"),
@@ -194,6 +206,8 @@ OPTIONS = ["--budget-mb", "20", "--seq-len", "8", "--out", "out"]
         (["simulate", "no-such-folder"], "no artifact at no-such-folder: it is missing"),
         (["train", ".", "--data", "no.jsonl", "--steps", "1"], "there is no no.jsonl"),
         (["train", ".", "--data", ".", "--steps", "1"], ". is a folder, not a JSONL file"),
+        (["deploy", ".", "--run", "--data", "no.jsonl", "--steps", "1"], "there is no no.jsonl"),
+        (["pull", "nowhere"], "no artifact at nowhere: it is missing"),
     ],
 )
 def test_refused_before_torch_is_loaded(arguments: list[str], said: str) -> None:

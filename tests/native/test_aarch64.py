@@ -5,16 +5,19 @@ Needs Debian's g++-aarch64-linux-gnu and qemu-user-static, and fails without. Sl
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from export.executorch import library
 from lowpeak import compile_for_device
+from lowpeak.phone.runner import find_runner
 from runtime_py import trainer
 from runtime_py.command import Command
 from runtime_py.optimizer import OptimizerOptions
@@ -26,6 +29,10 @@ pytestmark = pytest.mark.slow
 
 COMPILER = "aarch64-linux-gnu-g++"
 EMULATOR = ("qemu-aarch64-static", "-cpu", "cortex-a53", "-L", "/usr/aarch64-linux-gnu")
+C_LIBRARY = (
+    *("ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0"),
+    *("libgcc_s.so.1", "libstdc++.so.6"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,20 +82,48 @@ def test_neon_equals_generic(cross: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_trains_as_this_machine_does(cross: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def for_a_phone(cross: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that docs/android.md makes: the runner with a loader and a C library of its own."""
+    folder = tmp_path_factory.mktemp("phone")
+    libraries = Path("/usr/aarch64-linux-gnu/lib")
+    for place in (
+        cross / "trainer" / library.RUNNER,
+        cross / library.OPS,
+        *(cross.parent / "executorch" / "lib").glob("libexecutorch*.so"),
+        *(libraries / name for name in C_LIBRARY),
+    ):
+        shutil.copy(place, folder)
+    return folder
+
+
+def test_trains_as_this_machine_does_also_with_a_c_library_of_its_own(
+    cross: Path, for_a_phone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     artifact = compile_for_device(
         tiny_llama(), budget_mb=40, seq_len=24, kernels="lowpeak", out=tmp_path / "artifact"
     )
     data = several_batches(artifact.manifest.largest.batch, 4)
 
-    def losses(folder: Path, command: tuple[str, ...]) -> list[float]:
-        program = str(folder / "trainer" / library.RUNNER)
-        operators = ("--ops-library", str(folder / library.OPS))
-        started = Command("native", (*command, program, "--metrics", *operators), {})
+    def losses(command: Sequence[str]) -> tuple[float, ...]:
+        started = Command("native", (*command, "--metrics"), {})
         monkeypatch.setattr(trainer, "worker_command", lambda *_: started)
         options = OptimizerOptions(learning_rate=5e-3)
         return trainer.train(artifact, data, steps=8, optimizer=options).losses
 
-    expected = losses(build(), ())
+    def of_build(folder: Path) -> list[str]:
+        program = str(folder / "trainer" / library.RUNNER)
+        return [program, "--ops-library", str(folder / library.OPS)]
+
+    expected = losses(of_build(build()))
     assert expected[-1] < expected[0]
-    assert losses(cross, EMULATOR) == pytest.approx(expected, abs=1e-5)
+    emulated = losses([*EMULATOR, *of_build(cross)])
+    assert emulated == pytest.approx(expected, abs=1e-5)
+
+    # No library of this machine's folder for aarch64, which a phone has not.
+    runner = find_runner(for_a_phone)
+    assert {file.abi for file in runner.files} == {"arm64-v8a"}
+    assert min(file.alignment for file in runner.files) >= 16384
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(for_a_phone))
+    command = runner.command(PurePosixPath(for_a_phone), "lowpeak")
+    assert losses([*EMULATOR[:3], *command]) == emulated

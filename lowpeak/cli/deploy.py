@@ -1,0 +1,148 @@
+"""`lowpeak deploy`: an artifact to a phone over adb, and trained there."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lowpeak.cli.checks import require_artifact, require_data
+from lowpeak.cli.output import Debug, Json, counting, mb, note, print_result, table
+from lowpeak.cli.run_options import (
+    Accumulate,
+    CheckpointEvery,
+    Clip,
+    LearningRate,
+    Optimizer,
+    Out,
+    Resume,
+    Schedule,
+    Seed,
+    Warmup,
+    WeightDecay,
+    optimizer_options,
+)
+from lowpeak.cli.simulate import ArtifactArgument
+from lowpeak.cli.training import RunView, how_to_continue, telling_of_interrupts
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lowpeak.phone.deploy import DeployReport
+
+MEGABYTE = 10**6
+INTERRUPTED_NOTE = (
+    "interrupted: the device keeps what was sent and the steps that were made; the same command goes on, "
+    "with --resume once there is a step, and `lowpeak pull` brings it home"
+)
+DeviceOption = Annotated[str | None, typer.Option(help="Serial number, where there are several.")]
+Name = Annotated[
+    str | None, typer.Option(help="What the run is called on the device; by default as its folder here.")
+]
+
+
+def deploy_command(
+    artifact: ArtifactArgument,
+    run: Annotated[bool, typer.Option("--run", help="Train there, too.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="For --run. JSONL: messages, prompt and completion, or text.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="For --run. Updates that the adapter shall have had in all.")
+    ] = None,
+    app: Annotated[
+        bool, typer.Option("--app/--no-app", help="Into the app, which is not there yet; or by adb's shell.")
+    ] = False,
+    runner: Annotated[
+        Path | None,
+        typer.Option(
+            help="lowpeak-runner built for the device, or the folder of it and its libraries.",
+            show_default="LOWPEAK_ANDROID_RUNNER",
+        ),
+    ] = None,
+    device: DeviceOption = None,
+    name: Name = None,
+    out: Out = None,
+    resume: Resume = False,
+    optimizer: Optimizer = "adamw",
+    learning_rate: LearningRate = 2e-4,
+    weight_decay: WeightDecay = 0.0,
+    clip: Clip = None,
+    warmup: Warmup = 0,
+    schedule: Schedule = "constant",
+    seed: Seed = 0,
+    accumulate: Accumulate = 1,
+    checkpoint_every: CheckpointEvery = 50,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Push an artifact to a phone over adb; with --run, train its adapter there."""
+    if run != (steps is not None) or run != (data is not None):
+        raise typer.BadParameter("--run needs --data and --steps, and they are for --run only")
+    require_artifact(artifact)
+    if data is not None:
+        require_data(data)
+    options = optimizer_options(optimizer, learning_rate, weight_decay, clip, warmup, schedule)
+    try:
+        with counting("training" if steps else "deploying", steps or 1) as say:
+            say(0, "loading torch and transformers")
+            from export.artifact import Artifact
+            from lowpeak.phone.deploy import deploy
+
+            say(0, "checking the artifact")
+            opened = Artifact.open(artifact)
+            say(0, "asking the device")
+            view = RunView(steps or 0, opened.manifest.budget_bytes, say)
+            with telling_of_interrupts(view.stopping):
+                report = deploy(
+                    opened,
+                    data,
+                    steps=steps,
+                    out=out,
+                    device=device,
+                    runner=runner,
+                    name=name,
+                    app=app,
+                    optimizer=options,
+                    resume=resume,
+                    seed=seed,
+                    accumulate=accumulate,
+                    checkpoint_every=checkpoint_every,
+                    on_push=lambda there, total, file: say(0, f"{_of(there, total)} are there ({file})"),
+                    on_step=view.show,
+                    tell=note,
+                )
+    except KeyboardInterrupt:
+        note(INTERRUPTED_NOTE)
+        raise
+    print_result(deploy_figures(report), json, deploy_table(report))
+    if report.stop_reason is not None:
+        note(how_to_continue(report.steps, report.goal_steps, report.stop_reason))
+
+
+def deploy_figures(report: DeployReport) -> dict[str, Any]:
+    """The verb's JSON. Bytes and seconds."""
+    return dataclasses.asdict(report)
+
+
+def deploy_table(report: DeployReport) -> Table:
+    rows = {
+        "device": f"{report.device} ({report.model})",
+        "sent": f"{mb(report.sent_bytes)}, the rest was there",
+    }
+    if report.run_folder is None:
+        rows["artifact"] = report.artifact_folder
+        return table("deployed", rows)
+    rows["run"] = report.run_folder
+    rows["steps"] = f"{report.steps}, {report.steps - report.start_step} of them now"
+    if report.losses:
+        rows["loss"] = f"{report.losses[0]:.4f} -> {report.losses[-1]:.4f}"
+        rows["step"] = f"{report.step_seconds:.3g} s"
+        rows["peak memory"] = f"{mb(report.peak_rss_bytes)} of the process, budget {mb(report.budget_bytes)}"
+    return table("trained on the device", rows)
+
+
+def _of(there: int, total: int) -> str:
+    return f"{there / MEGABYTE:.1f} of {mb(total)}"

@@ -1,0 +1,49 @@
+"""`lowpeak pull`: a phone's run brought home: checkpoint, metrics, and the adapter as PEFT files."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from lowpeak.cli.checks import require_artifact
+from lowpeak.cli.deploy import DeviceOption, Name
+from lowpeak.cli.output import Debug, Json, print_result, table, working
+from lowpeak.cli.run_options import Out
+from lowpeak.cli.simulate import ArtifactArgument
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lowpeak.phone.pull import PullReport
+
+
+def pull_command(
+    artifact: ArtifactArgument,
+    device: DeviceOption = None,
+    name: Name = None,
+    out: Out = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Bring a run of `deploy` home; `lowpeak train --resume` goes on with it."""
+    require_artifact(artifact)
+    with working("pulling") as say:
+        say("loading torch and transformers")
+        from lowpeak.phone.pull import pull
+
+        say("fetching the run")
+        report = pull(artifact, out=out, device=device, name=name)
+    print_result(pull_figures(report), json, pull_table(report))
+
+
+def pull_figures(report: PullReport) -> dict[str, Any]:
+    """The verb's JSON."""
+    return dataclasses.asdict(report)
+
+
+def pull_table(report: PullReport) -> Table:
+    rows = {"device": report.device, "steps": str(report.steps)}
+    if report.losses:
+        rows["loss"] = f"{report.losses[0]:.4f} -> {report.losses[-1]:.4f}"
+    rows |= {"metrics": str(report.metrics), "adapter": str(report.adapter)}
+    return table("brought home", rows)

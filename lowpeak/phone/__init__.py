@@ -1,0 +1,1 @@
+"""Training on a phone, over adb: what is pushed, how it runs there, what comes home."""

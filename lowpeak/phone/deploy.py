@@ -1,0 +1,286 @@
+"""`lowpeak.deploy`: an artifact, and a run of it, on a phone.
+
+checks -> data into batches, here -> push of what is not there yet -> lowpeak-runner under adb's shell.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from compiler.errors import ArtifactError, EnvironmentProblem
+from export.artifact import MANIFEST, Artifact
+from export.manifest import Manifest
+from lowpeak.phone.adb import Adb
+from lowpeak.phone.checks import read_facts, require_charge, require_fit, require_memory, require_room
+from lowpeak.phone.devices import choose, listed
+from lowpeak.phone.layout import OWN_FILES, PROGRAMS, artifact_folder, run_folder, run_name
+from lowpeak.phone.progress import PhoneCheckpoint
+from lowpeak.phone.push import Outgoing, Progress, missing, remove_others, send
+from lowpeak.phone.run import PhoneRun
+from lowpeak.phone.runner import Runner, find_runner
+from lowpeak.phone.shell import Device
+from runtime_py.checkpoint import read_progress, require_same_run
+from runtime_py.optimizer import OptimizerOptions
+from runtime_py.prepare import Data
+from runtime_py.session import ONNXRUNTIME
+from runtime_py.supervisor import StepReport, WorkerRun
+from runtime_py.trainer import CHECKPOINT, prepare
+
+JOB = "job.json"
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class DeployReport:
+    """What a call of `deploy` did. Bytes and seconds; measured values are the device's own."""
+
+    device: str
+    """Its serial number."""
+    model: str
+    sent_bytes: int
+    """By this call; the rest was there."""
+    artifact_folder: str
+    """On the device."""
+    run_folder: str | None
+    """On the device; None when nothing was to be trained."""
+    steps: int
+    """Updates that the adapter has had, earlier calls included."""
+    start_step: int
+    goal_steps: int
+    losses: tuple[float, ...]
+    """Of the steps of this call."""
+    step_seconds: float
+    """Median."""
+    planned_peak_bytes: int
+    peak_rss_bytes: int
+    """Most that the runner's process held, all in all: what the budget bounds."""
+    peak_anonymous_bytes: int
+    budget_bytes: int
+    stop_reason: str | None
+    """Why it ended before the goal."""
+
+
+def deploy(
+    artifact: Artifact | str | Path,
+    data: Data = None,
+    *,
+    steps: int | None = None,
+    out: str | Path | None = None,
+    device: str | None = None,
+    runner: str | Path | None = None,
+    name: str | None = None,
+    app: bool = False,
+    optimizer: OptimizerOptions | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    accumulate: int = 1,
+    checkpoint_every: int = 50,
+    on_push: Progress = lambda *_: None,
+    on_step: Callable[[StepReport], None] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> DeployReport:
+    """Pushes the artifact and lowpeak-runner to a phone and, with `steps`, trains there until the adapter has
+    had so many updates. `pull` brings the run home.
+
+    `device`: a serial number, where there are several. `runner`: built for the phone, or a folder with it and
+    its libraries; LOWPEAK_ANDROID_RUNNER by default. `out`: the run's folder here, by default DIR-trained, as
+    of `train`; `name`: what the run is called there, by default as `out`. With `resume` the run goes on from
+    the phone's checkpoint or that in `out`, whichever has more steps. `tell` is told of doubts that do not
+    stop it. The other options are those of `train`.
+
+    Raises EnvironmentProblem (no adb, no device or one that is not ready, a device that the run does not fit,
+    a broken connection, a run that was killed there), ArtifactError (damaged, or the run's folder holds
+    another run) and DataError.
+    """
+    if app:
+        raise EnvironmentProblem(
+            "this version of lowpeak has no app for Android: without `app` (--no-app) lowpeak-runner "
+            "trains under adb's shell"
+        )
+    if steps is None and data is not None:
+        raise ValueError("there is data but no number of steps")
+    opened = artifact if isinstance(artifact, Artifact) else Artifact.open(artifact)
+    manifest = opened.manifest
+    if manifest.target == ONNXRUNTIME:
+        raise EnvironmentProblem(
+            "lowpeak-runner trains artifacts for ExecuTorch, this one was compiled for onnxruntime: "
+            "compile it for target='executorch', or take it into an app by hand (docs/onnxruntime.md)"
+        )
+    program = find_runner(None if runner is None else Path(runner))
+    adb = Adb.find()
+    phone = Device(adb, choose(listed(adb), device))
+    facts = read_facts(phone)
+    require_fit(phone, facts, program)
+    require_memory(phone, facts, manifest.budget_bytes)
+    require_charge(phone, facts, tell)
+    files = [*_program_files(program), *_artifact_files(opened)]
+    if steps is None:
+        sent = _push(phone, files, 0, on_push)
+        return _report(phone, facts.model, manifest, sent, None, 0, 0, WorkerRun("native"))
+
+    here = Path(out) if out is not None else default_out(opened)
+    run = PhoneRun(phone, run_folder(run_name(here, name)))
+    run.require_idle()
+    with _run_folder(here) as folder:
+        checkpoint = _newest_checkpoint(run, here, resume, steps)
+        if checkpoint is not None:
+            shutil.copyfile(checkpoint, folder / CHECKPOINT)
+        prepare(
+            opened,
+            data,
+            steps=steps,
+            out=folder,
+            optimizer=optimizer,
+            resume=resume,
+            seed=seed,
+            accumulate=accumulate,
+            checkpoint_every=checkpoint_every,
+        )
+        first_step = _move_job(folder / JOB, artifact_folder(manifest))
+        of_run = _run_files(folder, run.folder)
+        sent = _push(phone, [*files, *of_run], run_bytes(manifest), on_push)
+        # Of a start that ended before its first checkpoint nothing is left.
+        made_there = [run.folder / each for each in OWN_FILES] if first_step else []
+        remove_others(phone, run.folder, [*(file.target for file in of_run), *made_there])
+    trained = run.train(manifest, program, on_step)
+    if first_step + len(trained.steps) >= steps:
+        # What is trained on is the user's alone.
+        own = [run.folder / each for each in (CHECKPOINT, *OWN_FILES)]
+        remove_others(phone, run.folder, own)
+    return _report(phone, facts.model, manifest, sent, run, first_step, steps, trained)
+
+
+def default_out(artifact: Artifact) -> Path:
+    """The folder of a run, here, that is not named."""
+    path = artifact.path.resolve()
+    return path.with_name(f"{path.name}-trained")
+
+
+def run_bytes(manifest: Manifest) -> int:
+    """Most that a run writes to the device's disk beside what is sent: adapter, gradients and optimizer state
+    while it works, what is offloaded, and two checkpoints, as one is written before the other goes.
+    """
+    adapter = sum(FLOAT_BYTES * math.prod(parameter.shape) for parameter in manifest.parameters)
+    state = max(bucket.plan.optimizer_bytes for bucket in manifest.buckets)
+    offloaded = max(bucket.plan.offload_bytes for bucket in manifest.buckets)
+    return 2 * adapter + state + offloaded + 2 * (adapter + state)
+
+
+def _program_files(runner: Runner) -> list[Outgoing]:
+    # A loader among the libraries is a program, too.
+    return [Outgoing.of(file.path, PROGRAMS / file.path.name, executable=True) for file in runner.files]
+
+
+def _artifact_files(artifact: Artifact) -> list[Outgoing]:
+    folder, files = artifact_folder(artifact.manifest), artifact.manifest.files
+    return [
+        Outgoing.of(artifact.path / MANIFEST, folder / MANIFEST),
+        *(Outgoing.of(artifact.path / name, folder / name, record.sha256) for name, record in files.items()),
+    ]
+
+
+def _run_files(folder: Path, target: PurePosixPath) -> list[Outgoing]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [Outgoing.of(path, target / path.relative_to(folder).as_posix()) for path in files]
+
+
+def _push(phone: Device, files: list[Outgoing], run_bytes: int, on_push: Progress) -> int:
+    absent = missing(phone, files)
+    require_room(phone, sum(each.left for each in absent), run_bytes)
+    sent = send(phone, absent, on_push)
+    # Libraries of another runner would be loaded.
+    remove_others(phone, PROGRAMS, [file.target for file in files])
+    return sent
+
+
+@contextmanager
+def _run_folder(out: Path) -> Iterator[Path]:
+    """A folder in `out` for what is sent of the run."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".deploy-", dir=out))
+    except OSError as error:
+        raise EnvironmentProblem(f"the folder {out} cannot be written: {error.strerror}") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not any(out.iterdir()):
+            out.rmdir()
+
+
+def _newest_checkpoint(run: PhoneRun, out: Path, resume: bool, steps: int) -> Path | None:
+    """The checkpoint to go on from, brought to `out` if the phone's has more steps.
+
+    Raises ArtifactError when there is one and it is not to be continued, both are of different runs, or the
+    goal is reached.
+    """
+    ours = out / CHECKPOINT if (out / CHECKPOINT).exists() else None
+    theirs = PhoneCheckpoint.find(run.device, run.folder)
+    if not resume and (ours or theirs):
+        found = read_progress(ours) if ours else theirs.progress if theirs else None
+        assert found is not None
+        where = str(out) if ours else f"{run.folder} on {run.device}"
+        raise ArtifactError(
+            f"{where} holds a training run of {found.step} steps: resume it, or give a new folder or --name",
+            steps=found.step,
+        )
+    done = 0 if ours is None else read_progress(ours).step
+    if theirs is not None:
+        if ours is not None:
+            require_same_run(Path(theirs.path), theirs.progress, read_progress(ours))
+        if theirs.progress.step > done:
+            ours, done = out / CHECKPOINT, theirs.progress.step
+            theirs.fetch(ours)
+    if done >= steps:
+        raise ArtifactError(
+            f"the run has its {done} steps already: `lowpeak pull` brings it home, more --steps continue it",
+            steps=done,
+        )
+    return ours
+
+
+def _move_job(file: Path, artifact: PurePosixPath) -> int:
+    """Lets the job find the artifact where it is on the device -> the step that it begins with."""
+    job = json.loads(file.read_text(encoding="utf-8"))
+    job.update(artifact=str(artifact), manifest=str(artifact / MANIFEST))
+    file.write_text(json.dumps(job), encoding="utf-8")
+    first: int = job["first_step"]
+    return first
+
+
+def _report(
+    phone: Device,
+    model: str,
+    manifest: Manifest,
+    sent: int,
+    run: PhoneRun | None,
+    first_step: int,
+    goal: int,
+    trained: WorkerRun,
+) -> DeployReport:
+    return DeployReport(
+        device=phone.serial,
+        model=model,
+        sent_bytes=sent,
+        artifact_folder=str(artifact_folder(manifest)),
+        run_folder=None if run is None else str(run.folder),
+        steps=first_step + len(trained.steps),
+        start_step=first_step,
+        goal_steps=goal,
+        losses=tuple(step.loss for step in trained.steps),
+        step_seconds=statistics.median(s.seconds for s in trained.steps) if trained.steps else 0.0,
+        planned_peak_bytes=manifest.planned_peak_bytes,
+        peak_rss_bytes=trained.peak_rss_bytes,
+        peak_anonymous_bytes=trained.peak_anonymous_bytes,
+        budget_bytes=manifest.budget_bytes,
+        stop_reason=trained.stop_reason,
+    )

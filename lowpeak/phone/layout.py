@@ -1,0 +1,39 @@
+"""Where things lie on a device, under one folder that the shell's user may write and start programs in."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from compiler.errors import ArtifactError
+from export.manifest import Manifest
+from runtime_py.checkpoint import artifact_id
+
+ROOT = PurePosixPath("/data/local/tmp/lowpeak")
+PROGRAMS = ROOT / "bin"
+EVENTS = "events.ndjson"
+"""In a run's folder: what the runner told, of all its starts."""
+STDERR = "stderr"
+PROCESS = "pid"
+STATUS = "status"
+OWN_FILES = (EVENTS, STDERR, PROCESS, STATUS)
+"""Files of a run's folder that are made on the device."""
+
+
+def artifact_folder(manifest: Manifest) -> PurePosixPath:
+    """By what is in it: a second run of the same artifact finds it there."""
+    return ROOT / "artifacts" / artifact_id(manifest)[:16]
+
+
+def run_name(out: Path, name: str | None) -> str:
+    """What a run is called on the device: as its folder here, unless it is named.
+
+    Raises ArtifactError for a name that no folder can have.
+    """
+    name = out.resolve().name if name is None else name
+    if name in ("", ".", "..") or any(c == "/" or c < " " for c in name):
+        raise ArtifactError(f"{name!r} cannot be the name of a run: a folder is called so")
+    return name
+
+
+def run_folder(name: str) -> PurePosixPath:
+    return ROOT / "runs" / name
