@@ -17,7 +17,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from compiler.errors import DataError
-from runtime_py.encode import Example, encode_many, kind_of
+from runtime_py.encode import Example, encode_many
+from runtime_py.record import well_formed
 
 _PIECE_BYTES = 1 << 20
 
@@ -29,7 +30,7 @@ class JsonlFile:
         """Looks through the whole file; blank lines are skipped.
 
         Raises DataError, with the line number in `numbers["line"]`, when the file cannot be read, or a line
-        is no JSON object or not of the one kind that the file has.
+        is no JSON object, not of the one kind that the file has, or not well formed.
         """
         if not tokenizer.is_fast:
             raise DataError(
@@ -118,7 +119,7 @@ def _checked_lines(path: str | Path, lines: Iterator[bytes], read: Any) -> Itera
         read(line)
         if line.strip():
             try:
-                kind = kind_of(_parse(line))
+                kind = well_formed(_parse(line))
                 if first is None:
                     first = number, kind
                 elif kind != first[1]:

@@ -149,6 +149,19 @@ def chat_of(record: Mapping[str, Any]) -> Chat:
     )
 
 
+def well_formed(record: Mapping[str, Any]) -> str:
+    """Its `kind_of`. Raises DataError for all that can be said without a tokenizer."""
+    kind = kind_of(record)
+    if "text" in record:
+        text_of(record, "text")
+    elif isinstance(record.get("prompt"), str):
+        text_of(record, "prompt")
+        text_of(record, "completion")
+    else:
+        chat_of(record)
+    return kind
+
+
 def _messages(record: Mapping[str, Any], key: str) -> list[tuple[Message, bool]]:
     value = record[key]
     if not isinstance(value, list) or not value:

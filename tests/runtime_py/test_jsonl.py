@@ -7,6 +7,7 @@ import json
 import os
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, models
@@ -50,12 +51,33 @@ def test_an_example_that_cannot_be_trained_on_does_not_hide_the_others(
     tmp_path: Path, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     path = tmp_path / "data.jsonl"
-    path.write_text('{"text": "one"}\n\n{"text": ""}\n{"text": 4}\n{"text": "four"}\n')
-    one, empty, number, four = JsonlFile(path, tokenizer).examples(range(4))
+    path.write_text('{"text": "one"}\n\n{"text": ""}\n{"text": "four"}\n')
+    one, empty, four = JsonlFile(path, tokenizer).examples(range(3))
     assert isinstance(one, Example) and isinstance(four, Example)
     assert isinstance(empty, DataError) and empty.numbers == {"line": 3}
     assert str(empty).startswith(f"{path}, line 3: has no token to train on")
-    assert isinstance(number, DataError) and number.numbers == {"line": 4}
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "said"),
+    [
+        ({"text": "one"}, {"text": 4}, '"text" must be a string'),
+        ({"prompt": "a", "completion": "b"}, {"prompt": "a", "completion": "\ud800"}, "surrogate"),
+        (
+            {"messages": [{"role": "assistant", "content": "Hi"}]},
+            {"messages": [{"role": "model", "content": "Hi"}]},
+            'role "model"',
+        ),
+    ],
+)
+def test_what_is_not_well_formed_is_met_before_anything_is_encoded(
+    good: dict[str, Any], bad: dict[str, Any], said: str, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in (good, good, bad)))
+    with pytest.raises(DataError, match=said) as caught:
+        JsonlFile(path, tokenizer)
+    assert caught.value.numbers == {"line": 3}
 
 
 def test_a_file_that_changes_is_refused(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
