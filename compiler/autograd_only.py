@@ -18,6 +18,7 @@ ADVICE = (
     "write it with operators whose own gradient is the right one, as x + (f(x) - x).detach() is for one that "
     "passes through f"
 )
+OF_OPERATORS = "GeneratedBackwardFor_"
 
 
 def require_no_hooks(module: nn.Module) -> None:
@@ -29,11 +30,14 @@ def require_no_hooks(module: nn.Module) -> None:
 
 @contextmanager
 def refusing_own_gradients() -> Iterator[None]:
-    """Raises ModelError when the code within uses an autograd.Function, or hooks of tensors or modules that
-    see gradients.
+    """Raises ModelError when the code within uses an autograd.Function of its own, or hooks of tensors or
+    modules that see gradients.
     """
 
-    def function(cls: type, *_: Any, **__: Any) -> NoReturn:
+    def function(cls: type, *operands: Any) -> Any:
+        # Of an operator of torch.library, which stays one in the graph and has its gradient with it.
+        if cls.__name__.startswith(OF_OPERATORS):
+            return super(_SingleLevelFunction, cls).apply(*operands)  # type: ignore[misc]
         raise ModelError(f"{cls.__name__} of the model has a backward of its own: {ADVICE}")
 
     def hook(tensor: Tensor, *_: Any, **__: Any) -> NoReturn:

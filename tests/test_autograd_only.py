@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import lowpeak
 from compiler.autograd_only import refusing_own_gradients
+from compiler.capture import capture
 from compiler.errors import ModelError
 
 
@@ -46,6 +47,27 @@ def hooked(x: Tensor) -> Tensor:
 def test_a_function_with_its_own_backward() -> None:
     with pytest.raises(ModelError, match="Rounded of the model has a backward of its own"):
         compile_it(Model(Rounded.apply))
+
+
+@torch.library.custom_op("lowpeak_test::cube", mutates_args=())
+def cube(x: Tensor) -> Tensor:
+    return x**3
+
+
+@cube.register_fake
+def _(x: Tensor) -> Tensor:
+    return torch.empty_like(x)
+
+
+cube.register_autograd(
+    lambda ctx, grad: grad * 3 * ctx.saved_tensors[0] ** 2,
+    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
+)
+
+
+def test_an_operator_brings_its_gradient_along() -> None:
+    graph = capture(Model(lambda x: cube(x)), {"x": ((2, 8), torch.float32)})
+    assert torch.ops.lowpeak_test.cube.default in {node.target for node in graph.operations()}
 
 
 def test_a_hook_on_a_tensor() -> None:

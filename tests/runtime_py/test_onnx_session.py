@@ -33,7 +33,7 @@ from export.emitter import SAFETENSORS_WEIGHTS
 from export.onnx.emitter import CHECKPOINT, TRAINING_MODEL
 from export.onnx.runtime import SESSION_OPTIONS, require_planned
 from runtime_py import trainer
-from runtime_py.checkpoint import load_adapter
+from runtime_py.checkpoint import load_adapter, read_progress
 from runtime_py.executorch_session import ExecuTorchSession
 from runtime_py.onnx_session import OnnxSession
 from runtime_py.optimizer import OptimizerOptions
@@ -400,9 +400,17 @@ def test_a_checkpoint_without_the_state_of_the_runtime(
     with safe_open(straight[1] / trainer.CHECKPOINT, "pt") as file:
         metadata = file.metadata()
     save_file(load_adapter(straight[1] / trainer.CHECKPOINT), tmp_path / trainer.CHECKPOINT, metadata)
+    checkpoint = tmp_path / trainer.CHECKPOINT
+    data = read_progress(checkpoint).data
     with pytest.raises(ArtifactError, match="no state of onnxruntime"):
-        checkpoint = str(tmp_path / trainer.CHECKPOINT)
-        session_of(artifact, tmp_path, optimizer=OPTIONS, first_step=STEPS, checkpoint=checkpoint)
+        session_of(
+            artifact,
+            tmp_path,
+            optimizer=OPTIONS,
+            first_step=STEPS,
+            checkpoint=str(checkpoint),
+            data=data,
+        )
 
 
 def changed(artifact: Artifact, folder: Path, change: Callable[[Path, dict[str, Any]], None]) -> Path:
