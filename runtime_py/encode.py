@@ -21,7 +21,7 @@ from runtime_py.dropped_characters import finder_of_dropped
 from runtime_py.labels import NO_LOSS, added_tokens, labels_of, repeated
 from runtime_py.record import Chat, chat_of, kind_of, text_of
 
-DROPPED = "the tokenizer has no token for {!r} and would leave it out: write the text without it"
+DROPPED = "the tokenizer has no token for (a part of) {!r} and would leave it out: write the text without it"
 
 __all__ = ["NO_LOSS", "Example", "encode", "encode_many", "kind_of"]
 
