@@ -18,7 +18,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper, ModulesToSaveWrapper
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from compiler.causal_lm import with_lora
 from compiler.errors import ModelError
@@ -110,7 +110,7 @@ def _resized_embeddings(adapted: PeftModel) -> Iterable[nn.Parameter]:
     base = adapted.get_base_model()
     assert isinstance(base, PreTrainedModel)
     rows = _rows_of_checkpoint(base)
-    if rows in (None, base.config.vocab_size):
+    if rows in (None, _rows(base.config)):
         return
     for module in embeddings(base):
         # What is trained as a whole is in the file anyway.
@@ -126,7 +126,12 @@ def _rows_of_checkpoint(base: PreTrainedModel) -> int | None:
         config = AutoConfig.from_pretrained(base.name_or_path, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError):
         return None
-    return getattr(config, "vocab_size", None)
+    return _rows(config)
+
+
+def _rows(config: PretrainedConfig) -> int | None:
+    """Of the embedding of text, by the config of any model."""
+    return getattr(config.get_text_config(), "vocab_size", None)
 
 
 def _loaded(config: Any, base: PreTrainedModel) -> PeftModel:

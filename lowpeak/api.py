@@ -248,7 +248,7 @@ def random_batch(compiled: Compiled, seed: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     shape = (options.batch_size, options.seq_len)
     indexed = [each.ids.rows for each in compiled.inputs if each.ids and each.name in ("input_ids", TARGETS)]
-    limit = min(config["vocab_size"], *indexed)
+    limit = min(indexed) if indexed else config["vocab_size"]
     ids = torch.randint(0, limit, shape, generator=generator)
     labels = ids.clone()
     if options.rows is not None:
