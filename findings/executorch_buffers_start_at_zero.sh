@@ -3,8 +3,7 @@
 # One would guess: a buffer that the program changes (a step count, a cache) starts with the value
 # it had when it was exported.
 # What it does: its initial value is not written: it starts at zero. The counter that stands at 41
-# in PyTorch gives 1, 2, 3 on the device. InitializedMutableBufferPass keeps chosen names, if one
-# knows of it.
+# in PyTorch gives 1, 2, 3 on the device.
 # Seen:
 #   (PyTorch, ExecuTorch): [(42.0, 1.0), (43.0, 2.0), (44.0, 3.0)]
 set -eu

@@ -4,7 +4,7 @@
 # What it does: its default mode adds epsilon before the bias correction of the second moment: in
 # the first step it weighs 1 / sqrt(1 - b2) = 32 times as much. Where gradients are small, as
 # LoRA's are at first, the first steps are up to 30 times shorter. (Its default epsilon is 1e-6
-# besides, not 1e-8.) adam_mode=0 of the operator is PyTorch's.
+# besides, not 1e-8.)
 # Seen:
 #   {'adam_mode': 1, 'epsilon': 1e-06, 'weight_decay': 0.0}
 #   first step: ONNX Runtime 2.37e-04, PyTorch 6.98e-03

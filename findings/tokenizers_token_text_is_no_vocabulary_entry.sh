@@ -2,8 +2,8 @@
 # Package: tokenizers 0.23.3
 # One would guess: encoding.tokens holds entries of the vocabulary, so token_to_id finds each of
 # them.
-# What it does: for an added token that swallows the spaces around it (lstrip, rstrip: Phi-3's
-# <|user|> and others) it holds the matched text with its spaces, which no vocabulary has.
+# What it does: for an added token that swallows the spaces around it (lstrip, rstrip) it
+# holds the matched text with its spaces, which no vocabulary has.
 # encoding.ids is right.
 # Seen:
 #   ['hi', '   <|user|>  ', 'hi'] ids [1, 2, 1] ids of the tokens [1, None, 1]

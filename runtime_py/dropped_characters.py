@@ -1,6 +1,6 @@
 """Characters that a tokenizer leaves out in silence: a BPE (of tokenizers 0.23) that has neither an entry for
-them nor a token for what is unknown. Offsets of all that follows are then too small, so that labels by
-characters would be of other tokens.
+them nor a token for what is unknown. Offsets of what follows in the same word are then too small, so that
+labels by characters would be of other tokens.
 
 SmolLM2's has no entry for some control characters, such as U+0013.
 """
