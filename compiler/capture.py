@@ -27,7 +27,7 @@ from compiler.graph import (
     operator_name,
     place_of,
 )
-from compiler.no_grad import inline_no_grad
+from compiler.no_grad import detach_out_of_place, inline_no_grad, require_no_writes_to_detached
 from compiler.passes.normalize import drop_no_ops
 
 
@@ -85,6 +85,8 @@ def capture(
                 "flow and shapes are not supported; the model must give a scalar loss for module(**batch)."
             ) from error
         inline_no_grad(program.graph_module)
+        detach_out_of_place(program.graph)
+        require_no_writes_to_detached(program.graph, _inputs_named(program, set(trainable)))
         # Before decompositions, which put the parts of autocast where they stand as if there were none.
         for node in program.graph.nodes:
             _require_operator(node)
@@ -92,6 +94,11 @@ def capture(
             with told_as_model_error("the operators that change their operands cannot be replaced"):
                 program = program.run_decompositions({})
     return _train_graph(program, set(trainable), _first_names(module), prefix)
+
+
+def _inputs_named(program: torch.export.ExportedProgram, targets: set[str]) -> list[fx.Node]:
+    names = {spec.arg.name for spec in program.graph_signature.input_specs if spec.target in targets}
+    return [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
 
 
 def _first_names(module: nn.Module) -> dict[str, str]:

@@ -119,7 +119,7 @@ def _checked_lines(path: str | Path, lines: Iterator[bytes], read: Any) -> Itera
         read(line)
         if line.strip():
             try:
-                kind = well_formed(_parse(line))
+                kind = _kind(_parse(line))
                 if first is None:
                     first = number, kind
                 elif kind != first[1]:
@@ -128,6 +128,13 @@ def _checked_lines(path: str | Path, lines: Iterator[bytes], read: Any) -> Itera
                 raise DataError(f"{path}, line {number}: {error}", line=number) from error
             yield start
         start += len(line)
+
+
+def _kind(record: dict[str, Any]) -> str:
+    try:
+        return well_formed(record)
+    except RecursionError as error:
+        raise DataError("is nested too deeply") from error
 
 
 def _parse(line: bytes) -> dict[str, Any]:
@@ -139,6 +146,8 @@ def _parse(line: bytes) -> dict[str, Any]:
         raise DataError(f"is not UTF-8: byte {error.start + 1} is {line[error.start]:#04x}") from error
     except RecursionError as error:
         raise DataError("is nested too deeply") from error
+    except ValueError as error:
+        raise DataError(f"has a value that cannot be read: {error}") from error
     if not isinstance(record, dict):
         raise DataError(f"is a JSON {type(record).__name__}, not an object")
     return record

@@ -55,8 +55,44 @@ def straight_through(hidden: Tensor) -> Tensor:
     return hidden + (hidden.round() - hidden).detach()
 
 
+def detached_in_place(hidden: Tensor) -> Tensor:
+    doubled = hidden * 2
+    doubled.detach_()
+    return hidden + doubled * hidden
+
+
+def detached_and_kept(hidden: Tensor) -> Tensor:
+    kept = (hidden * 1).detach_()
+    return hidden * kept
+
+
+def written_within(hidden: Tensor) -> Tensor:
+    with torch.no_grad():
+        other = torch.zeros_like(hidden)
+        other[:2] = hidden[:2] * 2
+    return hidden * other
+
+
+def constant_written_into(hidden: Tensor) -> Tensor:
+    other = (hidden * 2).detach()
+    other[:2] = 3.0
+    return hidden * other
+
+
 @pytest.mark.parametrize("in_place", [False, True])
-@pytest.mark.parametrize("middle", [factor, several_results, with_gradient_within, straight_through])
+@pytest.mark.parametrize(
+    "middle",
+    [
+        detached_in_place,
+        detached_and_kept,
+        written_within,
+        constant_written_into,
+        factor,
+        several_results,
+        with_gradient_within,
+        straight_through,
+    ],
+)
 def test_gradients_are_those_of_eager(middle: Callable[[Tensor], Tensor], in_place: bool) -> None:
     model, batch = Model(middle, in_place), {"x": torch.randn(4, 8)}
     report = lowpeak.simulate(
@@ -73,6 +109,34 @@ def test_what_writes_into_a_tensor_from_outside() -> None:
         return hidden
 
     with pytest.raises(UnsupportedOperator, match=r"mul_.* changes a tensor within torch.no_grad"):
+        lowpeak.compile_for_device(
+            Model(middle, False), 30, example_batch={"x": torch.randn(4, 8)}, target="simulator"
+        )
+
+
+def into_a_part(hidden: Tensor) -> Tensor:
+    with torch.no_grad():
+        other = torch.zeros_like(hidden)
+    other[0] = hidden[0] * 2
+    return other + hidden
+
+
+def onto_all(hidden: Tensor) -> Tensor:
+    with torch.no_grad():
+        other = hidden * 1.0
+    other.add_(hidden)
+    return hidden * other
+
+
+def onto_a_view_of_detached(hidden: Tensor) -> Tensor:
+    other = (hidden * 2).detach()
+    other.view(-1).sub_(hidden.reshape(-1))
+    return other * hidden
+
+
+@pytest.mark.parametrize("middle", [into_a_part, onto_all, onto_a_view_of_detached])
+def test_a_gradient_written_into_a_tensor_without_one(middle: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(UnsupportedOperator, match="writes a value with a gradient into a tensor without one"):
         lowpeak.compile_for_device(
             Model(middle, False), 30, example_batch={"x": torch.randn(4, 8)}, target="simulator"
         )

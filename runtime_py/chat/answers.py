@@ -71,7 +71,7 @@ class ChatTemplate:
         contents = _contents(chat)
         setting = json.dumps([chat.tools, chat.options]) if chat.tools or chat.options else None
         known = chat.roles, setting
-        if contents and known in self._layouts:
+        if contents and known in self._layouts and not self._begins_in_prompt(chat, setting):
             turns = self._layouts[known].find(text, contents)
             if turns is not None:
                 return text, turns
@@ -88,11 +88,17 @@ class ChatTemplate:
             check_openings(turns, runs, text)
         check(turns, runs)
         turns = _with_missing(turns, runs, marked, text)
-        if contents and not any(turn.missing for turn in turns):
+        # Marks may depend on what is said.
+        marked_by_template = self._template.has_generation_marks
+        if contents and not marked_by_template and not any(turn.missing for turn in turns):
             layout = layout_of(text, contents, runs, turns)
             if layout:
                 remember(self._layouts, known, layout)
         return text, turns
+
+    def _begins_in_prompt(self, chat: Chat, setting: str | None) -> bool:
+        answers = (message["content"] for message in chat.messages if message["role"] == "assistant")
+        return any(map(self._edges[setting].may_begin_in_prompt, answers))
 
     def _located(self, chat: Chat, text: str) -> tuple[Marked, Style, list[Region]]:
         """Where in the rendered chat the words of its messages stand."""

@@ -28,6 +28,8 @@ class Edges:
         self._template = template
         self._prompts: dict[str, tuple[str | None, int]] = {}
         self._closings: dict[tuple[str, str, bool], int] = {}
+        self._begun: set[str] = set()
+        """What prompts have beyond what stands before every answer: reasoning that they open."""
 
     def turns(self, chat: Chat, style: Style, runs: Sequence[Run], text: str) -> list[Turn]:
         """The turns, from what the template puts before and behind the assistant's words."""
@@ -49,6 +51,10 @@ class Edges:
             turns.append(Turn(run.message, start, run.end + closing, closing > 0))
         return turns
 
+    def may_begin_in_prompt(self, words: str) -> bool:
+        """Whether the answer's words begin as a prompt ends that was seen by now."""
+        return any(words.lstrip().startswith(begun) for begun in self._begun)
+
     def _prompt(self, chat: Chat, style: Style, run: Run, glue: str) -> tuple[str | None, int]:
         """What the template puts behind the messages before an answer as the prompt for it, and how many
         characters it has in common with `glue`, what the template puts there before the answer's words.
@@ -62,6 +68,7 @@ class Edges:
             unasked = common_pieces(
                 self._template.tail(chat, style, told) or "", prompt or "", self._template.tokens
             )
+            self._begun |= {(prompt or "")[shared:].strip()} - {""}
             remember(self._prompts, glue, (prompt, shared if shared > len(unasked) else len(glue)))
         return self._prompts[glue]
 
@@ -86,7 +93,7 @@ class Edges:
         if key not in self._closings:
             told = [*chat.messages[: run.message], message]
             last = (glue if ends else self._template.tail(chat, style, told)) or ""
-            always = self._prompts_always(chat, style, run, last)
+            always = self._prompts_always(chat, style, run, last, other_glue)
             if ends and not always:
                 closing = glue
             else:
@@ -103,13 +110,17 @@ class Edges:
             remember(self._closings, key, len(closing))
         return self._closings[key]
 
-    def _prompts_always(self, chat: Chat, style: Style, run: Run, last: str | None) -> bool:
-        """Whether the template ends every chat with the prompt for an answer, asked for or not."""
+    def _prompts_always(self, chat: Chat, style: Style, run: Run, last: str | None, before: str) -> bool:
+        """Whether the template ends every chat with the prompt for an answer, asked for or not: an answer
+        then follows right behind it. `before`: what stands before this one, empty if unknown.
+        """
         asked, unasked = (
             self._template.tail(chat, style, chat.messages[: run.message], prompt=prompt)
             for prompt in (True, False)
         )
-        return bool(asked and last and asked == unasked and asked.split()[-1:] == last.split()[-1:])
+        if not asked or not last or asked != unasked or (before and before.strip() != asked.strip()):
+            return False
+        return asked.split()[-1:] == last.split()[-1:]
 
 
 def remember(cache: dict[Any, Any], key: Hashable, value: object) -> None:
