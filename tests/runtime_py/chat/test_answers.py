@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from compiler.errors import DataError
 from runtime_py.chat import template
 from runtime_py.chat.answers import LEFT_OUT, NO_END
-from runtime_py.encode import NO_LOSS, Example, encode
+from runtime_py.encode import NO_LOSS, Example, encode, encode_many
 from tests.runtime_py.chat import templates
 from tests.runtime_py.tokenizer_kinds import BOS, EOS, kind
 
@@ -333,8 +333,44 @@ def test_a_long_chat_is_rendered_as_often_as_a_short_one(monkeypatch: pytest.Mon
         assert count(tokenizer(fresh), 60) == count(tokenizer(fresh), 6) <= 12
         known = tokenizer(fresh)
         count(known, 6)
-        assert count(known, 6) == 1
+        # Marks of a template can depend on what is said: the words are located each time.
+        assert count(known, 6) == (2 if name == "MARKED" else 1)
     known = tokenizer(templates.QWEN3)
     thought = "<think>hm</think>"
     assert count(known, 60, thought) <= 12
     assert count(known, 60, thought) <= 2
+
+
+OPENS_REASONING = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}{% endif %}"
+)
+MARKS_SOME = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
+    "{% if m.role == 'assistant' and 'skip' not in m.content %}"
+    "{% generation %}{{ m.content + '<|im_end|>' }}{% endgeneration %}"
+    "{% else %}{{ m.content + '<|im_end|>' }}{% endif %}{{ '\n' }}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("chat_template", "others", "said"),
+    [(OPENS_REASONING, "<think>\nhm</think>ok", ["hm</think>ok<|im_end|>"]), (MARKS_SOME, "skip it", [])],
+)
+def test_labels_do_not_depend_on_the_chats_before(chat_template: str, others: str, said: list[str]) -> None:
+    plain, other = (
+        {"messages": [CHAT[0], {"role": "assistant", "content": text}]} for text in ("Hello", others)
+    )
+    for records in ([plain, other], [other, plain], [plain, other, plain, other]):
+        examples = encode_many(records, tokenizer(chat_template))
+        for record, example in zip(records, examples, strict=True):
+            assert isinstance(example, Example)
+            expected = ["Hello<|im_end|>"] if record is plain else said
+            assert learned(example, chat_template) == expected
+
+
+def test_an_end_of_several_pieces_is_learned_whole() -> None:
+    chat_template = "{% for m in messages %}{{ m.role + ': ' + m.content + ' [END]</s>' }}{% endfor %}"
+    example = encode({"messages": CHAT}, tokenizer(chat_template))
+    assert learned(example, chat_template) == ["assistant: At 7:42 🌿 [END]</s>", "assistant: a [END]</s>"]
+    assert example.warnings == ()
