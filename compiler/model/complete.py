@@ -7,6 +7,7 @@ determines (rotary frequencies). Whoever compiles the model needs them too.
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections.abc import Collection
 
@@ -53,7 +54,7 @@ class CompleteWeights:
 
 
 def derived_buffers(skeleton: PreTrainedModel) -> dict[str, Tensor]:
-    """Float32 values, by name, of the buffers that no checkpoint stores, computed as at load.
+    """Values, by name, of the buffers that no checkpoint stores, computed as at load; floats as float32.
 
     Raises ModelError for a buffer that the model's own initialisation does not fill.
     """
@@ -64,16 +65,33 @@ def derived_buffers(skeleton: PreTrainedModel) -> dict[str, Tensor]:
             continue
         twin = copy.deepcopy(module).to_empty(device="cpu")
         for name in names:
-            twin.get_buffer(name).fill_(torch.nan)
+            buffer = twin.get_buffer(name)
+            buffer.fill_(_unset(buffer.dtype))
         skeleton._init_weights(twin)  # type: ignore[no-untyped-call]
         for name in sorted(names):
             full_name = f"{prefix}.{name}" if prefix else name
             buffer = twin.get_buffer(name)
-            if buffer.isnan().any():
+            unset = _unset(buffer.dtype)
+            if (
+                buffer.isnan() if buffer.is_floating_point() else buffer == unset
+            ).any() and unset is not False:
                 kind = type(module).__name__
                 raise ModelError(f"the buffer {full_name} of {kind} cannot be computed from the config")
-            buffers[full_name] = buffer.to(torch.float32)
+            buffers[full_name] = buffer.to(torch.float32) if buffer.is_floating_point() else buffer
     return buffers
+
+
+def _unset(dtype: torch.dtype) -> float | int:
+    """What stands for no value; booleans have nothing to spare."""
+    if dtype.is_floating_point:
+        return math.nan
+    return 0 if dtype is torch.bool else torch.iinfo(dtype).min
+
+
+def _is_unset(buffer: Tensor) -> bool:
+    if buffer.dtype is torch.bool:
+        return False
+    return bool((buffer.isnan() if buffer.is_floating_point() else buffer == _unset(buffer.dtype)).any())
 
 
 def unlike_ties(stored: WeightSource, skeleton: PreTrainedModel) -> list[tuple[str, str]]:

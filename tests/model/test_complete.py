@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import BertConfig, BertLMHeadModel, PreTrainedModel
 
 from compiler.errors import ModelError
 from compiler.model.complete import CompleteWeights, derived_buffers
@@ -84,3 +84,16 @@ def test_tensor_that_the_model_lacks_is_refused() -> None:
     _complete(_stored(model) | old_buffer, model)
     with pytest.raises(ModelError, match=r"1 tensors that LlamaForCausalLM has not \(model.layers.0.*bias"):
         _complete(_stored(model) | {"model.layers.0.self_attn.q_proj.bias": (64,)}, model)
+
+
+def test_buffers_of_integers_keep_their_values() -> None:
+    config = BertConfig(
+        vocab_size=96, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=32, is_decoder=True,
+    )  # fmt: skip
+    with torch.device("meta"):
+        skeleton = BertLMHeadModel(config)
+    expected = dict(BertLMHeadModel(config).named_buffers())
+    buffers = derived_buffers(skeleton)
+    name = "bert.embeddings.position_ids"
+    assert buffers[name].dtype is torch.int64 and torch.equal(buffers[name], expected[name])

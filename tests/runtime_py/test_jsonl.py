@@ -80,6 +80,29 @@ def test_what_is_not_well_formed_is_met_before_anything_is_encoded(
     assert caught.value.numbers == {"line": 3}
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"text": "a", "id": ' + "1" * 5000 + "}", "has a value that cannot be read"),
+        (
+            '{"messages": [{"role": "assistant", "content": "", "tool_calls": '
+            + "[" * 950
+            + "]" * 950
+            + "}]}",
+            "nested too deeply",
+        ),
+    ],
+)
+def test_values_that_python_cannot_take(
+    line: str, said: str, tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text(line)
+    with pytest.raises(DataError, match=said) as caught:
+        JsonlFile(path, tokenizer)
+    assert caught.value.numbers == {"line": 1}
+
+
 def test_a_file_that_changes_is_refused(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     path = numbered(tmp_path, 3)
     file = JsonlFile(path, tokenizer)
