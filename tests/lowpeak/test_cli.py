@@ -205,17 +205,8 @@ def test_estimate(checkpoint: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_console_script_prints_json_and_nothing_else(checkpoint: Path, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-W",
-        "default",
-        "-P",
-        "-m",
-        "lowpeak.cli",
-        "compile",
-        str(checkpoint),
-        *COMPILE,
-    ]
+    python = [sys.executable, "-W", "default", "-P"]
+    command = [*python, "-m", "lowpeak.cli", "compile", str(checkpoint), *COMPILE, "--json"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
     run = subprocess.run(
         [*command, "--out", str(tmp_path / "artifact")],
