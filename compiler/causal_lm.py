@@ -65,6 +65,15 @@ def default_lora() -> LoraConfig:
     return LoraConfig(r=DEFAULT_LORA_RANK, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
+def require_modules(lora: LoraConfig) -> None:
+    """Raises ModelError for LoRA on single parameters, as of experts in one tensor."""
+    if lora.target_parameters:
+        raise ModelError(
+            f"LoRA on parameters (target_parameters={list(lora.target_parameters)}) is not supported: name "
+            "linear layers in target_modules"
+        )
+
+
 def with_lora(skeleton: PreTrainedModel, lora: LoraConfig | None) -> PeftModel:
     """Adds the adapter on the meta device.
 
@@ -73,6 +82,7 @@ def with_lora(skeleton: PreTrainedModel, lora: LoraConfig | None) -> PeftModel:
     lora = lora or default_lora()
     if lora.r < 1:
         raise ModelError(f"LoRA rank is {lora.r}; it must be at least 1 (16 is a good start)", rank=lora.r)
+    require_modules(lora)
     skeleton.requires_grad_(False)
     try:
         with torch.device("meta"):

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -29,7 +30,7 @@ from compiler.adapter_file import (
     without_adapter,
 )
 from compiler.autograd_only import require_no_hooks
-from compiler.causal_lm import loss_module, skeleton_of, with_lora
+from compiler.causal_lm import loss_module, require_modules, skeleton_of, with_lora
 from compiler.errors import ModelError
 from compiler.model.in_memory import require_plain, unwrapped
 from compiler.model.origin import Origin
@@ -115,6 +116,8 @@ def take_in(
         return _causal_lm(name, adapted, without_adapter(adapted), ModuleWeights(model), batch)
     if isinstance(model, PreTrainedModel):
         require_plain(model)
+        _require_head(model)
+        _require_no_adapter(model)
         adapted, weights = with_lora(skeleton_of(model), lora), CheckpointNames(ModuleWeights(model))
         intake = _causal_lm(model.name_or_path or "model", adapted, skeleton_of(model), weights, batch)
         return replace(intake, adapter=_fresh_adapter(adapted, weights, seed))
@@ -148,11 +151,7 @@ def _causal_lm(
     name: str, adapted: PeftModel, bare: PreTrainedModel, weights: WeightSource, batch: dict[str, Shape]
 ) -> Intake:
     """`bare`: the model without adapter, used up. The adapter's values are those in `weights`."""
-    base = adapted.get_base_model()
-    head = base.get_output_embeddings() if isinstance(base, PreTrainedModel) else None  # type: ignore[no-untyped-call]
-    if not isinstance(base, PreTrainedModel) or head is None:
-        kind = type(base).__name__
-        raise ModelError(f"{kind} is not a causal language model with an lm_head (such as LlamaForCausalLM)")
+    base = _require_head(adapted.get_base_model())
     config = base.config.to_dict()
     if "tie_word_embeddings" in config:
         # A model in memory need not be what its config says.
@@ -174,6 +173,25 @@ def _causal_lm(
     )
 
 
+def _require_head(base: nn.Module) -> PreTrainedModel:
+    """Raises ModelError for what gives no logits of the next token."""
+    head = base.get_output_embeddings() if isinstance(base, PreTrainedModel) else None  # type: ignore[no-untyped-call]
+    if not isinstance(base, PreTrainedModel) or head is None:
+        kind = type(base).__name__
+        raise ModelError(f"{kind} is not a causal language model with an lm_head (such as LlamaForCausalLM)")
+    return base
+
+
+def _require_no_adapter(model: PreTrainedModel) -> None:
+    """Raises ModelError for a model whose layers PEFT has replaced without wrapping it."""
+    for name, module in model.named_modules():
+        if isinstance(module, BaseTunerLayer):
+            raise ModelError(
+                f"{name} has an adapter already, added by inject_adapter_in_model or add_adapter: give the "
+                "model without it, with lora=, or the PeftModel that peft's get_peft_model makes"
+            )
+
+
 def _is_tied(base: PreTrainedModel) -> bool:
     """Whether head and embedding share their matrix, under whatever PEFT put around them."""
     one, other = (getattr(module and bare_module(module), "weight", None) for module in embeddings(base))
@@ -191,6 +209,7 @@ def _require_trainable(model: PeftModel) -> None:
     if not isinstance(config, LoraConfig) or config.use_dora:
         kind = "DoRA" if isinstance(config, LoraConfig) else config.peft_type
         raise ModelError(f"the adapter is {kind}: lowpeak trains LoRA adapters only")
+    require_modules(config)
     merged = [name for name, module in model.named_modules() if getattr(module, "merged_adapters", None)]
     if merged:
         raise ModelError(

@@ -29,7 +29,6 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "use_rslora": True,
     },
     "some layers": {"target_modules": ["q_proj"], "layers_to_transform": [1]},
-    "parameters": {"target_modules": [], "target_parameters": ["q_proj.weight"]},
     "biases": {"target_modules": ["q_proj"], "bias": "all"},
     "biases of the adapted": {"target_modules": ["q_proj"], "bias": "lora_only"},
     "bias of the adapter": {"target_modules": ["q_proj"], "lora_bias": True},

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import cpu_offload
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, inject_adapter_in_model
 from torch import nn
 from torchao.quantization import Int8WeightOnlyConfig, quantize_
-from transformers import BitsAndBytesConfig, PreTrainedModel
+from transformers import BitsAndBytesConfig, LlamaConfig, LlamaForSequenceClassification, PreTrainedModel
 
 from compiler.errors import ModelError
 from compiler.intake import take_in
@@ -47,6 +47,10 @@ def _offloaded(model: PreTrainedModel) -> None:
     cpu_offload(model)
 
 
+def _injected(model: PreTrainedModel) -> None:
+    inject_adapter_in_model(LoraConfig(r=4, target_modules=["q_proj"]), model)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -57,6 +61,7 @@ def _offloaded(model: PreTrainedModel) -> None:
         (_bitsandbytes, r"is quantized already, by bitsandbytes: give its float checkpoint"),
         (_packed, r"up_proj.qweight holds quantized weights \(torch.int32\), which lowpeak does not read"),
         (_integers, r"up_proj.weight holds quantized weights \(torch.uint8\), which lowpeak does not read"),
+        (_injected, r"layers.0.self_attn.q_proj has an adapter already, added by inject_adapter_in_model"),
         (_offloaded, r"embed_tokens.weight is offloaded by accelerate .*device_map='cpu'"),
     ],
 )
@@ -102,3 +107,18 @@ def test_compiled_and_data_parallel_modules_are_what_they_wrap() -> None:
     assert unwrapped(torch.compile(model)) is model
     assert unwrapped(nn.DataParallel(torch.compile(model))) is model
     _take_in(torch.compile(model))
+
+
+def test_a_model_without_a_head_is_refused_before_it_gets_an_adapter() -> None:
+    model = tiny_model()
+    classifier = LlamaForSequenceClassification(LlamaConfig(**model.config.to_dict()))
+    for headless in (classifier, model.model):
+        with pytest.raises(ModelError, match=f"^{type(headless).__name__} is not a causal language model"):
+            _take_in(headless)
+
+
+def test_lora_on_parameters_is_refused() -> None:
+    lora = LoraConfig(r=4, target_modules=[], target_parameters=["mlp.up_proj.weight"])
+    for model, given in ((tiny_model(), lora), (get_peft_model(tiny_model(), lora), None)):
+        with pytest.raises(ModelError, match=r"target_parameters=\['mlp.up_proj.weight'\]\) is not"):
+            take_in(model, seq_len=8, batch_size=1, lora=given, example_batch=None, seed=0)
