@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,40 @@ def test_a_cable_that_is_pulled_while_it_trains_and_plugged_in_again(
     deploy(artifact, data, steps=goal, out=run, runner=machine_runner, resume=True)
     assert pull(artifact, out=run).steps == goal
     assert seen == list(straight.losses[: len(seen)])
+
+
+def test_a_pull_that_breaks_goes_on_where_it_broke(
+    artifact: Artifact, data: Path, machine_runner: Path, phone: Phone, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    deploy(artifact, data, steps=2, out=run, runner=machine_runner)
+    whole = (phone.lowpeak / "runs" / "run" / CHECKPOINT).read_bytes()
+    partial, half = run / f".{CHECKPOINT}.phone", len(whole) // 2
+    # What is sent is the beginning, and then the connection breaks.
+    beginning = f"toybox tail -c +1 | head -c {half}; sleep 20"
+    phone.replace_tool("tail", beginning)
+    timer = threading.Timer(2.0, phone.cut)
+    timer.start()
+    with pytest.raises(EnvironmentProblem, match=r"the connection to .* broke"):
+        pull(artifact, out=run)
+    timer.join()
+    assert partial.read_bytes() == whole[:half] and not (run / CHECKPOINT).exists()
+    phone.plug_in()
+    sent = "/data/local/tmp/sent"
+    phone.replace_tool("tail", f'echo "$2" > {sent}; toybox tail "$@"')
+    assert pull(artifact, out=run).steps == 2
+    assert (phone.root / sent[1:]).read_text() == f"+{half + 1}\n"
+    assert (run / CHECKPOINT).read_bytes() == whole and not partial.exists()
+    # The beginning of another file is of no use.
+    for spoiled in (b"x" * half, b"x" * len(whole), b"x" * (2 * len(whole))):
+        partial.write_bytes(spoiled)
+        pull(artifact, out=run)
+        assert (phone.root / sent[1:]).read_text() == "+1\n"
+        assert (run / CHECKPOINT).read_bytes() == whole
+    phone.replace_tool("tail", 'toybox tail "$@"; echo more')
+    with pytest.raises(EnvironmentProblem, match=r"arrives from .* as another file, sent twice"):
+        pull(artifact, out=run)
+    assert (run / CHECKPOINT).read_bytes() == whole and not partial.exists()
 
 
 def test_an_interrupt_stops_the_phones_run_with_a_checkpoint(
