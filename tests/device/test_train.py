@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -27,6 +28,7 @@ from runtime_py.checkpoint import read_progress
 from runtime_py.supervisor import StepReport
 from runtime_py.trainer import CHECKPOINT, train
 from tests.device.phones import DATA, Phone, Phones
+from tests.lowpeak.checkpoint import SEQ_LEN, save_data
 
 pytestmark = [pytest.mark.device, pytest.mark.usefixtures("native")]
 
@@ -74,6 +76,7 @@ def test_deploy_and_pull_give_the_adapter_of_train_bit_for_bit(
     told = printed(capfd)
     assert told["losses"] == list(here.losses)
     assert (told["steps"], told["stop_reason"], told["device"]) == (STEPS, None, phone.serial)
+    assert told["app_version"] is None
     assert told["run_folder"] == f"/data/local/tmp/lowpeak/runs/{NAME}"
     # Of the process on the phone, as that says: all of it.
     assert 0 < told["peak_rss_bytes"] <= told["budget_bytes"]
@@ -92,6 +95,21 @@ def test_deploy_and_pull_give_the_adapter_of_train_bit_for_bit(
     assert deploy(artifact, runner=machine_runner).sent_bytes == 0
     with pytest.raises(ArtifactError, match=f"the run has its {STEPS} steps already: `lowpeak pull`"):
         deploy(artifact, data, steps=STEPS, out=run, runner=machine_runner, resume=True)
+
+
+def test_what_is_left_out_of_the_data_is_told(
+    artifact: Artifact, machine_runner: Path, phone: Phone, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    examples = [{"prompt": "x" * size, "completion": "y"} for size in (1, 2, 2 * SEQ_LEN)]
+    data = save_data(tmp_path / "data.jsonl", "\n".join(map(json.dumps, examples)))
+    command = ["deploy", str(artifact.path), "--run", "--data", str(data), "--steps", "4"]
+    assert main([*command, "--runner", str(machine_runner), "--out", str(tmp_path / "run"), "--json"]) == 0
+    out, err = capfd.readouterr()
+    told = json.loads(out)["data"]
+    assert (told["examples"], told["seen"], told["dropped"]) == (3, 3, 1)
+    assert "left out: 1 of 3 examples seen have no token to train on" in err
+    here = train(artifact, data, steps=4, out=tmp_path / "here", engine="native")
+    assert here.data is not None and told == json.loads(json.dumps(dataclasses.asdict(here.data)))
 
 
 def test_each_goes_on_with_the_others_run(
