@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from export.artifact import Artifact
     from lowpeak.api import compile_for_device, memory_time_curve
+    from lowpeak.gguf_adapter import export_gguf
     from lowpeak.phone.deploy import deploy
     from lowpeak.phone.pull import pull
     from runtime_py.simulate import simulate
@@ -37,6 +38,7 @@ __all__ = [
     "UnsupportedOperator",
     "compile_for_device",
     "deploy",
+    "export_gguf",
     "memory_time_curve",
     "pull",
     "simulate",
@@ -47,6 +49,7 @@ _MODULES = {
     "Artifact": "export.artifact",
     "compile_for_device": "lowpeak.api",
     "deploy": "lowpeak.phone.deploy",
+    "export_gguf": "lowpeak.gguf_adapter",
     "memory_time_curve": "lowpeak.api",
     "pull": "lowpeak.phone.pull",
     "simulate": "runtime_py.simulate",

@@ -25,6 +25,7 @@ from lowpeak.cli.run_options import (
     optimizer_options,
 )
 from lowpeak.cli.simulate import ArtifactArgument
+from lowpeak.cli.train import data_figures, data_row, say_what_is_left_out
 from lowpeak.cli.training import RunView, how_to_continue, telling_of_interrupts
 
 if TYPE_CHECKING:
@@ -38,6 +39,15 @@ INTERRUPTED_NOTE = (
     "with --resume once there is a step, and `lowpeak pull` brings it home"
 )
 DeviceOption = Annotated[str | None, typer.Option(help="Serial number, where there are several.")]
+AppOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--app/--no-app",
+        help="In the demo app, or by lowpeak-runner under adb's shell. By default in the app if it is "
+        "installed and --runner is not given.",
+        show_default=False,
+    ),
+]
 Name = Annotated[
     str | None, typer.Option(help="What the run is called on the device; by default as its folder here.")
 ]
@@ -52,9 +62,10 @@ def deploy_command(
     steps: Annotated[
         int | None, typer.Option(min=1, help="For --run. Updates that the adapter shall have had in all.")
     ] = None,
-    app: Annotated[
-        bool, typer.Option("--app/--no-app", help="Into the app, which is not there yet; or by adb's shell.")
-    ] = False,
+    app: AppOption = None,
+    install: Annotated[
+        Path | None, typer.Option(help="The demo app's APK, to install first. For --app.")
+    ] = None,
     runner: Annotated[
         Path | None,
         typer.Option(
@@ -81,6 +92,8 @@ def deploy_command(
     """Push an artifact to a phone over adb; with --run, train its adapter there."""
     if run != (steps is not None) or run != (data is not None):
         raise typer.BadParameter("--run needs --data and --steps, and they are for --run only")
+    if runner is not None and (app or install is not None):
+        raise typer.BadParameter("--runner is for --no-app: the app has its own")
     require_artifact(artifact)
     if data is not None:
         require_data(data)
@@ -105,6 +118,7 @@ def deploy_command(
                     runner=runner,
                     name=name,
                     app=app,
+                    apk=install,
                     optimizer=options,
                     resume=resume,
                     seed=seed,
@@ -118,18 +132,20 @@ def deploy_command(
         note(INTERRUPTED_NOTE)
         raise
     print_result(deploy_figures(report), json, deploy_table(report))
+    say_what_is_left_out(report.data)
     if report.stop_reason is not None:
         note(how_to_continue(report.steps, report.goal_steps, report.stop_reason))
 
 
 def deploy_figures(report: DeployReport) -> dict[str, Any]:
     """The verb's JSON. Bytes and seconds."""
-    return dataclasses.asdict(report)
+    return {**dataclasses.asdict(report), "data": data_figures(report.data)}
 
 
 def deploy_table(report: DeployReport) -> Table:
+    where = "adb's shell" if report.app_version is None else f"the app {report.app_version}"
     rows = {
-        "device": f"{report.device} ({report.model})",
+        "device": f"{report.device} ({report.model}), {where}",
         "sent": f"{mb(report.sent_bytes)}, the rest was there",
     }
     if report.run_folder is None:
@@ -141,6 +157,8 @@ def deploy_table(report: DeployReport) -> Table:
         rows["loss"] = f"{report.losses[0]:.4f} -> {report.losses[-1]:.4f}"
         rows["step"] = f"{report.step_seconds:.3g} s"
         rows["peak memory"] = f"{mb(report.peak_rss_bytes)} of the process, budget {mb(report.budget_bytes)}"
+    if report.data is not None:
+        rows["data"] = data_row(report.data)
     return table("trained on the device", rows)
 
 

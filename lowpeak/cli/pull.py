@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from lowpeak.cli.checks import require_artifact
 from lowpeak.cli.deploy import DeviceOption, Name
@@ -17,10 +19,21 @@ if TYPE_CHECKING:
     from lowpeak.phone.pull import PullReport
 
 
+PullApp = Annotated[
+    bool | None,
+    typer.Option(
+        "--app/--no-app",
+        help="From the demo app, or from adb's shell. By default from where there is such a run.",
+        show_default=False,
+    ),
+]
+
+
 def pull_command(
     artifact: ArtifactArgument,
     device: DeviceOption = None,
     name: Name = None,
+    app: PullApp = None,
     out: Out = None,
     json: Json = False,
     debug: Debug = False,
@@ -32,7 +45,7 @@ def pull_command(
         from lowpeak.phone.pull import pull
 
         say("fetching the run")
-        report = pull(artifact, out=out, device=device, name=name)
+        report = pull(artifact, out=out, device=device, name=name, app=app)
     print_result(pull_figures(report), json, pull_table(report))
 
 

@@ -103,7 +103,7 @@ def train_command(
         note(how_to_continue(_kept_steps(folder), steps, "interrupted"))
         raise
     print_result(train_figures(report), json, train_table(report))
-    _say_what_is_left_out(report.data)
+    say_what_is_left_out(report.data)
     if report.stop_reason is not None:
         note(how_to_continue(report.steps, steps, report.stop_reason))
 
@@ -141,9 +141,9 @@ def _prepare(
     figures = {"job": prepared.job, "data": data_figures(prepared.data)}
     rows = {"job": str(prepared.job)}
     if prepared.data is not None:
-        rows["data"] = _data_row(prepared.data)
+        rows["data"] = data_row(prepared.data)
     print_result(figures, json, table("prepared", rows))
-    _say_what_is_left_out(prepared.data)
+    say_what_is_left_out(prepared.data)
     note(
         f"in its folder, with the artifact at the same place beside it: {RUNNER} job.json --ops-library {OPS}"
     )
@@ -187,14 +187,14 @@ def data_figures(data: Summary | None) -> dict[str, Any] | None:
     return None if data is None else dataclasses.asdict(data)
 
 
-def _data_row(data: Summary) -> str:
+def data_row(data: Summary) -> str:
     words = (
         f"{data.seen} of {data.examples} examples seen, {data.dropped} left out, {data.truncated} truncated"
     )
     return f"{words}; {data.tokens} tokens, {data.trainable_tokens} with a loss"
 
 
-def _say_what_is_left_out(data: Summary | None) -> None:
+def say_what_is_left_out(data: Summary | None) -> None:
     for words in () if data is None else data.notes:
         note(words)
 
@@ -214,7 +214,7 @@ def train_table(report: TrainReport) -> Table:
     if report.tokens_per_second is not None:
         rows["speed"] = f"{report.tokens_per_second:.1f} tokens/s"
     if report.data is not None:
-        rows["data"] = _data_row(report.data)
+        rows["data"] = data_row(report.data)
     if report.adapter is not None:
         rows["adapter"] = str(report.adapter)
     return table("trained", rows)

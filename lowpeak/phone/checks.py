@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from compiler.errors import EnvironmentProblem
 from lowpeak.phone.layout import ROOT
@@ -63,14 +64,18 @@ def read_facts(device: Device) -> DeviceFacts:
         raise EnvironmentProblem(f"{device} does not answer as Android does: {said}") from error
 
 
-def require_fit(device: Device, facts: DeviceFacts, runner: Runner) -> None:
-    """Raises EnvironmentProblem unless the device can start the runner."""
+def require_android(device: Device, facts: DeviceFacts) -> None:
+    """Raises EnvironmentProblem for an Android that is too old."""
     if facts.api_level < MIN_API_LEVEL:
         raise EnvironmentProblem(
             f"{device} has Android {facts.release} (API {facts.api_level}), the runner needs API "
             f"{MIN_API_LEVEL} (Android 9) or later",
             api_level=facts.api_level,
         )
+
+
+def require_fit(device: Device, facts: DeviceFacts, runner: Runner) -> None:
+    """Raises EnvironmentProblem unless the device can start the runner."""
     for file in runner.files:
         if file.abi not in facts.abis:
             raise EnvironmentProblem(
@@ -109,20 +114,20 @@ def require_charge(device: Device, facts: DeviceFacts, tell: Callable[[str], Non
     tell(f"{device} is not charging, its battery is at {facts.battery_percent} %")
 
 
-def free_bytes(device: Device) -> int:
-    """On the file system that everything is pushed to."""
-    blocks, size = device.run(join(["stat", "-f", "-c", "%a %S", str(ROOT.parent)])).split()
+def free_bytes(device: Device, folder: PurePosixPath) -> int:
+    """On the folder's file system."""
+    blocks, size = device.run(join(["stat", "-f", "-c", "%a %S", str(folder)])).split()
     return int(blocks) * int(size)
 
 
-def require_room(device: Device, sent: int, needed_by_run: int) -> None:
-    """Raises EnvironmentProblem unless there is room for what is sent and for what a run writes."""
-    free = free_bytes(device)
+def require_room(device: Device, folder: PurePosixPath, sent: int, needed_by_run: int) -> None:
+    """Raises EnvironmentProblem unless `folder` has room for what is sent and for what a run writes."""
+    free = free_bytes(device, folder)
     if free < sent + needed_by_run:
         raise EnvironmentProblem(
-            f"{device} has {_mb(free)} free in {ROOT.parent}: {_mb(sent)} are to be sent and the run writes "
-            f"up to {_mb(needed_by_run)}. Free {_mb(sent + needed_by_run - free)} there (`adb shell rm -r "
-            f"{ROOT}` removes all that was sent before)",
+            f"{device} has {_mb(free)} free in {folder}: {_mb(sent)} are to be sent and the run writes up to "
+            f"{_mb(needed_by_run)}. Free {_mb(sent + needed_by_run - free)} there (`adb shell rm -r {ROOT}` "
+            "removes all that was sent to adb's shell before)",
             free_bytes=free,
             needed_bytes=sent + needed_by_run,
         )

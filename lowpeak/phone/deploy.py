@@ -1,6 +1,7 @@
 """`lowpeak.deploy`: an artifact, and a run of it, on a phone.
 
-checks -> data into batches, here -> push of what is not there yet -> lowpeak-runner under adb's shell.
+checks -> data into batches, here -> push of what is not there yet -> the app, or
+lowpeak-runner under adb's shell.
 """
 
 from __future__ import annotations
@@ -19,18 +20,27 @@ from compiler.errors import ArtifactError, EnvironmentProblem
 from export.artifact import MANIFEST, Artifact
 from export.manifest import Manifest
 from lowpeak.phone.adb import Adb
-from lowpeak.phone.checks import read_facts, require_charge, require_fit, require_memory, require_room
+from lowpeak.phone.app import install
+from lowpeak.phone.checks import (
+    read_facts,
+    require_android,
+    require_charge,
+    require_fit,
+    require_memory,
+    require_room,
+)
 from lowpeak.phone.devices import choose, listed
-from lowpeak.phone.layout import OWN_FILES, PROGRAMS, artifact_folder, run_folder, run_name
+from lowpeak.phone.layout import PROGRAMS, run_name
 from lowpeak.phone.progress import PhoneCheckpoint
 from lowpeak.phone.push import Outgoing, Progress, missing, remove_others, send
-from lowpeak.phone.run import PhoneRun
-from lowpeak.phone.runner import Runner, find_runner
+from lowpeak.phone.runner import find_runner
 from lowpeak.phone.shell import Device
+from lowpeak.phone.target import Run, Target, shell_target, targets
 from runtime_py.checkpoint import read_progress, require_same_run
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import Data
 from runtime_py.session import ONNXRUNTIME
+from runtime_py.summary import Summary
 from runtime_py.supervisor import StepReport, WorkerRun
 from runtime_py.trainer import CHECKPOINT, prepare
 
@@ -45,6 +55,8 @@ class DeployReport:
     device: str
     """Its serial number."""
     model: str
+    app_version: str | None
+    """Of the app that trains; None for lowpeak-runner under adb's shell."""
     sent_bytes: int
     """By this call; the rest was there."""
     artifact_folder: str
@@ -66,6 +78,8 @@ class DeployReport:
     budget_bytes: int
     stop_reason: str | None
     """Why it ended before the goal."""
+    data: Summary | None
+    """What the steps up to the goal see of the examples; None for given batches, or without a run."""
 
 
 def deploy(
@@ -77,7 +91,8 @@ def deploy(
     device: str | None = None,
     runner: str | Path | None = None,
     name: str | None = None,
-    app: bool = False,
+    app: bool | None = None,
+    apk: str | Path | None = None,
     optimizer: OptimizerOptions | None = None,
     resume: bool = False,
     seed: int = 0,
@@ -87,24 +102,21 @@ def deploy(
     on_step: Callable[[StepReport], None] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> DeployReport:
-    """Pushes the artifact and lowpeak-runner to a phone and, with `steps`, trains there until the adapter has
-    had so many updates. `pull` brings the run home.
+    """Pushes the artifact to a phone and, with `steps`, trains there until the adapter has had so many
+    updates. `pull` brings the run home.
 
-    `device`: a serial number, where there are several. `runner`: built for the phone, or a folder with it and
-    its libraries; LOWPEAK_ANDROID_RUNNER by default. `out`: the run's folder here, by default DIR-trained, as
+    `app`: in the demo app, or (False) by lowpeak-runner under adb's shell; by default in the app if it is
+    installed and `runner` is not given. `apk`: the app's, to install first. `device`: a serial number, where
+    there are several. `runner`: built for the phone, or a folder with it and its libraries;
+    LOWPEAK_ANDROID_RUNNER by default. `out`: the run's folder here, by default DIR-trained, as
     of `train`; `name`: what the run is called there, by default as `out`. With `resume` the run goes on from
     the phone's checkpoint or that in `out`, whichever has more steps. `tell` is told of doubts that do not
     stop it. The other options are those of `train`.
 
     Raises EnvironmentProblem (no adb, no device or one that is not ready, a device that the run does not fit,
-    a broken connection, a run that was killed there), ArtifactError (damaged, or the run's folder holds
-    another run) and DataError.
+    a broken connection, no app or one that cannot be reached, a run that was killed there), ArtifactError
+    (damaged, or the run's folder holds another run) and DataError.
     """
-    if app:
-        raise EnvironmentProblem(
-            "this version of lowpeak has no app for Android: without `app` (--no-app) lowpeak-runner "
-            "trains under adb's shell"
-        )
     if steps is None and data is not None:
         raise ValueError("there is data but no number of steps")
     opened = artifact if isinstance(artifact, Artifact) else Artifact.open(artifact)
@@ -114,26 +126,40 @@ def deploy(
             "lowpeak-runner trains artifacts for ExecuTorch, this one was compiled for onnxruntime: "
             "compile it for target='executorch', or take it into an app by hand (docs/onnxruntime.md)"
         )
-    program = find_runner(None if runner is None else Path(runner))
+    if apk is not None:
+        app = True
+    if app and runner is not None:
+        raise ValueError("a runner is for adb's shell: the app has its own")
+    app = False if runner is not None else app
+    program = find_runner(None if runner is None else Path(runner)) if app is False else None
     adb = Adb.find()
     phone = Device(adb, choose(listed(adb), device))
     facts = read_facts(phone)
-    require_fit(phone, facts, program)
+    require_android(phone, facts)
+    if program is not None:
+        require_fit(phone, facts, program)
     require_memory(phone, facts, manifest.budget_bytes)
     require_charge(phone, facts, tell)
-    files = [*_program_files(program), *_artifact_files(opened)]
+    if apk is not None:
+        install(phone, Path(apk))
+    target = targets(phone, app, tell)[0]
+    if not target.in_app:
+        program = program or find_runner(None)
+        require_fit(phone, facts, program)
+        target = shell_target(phone, program)
+    files = [*target.programs(), *_artifact_files(opened, target)]
     if steps is None:
-        sent = _push(phone, files, 0, on_push)
-        return _report(phone, facts.model, manifest, sent, None, 0, 0, WorkerRun("native"))
+        sent = _push(target, files, 0, on_push)
+        return _report(target, facts.model, manifest, sent, None, 0, 0, WorkerRun("native"), None)
 
     here = Path(out) if out is not None else default_out(opened)
-    run = PhoneRun(phone, run_folder(run_name(here, name)))
+    run = target.run(run_name(here, name))
     run.require_idle()
     with _run_folder(here) as folder:
         checkpoint = _newest_checkpoint(run, here, resume, steps)
         if checkpoint is not None:
             shutil.copyfile(checkpoint, folder / CHECKPOINT)
-        prepare(
+        prepared = prepare(
             opened,
             data,
             steps=steps,
@@ -144,18 +170,18 @@ def deploy(
             accumulate=accumulate,
             checkpoint_every=checkpoint_every,
         )
-        first_step = _move_job(folder / JOB, artifact_folder(manifest))
+        first_step = _move_job(folder / JOB, target.artifact(manifest))
         of_run = _run_files(folder, run.folder)
-        sent = _push(phone, [*files, *of_run], run_bytes(manifest), on_push)
+        sent = _push(target, [*files, *of_run], run_bytes(manifest), on_push)
         # Of a start that ended before its first checkpoint nothing is left.
-        made_there = [run.folder / each for each in OWN_FILES] if first_step else []
-        remove_others(phone, run.folder, [*(file.target for file in of_run), *made_there])
-    trained = run.train(manifest, program, on_step)
+        made_there = [run.folder / each for each in target.made_there] if first_step else []
+        remove_others(target.device, run.folder, [*(file.target for file in of_run), *made_there])
+    trained = target.train(run, manifest, steps - first_step, on_step)
     if first_step + len(trained.steps) >= steps:
         # What is trained on is the user's alone.
-        own = [run.folder / each for each in (CHECKPOINT, *OWN_FILES)]
-        remove_others(phone, run.folder, own)
-    return _report(phone, facts.model, manifest, sent, run, first_step, steps, trained)
+        own = [run.folder / each for each in (CHECKPOINT, *target.made_there)]
+        remove_others(target.device, run.folder, own)
+    return _report(target, facts.model, manifest, sent, run, first_step, steps, trained, prepared.data)
 
 
 def default_out(artifact: Artifact) -> Path:
@@ -174,13 +200,8 @@ def run_bytes(manifest: Manifest) -> int:
     return 2 * adapter + state + offloaded + 2 * (adapter + state)
 
 
-def _program_files(runner: Runner) -> list[Outgoing]:
-    # A loader among the libraries is a program, too.
-    return [Outgoing.of(file.path, PROGRAMS / file.path.name, executable=True) for file in runner.files]
-
-
-def _artifact_files(artifact: Artifact) -> list[Outgoing]:
-    folder, files = artifact_folder(artifact.manifest), artifact.manifest.files
+def _artifact_files(artifact: Artifact, target: Target) -> list[Outgoing]:
+    folder, files = target.artifact(artifact.manifest), artifact.manifest.files
     return [
         Outgoing.of(artifact.path / MANIFEST, folder / MANIFEST),
         *(Outgoing.of(artifact.path / name, folder / name, record.sha256) for name, record in files.items()),
@@ -192,12 +213,13 @@ def _run_files(folder: Path, target: PurePosixPath) -> list[Outgoing]:
     return [Outgoing.of(path, target / path.relative_to(folder).as_posix()) for path in files]
 
 
-def _push(phone: Device, files: list[Outgoing], run_bytes: int, on_push: Progress) -> int:
-    absent = missing(phone, files)
-    require_room(phone, sum(each.left for each in absent), run_bytes)
-    sent = send(phone, absent, on_push)
-    # Libraries of another runner would be loaded.
-    remove_others(phone, PROGRAMS, [file.target for file in files])
+def _push(target: Target, files: list[Outgoing], run_bytes: int, on_push: Progress) -> int:
+    absent = missing(target.device, files)
+    require_room(target.device, target.room, sum(each.left for each in absent), run_bytes)
+    sent = send(target.device, absent, on_push)
+    if not target.in_app:
+        # Libraries of another runner would be loaded.
+        remove_others(target.device, PROGRAMS, [file.target for file in files])
     return sent
 
 
@@ -217,7 +239,7 @@ def _run_folder(out: Path) -> Iterator[Path]:
             out.rmdir()
 
 
-def _newest_checkpoint(run: PhoneRun, out: Path, resume: bool, steps: int) -> Path | None:
+def _newest_checkpoint(run: Run, out: Path, resume: bool, steps: int) -> Path | None:
     """The checkpoint to go on from, brought to `out` if the phone's has more steps.
 
     Raises ArtifactError when there is one and it is not to be continued, both are of different runs, or the
@@ -251,27 +273,31 @@ def _newest_checkpoint(run: PhoneRun, out: Path, resume: bool, steps: int) -> Pa
 def _move_job(file: Path, artifact: PurePosixPath) -> int:
     """Lets the job find the artifact where it is on the device -> the step that it begins with."""
     job = json.loads(file.read_text(encoding="utf-8"))
-    job.update(artifact=str(artifact), manifest=str(artifact / MANIFEST))
+    # Runs and artifacts lie in two folders side by side.
+    relative = PurePosixPath("..", "..", artifact.parent.name, artifact.name)
+    job.update(artifact=str(relative), manifest=str(relative / MANIFEST))
     file.write_text(json.dumps(job), encoding="utf-8")
     first: int = job["first_step"]
     return first
 
 
 def _report(
-    phone: Device,
+    target: Target,
     model: str,
     manifest: Manifest,
     sent: int,
-    run: PhoneRun | None,
+    run: Run | None,
     first_step: int,
     goal: int,
     trained: WorkerRun,
+    data: Summary | None,
 ) -> DeployReport:
     return DeployReport(
-        device=phone.serial,
+        device=target.device.serial,
         model=model,
+        app_version=target.app_version,
         sent_bytes=sent,
-        artifact_folder=str(artifact_folder(manifest)),
+        artifact_folder=str(target.artifact(manifest)),
         run_folder=None if run is None else str(run.folder),
         steps=first_step + len(trained.steps),
         start_step=first_step,
@@ -283,4 +309,5 @@ def _report(
         peak_anonymous_bytes=trained.peak_anonymous_bytes,
         budget_bytes=manifest.budget_bytes,
         stop_reason=trained.stop_reason,
+        data=data,
     )

@@ -1,4 +1,4 @@
-"""Where things lie on a device, under one folder that the shell's user may write and start programs in."""
+"""Where things lie on a device: under a folder of adb's shell, or among the app's own files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from export.manifest import Manifest
 from runtime_py.checkpoint import artifact_id
 
 ROOT = PurePosixPath("/data/local/tmp/lowpeak")
+"""Where adb's shell may write and start programs."""
 PROGRAMS = ROOT / "bin"
+METRICS = "metrics.ndjson"
+"""In a run's folder of the app: a line a step."""
 EVENTS = "events.ndjson"
 """In a run's folder: what the runner told, of all its starts."""
 STDERR = "stderr"
@@ -19,9 +22,9 @@ OWN_FILES = (EVENTS, STDERR, PROCESS, STATUS)
 """Files of a run's folder that are made on the device."""
 
 
-def artifact_folder(manifest: Manifest) -> PurePosixPath:
+def artifact_folder(manifest: Manifest, root: PurePosixPath) -> PurePosixPath:
     """By what is in it: a second run of the same artifact finds it there."""
-    return ROOT / "artifacts" / artifact_id(manifest)[:16]
+    return root / "artifacts" / artifact_id(manifest)[:16]
 
 
 def run_name(out: Path, name: str | None) -> str:
@@ -35,5 +38,5 @@ def run_name(out: Path, name: str | None) -> str:
     return name
 
 
-def run_folder(name: str) -> PurePosixPath:
-    return ROOT / "runs" / name
+def run_folder(name: str, root: PurePosixPath = ROOT) -> PurePosixPath:
+    return root / "runs" / name

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.artifact import sha256_of
-from lowpeak.phone.shell import Device, join
+from lowpeak.phone.shell import Device, join, transfer_seconds
 from runtime_py.checkpoint import Progress, read_progress
 from runtime_py.trainer import CHECKPOINT
 
@@ -47,19 +47,39 @@ class PhoneCheckpoint:
                 raise ArtifactError(str(error).replace(str(file), f"{path} on {device}")) from error
 
     def fetch(self, target: Path) -> None:
-        """Brings it to `target`, which is replaced when it is here and its hash is right.
+        """Brings it to `target`, which is replaced when it is here and its hash is right. What arrived before
+        a connection broke is gone on with, if it is the beginning of the file.
 
         Raises EnvironmentProblem when the connection breaks or it arrives as another file.
         """
-        name = join([str(self.path)])
-        temporary = target.with_name(f".{target.name}.phone")
-        try:
-            with temporary.open("wb") as file:
-                # Opened once: a runner that saves meanwhile puts another file in its place.
-                script = f"exec 3< {name} && cat <&3 && sha256sum < /proc/self/fd/3 >&2"
-                told = self.device.fetch(script, file, nbytes=self.size)
-            if sha256_of(temporary) != told.split()[0]:
-                raise EnvironmentProblem(f"{self.path} arrives from {self.device} as another file: try again")
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        partial = target.with_name(f".{target.name}.phone")
+        if not self._fetch_rest(partial) and not self._fetch_rest(partial):
+            raise EnvironmentProblem(
+                f"{self.path} arrives from {self.device} as another file, sent twice: the cable or a storage "
+                "is at fault. Try again"
+            )
+        partial.replace(target)
+
+    def _fetch_rest(self, partial: Path) -> bool:
+        """Adds what is missing to the partial file; whether it is whole then, else it is gone."""
+        there = self._present(partial)
+        # Opened once: a runner that saves meanwhile puts another file in its place.
+        script = f"""exec 3< {join([str(self.path)])} && tail -c +{there + 1} < /proc/self/fd/3 &&
+          sha256sum < /proc/self/fd/3 >&2"""
+        with partial.open("ab") as file:
+            file.truncate(there)
+            told = self.device.fetch(script, file, nbytes=2 * self.size - there)
+        if sha256_of(partial) == told.split()[0]:
+            return True
+        partial.unlink()
+        return False
+
+    def _present(self, partial: Path) -> int:
+        """Bytes of the partial file that the device's file begins with."""
+        size = partial.stat().st_size if partial.exists() else 0
+        if not 0 < size <= self.size:
+            return 0
+        told = self.device.run(
+            f"head -c {size} {join([str(self.path)])} | sha256sum", timeout=transfer_seconds(size)
+        )
+        return size if told.split()[0] == sha256_of(partial) else 0

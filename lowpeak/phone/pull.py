@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from compiler.errors import ArtifactError
 from export.artifact import Artifact
@@ -12,16 +14,15 @@ from export.manifest import Manifest
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.deploy import default_out
 from lowpeak.phone.devices import choose, listed
-from lowpeak.phone.layout import EVENTS, ROOT, run_folder, run_name
+from lowpeak.phone.layout import METRICS, run_name
 from lowpeak.phone.progress import PhoneCheckpoint
-from lowpeak.phone.run import PhoneRun, follow
+from lowpeak.phone.run import step_of
 from lowpeak.phone.shell import Device, join
+from lowpeak.phone.target import Target, targets
 from runtime_py.checkpoint import artifact_id, read_progress, require_same_run
 from runtime_py.metrics import metrics_file
 from runtime_py.supervisor import WorkerRun
 from runtime_py.trainer import CHECKPOINT, save_adapter
-
-METRICS = "metrics.ndjson"
 
 
 @dataclass(frozen=True)
@@ -47,25 +48,36 @@ def pull(
     out: str | Path | None = None,
     device: str | None = None,
     name: str | None = None,
+    app: bool | None = None,
 ) -> PullReport:
     """Brings checkpoint, metrics and adapter of a run of `deploy` to `out`, by default DIR-trained.
 
-    The run on the phone stays as it is, and may be going on. Raises EnvironmentProblem (no adb, no device, a
+    `app`: from the demo app, or (False) from adb's shell; by default from where there is such a run, the app
+    first. The run on the phone stays as it is, and may be going on. A connection that breaks is gone on from
+    by the same call. Raises EnvironmentProblem (no adb, no device, a
     broken connection) and ArtifactError: there is no such run or no checkpoint of it, it is of another
     artifact, or `out` holds another run or one with more steps.
     """
     opened = artifact if isinstance(artifact, Artifact) else Artifact.open(artifact, verify=False)
     here = Path(out) if out is not None else default_out(opened)
+    run_called = run_name(here, name)
     adb = Adb.find()
     phone = Device(adb, choose(listed(adb), device))
-    run = PhoneRun(phone, run_folder(run_name(here, name)))
-    checkpoint = PhoneCheckpoint.find(phone, run.folder)
+    places = targets(phone, app, lambda _: None)
+    found = [(each, folder) for each in places if _is_there(each, folder := each.run(run_called).folder)]
+    if not found:
+        raise _nothing(places, run_called)
+    target, folder = found[0]
+    checkpoint = PhoneCheckpoint.find(target.device, folder)
     if checkpoint is None:
-        raise _nothing(phone, run)
+        raise ArtifactError(
+            f"the run {run_called!r} on {phone} has no checkpoint yet: its first step has not ended"
+        )
     _require_continues(checkpoint, here / CHECKPOINT, opened)
     here.mkdir(parents=True, exist_ok=True)
     checkpoint.fetch(here / CHECKPOINT)
-    losses = _fetch_metrics(run, here / METRICS, opened.manifest)
+    steps_file = folder / target.steps_file
+    losses = _fetch_metrics(target.device, steps_file, here / METRICS, opened.manifest)
     return PullReport(
         device=phone.serial,
         steps=read_progress(here / CHECKPOINT).step,
@@ -76,16 +88,19 @@ def pull(
     )
 
 
-def _nothing(phone: Device, run: PhoneRun) -> ArtifactError:
-    names = phone.run(f"ls {join([str(run.folder.parent)])} 2>/dev/null || true").splitlines()
-    if run.folder.name in names:
-        return ArtifactError(
-            f"the run {run.folder.name!r} on {phone} has no checkpoint yet: its first step has not ended"
-        )
-    there = ", ".join(map(repr, names)) or "none"
+def _is_there(target: Target, folder: PurePosixPath) -> bool:
+    return not target.device.attempt(join(["test", "-d", str(folder)]))[0].status
+
+
+def _nothing(places: Sequence[Target], name: str) -> ArtifactError:
+    where = " and in ".join("the app" if each.in_app else str(each.root) for each in places)
+    names = []
+    for each in places:
+        runs = join([str(each.run(name).folder.parent)])
+        names += each.device.run(f"ls {runs} 2>/dev/null || true").splitlines()
     return ArtifactError(
-        f"there is no run {run.folder.name!r} in {ROOT} on {phone}; there: {there}. Name it with --name, or "
-        "by its folder with --out"
+        f"there is no run {name!r} in {where} on {places[0].device}; there: "
+        f"{', '.join(map(repr, names)) or 'none'}. Name it with --name, or by its folder with --out"
     )
 
 
@@ -110,18 +125,26 @@ def _require_continues(checkpoint: PhoneCheckpoint, ours: Path, artifact: Artifa
         )
 
 
-def _fetch_metrics(run: PhoneRun, target: Path, manifest: Manifest) -> tuple[float, ...]:
-    """Writes a line for each step that the runner told of -> their losses."""
+def _fetch_metrics(
+    device: Device, source: PurePosixPath, target: Path, manifest: Manifest
+) -> tuple[float, ...]:
+    """Writes a line for each step that the phone told of -> their losses."""
     told = WorkerRun("native")
     target.unlink(missing_ok=True)
-    with tempfile.TemporaryFile() as events, metrics_file(target, manifest) as metrics:
-        run.device.fetch(f"cat {join([str(run.folder / EVENTS)])} 2>/dev/null || true", events)
-        events.seek(0)
-        follow(_lines_of_steps(events.read()), told, metrics.write)
+    with tempfile.TemporaryFile() as steps, metrics_file(target, manifest) as metrics:
+        device.fetch(f"cat {join([str(source)])} 2>/dev/null || true", steps)
+        steps.seek(0)
+        for line in _lines_of_steps(steps.read()):
+            told.steps.append(step_of(json.loads(line), told))
+            metrics.write(told.steps[-1])
     # A step that was repeated after a kill counts once.
     return tuple({step.step: step.loss for step in told.steps}.values())
 
 
-def _lines_of_steps(events: bytes) -> list[bytes]:
-    """Errors and ends of earlier starts are left out, and a line that a lost connection cut."""
-    return [line + b"\n" for line in events.split(b"\n") if b'"step"' in line and line.endswith(b"}")]
+def _lines_of_steps(told: bytes) -> list[bytes]:
+    """Other events of a runner are left out, and a line that a lost connection cut."""
+    return [
+        line
+        for line in told.split(b"\n")
+        if b'"step":' in line and b'"loss":' in line and line.endswith(b"}")
+    ]

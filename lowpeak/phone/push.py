@@ -147,7 +147,7 @@ def _add(device: Device, file: Outgoing, piece: bytes, append: bool) -> None:
     if not ended.status:
         return
     if NO_SPACE in ended.stderr:
-        free = free_bytes(device)
+        free = free_bytes(device, file.target.parent)
         raise EnvironmentProblem(
             f"{device} has no room for {file.source.name} of {file.size} bytes: {free} bytes are free in "
             f"{file.target.parent}. Free some there, and run the same command again: it goes on from here",

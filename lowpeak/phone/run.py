@@ -146,7 +146,7 @@ def follow(
         if kind == "ready":
             run.baseline = MemoryUse(**event)
         elif kind == "step":
-            run.steps.append(_step(event, run))
+            run.steps.append(step_of(event, run))
             if on_step is not None:
                 on_step(run.steps[-1])
         elif kind == "stopped":
@@ -156,7 +156,8 @@ def follow(
     return None
 
 
-def _step(event: dict[str, Any], run: WorkerRun) -> StepReport:
+def step_of(event: dict[str, Any], run: WorkerRun) -> StepReport:
+    """The step that an event or a line of metrics tells; `run` gets the peaks."""
     run.peak_rss_bytes = max(run.peak_rss_bytes, event["peak_rss_bytes"])
     run.peak_anonymous_bytes = max(run.peak_anonymous_bytes, event["peak_anonymous_bytes"])
     return StepReport(

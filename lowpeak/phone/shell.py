@@ -151,8 +151,11 @@ class Device:
     def _command(self, script: str) -> list[str]:
         # One argument: adb joins several with blanks, and the device's shell would split them elsewhere.
         # What is trained on is nobody else's there.
-        wrapped = f"umask 077\n{script}\nprintf '\\n{_END} %d\\n' $? >&2"
-        return self.adb.command("-s", self.serial, "shell", "-T", wrapped)
+        return self.adb.command("-s", self.serial, "shell", "-T", self.wrapped(script))
+
+    def wrapped(self, script: str) -> str:
+        """The script, telling its end."""
+        return f"umask 077\n{script}\nprintf '\\n{_END} %d\\n' $? >&2"
 
 
 def transfer_seconds(nbytes: int) -> float:

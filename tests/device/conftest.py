@@ -16,6 +16,7 @@ from lowpeak import compile_for_device
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.devices import choose, listed
 from lowpeak.phone.shell import Device
+from tests.device.app import add_stand_ins, install_app
 from tests.device.phones import Phone, Phones, phones
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
 from tests.native.build import build
@@ -71,6 +72,14 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_data(tmp_path_factory.mktemp("data") / "chats.jsonl")
+
+
+@pytest.fixture
+def app_phone(phone: Phone, machine_runner: Path) -> Phone:
+    """With what stands in for the demo app."""
+    add_stand_ins(phone)
+    install_app(phone, machine_runner)
+    return phone
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 All of them, and adb's server, live in one network namespace that nothing else reaches; the tests' adb talks
 to the server through a socket in the file system. The shell is mksh and the tools are toybox, as Android has
-them. What Android adds is played by scripts: `getprop`, `dumpsys` and `logcat` print files of the root. There
-is no Android runtime, no SELinux, no low-memory killer.
+them. What Android adds is played by scripts: `getprop`, `dumpsys` and `logcat` print files of the
+root; `pm` knows no app (app.py has one). There is no Android runtime, no SELinux, no low-memory killer.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ PROPERTIES = {
     "ro.build.version.sdk": "35",
 }
 STAND_INS = {
+    "pm": "exit 1",
     "getprop": 'cat "/stand-ins/properties/$1" 2>/dev/null || echo',
     "dumpsys": 'cat "/stand-ins/dumpsys-$1"',
     "logcat": "cat /stand-ins/log",
@@ -72,7 +73,7 @@ class Phone:
 
     def replace_tool(self, name: str, script: str) -> None:
         """A tool of the phone that misbehaves; toybox has the true one."""
-        _write_script(self.folder / "system" / "bin" / name, script)
+        write_script(self.folder / "system" / "bin" / name, script)
 
     def plug_in(self) -> None:
         """Raises RuntimeError when the daemon does not listen."""
@@ -226,7 +227,7 @@ def _make_root(root: Path, daemon: Path) -> None:
         if not (binaries / applet).exists():
             (binaries / applet).symlink_to("toybox")
     for name, script in STAND_INS.items():
-        _write_script(binaries / name, script)
+        write_script(binaries / name, script)
     # Where the daemon's shell and the libraries of this machine are looked for.
     (root / "bin").symlink_to("system/bin")
     for name in ("lib", "lib64"):
@@ -251,7 +252,8 @@ def _program(process: Path) -> str:
         return ""
 
 
-def _write_script(file: Path, script: str) -> None:
+def write_script(file: Path, script: str) -> None:
+    """A script for the phone's shell."""
     file.unlink(missing_ok=True)
     file.write_text(f"#!/system/bin/sh\n{script}\n")
     file.chmod(0o755)

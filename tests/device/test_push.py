@@ -117,8 +117,8 @@ def test_a_storage_that_is_full_before_and_while_it_is_sent(all_phones: Phones, 
         with pytest.raises(
             EnvironmentProblem, match=r"has \d+.\d MB free in /data/local/tmp: 16.8 MB are to be"
         ):
-            require_room(device, file.size, SMALL_STORAGE)
-        require_room(device, file.size, 0)
+            require_room(device, ROOT.parent, file.size, SMALL_STORAGE)
+        require_room(device, ROOT.parent, file.size, 0)
         other = phone.root / PurePosixPath("data/local/tmp/another's")
         fill = lambda *_: other.write_bytes(b"x" * (SMALL_STORAGE - PIECE_BYTES - 1_000_000))  # noqa: E731
         with pytest.raises(

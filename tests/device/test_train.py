@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from runtime_py.checkpoint import read_progress
 from runtime_py.supervisor import StepReport
 from runtime_py.trainer import CHECKPOINT, train
 from tests.device.phones import DATA, Phone, Phones
+from tests.lowpeak.checkpoint import SEQ_LEN, save_data
 
 pytestmark = [pytest.mark.device, pytest.mark.usefixtures("native")]
 
@@ -73,6 +76,7 @@ def test_deploy_and_pull_give_the_adapter_of_train_bit_for_bit(
     told = printed(capfd)
     assert told["losses"] == list(here.losses)
     assert (told["steps"], told["stop_reason"], told["device"]) == (STEPS, None, phone.serial)
+    assert told["app_version"] is None
     assert told["run_folder"] == f"/data/local/tmp/lowpeak/runs/{NAME}"
     # Of the process on the phone, as that says: all of it.
     assert 0 < told["peak_rss_bytes"] <= told["budget_bytes"]
@@ -91,6 +95,21 @@ def test_deploy_and_pull_give_the_adapter_of_train_bit_for_bit(
     assert deploy(artifact, runner=machine_runner).sent_bytes == 0
     with pytest.raises(ArtifactError, match=f"the run has its {STEPS} steps already: `lowpeak pull`"):
         deploy(artifact, data, steps=STEPS, out=run, runner=machine_runner, resume=True)
+
+
+def test_what_is_left_out_of_the_data_is_told(
+    artifact: Artifact, machine_runner: Path, phone: Phone, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    examples = [{"prompt": "x" * size, "completion": "y"} for size in (1, 2, 2 * SEQ_LEN)]
+    data = save_data(tmp_path / "data.jsonl", "\n".join(map(json.dumps, examples)))
+    command = ["deploy", str(artifact.path), "--run", "--data", str(data), "--steps", "4"]
+    assert main([*command, "--runner", str(machine_runner), "--out", str(tmp_path / "run"), "--json"]) == 0
+    out, err = capfd.readouterr()
+    told = json.loads(out)["data"]
+    assert (told["examples"], told["seen"], told["dropped"]) == (3, 3, 1)
+    assert "left out: 1 of 3 examples seen have no token to train on" in err
+    here = train(artifact, data, steps=4, out=tmp_path / "here", engine="native")
+    assert here.data is not None and told == json.loads(json.dumps(dataclasses.asdict(here.data)))
 
 
 def test_each_goes_on_with_the_others_run(
@@ -182,6 +201,40 @@ def test_a_cable_that_is_pulled_while_it_trains_and_plugged_in_again(
     deploy(artifact, data, steps=goal, out=run, runner=machine_runner, resume=True)
     assert pull(artifact, out=run).steps == goal
     assert seen == list(straight.losses[: len(seen)])
+
+
+def test_a_pull_that_breaks_goes_on_where_it_broke(
+    artifact: Artifact, data: Path, machine_runner: Path, phone: Phone, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    deploy(artifact, data, steps=2, out=run, runner=machine_runner)
+    whole = (phone.lowpeak / "runs" / "run" / CHECKPOINT).read_bytes()
+    partial, half = run / f".{CHECKPOINT}.phone", len(whole) // 2
+    # What is sent is the beginning, and then the connection breaks.
+    beginning = f"toybox tail -c +1 | head -c {half}; sleep 20"
+    phone.replace_tool("tail", beginning)
+    timer = threading.Timer(2.0, phone.cut)
+    timer.start()
+    with pytest.raises(EnvironmentProblem, match=r"the connection to .* broke"):
+        pull(artifact, out=run)
+    timer.join()
+    assert partial.read_bytes() == whole[:half] and not (run / CHECKPOINT).exists()
+    phone.plug_in()
+    sent = "/data/local/tmp/sent"
+    phone.replace_tool("tail", f'echo "$2" > {sent}; toybox tail "$@"')
+    assert pull(artifact, out=run).steps == 2
+    assert (phone.root / sent[1:]).read_text() == f"+{half + 1}\n"
+    assert (run / CHECKPOINT).read_bytes() == whole and not partial.exists()
+    # The beginning of another file is of no use.
+    for spoiled in (b"x" * half, b"x" * len(whole), b"x" * (2 * len(whole))):
+        partial.write_bytes(spoiled)
+        pull(artifact, out=run)
+        assert (phone.root / sent[1:]).read_text() == "+1\n"
+        assert (run / CHECKPOINT).read_bytes() == whole
+    phone.replace_tool("tail", 'toybox tail "$@"; echo more')
+    with pytest.raises(EnvironmentProblem, match=r"arrives from .* as another file, sent twice"):
+        pull(artifact, out=run)
+    assert (run / CHECKPOINT).read_bytes() == whole and not partial.exists()
 
 
 def test_an_interrupt_stops_the_phones_run_with_a_checkpoint(

@@ -151,8 +151,9 @@ def test_what_cannot_be_deployed(
     artifact: Path, fail: Fail, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("LOWPEAK_ANDROID_RUNNER", raising=False)
-    assert "has no app for Android" in fail("deploy", artifact, "--app", code=1)["message"]
-    assert "None is shipped with lowpeak" in fail("deploy", artifact, code=1)["message"]
+    both = fail("deploy", artifact, "--app", "--runner", tmp_path)
+    assert "--runner is for --no-app: the app has its own" in both["message"]
+    assert "None is shipped with lowpeak" in fail("deploy", artifact, "--no-app", code=1)["message"]
     assert "is no artifact" in fail("deploy", tmp_path)["message"]
     assert "is no artifact" in fail("pull", tmp_path)["message"]
 
