@@ -1,5 +1,7 @@
 #include "job.h"
 
+#include "files.h"
+
 namespace lowpeak::trainer {
 namespace {
 
@@ -32,12 +34,7 @@ std::int64_t at_least(const JsonReader& job, const char* name, std::int64_t leas
 }  // namespace
 
 Job Job::from_json(const std::string& text) {
-  Json raw;
-  try {
-    raw = Json::parse(text);
-  } catch (const Json::exception& error) {
-    throw Error("ValueError", std::string("the job is not JSON: ") + error.what());
-  }
+  const Json raw = parse_job(text);
   const JsonReader job(raw, "ValueError", "the job", "job");
   Job made{job.at("artifact").text(),
            job.at("work").text(),
@@ -55,6 +52,22 @@ Job Job::from_json(const std::string& text) {
            ""};
   made.fingerprint = fingerprint_of(job);
   return made;
+}
+
+std::string read_job(const std::string& path) {
+  try {
+    return read_text(path);
+  } catch (const SystemError& error) {
+    throw environment_problem("the job " + path + " cannot be read: " + error.what());
+  }
+}
+
+Json parse_job(const std::string& text) {
+  try {
+    return Json::parse(text);
+  } catch (const Json::exception& error) {
+    throw Error("ValueError", std::string("the job is not JSON: ") + error.what());
+  }
 }
 
 }  // namespace lowpeak::trainer

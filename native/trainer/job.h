@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "json.h"
 #include "optimizer_options.h"
 
 namespace lowpeak::trainer {
@@ -26,5 +27,11 @@ struct Job {
   // Throws an Error of kind ValueError for what is no job.
   static Job from_json(const std::string& text);
 };
+
+// The text of a job's file. Throws EnvironmentProblem when it cannot be read.
+std::string read_job(const std::string& path);
+
+// A job of any kind. Throws an Error of kind ValueError for what is no JSON.
+Json parse_job(const std::string& text);
 
 }  // namespace lowpeak::trainer
