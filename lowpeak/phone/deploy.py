@@ -150,7 +150,7 @@ def deploy(
         # Of a start that ended before its first checkpoint nothing is left.
         made_there = [run.folder / each for each in OWN_FILES] if first_step else []
         remove_others(phone, run.folder, [*(file.target for file in of_run), *made_there])
-    trained = run.train(manifest, program, on_step)
+    trained = run.train(manifest, program, on_step, tell)
     if first_step + len(trained.steps) >= steps:
         # What is trained on is the user's alone.
         own = [run.folder / each for each in (CHECKPOINT, *OWN_FILES)]
