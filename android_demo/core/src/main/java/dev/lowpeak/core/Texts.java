@@ -1,0 +1,149 @@
+package dev.lowpeak.core;
+
+import java.util.Locale;
+
+/** Every text of core that a user sees. */
+public final class Texts {
+    public static final String IDLE = "Nothing is being trained.";
+
+    public static final String REASON_USER = "you asked for it";
+    public static final String REASON_UNREAD = "the app no longer listened to it";
+
+    static final String EXIT_KILLED = "the system ended it without a word (SIGKILL), most likely to get memory";
+    static final String EXIT_LOW_MEMORY = "the system ended it to get memory";
+    static final String EXIT_BUS =
+            "it could not read a file that it had mapped (SIGBUS): a file changed, or the disk failed";
+    static final String EXIT_USAGE = "the runner was started with options that it does not know";
+    static final String EXIT_UNKNOWN = "the system does not say why it ended";
+    static final String APP_KILLED = "the system ended the app (SIGKILL), not to get memory";
+    static final String APP_CRASHED = "the app crashed";
+    static final String APP_ANR = "the app did not respond";
+    static final String APP_INITIALIZATION = "the app could not start";
+    static final String APP_PERMISSION = "a permission of the app was changed";
+    static final String APP_EXCESSIVE = "the system ended the app, as it used too much";
+    static final String APP_USER = "you ended the app";
+    static final String APP_DEPENDENCY = "something that the app uses ended";
+    static final String APP_FREEZER = "the system could not wake the app";
+    static final String APP_PACKAGE = "the app was updated or changed";
+
+    private Texts() {}
+
+    static String loading(long stored) {
+        return stored > 0 ? "Loading, to continue from step " + stored + "." : "Loading.";
+    }
+
+    static String training(long steps) {
+        return "Training: " + steps + (steps == 1 ? " step" : " steps") + " made.";
+    }
+
+    static String pausing(String reason) {
+        return "Pausing, as " + reason + ": the checkpoint is being written.";
+    }
+
+    static String stopping(String reason) {
+        return "Stopping, as " + reason + ": the checkpoint is being written.";
+    }
+
+    static String paused(long stored, String reason) {
+        return "Paused at step " + stored + ", as " + reason + "." + kept(stored);
+    }
+
+    static String stopped(long stored, String reason) {
+        return "Stopped at step " + stored + ", as " + reason + "." + kept(stored);
+    }
+
+    static String done(long steps) {
+        return "Done: " + steps + (steps == 1 ? " step." : " steps.");
+    }
+
+    static String failed(String message, long stored) {
+        return sentence(message) + " " + offer(stored);
+    }
+
+    static String endedUnsaved(RunState state, String reason, long stored, boolean lost) {
+        String what = (state == RunState.PAUSED ? "Paused" : "Stopped") + ", as " + reason + ".";
+        return lost ? what + " There was no time for a checkpoint: steps behind step " + stored + " are made again."
+                : what + kept(stored);
+    }
+
+    static String died(ExitReason reason, long made, long stored) {
+        String after = made > 0 ? " after step " + made : " before its first step";
+        return "Training ended" + after + ": " + reason.text() + ". " + offer(stored);
+    }
+
+    /** What can be done after a death or an error. */
+    public static String offer(long stored) {
+        return stored > 0 ? "You can continue from step " + stored + "."
+                : "There is no checkpoint yet: start again from the beginning.";
+    }
+
+    /** Of a run that was going on when the app itself ended. */
+    public static String appEnded(ExitReason reason, long stored) {
+        return "The app ended while it trained: " + reason.text() + ". " + offer(stored);
+    }
+
+    /** The reason of a runner that stopped by itself: `memory budget: ...` as the runner words it, or a signal. */
+    static String reasonOf(String told) {
+        if (told.startsWith("SIG")) {
+            return "the system asked it to end (" + told + ")";
+        }
+        return told.equals("nobody reads the events") ? REASON_UNREAD : told;
+    }
+
+    static String exitCode(int code) {
+        return "the runner ended with code " + code + " and did not say why";
+    }
+
+    static String exitCrashed(String signal) {
+        return "the runner crashed (" + signal + ")";
+    }
+
+    static String exitSignal(String signal) {
+        return "it was ended by " + signal;
+    }
+
+    static String appExit(int status) {
+        return "the app ended itself with code " + status;
+    }
+
+    public static String thermal(String status) {
+        return "the phone is too hot (" + status + ")";
+    }
+
+    public static String cooling(String status) {
+        return "the phone is still cooling down (" + status + ")";
+    }
+
+    public static String lowMemory(long available, long needed) {
+        return "the phone is short of memory: " + Units.megabytes(available) + " are free, "
+                + Units.megabytes(needed) + " are needed";
+    }
+
+    public static String notCharging() {
+        return "the phone is not charging";
+    }
+
+    public static String lowBattery(int percent) {
+        return "the battery is at " + percent + " % and is not charged";
+    }
+
+    public static String timeLimit(long minutes) {
+        return "the system allows " + minutes + " minutes of it a day";
+    }
+
+    static String otherKind(Example.Kind found, Example.Kind others) {
+        return "it has " + found.words() + ", the others have " + others.words() + ": all must be of one kind";
+    }
+
+    static String sentence(String text) {
+        if (text.isEmpty()) {
+            return text;
+        }
+        String begun = text.substring(0, 1).toUpperCase(Locale.ROOT) + text.substring(1);
+        return ".!?".indexOf(begun.charAt(begun.length() - 1)) >= 0 ? begun : begun + ".";
+    }
+
+    private static String kept(long stored) {
+        return stored > 0 ? " It can be continued from there." : " No step was made.";
+    }
+}
