@@ -26,6 +26,16 @@ public final class Texts {
     static final String APP_FREEZER = "the system could not wake the app";
     static final String APP_PACKAGE = "the app was updated or changed";
 
+    static final String LOSS = "Loss";
+    static final String EACH_STEP = "each step";
+    static final String AVERAGE = "moving average";
+    static final String MEMORY = "Memory of the trainer, MB";
+    static final String RESIDENT = "now";
+    static final String PEAK = "peak";
+    static final String PLANNED = "predicted peak";
+    static final String BUDGET = "budget";
+    static final String AXIS_STEP = "step";
+
     private Texts() {}
 
     static String loading(long stored) {
@@ -129,6 +139,53 @@ public final class Texts {
 
     public static String timeLimit(long minutes) {
         return "the system allows " + minutes + " minutes of it a day";
+    }
+
+    /** "peak 194.6 MB"; only the name where the value is not known. */
+    static String value(String name, double bytes) {
+        return Double.isNaN(bytes) ? name : name + " " + Units.megabytes(bytes);
+    }
+
+    /** Name and figure each. */
+    static String[][] figures(ChartModel model) {
+        String goal = model.totalSteps() == 0 ? "" : " of " + model.totalSteps();
+        double speed = model.tokensPerSecond();
+        double left = model.secondsLeft();
+        return new String[][] {
+            {"Step", model.step() + goal},
+            {"Loss, average", Double.isNaN(model.smoothLoss().last()) ? "–" : Units.loss(model.smoothLoss().last())},
+            {"Tokens a second", Double.isNaN(speed) ? "–" : Units.perSecond(speed)},
+            {"Time left", Double.isNaN(left) ? "–" : Units.duration(left)},
+        };
+    }
+
+    static String describe(ChartModel model) {
+        if (model.loss().size() == 0) {
+            return "No step was made yet." + memoryWords(model);
+        }
+        String text = "Step " + model.step() + (model.totalSteps() == 0 ? "" : " of " + model.totalSteps())
+                + ". Loss " + Units.loss(model.loss().last()) + ", on average " + Units.loss(model.smoothLoss().last())
+                + "; it began with " + Units.loss(model.loss().value(0)) + ".";
+        if (!Double.isNaN(model.tokensPerSecond())) {
+            text += " " + Units.perSecond(model.tokensPerSecond()) + " tokens a second.";
+        }
+        if (model.secondsLeft() > 0) {
+            text += " About " + Units.duration(model.secondsLeft()) + " left.";
+        }
+        return text + memoryWords(model);
+    }
+
+    private static String memoryWords(ChartModel model) {
+        String text = "";
+        if (!Double.isNaN(model.resident().last())) {
+            text += " Memory " + Units.megabytes(model.resident().last()) + ", at most "
+                    + Units.megabytes(model.peak().last()) + ".";
+        }
+        if (!Double.isNaN(model.plannedPeak())) {
+            text += " Predicted were at most " + Units.megabytes(model.plannedPeak()) + ", the budget is "
+                    + Units.megabytes(model.budget()) + ".";
+        }
+        return text;
     }
 
     static String otherKind(Example.Kind found, Example.Kind others) {

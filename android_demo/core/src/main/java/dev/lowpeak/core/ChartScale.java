@@ -1,0 +1,87 @@
+package dev.lowpeak.core;
+
+import java.util.Locale;
+
+/** An axis: a range whose ends and ticks are 1, 2 or 5 times a power of ten apart. */
+public final class ChartScale {
+    private final double low;
+    private final double high;
+    private final double tick;
+
+    private ChartScale(double low, double high, double tick) {
+        this.low = low;
+        this.high = high;
+        this.tick = tick;
+    }
+
+    /**
+     * That holds both values, with at most {@code intervals} intervals between ticks. Throws
+     * IllegalArgumentException for values that are not finite or not in order.
+     */
+    public static ChartScale of(double least, double most, int intervals) {
+        return of(least, most, intervals, 0);
+    }
+
+    /** As {@code of}, for whole numbers such as steps. */
+    public static ChartScale ofIntegers(long least, long most, int intervals) {
+        return of(least, most, intervals, 1);
+    }
+
+    private static ChartScale of(double least, double most, int intervals, double leastTick) {
+        if (!(least <= most) || Double.isInfinite(least) || Double.isInfinite(most)) {
+            throw new IllegalArgumentException("no axis from " + least + " to " + most);
+        }
+        Require.atLeast("intervals", (long) intervals, 1);
+        double range = most > least ? most - least : Math.max(Math.abs(most) * 0.1, leastTick > 0 ? leastTick : 1e-3);
+        double tick = Math.max(nice(range / intervals), leastTick);
+        while (true) {
+            double low = Math.floor(least / tick + 1e-9) * tick;
+            double high = Math.ceil(most / tick - 1e-9) * tick;
+            high = high > low ? high : low + tick;
+            if (Math.round((high - low) / tick) <= intervals || intervals == 1) {
+                return new ChartScale(low, high, tick);
+            }
+            tick = nice(tick * 1.5);
+        }
+    }
+
+    /** The smallest of 1, 2, 5, 10, 20, ... that is not smaller. */
+    private static double nice(double value) {
+        double power = Math.pow(10, Math.floor(Math.log10(value)));
+        for (double factor : new double[] {1, 2, 5}) {
+            if (factor * power >= value * (1 - 1e-9)) {
+                return factor * power;
+            }
+        }
+        return 10 * power;
+    }
+
+    public double low() {
+        return low;
+    }
+
+    public double high() {
+        return high;
+    }
+
+    /** From the low end to the high one. */
+    public double[] ticks() {
+        double[] made = new double[(int) Math.round((high - low) / tick) + 1];
+        for (int i = 0; i < made.length; i++) {
+            made[i] = low + i * tick;
+        }
+        return made;
+    }
+
+    /** 0 at the low end, 1 at the high one. */
+    public double place(double value) {
+        return (value - low) / (high - low);
+    }
+
+    /** With as many decimals as the ticks need to differ. */
+    public String label(double value) {
+        int decimals = (int) Math.max(0, -Math.floor(Math.log10(tick) + 1e-9));
+        double shown = Math.abs(value) < tick * 1e-6 ? 0 : value;
+        return String.format(Locale.ROOT, "%." + decimals + "f", shown);
+    }
+}
