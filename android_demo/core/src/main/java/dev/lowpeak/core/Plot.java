@@ -52,8 +52,9 @@ final class Plot {
         float perInterval = display.sp(LABEL) * 2.6f;
         upward = ChartScale.of(least, most, Math.max(1, (int) ((bottom - top) / perInterval)));
         left = margin + widest(upward) + display.dp(6);
-        right = width - margin - labelWidth(Long.toString(lastStep)) / 2;
-        float perStepLabel = labelWidth(Long.toString(Math.max(lastStep, 100))) + display.dp(28);
+        float stepLabel = labelWidth(ChartScale.ofIntegers(0, lastStep, 1).label(lastStep));
+        right = width - margin - stepLabel / 2;
+        float perStepLabel = stepLabel + display.dp(28);
         across = ChartScale.ofIntegers(0, lastStep, Math.max(1, (int) ((right - left) / perStepLabel)));
         drawAxes(height - margin);
     }
@@ -108,8 +109,8 @@ final class Plot {
         }
         Stroke axis = Stroke.solid(theme.axis, display.dp(1));
         surface.line(left, bottom, right, bottom, axis);
-        String name = Texts.AXIS_STEP;
-        label(name, left - display.dp(6), footBaseline, Surface.Align.RIGHT, theme.mutedText);
+        float besideZero = left - labelWidth("0") / 2 - display.dp(6);
+        label(Texts.AXIS_STEP, besideZero, footBaseline, Surface.Align.RIGHT, theme.mutedText);
         for (double tick : across.ticks()) {
             surface.line(x(tick), bottom, x(tick), bottom + display.dp(4), axis);
             label(across.label(tick), x(tick), footBaseline, Surface.Align.CENTER, theme.mutedText);
@@ -125,7 +126,7 @@ final class Plot {
     }
 
     private float widest(ChartScale scale) {
-        float most = labelWidth(Texts.AXIS_STEP);
+        float most = labelWidth(Texts.AXIS_STEP) + labelWidth("0") / 2;
         for (double tick : scale.ticks()) {
             most = Math.max(most, labelWidth(scale.label(tick)));
         }

@@ -135,10 +135,12 @@ public final class RunMachine {
     }
 
     private RunState stopped(String told) {
-        boolean byUs = asked != Asked.NOTHING;
-        RunState next = byUs ? resting() : RunState.STOPPED;
-        String reason = byUs ? why : Texts.reasonOf(told);
-        return to(next, next == RunState.PAUSED ? Texts.paused(stored, reason) : Texts.stopped(stored, reason));
+        if (asked != Asked.NOTHING) {
+            boolean pause = asked == Asked.PAUSE;
+            return to(resting(), pause ? Texts.paused(stored, why) : Texts.stopped(stored, why));
+        }
+        StopReason reason = StopReason.of(told);
+        return to(reason.state(), Texts.stopped(stored, reason.text()));
     }
 
     private RunState resting() {

@@ -92,12 +92,13 @@ public final class Texts {
         return "The app ended while it trained: " + reason.text() + ". " + offer(stored);
     }
 
-    /** The reason of a runner that stopped by itself: `memory budget: ...` as the runner words it, or a signal. */
-    static String reasonOf(String told) {
-        if (told.startsWith("SIG")) {
-            return "the system asked it to end (" + told + ")";
-        }
-        return told.equals("nobody reads the events") ? REASON_UNREAD : told;
+    static String systemAsked(String signal) {
+        return "the system asked it to end (" + signal + ")";
+    }
+
+    static String overBudget(long needed, long budget) {
+        return "the next step needs " + Units.megabytes(needed) + " of memory and the artifact's budget is "
+                + Units.megabytes(budget) + ": compile it for a larger budget or shorter sequences";
     }
 
     static String exitCode(int code) {

@@ -7,6 +7,11 @@ public final class TrainingPanel {
 
     private TrainingPanel() {}
 
+    /** Pixels in which everything has its place on a phone of 320 dp and more, however large the text is. */
+    public static float preferredHeight(Display display) {
+        return display.dp(360) + display.sp(200);
+    }
+
     /** Fills the surface of that size in pixels. */
     public static void draw(
             Surface surface, ChartModel model, Theme theme, float width, float height, Display display) {
