@@ -12,10 +12,9 @@ import java.io.IOException;
 import java.util.List;
 import javax.imageio.ImageIO;
 
-/** docs/android-chart-{light,dark}.png: the app's panel of a recorded run, as a phone of 360 x 560 dp shows it. */
+/** docs/android-chart-{light,dark}.png: the app's panel of a recorded run, as a phone 360 dp wide shows it. */
 public final class DrawPictures {
     public static final int WIDTH_DP = 360;
-    public static final int HEIGHT_DP = 560;
 
     private DrawPictures() {}
 
@@ -45,7 +44,7 @@ public final class DrawPictures {
 
     public static BufferedImage draw(ChartModel model, Theme theme, Display display) {
         int width = Math.round(display.dp(WIDTH_DP));
-        int height = Math.round(display.dp(HEIGHT_DP));
+        int height = Math.round(TrainingPanel.preferredHeight(display));
         ImageSurface surface = new ImageSurface(width, height);
         TrainingPanel.draw(surface, model, theme, width, height, display);
         return surface.image();

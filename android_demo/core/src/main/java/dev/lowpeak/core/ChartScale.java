@@ -32,7 +32,10 @@ public final class ChartScale {
             throw new IllegalArgumentException("no axis from " + least + " to " + most);
         }
         Require.atLeast("intervals", (long) intervals, 1);
-        double range = most > least ? most - least : Math.max(Math.abs(most) * 0.1, leastTick > 0 ? leastTick : 1e-3);
+        double largest = Math.max(Math.abs(least), Math.abs(most));
+        // Of values that are all but equal the axis shows a tenth.
+        boolean flat = most - least <= largest * 1e-9;
+        double range = flat ? Math.max(largest * 0.1, leastTick > 0 ? leastTick : 1e-3) : most - least;
         double tick = Math.max(nice(range / intervals), leastTick);
         while (true) {
             double low = Math.floor(least / tick + 1e-9) * tick;

@@ -87,14 +87,16 @@ final class Plot {
         float x = from;
         float baseline = firstBaseline;
         for (Entry entry : legend) {
-            float needed = sample + gap + labelWidth(entry.name);
-            if (x > from && x + needed > to) {
+            float room = to - from - sample - gap;
+            float size = Fit.size(surface, entry.name, display.sp(LABEL), false, room);
+            float needed = sample + gap + surface.textWidth(entry.name, size, false);
+            if (x > from && x + needed > to + 0.5f) {
                 x = from;
                 baseline += display.sp(LABEL) * 1.5f;
             }
             float middle = baseline - display.sp(LABEL) * 0.35f;
             surface.line(x, middle, x + sample, middle, entry.stroke);
-            label(entry.name, x + sample + gap, baseline, Surface.Align.LEFT, theme.text);
+            surface.text(entry.name, x + sample + gap, baseline, Surface.Align.LEFT, size, false, theme.text);
             x += needed + display.dp(16);
         }
         return baseline;
@@ -104,16 +106,15 @@ final class Plot {
         Stroke grid = Stroke.solid(theme.grid, display.dp(1));
         for (double tick : upward.ticks()) {
             surface.line(left, y(tick), right, y(tick), grid);
-            label(upward.label(tick), left - display.dp(6), y(tick) + display.sp(LABEL) * 0.35f, Surface.Align.RIGHT,
-                    theme.mutedText);
+            label(upward.label(tick), left - display.dp(6), y(tick) + display.sp(LABEL) * 0.35f, Surface.Align.RIGHT);
         }
         Stroke axis = Stroke.solid(theme.axis, display.dp(1));
         surface.line(left, bottom, right, bottom, axis);
         float besideZero = left - labelWidth("0") / 2 - display.dp(6);
-        label(Texts.AXIS_STEP, besideZero, footBaseline, Surface.Align.RIGHT, theme.mutedText);
+        label(Texts.AXIS_STEP, besideZero, footBaseline, Surface.Align.RIGHT);
         for (double tick : across.ticks()) {
             surface.line(x(tick), bottom, x(tick), bottom + display.dp(4), axis);
-            label(across.label(tick), x(tick), footBaseline, Surface.Align.CENTER, theme.mutedText);
+            label(across.label(tick), x(tick), footBaseline, Surface.Align.CENTER);
         }
     }
 
@@ -137,7 +138,7 @@ final class Plot {
         return surface.textWidth(text, display.sp(LABEL), false);
     }
 
-    private void label(String text, float x, float baseline, Surface.Align align, int color) {
-        surface.text(text, x, baseline, align, display.sp(LABEL), false, color);
+    private void label(String text, float x, float baseline, Surface.Align align) {
+        surface.text(text, x, baseline, align, display.sp(LABEL), false, theme.mutedText);
     }
 }

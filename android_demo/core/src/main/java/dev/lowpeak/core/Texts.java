@@ -29,7 +29,7 @@ public final class Texts {
     static final String LOSS = "Loss";
     static final String EACH_STEP = "each step";
     static final String AVERAGE = "moving average";
-    static final String MEMORY = "Memory of the trainer, MB";
+    static final String MEMORY = "Memory, MB";
     static final String RESIDENT = "now";
     static final String PEAK = "peak";
     static final String PLANNED = "predicted peak";

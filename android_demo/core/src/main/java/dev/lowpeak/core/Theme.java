@@ -44,7 +44,7 @@ public final class Theme {
 
     public static Theme light() {
         return new Theme(0xFFFFFFFF, 0xFF1B1F24, 0xFF57606A, 0xFFE4E8EC, 0xFF8A939C,
-                0xFF7E9CC4, 0xFF0B4FA8, 0xFF1A7F5A, 0xFF0B4FA8, 0xFF7A3E9D, 0xFFB3261E);
+                0xFF6C8CB8, 0xFF0B4FA8, 0xFF1A7F5A, 0xFF0B4FA8, 0xFF7A3E9D, 0xFFB3261E);
     }
 
     public static Theme dark() {

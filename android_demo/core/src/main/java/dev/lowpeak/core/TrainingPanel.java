@@ -9,7 +9,7 @@ public final class TrainingPanel {
 
     /** Pixels in which everything has its place on a phone of 320 dp and more, however large the text is. */
     public static float preferredHeight(Display display) {
-        return display.dp(360) + display.sp(200);
+        return display.dp(372) + display.sp(218);
     }
 
     /** Fills the surface of that size in pixels. */
@@ -35,19 +35,13 @@ public final class TrainingPanel {
             for (int i = 0; i < figures.length; i++) {
                 float x = margin + i * column;
                 surface.text(figures[i][0], x, name, Surface.Align.LEFT,
-                        fitting(surface, figures[i][0], display.sp(NAME), false, column - display.dp(6)), false,
+                        Fit.size(surface, figures[i][0], display.sp(NAME), false, column - display.dp(6)), false,
                         theme.mutedText);
                 surface.text(figures[i][1], x, figure, Surface.Align.LEFT,
-                        fitting(surface, figures[i][1], display.sp(FIGURE), true, column - display.dp(6)), true,
+                        Fit.size(surface, figures[i][1], display.sp(FIGURE), true, column - display.dp(6)), true,
                         theme.text);
             }
             return bottom;
-        }
-
-        /** The size, or a smaller one with which the text is not wider. */
-        private static float fitting(Surface surface, String text, float size, boolean bold, float width) {
-            float needed = surface.textWidth(text, size, bold);
-            return needed <= width ? size : size * width / needed;
         }
     }
 }

@@ -1,0 +1,101 @@
+"""android_demo/core under JUnit: its parts alone, and driven by the events of a real lowpeak-runner."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from runtime_py.optimizer import OptimizerOptions
+from runtime_py.trainer import prepare
+from tests.android.junit import CORE, JARS, compile_java, java, require_tools
+from tests.native.build import build
+from tests.native.runner import runner
+from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
+
+pytestmark = pytest.mark.android
+
+STEPS = 600
+METRICS = CORE / "test" / "resources" / "metrics.ndjson"
+DOCS = CORE.parents[2] / "docs"
+REAL = ("BundleCheckTest", "RealRunTest")
+"""Of these a runner and an artifact are needed."""
+TESTS = sorted((CORE / "test" / "java").rglob("*Test.java"))
+ALONE = [test for test in TESTS if test.stem not in REAL]
+
+
+@dataclass(frozen=True)
+class Made:
+    """The classes, and what the tests of a real run are given."""
+
+    classes: Path
+    properties: dict[str, object]
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    require_tools()
+    folder = tmp_path_factory.mktemp("classes")
+    # The app's part is compiled alone: it needs neither tests nor a desktop.
+    compile_java(folder, "main")
+    compile_java(folder, "desktop", "test/java", classpath=(folder, *JARS))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def real(classes: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """A runner, and a run that `lowpeak train --prepare` prepares, beside its artifact."""
+    folder = tmp_path_factory.mktemp("prepared")
+    tiny = trainable_step(rows=10)
+    artifact = trainable_artifact(folder / "artifact", tiny)
+    options = OptimizerOptions(learning_rate=5e-3)
+    prepare(artifact, several_batches(tiny.spec, 4), steps=STEPS, out=folder / "run", optimizer=options)
+    return {
+        "lowpeak.runner": runner(),
+        "lowpeak.ops": build() / "liblowpeak_ops.so",
+        "lowpeak.artifact": artifact.path,
+        "lowpeak.run": folder / "run",
+    }
+
+
+def junit(classes: Path, tests: list[Path], properties: dict[str, object]) -> str:
+    root = CORE / "test" / "java"
+    names = [".".join(test.relative_to(root).with_suffix("").parts) for test in tests]
+    said = java(classes, "org.junit.runner.JUnitCore", *names, properties=properties)
+    ended = re.search(r"^OK \((\d+) tests?\)$", said, re.MULTILINE)
+    assert ended is not None, said
+    written = sum(test.read_text().count("@Test\n") for test in tests)
+    assert int(ended[1]) == written
+    return said
+
+
+def test_parts(classes: Path) -> None:
+    junit(classes, ALONE, {"lowpeak.metrics": METRICS})
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_runner(classes: Path, real: dict[str, object], name: str) -> None:
+    (test,) = (test for test in TESTS if test.stem == name)
+    junit(classes, [test], real)
+
+
+def test_pictures_are_those_of_the_recorded_run(classes: Path, tmp_path: Path) -> None:
+    java(classes, "dev.lowpeak.desktop.DrawPictures", str(METRICS), str(tmp_path))
+    for name in ("android-chart-light.png", "android-chart-dark.png"):
+        kept, drawn = (DOCS / name).read_bytes(), (tmp_path / name).read_bytes()
+        assert size(kept) == size(drawn) == (720, 1120)
+        assert os.path.getsize(DOCS / name) < 150_000
+
+
+def test_core_needs_no_android() -> None:
+    for file in (CORE / "main").rglob("*.java"):
+        assert not re.search(r"\b(android|androidx|kotlin|java\.awt|javax)\.", file.read_text()), file
+
+
+def size(png: bytes) -> tuple[int, int]:
+    """Pixels, from the file's header."""
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
