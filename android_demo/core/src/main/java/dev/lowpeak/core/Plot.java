@@ -46,7 +46,7 @@ final class Plot {
         float baseline = margin + display.sp(TITLE);
         surface.text(title, margin, baseline, Surface.Align.LEFT, display.sp(TITLE), true, theme.text);
         top = drawLegend(legend, margin, width - margin, baseline + display.sp(LABEL) + display.dp(8))
-                + display.dp(12);
+                + display.dp(6) + display.sp(LABEL) * 0.75f;
         // Step numbers and the axis' name stand below.
         bottom = height - margin - display.sp(LABEL) - display.dp(8);
         float perInterval = display.sp(LABEL) * 2.6f;

@@ -154,9 +154,9 @@ public final class Texts {
         double left = model.secondsLeft();
         return new String[][] {
             {"Step", model.step() + goal},
-            {"Loss, average", Double.isNaN(model.smoothLoss().last()) ? "–" : Units.loss(model.smoothLoss().last())},
-            {"Tokens a second", Double.isNaN(speed) ? "–" : Units.perSecond(speed)},
-            {"Time left", Double.isNaN(left) ? "–" : Units.duration(left)},
+            {"Loss", Double.isNaN(model.smoothLoss().last()) ? "–" : Units.loss(model.smoothLoss().last())},
+            {"Tokens/s", Double.isNaN(speed) ? "–" : Units.perSecond(speed)},
+            {"Time left", Double.isNaN(left) ? "–" : left > 0 ? Units.duration(left) : "none"},
         };
     }
 

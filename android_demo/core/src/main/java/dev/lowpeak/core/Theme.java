@@ -44,12 +44,12 @@ public final class Theme {
 
     public static Theme light() {
         return new Theme(0xFFFFFFFF, 0xFF1B1F24, 0xFF57606A, 0xFFE4E8EC, 0xFF8A939C,
-                0xFF6C8CB8, 0xFF0B4FA8, 0xFF1A7F5A, 0xFF0B4FA8, 0xFF7A3E9D, 0xFFB3261E);
+                0xFF6C8CB8, 0xFF0B4FA8, 0xFF1A7F5A, 0xFF0B4FA8, 0xFF24292F, 0xFFB3261E);
     }
 
     public static Theme dark() {
         return new Theme(0xFF14181D, 0xFFE8ECF0, 0xFFA3ADB8, 0xFF2A3138, 0xFF6B7580,
-                0xFF5F7FAF, 0xFF7FB8FF, 0xFF5CC79B, 0xFF7FB8FF, 0xFFCF9BEF, 0xFFFF8A80);
+                0xFF5F7FAF, 0xFF7FB8FF, 0xFF5CC79B, 0xFF7FB8FF, 0xFFF0F3F6, 0xFFFF8A80);
     }
 
     /** Of two opaque colours, from 1 (equal) to 21 (black and white): WCAG 2.1, 1.4.3. */

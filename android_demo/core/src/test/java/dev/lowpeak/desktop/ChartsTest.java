@@ -78,7 +78,7 @@ public class ChartsTest {
         ChartModel model = recorded();
         TrainingPanel.draw(surface, model, Theme.light(), 720, 1120, PHONE);
         for (String text : new String[] {"Loss", "each step", "moving average", "Memory, MB", "step",
-            "Tokens a second", model.step() + " of " + model.step()}) {
+            "Tokens/s", model.step() + " of " + model.step()}) {
             assertTrue(text + " is not among " + surface.texts(), surface.texts().contains(text));
         }
         for (String begin : new String[] {"now ", "peak ", "predicted peak ", "budget "}) {
@@ -89,6 +89,13 @@ public class ChartsTest {
         assertTrue(words, words.matches("Step [0-9]+ of [0-9]+\\. Loss [0-9.]+, on average [0-9.]+; it began with "
                 + "[0-9.]+\\. [0-9.]+ tokens a second\\. Memory [0-9.]+ MB, at most [0-9.]+ MB\\. Predicted were at "
                 + "most [0-9.]+ MB, the budget is [0-9.]+ MB\\."));
+    }
+
+    @Test
+    public void aViewWithoutRoomIsNoFailure() throws Exception {
+        for (int size : new int[] {1, 40, 120}) {
+            TrainingPanel.draw(new ImageSurface(size, size), recorded(), Theme.dark(), size, size, PHONE);
+        }
     }
 
     @Test
