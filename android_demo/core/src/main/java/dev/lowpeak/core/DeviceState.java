@@ -3,6 +3,7 @@ package dev.lowpeak.core;
 /** What the policies look at: the phone as it is now. Bytes, percent, milliseconds. */
 public final class DeviceState {
     final int thermalStatus;
+    final float thermalHeadroom;
     final long availableBytes;
     final long thresholdBytes;
     final boolean lowMemory;
@@ -14,6 +15,7 @@ public final class DeviceState {
 
     private DeviceState(Builder from) {
         thermalStatus = from.thermalStatus;
+        thermalHeadroom = from.thermalHeadroom;
         availableBytes = from.availableBytes;
         thresholdBytes = from.thresholdBytes;
         lowMemory = from.lowMemory;
@@ -31,6 +33,7 @@ public final class DeviceState {
     /** What is not set is a phone at rest with memory and a full battery. */
     public static final class Builder {
         private int thermalStatus = ThermalPolicy.NONE;
+        private float thermalHeadroom = Float.NaN;
         private long availableBytes = Long.MAX_VALUE / 2;
         private long thresholdBytes;
         private boolean lowMemory;
@@ -43,6 +46,12 @@ public final class DeviceState {
         /** PowerManager.getCurrentThermalStatus(), 0 to 6. */
         public Builder thermalStatus(int value) {
             thermalStatus = value;
+            return this;
+        }
+
+        /** PowerManager.getThermalHeadroom(10): 1 is where SEVERE begins; NaN where the phone does not tell. */
+        public Builder thermalHeadroom(float value) {
+            thermalHeadroom = value;
             return this;
         }
 

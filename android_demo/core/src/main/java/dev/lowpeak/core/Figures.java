@@ -21,7 +21,6 @@ final class Figures {
         float between = gap + (room - scale * needed) / Math.max(1, figures.length - 1);
         float name = margin + display.sp(NAME);
         float figure = name + display.dp(4) + display.sp(FIGURE);
-        surface.rect(0, 0, width, figure + margin, theme.background);
         float x = margin;
         for (String[] each : figures) {
             surface.text(each[0], x, name, Surface.Align.LEFT, scale * display.sp(NAME), false, theme.mutedText);

@@ -2,7 +2,7 @@ package dev.lowpeak.core;
 
 import java.util.Locale;
 
-/** Every text of core that a user sees. */
+/** What the user is told of a run, of the phone and by the charts. Errors of files are worded where they arise. */
 public final class Texts {
     public static final String IDLE = "Nothing is being trained.";
 
@@ -119,6 +119,10 @@ public final class Texts {
 
     public static String thermal(String status) {
         return "the phone is too hot (" + status + ")";
+    }
+
+    public static String soonTooHot() {
+        return "the phone is about to be too hot";
     }
 
     public static String cooling(String status) {

@@ -12,6 +12,7 @@ public final class TrainingPanel {
     /** Fills the surface of that size in pixels. */
     public static void draw(
             Surface surface, ChartModel model, Theme theme, float width, float height, Display display) {
+        surface.rect(0, 0, width, height, theme.background);
         float top = Figures.draw(surface, Texts.figures(model), theme, width, display);
         float half = (height - top) / 2;
         LossChart.draw(new Moved(surface, 0, top), model, theme, width, half, display);

@@ -27,6 +27,11 @@ public class PoliciesTest {
         expect("STOP", "the phone is too hot (shutdown)", policy, phone().thermalStatus(6));
         expect("PAUSE", "the phone is still cooling down (moderate)", policy, phone().thermalStatus(2).paused(true));
         expect("RUN", "", policy, phone().thermalStatus(1).paused(true));
+        expect("RUN", "", policy, phone().thermalHeadroom(0.99f));
+        expect("PAUSE", "the phone is about to be too hot", policy, phone().thermalHeadroom(1));
+        expect("PAUSE", "the phone is still cooling down (light)", policy,
+                phone().thermalStatus(1).thermalHeadroom(0.9f).paused(true));
+        expect("RUN", "", policy, phone().thermalHeadroom(0.8f).paused(true));
     }
 
     @Test

@@ -13,6 +13,7 @@ import dev.lowpeak.core.TrainingPanel;
 import java.awt.image.BufferedImage;
 import java.io.File;
 import java.io.IOException;
+import javax.imageio.ImageIO;
 import org.junit.Test;
 
 /** The panel of a recorded run, measured where it is drawn. */
@@ -59,16 +60,28 @@ public class ChartsTest {
         ChartModel model = recorded();
         assertTrue(model.step() >= 30);
         for (Theme theme : new Theme[] {Theme.light(), Theme.dark()}) {
-            BufferedImage image = DrawPictures.draw(model, theme, PHONE);
-            assertEquals(2 * DrawPictures.WIDTH_DP, image.getWidth());
-            assertEquals(Math.round(TrainingPanel.preferredHeight(PHONE)), image.getHeight());
-            assertEquals(theme.background, image.getRGB(1, 1));
-            int[] colors = {theme.text, theme.mutedText, theme.grid, theme.rawLoss, theme.smoothLoss, theme.resident,
-                theme.planned, theme.budget};
-            for (int color : colors) {
-                assertTrue(String.format("%08x is on %d pixels", color, pixels(image, color)),
-                        pixels(image, color) > 40);
-            }
+            assertIsAllThere(DrawPictures.draw(model, theme, PHONE), theme);
+        }
+    }
+
+    /** Other fonts have other pixels: what is kept is compared by what it shows. */
+    @Test
+    public void theKeptPicturesShowIt() throws Exception {
+        File docs = new File(System.getProperty("lowpeak.docs"));
+        assertIsAllThere(ImageIO.read(new File(docs, "android-chart-light.png")), Theme.light());
+        assertIsAllThere(ImageIO.read(new File(docs, "android-chart-dark.png")), Theme.dark());
+    }
+
+    private static void assertIsAllThere(BufferedImage image, Theme theme) {
+        assertEquals(2 * DrawPictures.WIDTH_DP, image.getWidth());
+        assertEquals(Math.round(TrainingPanel.preferredHeight(PHONE)), image.getHeight());
+        assertEquals(theme.background, image.getRGB(1, 1));
+        assertEquals(theme.background, image.getRGB(image.getWidth() - 1, image.getHeight() - 1));
+        int[] colors = {theme.text, theme.mutedText, theme.grid, theme.rawLoss, theme.smoothLoss, theme.resident,
+            theme.planned, theme.budget};
+        for (int color : colors) {
+            assertTrue(String.format("%08x is on %d pixels", color, pixels(image, color)),
+                    pixels(image, color) > 40);
         }
     }
 
