@@ -125,13 +125,23 @@ public class RealRunTest {
 
     @Test
     public void killedBeforeTheFirstCheckpoint() throws Exception {
+        changeJob("checkpoint_every", 1_000_000L);
         Training training = endedAt(1, each -> each.process().kill());
-        if (run.storedStep() == 0) {
-            expect(RunState.FAILED, "Training ended after step " + (training.losses.lastKey() + 1) + ": the system ended "
-                    + "it without a word (SIGKILL), most likely to get memory. There is no checkpoint yet: start again "
-                    + "from the beginning.");
-        }
+        expect(RunState.FAILED, "Training ended after step " + (training.losses.lastKey() + 1) + ": the system ended it "
+                + "without a word (SIGKILL), most likely to get memory. There is no checkpoint yet: start again from the "
+                + "beginning.");
+    }
+
+    @Test
+    public void whenTheAppIsGoneTheStepsAreKept() throws Exception {
+        // The reader of the events ends after five lines, as it does with the app's process.
+        Training.run(run, machine, Arrays.asList("sh", "-c", "\"$@\" | head -n 5", "sh"), (training, event) -> {});
+        long stored = run.storedStep();
+        assertTrue(stored >= 4 && stored < run.readJob().totalSteps());
         assertEquals(RunState.FAILED, machine.state());
+        assertTrue(machine.message(), machine.message().endsWith(" You can continue from step " + stored + "."));
+        Training.run(run, machine);
+        assertEquals(RunState.DONE, machine.state());
     }
 
     @Test
@@ -139,17 +149,31 @@ public class RealRunTest {
         endedAt(STOP_AT, training -> training.process().terminate());
         long stored = run.storedStep();
         long blocks = run.checkpoint().length() * 3 / 4 / 512;
-        // Room for the optimizer's state, not for a checkpoint; the unit of ulimit -f is 512 bytes in a POSIX shell.
-        Training.run(run, machine, Arrays.asList("sh", "-c", "ulimit -f " + blocks + " && exec \"$@\"", "sh"),
-                (training, event) -> {});
+        // Room for the optimizer's state, not for a checkpoint.
+        Training.run(run, machine, writingAtMost(blocks), (training, event) -> {});
         assertEquals(stored, run.storedStep());
         String message = machine.message();
         assertEquals(message, RunState.FAILED, machine.state());
         assertTrue(message, message.matches("A checkpoint of ([0-9]+) bytes cannot be written to checkpoint.safetensors: "
                 + "no room; the earlier checkpoint is intact\\. Free \\1 bytes or give another folder, and resume\\. "
                 + "You can continue from step " + stored + "\\."));
+        Training.run(run, machine, writingAtMost(blocks / 3), (training, event) -> {});
+        message = machine.message();
+        assertTrue(message, message.startsWith("The optimizer's state of ") && message.endsWith(
+                " You can continue from step " + stored + "."));
         Training.run(run, machine);
         assertEquals(RunState.DONE, machine.state());
+    }
+
+    /** What stands before the runner so that no file of it has more blocks of 512 bytes. */
+    private static List<String> writingAtMost(long blocks) {
+        return Arrays.asList("sh", "-c", "ulimit -f " + blocks + " && exec \"$@\"", "sh");
+    }
+
+    private void changeJob(String field, Object value) throws IOException, JsonException {
+        JsonObject job = Json.parseObject(Files.readText(run.job()));
+        job.map().put(field, value);
+        Files.writeText(run.job(), Json.write(job.map()));
     }
 
     @Test
