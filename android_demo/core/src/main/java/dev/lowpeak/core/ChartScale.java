@@ -2,7 +2,7 @@ package dev.lowpeak.core;
 
 import java.util.Locale;
 
-/** An axis: a range whose ends and ticks are 1, 2 or 5 times a power of ten apart. */
+/** An axis: a range with ticks that are 1, 2 or 5 times a power of ten apart. */
 public final class ChartScale {
     private final double low;
     private final double high;
@@ -15,16 +15,17 @@ public final class ChartScale {
     }
 
     /**
-     * That holds both values, with at most {@code intervals} intervals between ticks. Throws
+     * That holds both values between its first and last tick, with at most {@code intervals} intervals between ticks. Throws
      * IllegalArgumentException for values that are not finite or not in order.
      */
     public static ChartScale of(double least, double most, int intervals) {
         return of(least, most, intervals, 0);
     }
 
-    /** As {@code of}, for whole numbers such as steps. */
-    public static ChartScale ofIntegers(long least, long most, int intervals) {
-        return of(least, most, intervals, 1);
+    /** From 0 to exactly {@code most}, with whole numbers at the ticks: for steps. */
+    public static ChartScale ofSteps(long most, int intervals) {
+        ChartScale rounded = of(0, Require.atLeast("most", most, 1), intervals, 1);
+        return new ChartScale(0, most, rounded.tick);
     }
 
     private static ChartScale of(double least, double most, int intervals, double leastTick) {
@@ -67,9 +68,9 @@ public final class ChartScale {
         return high;
     }
 
-    /** From the low end to the high one. */
+    /** From the low end on. */
     public double[] ticks() {
-        double[] made = new double[(int) Math.round((high - low) / tick) + 1];
+        double[] made = new double[(int) Math.floor((high - low) / tick + 1e-3) + 1];
         for (int i = 0; i < made.length; i++) {
             made[i] = low + i * tick;
         }

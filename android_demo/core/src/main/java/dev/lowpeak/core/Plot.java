@@ -52,10 +52,10 @@ final class Plot {
         float perInterval = display.sp(LABEL) * 2.6f;
         upward = ChartScale.of(least, most, Math.max(1, (int) ((bottom - top) / perInterval)));
         left = margin + widest(upward) + display.dp(6);
-        float stepLabel = labelWidth(ChartScale.ofIntegers(0, lastStep, 1).label(lastStep));
+        float stepLabel = labelWidth(Long.toString(lastStep));
         right = width - margin - stepLabel / 2;
         float perStepLabel = stepLabel + display.dp(28);
-        across = ChartScale.ofIntegers(0, lastStep, Math.max(1, (int) ((right - left) / perStepLabel)));
+        across = ChartScale.ofSteps(lastStep, Math.max(1, (int) ((right - left) / perStepLabel)));
         drawAxes(height - margin);
     }
 

@@ -160,7 +160,7 @@ public final class Texts {
             {"Step", model.step() + goal},
             {"Loss", Double.isNaN(model.smoothLoss().last()) ? "–" : Units.loss(model.smoothLoss().last())},
             {"Tokens/s", Double.isNaN(speed) ? "–" : Units.perSecond(speed)},
-            {"Time left", Double.isNaN(left) ? "–" : left > 0 ? Units.duration(left) : "none"},
+            {"Time left", Double.isNaN(left) ? "–" : left > 0 ? Units.duration(left) : "done"},
         };
     }
 

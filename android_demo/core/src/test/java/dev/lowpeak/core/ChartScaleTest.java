@@ -13,8 +13,10 @@ public class ChartScaleTest {
     public void ticksAreRoundNumbers() {
         assertArrayEquals(new double[] {0, 50, 100, 150, 200}, ChartScale.of(0, 196.3, 5).ticks(), 1e-9);
         assertArrayEquals(new double[] {1.5, 2, 2.5, 3, 3.5}, ChartScale.of(1.7, 3.2, 4).ticks(), 1e-9);
-        assertArrayEquals(new double[] {0, 1, 2, 3}, ChartScale.ofIntegers(0, 3, 10).ticks(), 1e-9);
-        assertArrayEquals(new double[] {0, 20, 40, 60}, ChartScale.ofIntegers(0, 60, 4).ticks(), 1e-9);
+        assertArrayEquals(new double[] {0, 1, 2, 3}, ChartScale.ofSteps(3, 10).ticks(), 1e-9);
+        assertArrayEquals(new double[] {0, 20, 40, 60}, ChartScale.ofSteps(60, 4).ticks(), 1e-9);
+        assertArrayEquals(new double[] {0, 50, 100, 150}, ChartScale.ofSteps(180, 4).ticks(), 1e-9);
+        assertEquals(1, ChartScale.ofSteps(180, 4).place(180), 0);
     }
 
     @Test
