@@ -68,6 +68,12 @@ def junit(classes: Path, tests: list[Path], properties: dict[str, object], limit
     assert int(ended[1]) == sum(test.read_text().count("@Test\n") for test in tests)
 
 
+def test_missing_tools_are_named_with_what_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RuntimeError, match=r"^there is no javac, java: apt-get install -y .*junit4"):
+        require_tools()
+
+
 def test_parts(classes: Path) -> None:
     junit(classes, ALONE, {"lowpeak.metrics": METRICS, "lowpeak.docs": DOCS})
 

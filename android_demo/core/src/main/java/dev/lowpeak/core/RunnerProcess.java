@@ -15,11 +15,11 @@ import java.util.concurrent.TimeUnit;
 /**
  * A lowpeak-runner that was started, and what it tells.
  *
- * <p>It is started by the system's shell, which tells its number first and then becomes the runner: neither Android
- * before API 36 nor Java's Process.destroy, which closes the pipe that the last events come through, will do.
+ * <p>It is started by the system's shell, which tells the process's number first and then becomes the runner. Java's
+ * Process.destroy would close the pipe that the last events come through, and Android 9 has no Process.pid.
  */
 public final class RunnerProcess {
-    /** Called on the process's own threads, events and the end in their order. */
+    /** Called on the process's own threads, which may not wait for its end; events and the end in their order. */
     public interface Listener {
         void onEvent(RunnerEvent event);
 
