@@ -72,7 +72,7 @@ public final class Texts {
 
     static String endedUnsaved(RunState state, String reason, long stored, boolean lost) {
         String what = (state == RunState.PAUSED ? "Paused" : "Stopped") + ", as " + reason + ".";
-        return lost ? what + " There was no time for a checkpoint: steps behind step " + stored + " are made again."
+        return lost ? what + " There was no time for a checkpoint: steps after step " + stored + " are made again."
                 : what + kept(stored);
     }
 

@@ -119,7 +119,7 @@ public class RunMachineTest {
         tell("{\"event\":\"step\",\"step\":60,\"loss\":1.0,\"seconds\":1.0}");
         machine.stopAsked(Texts.REASON_USER);
         machine.exited(137, Signals.KILL, null, 50);
-        expect(RunState.STOPPED, "Stopped, as you asked for it. There was no time for a checkpoint: steps behind "
+        expect(RunState.STOPPED, "Stopped, as you asked for it. There was no time for a checkpoint: steps after "
                 + "step 50 are made again.");
         machine.started(50);
         machine.pauseAsked(Texts.REASON_USER);
