@@ -4,8 +4,9 @@
 #     stock_kernels    the stock kernels, which register themselves in the program that links them
 #
 # executorch_ROOT or CMAKE_PREFIX_PATH names it: an unpacked wheel, with shared libraries, or the install tree of a build
-# from source, with static ones, which is what there is for Android. Else it is the executorch package of
-# Python_EXECUTABLE. Sets LOWPEAK_STATIC: whether the runner is one executable with our operators in it.
+# from source, with static ones, which is what there is for Android; EXECUTORCH_SOURCE_FOLDER then names the sources.
+# Else it is the executorch package of Python_EXECUTABLE. Sets LOWPEAK_STATIC: whether the runner is one executable with
+# our operators in it.
 find_package(executorch CONFIG QUIET CMAKE_FIND_ROOT_PATH_BOTH)
 if(NOT executorch_FOUND AND executorch_ROOT)
   message(FATAL_ERROR "there is no ExecuTorch in ${executorch_ROOT}: executorch_ROOT is an unpacked wheel of it, or the "
@@ -72,6 +73,13 @@ else()
                           "of 1.5 does: its operators would be missing")
     endif()
   endforeach()
+  # An install tree leaves out the headers of a part that it has.
+  set(header extension/flat_tensor/flat_tensor_data_map.h)
+  if(NOT EXISTS "${EXECUTORCH_SOURCE_FOLDER}/${header}")
+    message(FATAL_ERROR "EXECUTORCH_SOURCE_FOLDER is to name the folder of sources, executorch, that the ExecuTorch in "
+                        "${executorch_DIR} was built from: ${header} is there, and not in the install tree")
+  endif()
+  target_include_directories(executorch_sdk SYSTEM INTERFACE "${EXECUTORCH_SOURCE_FOLDER}/..")
   target_link_libraries(executorch_sdk INTERFACE ${runtime_targets})
   target_link_libraries(stock_kernels INTERFACE ${kernel_targets})
 endif()
