@@ -3,11 +3,13 @@
     {"event": "ready", "rss_bytes": ..., "anonymous_bytes": ..., "file_bytes": ...}
     {"event": "step", "step": 0, "loss": ..., "seconds": ..., "tokens_per_second": ...,
      "rss_bytes": ..., "anonymous_bytes": ...}
+    {"event": "note", "note": ..., ...}
     {"event": "done", "step": ...}
     {"event": "stopped", "step": ..., "reason": ...}
     {"event": "error", "class": ..., "message": ..., "numbers": ...}
 
 The first is the baseline, before anything of the artifact is opened; memory beside a step is as that ends.
+A note is something that the user should know and that stops nothing: words, and perhaps figures.
 The step of `done` and `stopped` is the number of updates made. After an error the exit code is 1.
 """
 

@@ -75,9 +75,10 @@ def supervise(
     command: Command,
     on_step: Callable[[StepReport], None] | None = None,
     feed: Feed | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> WorkerRun:
     """Runs the job in a process of its own to its end. `folder` is for temporary files; a streamed job's
-    batches come from `feed`.
+    batches come from `feed`. `tell` is told the process's notes.
 
     Raises the error that the process or the feed met, or EnvironmentProblem when it cannot be started or was
     killed. What `on_step` raises, an error of the feed, or an interrupt here, lets it finish its step and
@@ -101,7 +102,7 @@ def supervise(
         assert child.stdout is not None
         try:
             with PeakSampler(child.pid) as sampler:
-                failure = _follow(child.stdout, sampler, run, feed, on_step)
+                failure = _follow(child.stdout, sampler, run, feed, on_step, tell)
                 child.wait()
                 run.saw(sampler.peak_rss_bytes, sampler.peak_anonymous_bytes)
         finally:
@@ -135,6 +136,7 @@ def _follow(
     run: WorkerRun,
     feed: Feed | None,
     on_step: Callable[[StepReport], None] | None,
+    tell: Callable[[str], None],
 ) -> Exception | None:
     """Reads events until there are no more -> the error that the process met, if any."""
     for line in events:
@@ -152,6 +154,8 @@ def _follow(
             run.steps.append(_step(event, run, None if feed is None else feed.summary))
             if on_step is not None:
                 on_step(run.steps[-1])
+        elif kind == "note":
+            tell(event["note"])
         elif kind == "stopped":
             run.stop_reason = event["reason"]
         elif kind == "error":

@@ -101,6 +101,7 @@ def train(
     metrics: str | Path | None = None,
     on_step: Callable[[StepReport], None] | None = None,
     on_read: OnRead = lambda summary: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> TrainReport:
     """Trains until the adapter has had `steps` updates; `resume` continues from `out`'s checkpoint, if any.
 
@@ -109,7 +110,8 @@ def train(
     `checkpoint_every` steps, at the end, and when the run is interrupted. `engine`: `native` is
     lowpeak-runner, for ExecuTorch; `auto` takes it where it is built. `metrics`: a file that one JSON object
     a step is added to. `on_step` is called here as steps end; what it raises stops the run. `on_read` is told
-    what is seen of the examples until the first step can begin.
+    what is seen of the examples until the first step can begin, `tell` what the user should know and does not
+    stop the run.
 
     Examples are encoded a little ahead of the steps that train on them. One that cannot be trained on is met
     when its turn comes: the run then saves, stops, and raises DataError with its line.
@@ -150,7 +152,7 @@ def train(
 
                 write_run_optimizer(artifact, job.optimizer, Path(temporary))
             feed = Feed(job, prepared, on_read)
-            run = supervise(job, Path(temporary), command, _calling(listeners), feed)
+            run = supervise(job, Path(temporary), command, _calling(listeners), feed, tell)
     done = job.first_step + len(run.steps)
     if out is not None and done >= steps:
         _remove_prepared(out)

@@ -98,6 +98,7 @@ def train_command(
                     metrics=metrics,
                     on_step=view.show,
                     on_read=view.reading,
+                    tell=note,
                 )
     except KeyboardInterrupt:
         note(how_to_continue(_kept_steps(folder), steps, "interrupted"))

@@ -176,7 +176,7 @@ def deploy(
         # Of a start that ended before its first checkpoint nothing is left.
         made_there = [run.folder / each for each in target.made_there] if first_step else []
         remove_others(target.device, run.folder, [*(file.target for file in of_run), *made_there])
-    trained = target.train(run, manifest, steps - first_step, on_step)
+    trained = target.train(run, manifest, steps - first_step, on_step, tell)
     if first_step + len(trained.steps) >= steps:
         # What is trained on is the user's alone.
         own = [run.folder / each for each in (CHECKPOINT, *target.made_there)]

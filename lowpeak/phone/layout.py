@@ -18,7 +18,9 @@ EVENTS = "events.ndjson"
 STDERR = "stderr"
 PROCESS = "pid"
 STATUS = "status"
-OWN_FILES = (EVENTS, STDERR, PROCESS, STATUS)
+THREADS = "threads.json"
+"""The number of threads that the runner chose, which a run that goes on keeps."""
+OWN_FILES = (EVENTS, STDERR, PROCESS, STATUS, THREADS)
 """Files of a run's folder that are made on the device."""
 
 

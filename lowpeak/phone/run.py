@@ -50,15 +50,20 @@ class PhoneRun:
             )
 
     def train(
-        self, manifest: Manifest, runner: Runner, on_step: Callable[[StepReport], None] | None = None
+        self,
+        manifest: Manifest,
+        runner: Runner,
+        on_step: Callable[[StepReport], None] | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> WorkerRun:
-        """Runs the job to its end. Raises the error that the runner met, or EnvironmentProblem when it was
-        killed or the connection broke; what `on_step` raises, or an interrupt, stops it and goes on then.
+        """Runs the job to its end; `tell` is told the runner's notes. Raises the error that the runner met,
+        or EnvironmentProblem when it was killed or the connection broke; what `on_step` raises, or an
+        interrupt, stops it and goes on then.
         """
         run = WorkerRun("native")
         with self.device.start(self._script(manifest, runner)) as running:
             try:
-                failure = follow(running.stdout, run, on_step)
+                failure = follow(running.stdout, run, on_step, tell)
             except BaseException:
                 # It writes its checkpoint, and its last events must have somebody who reads them.
                 with suppress(LowpeakError):
@@ -135,9 +140,14 @@ class PhoneRun:
 
 
 def follow(
-    events: Iterable[bytes], run: WorkerRun, on_step: Callable[[StepReport], None] | None = None
+    events: Iterable[bytes],
+    run: WorkerRun,
+    on_step: Callable[[StepReport], None] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Exception | None:
-    """Reads the runner's events into `run` -> the error that it met, if any. What it holds it says itself."""
+    """Reads the runner's events into `run`, its notes into `tell` -> the error that it met, if any. What it
+    holds it says itself.
+    """
     for line in events:
         if not line.endswith(b"\n"):
             break
@@ -149,6 +159,8 @@ def follow(
             run.steps.append(step_of(event, run))
             if on_step is not None:
                 on_step(run.steps[-1])
+        elif kind == "note":
+            tell(event["note"])
         elif kind == "stopped":
             run.stop_reason = event["reason"]
         elif kind == "error":

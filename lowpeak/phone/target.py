@@ -10,7 +10,16 @@ from compiler.errors import EnvironmentProblem
 from export.manifest import Manifest
 from lowpeak.phone.app import FILES, AppDevice, app_version, is_installed, require_app
 from lowpeak.phone.app_run import AppRun
-from lowpeak.phone.layout import EVENTS, METRICS, OWN_FILES, PROGRAMS, ROOT, artifact_folder, run_folder
+from lowpeak.phone.layout import (
+    EVENTS,
+    METRICS,
+    OWN_FILES,
+    PROGRAMS,
+    ROOT,
+    THREADS,
+    artifact_folder,
+    run_folder,
+)
 from lowpeak.phone.push import Outgoing
 from lowpeak.phone.run import PhoneRun
 from lowpeak.phone.runner import Runner
@@ -48,7 +57,7 @@ class Target:
     @property
     def made_there(self) -> tuple[str, ...]:
         """Files of a run's folder that were not sent."""
-        return (METRICS,) if self.in_app else OWN_FILES
+        return (METRICS, THREADS) if self.in_app else OWN_FILES
 
     def programs(self) -> list[Outgoing]:
         # A loader among the libraries is a program, too.
@@ -64,12 +73,14 @@ class Target:
             return AppRun(self.device, self.shell, folder)
         return PhoneRun(self.device, folder)
 
-    def train(self, run: Run, manifest: Manifest, left: int, on_step: OnStep) -> WorkerRun:
-        """Raises as the run's own `train`."""
+    def train(
+        self, run: Run, manifest: Manifest, left: int, on_step: OnStep, tell: Callable[[str], None]
+    ) -> WorkerRun:
+        """Raises as the run's own `train`; the app shows the runner's notes itself."""
         if isinstance(run, AppRun):
             return run.train(self.artifact(manifest).name, left, on_step)
         assert self.runner is not None
-        return run.train(manifest, self.runner, on_step)
+        return run.train(manifest, self.runner, on_step, tell)
 
 
 def shell_target(device: Device, runner: Runner | None = None) -> Target:

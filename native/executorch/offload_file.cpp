@@ -13,6 +13,7 @@
 namespace lowpeak {
 namespace {
 
+// Of the plan, not of the machine: places in the file are multiples of it.
 constexpr std::size_t page_bytes = 4096;
 
 template <typename Integer>
@@ -35,6 +36,11 @@ int unnamed_file(const std::string& folder, std::int64_t bytes) {
   return file;
 }
 
+void* aligned_memory(std::size_t bytes) {
+  void* memory = nullptr;
+  return ::posix_memalign(&memory, page_bytes, bytes) == 0 ? memory : nullptr;
+}
+
 // Whether transfers of whole pages pass the page cache by from now on.
 bool past_the_page_cache(int file, bool wanted) {
 #ifdef O_DIRECT
@@ -51,7 +57,7 @@ OffloadFile::OffloadFile(const std::string& folder, std::int64_t bytes)
     : size_(whole_pages(bytes)),
       file_(unnamed_file(folder, size_)),
       direct_(past_the_page_cache(file_, true)),
-      buffer_(static_cast<char*>(std::aligned_alloc(page_bytes, piece_bytes * pieces)), &std::free) {
+      buffer_(static_cast<char*>(aligned_memory(piece_bytes * pieces)), &std::free) {
   if (!buffer_) throw std::bad_alloc();
   for (std::size_t i = 0; i < pieces; ++i) free_.push_back(buffer_.get() + i * piece_bytes);
   thread_ = std::thread([this] { serve(); });

@@ -5,9 +5,20 @@
 
 #include <executorch/runtime/kernel/thread_parallel_interface.h>
 
+#include "thread_pool.h"
+
 namespace lowpeak {
 
-Pool::Pool() : workers_(static_cast<int>(std::clamp<int64_t>(executorch::extension::get_thread_count(), 1, max_workers))) {}
+namespace {
+
+int64_t threads() {
+  const auto* pool = executorch::extension::threadpool::get_threadpool();
+  return pool ? static_cast<int64_t>(pool->get_thread_count()) : 1;
+}
+
+}  // namespace
+
+Pool::Pool() : workers_(static_cast<int>(std::clamp<int64_t>(threads(), 1, max_workers))) {}
 
 void Pool::run(int64_t count, const std::function<void(int64_t, int64_t, int)>& task) {
   const auto share = [&](int64_t worker) {

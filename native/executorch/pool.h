@@ -9,9 +9,6 @@
 
 namespace lowpeak {
 
-// More would mostly be small cores, and each has its own part of the scratch memory.
-constexpr int max_workers = 4;
-
 // ExecuTorch's thread pool, or the calling thread alone where it has none.
 class Pool : public Parallel {
  public:

@@ -8,7 +8,7 @@
 
 #include "attention_blocks.h"
 #include "attention_product.h"
-#include "math.h"
+#include "exponential.h"
 
 namespace lowpeak {
 inline namespace LOWPEAK_ISA {

@@ -14,7 +14,7 @@ struct ElementwiseKernels {
   void (*rotary_backward)(const Rotary& arguments, int64_t begin, int64_t end);
   void (*swiglu_forward)(const SwigluForward& arguments, int64_t begin, int64_t end);
   void (*swiglu_backward)(const SwigluBackward& arguments, int64_t begin, int64_t end);
-  // For tests of math.h: out[i] = e^in[i].
+  // For tests of exponential.h: out[i] = e^in[i].
   void (*exp)(const float* in, float* out, int64_t count);
 };
 

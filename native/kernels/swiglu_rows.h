@@ -2,7 +2,7 @@
 #pragma once
 
 #include "lanes.h"
-#include "math.h"
+#include "exponential.h"
 #include "swiglu.h"
 
 namespace lowpeak {

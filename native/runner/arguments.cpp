@@ -13,7 +13,8 @@ namespace {
   std::fprintf(stderr,
                "lowpeak-runner: %s\n"
                "usage: lowpeak-runner [%s] JOB.json [--ops-library FILE]... [--resume] [--metrics]\n"
-               "       [--no-verify] [--pressure-limit PERCENT] [--pressure-file FILE]\n",
+               "       [--no-verify] [--pressure-limit PERCENT] [--pressure-file FILE]\n"
+               "       [--threads N] [--processors FOLDER]\n",
                problem.c_str(), choices.c_str());
   std::exit(2);
 }
@@ -45,6 +46,15 @@ Arguments parse(int count, char** values, const std::vector<std::string>& verbs)
       char* end = nullptr;
       made.options.pressure_limit = std::strtod(text.c_str(), &end);
       if (end == text.c_str() || *end != '\0') usage(argument + " is a number of percent, not " + text, verbs);
+    } else if (argument == "--threads") {
+      const std::string text = value();
+      const int count = text.size() == 1 ? text[0] - '0' : 0;
+      if (count < 1 || count > trainer::kMostThreads) {
+        usage(argument + " is 1 to " + std::to_string(trainer::kMostThreads) + ", not " + text, verbs);
+      }
+      made.options.threads.count = count;
+    } else if (argument == "--processors") {
+      made.options.threads.processors = value();
     } else if (argument.rfind("--", 0) == 0 || !made.job.empty()) {
       usage("what is " + argument + "?", verbs);
     } else {

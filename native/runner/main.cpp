@@ -7,6 +7,9 @@
 //     --no-verify             the artifact's hashes have been checked already
 //     --pressure-limit N      stops when tasks waited for memory in more than N % of 10 seconds (50)
 //     --pressure-file FILE    where the system tells that (/proc/pressure/memory)
+//     --threads N             of the kernels: 1 to 4. By default as the run began; at its beginning what is fastest
+//                             on the fast processors, where some are slower, or else as many as ExecuTorch takes
+//     --processors FOLDER     where the system tells how fast they are (/sys/devices/system/cpu)
 #include <unistd.h>
 
 #include <map>

@@ -9,6 +9,8 @@ Event ready_event(const MemoryUse& baseline) {
           {"file_bytes", baseline.file}};
 }
 
+Event note_event(const std::string& words) { return {{"event", "note"}, {"note", words}}; }
+
 Event step_event(std::int64_t step, double loss, double seconds, std::optional<std::int64_t> tokens,
                  const std::optional<StepMemory>& memory) {
   Event event{{"event", "step"}, {"step", step}, {"loss", loss}, {"seconds", seconds}};

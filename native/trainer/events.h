@@ -23,6 +23,8 @@ struct StepMemory {
 };
 
 Event ready_event(const MemoryUse& baseline);
+// Something that the user should know and that does not stop the run: `words` are for people.
+Event note_event(const std::string& words);
 Event step_event(std::int64_t step, double loss, double seconds, std::optional<std::int64_t> tokens,
                  const std::optional<StepMemory>& memory);
 Event done_event(std::int64_t step);

@@ -1,6 +1,6 @@
 #include "memory.h"
 
-#ifdef __GLIBC__
+#if defined(__GLIBC__) || defined(__BIONIC__)
 #include <malloc.h>
 #endif
 
@@ -38,29 +38,37 @@ MemoryUse memory_now() {
 }
 
 // glibc keeps freed memory in an arena a thread, and raises the size from which it maps and unmaps: both make the
-// peak depend on chance.
+// peak depend on chance. Android's allocator keeps it for a time.
 void tame_allocator() {
-#ifdef __GLIBC__
+#if defined(__GLIBC__)
   ::mallopt(M_ARENA_MAX, 1);
   ::mallopt(M_TRIM_THRESHOLD, 1 << 17);
   ::mallopt(M_MMAP_THRESHOLD, 1 << 17);
+#elif defined(__BIONIC__)
+  ::mallopt(M_DECAY_TIME, 0);
 #endif
 }
 
 void trim_allocator() {
-#ifdef __GLIBC__
+#if defined(__GLIBC__)
   ::malloc_trim(0);
+#elif defined(__BIONIC__)
+#if defined(M_PURGE_ALL)
+  // Known to Android 14 and later, which else says no.
+  if (::mallopt(M_PURGE_ALL, 0) == 1) return;
+#endif
+  ::mallopt(M_PURGE, 0);
 #endif
 }
 
-std::optional<double> pressure(const std::string& file) {
+Pressure read_pressure(const std::string& file) {
   try {
     const std::string text = read_text(file);
     const auto place = text.find("some avg10=");
-    if (place == std::string::npos) return std::nullopt;
-    return std::strtod(text.c_str() + place + 11, nullptr);
-  } catch (const SystemError&) {
-    return std::nullopt;
+    if (place == std::string::npos) return {std::nullopt, "it has no line of some avg10"};
+    return {std::strtod(text.c_str() + place + 11, nullptr), ""};
+  } catch (const SystemError& error) {
+    return {std::nullopt, error.what()};
   }
 }
 
@@ -71,7 +79,7 @@ std::optional<std::string> MemoryGuard::reason(const MemoryUse& now, bool before
     return "memory budget: the next step needs " + std::to_string(needed) +
            " bytes of anonymous memory, the budget is " + std::to_string(budget);
   }
-  const std::optional<double> waited = pressure(pressure_file);
+  const std::optional<double> waited = read_pressure(pressure_file).percent;
   if (waited && *waited > pressure_limit) {
     char text[160];
     std::snprintf(text, sizeof text,

@@ -22,9 +22,14 @@ MemoryUse memory_now();
 void tame_allocator();
 void trim_allocator();
 
-// The part of the last 10 seconds in which some task waited for memory, in percent, from a file like
-// /proc/pressure/memory; none where the system does not tell.
-std::optional<double> pressure(const std::string& file);
+// The part of the last 10 seconds in which some task waited for memory, in percent.
+struct Pressure {
+  std::optional<double> percent;
+  std::string problem;  // why it is not told, if it is not
+};
+
+// From a file like /proc/pressure/memory.
+Pressure read_pressure(const std::string& file);
 
 // Says when training should stop, before the system kills it.
 struct MemoryGuard {

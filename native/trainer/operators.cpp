@@ -44,6 +44,11 @@ std::string offload_failure() {
   return failure == nullptr ? "" : failure();
 }
 
+double products_per_second(double seconds) {
+  auto* measure = found<double(double)>("lowpeak_products_per_second");
+  return measure == nullptr ? 0 : measure(seconds);
+}
+
 Paged::Paged(const Mapping& file) : begin_(file.data()) {
   auto* tell = found<void(const void*, std::int64_t)>("lowpeak_pages_mapped");
   if (tell != nullptr) tell(begin_, static_cast<std::int64_t>(file.size()));

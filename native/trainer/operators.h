@@ -25,6 +25,9 @@ class OffloadFile {
 // What went wrong when values were stored or loaded; empty if nothing.
 std::string offload_failure();
 
+// Products a second on the threads that there are now, measured for about `seconds`; 0 if no loaded library can tell.
+double products_per_second(double seconds);
+
 // While it exists, a program's instructions give back pages of the mapped file, if the library knows how.
 class Paged {
  public:

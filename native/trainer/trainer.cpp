@@ -184,6 +184,14 @@ class Run {
   std::chrono::steady_clock::time_point next_look_{};
 };
 
+// Where memory pressure is not told, whoever started the run has to watch the system's memory.
+std::optional<Event> without_pressure(const std::string& file) {
+  const Pressure found = read_pressure(file);
+  if (found.percent) return std::nullopt;
+  return note_event("memory pressure is not watched, as " + file + " cannot be read (" + found.problem +
+                    "): the run stops by itself for its budget only");
+}
+
 }  // namespace
 
 void train(const Job& job, const TrainerOptions& options, const StopRequest& stop, const Emit& emit) {
@@ -193,6 +201,8 @@ void train(const Job& job, const TrainerOptions& options, const StopRequest& sto
   emit(ready_event(baseline));
   std::optional<FolderLock> lock;
   if (job.checkpoint) lock.emplace(parent_of(*job.checkpoint));
+  if (const auto note = use_threads(options.threads, job.checkpoint, job.first_step > 0)) emit(*note);
+  if (const auto note = without_pressure(options.pressure_file)) emit(*note);
   Run(job, options, baseline).run(stop, emit);
 }
 

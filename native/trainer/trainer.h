@@ -4,6 +4,7 @@
 #include "events.h"
 #include "job.h"
 #include "stop_request.h"
+#include "threads.h"
 
 namespace lowpeak::trainer {
 
@@ -12,6 +13,7 @@ struct TrainerOptions {
   bool metrics = false;  // memory in every step's event
   std::string pressure_file = "/proc/pressure/memory";
   double pressure_limit = 50;  // percent
+  ThreadOptions threads;
 };
 
 // Throws Error (ArtifactError, DataError, EnvironmentProblem).

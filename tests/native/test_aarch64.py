@@ -21,6 +21,7 @@ from lowpeak.phone.runner import find_runner
 from runtime_py import trainer
 from runtime_py.command import Command
 from runtime_py.optimizer import OptimizerOptions
+from tests.native import bionic
 from tests.native.build import SOURCES, build, build_in, run
 from tests.runtime_py.trainable import several_batches
 from tests.tiny import tiny_llama
@@ -80,6 +81,14 @@ def test_neon_equals_generic(cross: Path, tmp_path: Path) -> None:
     )
     done = subprocess.run([*EMULATOR, str(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_is_called_is_on_android_9_and_loads_with_pages_of_16_kb(cross: Path) -> None:
+    files = [cross / "trainer" / library.RUNNER, cross / library.OPS]
+    bionic.require_on_android(*files)
+    for file in files:
+        found = bionic.alignments(file)
+        assert len(found) >= 2 and set(found) == {16384}, file
 
 
 @pytest.fixture(scope="module")

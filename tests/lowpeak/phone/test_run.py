@@ -50,6 +50,13 @@ def test_an_error_is_the_one_that_the_runner_met() -> None:
     assert isinstance(error, DataError) and error.numbers == {"step": 3}
 
 
+def test_notes_are_told_and_end_nothing() -> None:
+    run, notes = WorkerRun("native"), list[str]()
+    told = [READY, line(event="note", note="3 threads", threads=3), step(0, 30), line(event="done", step=1)]
+    assert follow(told, run, None, notes.append) is None
+    assert (notes, len(run.steps), run.stop_reason) == (["3 threads"], 1, None)
+
+
 def test_a_line_that_was_cut_is_no_event() -> None:
     run = WorkerRun("native")
     assert follow([READY, step(0, 1), step(1, 1)[:-5]], run) is None
