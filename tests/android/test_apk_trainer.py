@@ -1,0 +1,60 @@
+"""The app's classes that need no Android, under JUnit, with the real lowpeak-runner."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from runtime_py.optimizer import OptimizerOptions
+from runtime_py.trainer import prepare
+from tests.android.junit import CORE, JARS, compile_java, java, require_tools
+from tests.native.build import build
+from tests.native.runner import runner
+from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
+
+pytestmark = pytest.mark.android
+
+STEPS = 200
+APP = CORE.parents[1] / "app" / "src"
+TESTS = sorted((APP / "test" / "java").rglob("*Test.java"))
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of core, the tests, and what of the app they need: it is compiled without the framework."""
+    require_tools()
+    folder = tmp_path_factory.mktemp("classes")
+    compile_java(folder, "main")
+    sources = ("-sourcepath", str(APP / "main" / "java"), "-implicit:class")
+    compile_java(folder, str(APP / "test" / "java"), classpath=(folder, *JARS), options=sources)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """A runner, and a run that `lowpeak train --prepare` prepares, with the artifact's place on the phone."""
+    folder = tmp_path_factory.mktemp("prepared")
+    tiny = trainable_step(rows=10)
+    artifact = trainable_artifact(folder / "artifact", tiny)
+    options = OptimizerOptions(learning_rate=5e-3)
+    prepare(artifact, several_batches(tiny.spec, 4), steps=STEPS, out=folder / "run", optimizer=options)
+    job = folder / "run" / "job.json"
+    moved = {"artifact": str(artifact.path), "manifest": str(artifact.path / "manifest.json")}
+    job.write_text(json.dumps(json.loads(job.read_text()) | moved))
+    return {
+        "lowpeak.runner": runner(),
+        "lowpeak.ops": build() / "liblowpeak_ops.so",
+        "lowpeak.run": folder / "run",
+    }
+
+
+@pytest.mark.parametrize("test", TESTS, ids=lambda test: test.stem)
+def test_app(classes: Path, real: dict[str, object], test: Path) -> None:
+    name = ".".join(test.relative_to(APP / "test" / "java").with_suffix("").parts)
+    said = java(classes, "org.junit.runner.JUnitCore", name, properties=real)
+    ended = re.search(r"^OK \((\d+) tests?\)$", said, re.MULTILINE)
+    assert ended is not None, said
+    assert int(ended[1]) == test.read_text().count("@Test\n")
