@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.android import dex
-from tests.android.debian_source import run
 from tests.android.tools import Tools, tools
+from tests.debian_source import run
 from tests.native.runner import runner
 
 BUILD = Path(__file__).parents[2] / "android_demo" / "build.py"

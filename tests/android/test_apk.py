@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from tests.android.conftest import Apk
-from tests.android.debian_source import run
+from tests.debian_source import run
 
 pytestmark = pytest.mark.android
 

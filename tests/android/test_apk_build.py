@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.android.conftest import BUILD, Apk, build
-from tests.android.debian_source import run
 from tests.android.tools import Tools
+from tests.debian_source import run
 from tests.native.runner import runner
 
 pytestmark = pytest.mark.android

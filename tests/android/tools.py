@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.android import debian_source, signatures
+from tests import debian_source
+from tests.android import signatures
 from tests.android.stubs import write_jar
 
 HERE = Path(__file__).parent

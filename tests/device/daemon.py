@@ -5,16 +5,16 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import shutil
-import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
+
+from tests import debian_source
 
 SOURCE_PACKAGE, VERSION = "android-platform-tools", "29.0.6-28"
 RECIPE = Path(__file__).with_name("adbd.mk")
 PACKAGES = Path(__file__).with_name("packages.txt")
 TOOLS = ("clang++", "dpkg-source", "make", "mksh", "toybox", "unshare", "nsenter")
-SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
 
 
 @cache
@@ -38,36 +38,10 @@ def _build_in(folder: Path) -> None:
         work = Path(temporary)
         # apt works there as its own user.
         work.chmod(0o755)
-        _fetch(work)
+        package = debian_source.fetch(SOURCE_PACKAGE, VERSION, work / "package")
+        debian_source.run(work, "dpkg-source", "--extract", str(package), str(work / "source"))
         (work / "built").mkdir()
         make = ["make", "--silent", "--jobs=2", f"--file={RECIPE}", f"SOURCE={work / 'source'}"]
-        _run(work / "built", *make)
+        debian_source.run(work / "built", *make)
         shutil.rmtree(work / "built" / "objects")
         shutil.move(work / "built", folder)
-
-
-def _fetch(work: Path) -> None:
-    """Fetches the source package into work/source, by lists of its own; apt checks the signatures."""
-    if not SOURCES.is_file():
-        raise RuntimeError(f"tests/device need Debian 12: there is no {SOURCES}")
-    parts, lists = work / "parts", work / "lists"
-    parts.mkdir()
-    (lists / "partial").mkdir(parents=True)
-    text = SOURCES.read_text().replace("Types: deb\n", "Types: deb-src\n")
-    (parts / SOURCES.name).write_text(text)
-    options = [
-        *("-o", "Dir::Etc::sourcelist=/dev/null"),
-        *("-o", f"Dir::Etc::sourceparts={parts}"),
-        *("-o", f"Dir::State::lists={lists}"),
-        *("-o", "APT::Sandbox::User=root"),
-    ]
-    _run(work, "apt-get", *options, "--quiet=2", "update")
-    package = f"{SOURCE_PACKAGE}={VERSION}"
-    _run(work, "apt-get", *options, "--quiet=2", "source", "--download-only", package)
-    _run(work, "dpkg-source", "--extract", str(next(work.glob("*.dsc"))), str(work / "source"))
-
-
-def _run(folder: Path, *command: str) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")

@@ -14,7 +14,7 @@ def fetch(package: str, version: str, folder: Path) -> Path:
     Raises RuntimeError where that fails or the machine is not Debian 12.
     """
     if not SOURCES.is_file():
-        raise RuntimeError(f"tests/android need Debian 12: there is no {SOURCES}")
+        raise RuntimeError(f"these tests need Debian 12: there is no {SOURCES}")
     parts, lists = folder / "parts", folder / "lists"
     parts.mkdir(parents=True)
     (lists / "partial").mkdir(parents=True)
