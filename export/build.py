@@ -60,12 +60,14 @@ def build(
     sample_loss: float | None,
     tokenizer: PreTrainedTokenizerBase | None,
     tokenizer_problem: str | None = None,
+    beside_tokenizer: Callable[[Path], None] = lambda _: None,
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Artifact:
     """Writes the artifact and opens it. `parts`: of one model, by their sequence length, the longest last;
     `sample_loss`: of the sample in eager PyTorch, if known; `tokenizer_problem`: why there is no tokenizer,
-    or which of its tokens the model has no row for.
+    or which of its tokens the model has no row for; `beside_tokenizer` writes what else is made of the files
+    of the tokenizer into their folder.
     """
     largest = parts[-1].compiled
     adapter = _adapter(largest)
@@ -73,6 +75,7 @@ def build(
     with writing(out, overwrite=overwrite, expected_bytes=expected) as bundle:
         if tokenizer is not None:
             _save_tokenizer(tokenizer, bundle.folder)
+            beside_tokenizer(bundle.folder)
         progress("writing weights")
         frozen = largest.intake.frozen_of_adapter()
         if frozen:

@@ -135,6 +135,8 @@ def compile_for_device(
     if plain_module:
         assert isinstance(model, nn.Module)
         sample_loss = _eager_loss(model, largest, parts[-1].sample)
+    from runtime_py.chat.compiled import write_chat_file
+
     with told_as_model_error("the compiled step cannot be written as a program"):
         return build(
             parts,
@@ -143,6 +145,7 @@ def compile_for_device(
             sample_loss=sample_loss,
             tokenizer=tokenizer,
             tokenizer_problem=problem,
+            beside_tokenizer=write_chat_file,
             overwrite=overwrite,
             progress=progress,
         )

@@ -96,6 +96,25 @@ class ChatTemplate:
                 remember(self._layouts, known, layout)
         return text, turns
 
+    def prompt(self, chat: Chat) -> str:
+        """The rendered chat with the prompt for the next answer.
+
+        Raises DataError when the template refuses the messages.
+        """
+        try:
+            return self._template.render(chat, chat.messages, prompt=True)[0]
+        except Refusal as error:
+            raise DataError(f"the tokenizer's chat template refuses the messages: {error}") from error
+
+    @property
+    def source(self) -> str:
+        return self._template.source
+
+    @property
+    def begun(self) -> set[str]:
+        """What prompts had of answers in the chats until now."""
+        return {words for edges in self._edges.values() for words in edges.begun}
+
     def _begins_in_prompt(self, chat: Chat, setting: str | None) -> bool:
         answers = (message["content"] for message in chat.messages if message["role"] == "assistant")
         return any(map(self._edges[setting].may_begin_in_prompt, answers))

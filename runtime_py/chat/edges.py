@@ -28,7 +28,7 @@ class Edges:
         self._template = template
         self._prompts: dict[str, tuple[str | None, int]] = {}
         self._closings: dict[tuple[str, str, bool], int] = {}
-        self._begun: set[str] = set()
+        self.begun: set[str] = set()
         """What prompts have beyond what stands before every answer: reasoning that they open."""
 
     def turns(self, chat: Chat, style: Style, runs: Sequence[Run], text: str) -> list[Turn]:
@@ -53,7 +53,7 @@ class Edges:
 
     def may_begin_in_prompt(self, words: str) -> bool:
         """Whether the answer's words begin as a prompt ends that was seen by now."""
-        return any(words.lstrip().startswith(begun) for begun in self._begun)
+        return any(words.lstrip().startswith(begun) for begun in self.begun)
 
     def _prompt(self, chat: Chat, style: Style, run: Run, glue: str) -> tuple[str | None, int]:
         """What the template puts behind the messages before an answer as the prompt for it, and how many
@@ -68,7 +68,7 @@ class Edges:
             unasked = common_pieces(
                 self._template.tail(chat, style, told) or "", prompt or "", self._template.tokens
             )
-            self._begun |= {(prompt or "")[shared:].strip()} - {""}
+            self.begun |= {(prompt or "")[shared:].strip()} - {""}
             remember(self._prompts, glue, (prompt, shared if shared > len(unasked) else len(glue)))
         return self._prompts[glue]
 

@@ -37,7 +37,7 @@ class Template:
     def __init__(self, source: str, variables: dict[str, Any], tokens: Sequence[str]) -> None:
         """`variables`: the special tokens by the names that templates have for them; `tokens`: those that the
         tokenizer never splits."""
-        self._source = source
+        self.source = source
         self._variables = variables
         self.tokens = tokens
         self.has_generation_marks = bool(_GENERATION.search(source))
@@ -51,7 +51,7 @@ class Template:
             rendered: Any = render_jinja_template(
                 [list(messages)],
                 tools=list(chat.tools) if chat.tools else None,
-                chat_template=self._source,
+                chat_template=self.source,
                 return_assistant_tokens_mask=self.has_generation_marks,
                 add_generation_prompt=prompt,
                 **{**self._variables, **chat.options},
@@ -64,10 +64,10 @@ class Template:
     def check_names(self, chat: Chat) -> None:
         """Raises DataError for variables and roles that the template does not know."""
         for name in [*(["tools"] if chat.tools else []), *chat.options]:
-            if not re.search(rf"\b{re.escape(name)}\b", self._source):
+            if not re.search(rf"\b{re.escape(name)}\b", self.source):
                 raise DataError(f'has "{name}", which the chat template does not read: remove it')
         for role in dict.fromkeys(chat.roles):
-            if role not in ROLES and not re.search(rf"""['"]{re.escape(role)}['"]""", self._source):
+            if role not in ROLES and not re.search(rf"""['"]{re.escape(role)}['"]""", self.source):
                 raise DataError(
                     f'has the role "{role}", which the chat template does not name; expected are '
                     + ", ".join(f'"{name}"' for name in ROLES)
