@@ -1,0 +1,26 @@
+#include "config.h"
+
+#include <algorithm>
+
+namespace lowpeak::tokenizer {
+
+void require_known(const trainer::JsonReader& json, const std::string& what,
+                   std::initializer_list<const char*> known) {
+  for (const auto& [name, value] : json.fields()) {
+    const bool found = std::any_of(known.begin(), known.end(), [&](const char* each) { return name == each; });
+    if (!found && !value.is_null()) throw unsupported("\"" + name + "\" of " + what);
+  }
+}
+
+std::vector<trainer::JsonReader> members_of(const trainer::JsonReader& json, const char* list) {
+  if (json.is_null()) return {};
+  if (json.at("type").text() != "Sequence") return {json};
+  require_known(json, "a Sequence", {"type", list});
+  std::vector<trainer::JsonReader> made;
+  for (const trainer::JsonReader& each : json.at(list).items()) {
+    for (trainer::JsonReader& member : members_of(each, list)) made.push_back(std::move(member));
+  }
+  return made;
+}
+
+}  // namespace lowpeak::tokenizer

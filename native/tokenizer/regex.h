@@ -1,0 +1,74 @@
+// Regular expressions as tokenizers have them, matched by backtracking: alternatives in their order, the first that
+// leads to a match wins.
+//
+//     (?i:'s|'t)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+(?!\S)|\s+
+#pragma once
+
+#include <bitset>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "unicode.h"
+
+namespace lowpeak::tokenizer {
+
+// A class of characters: [^\s\p{L}a-z].
+class CharacterSet {
+ public:
+  void add_range(char32_t first, char32_t last);
+  void add_categories(Categories categories) { categories_ |= categories; }
+  void add_space(bool inverted) { (inverted ? no_space_ : space_) = true; }
+  void invert() { inverted_ = true; }
+  void finish();  // after the last change
+
+  bool has(char32_t character) const {
+    return character < 0x80 ? ascii_[character] : evaluated(character);
+  }
+
+ private:
+  bool evaluated(char32_t character) const;
+
+  std::bitset<0x80> ascii_;
+  std::vector<std::pair<char32_t, char32_t>> ranges_;
+  Categories categories_ = 0;
+  bool space_ = false, no_space_ = false, inverted_ = false;
+};
+
+struct Match {
+  std::size_t start, end;
+};
+
+class Regex {
+ public:
+  // Throws DataError naming the part of the pattern that is not supported.
+  explicit Regex(const std::string& pattern);
+
+  // The first match at or behind `start` that is not empty, in UTF-8.
+  std::optional<Match> find(std::string_view text, std::size_t start) const;
+
+ private:
+  friend class RegexParser;
+
+  struct Node {
+    enum Kind { kMatch, kSet, kRepeat, kEither, kAhead, kBehind } kind;
+    int next = 0;
+    int set = 0;                      // kSet, kRepeat, kBehind
+    int least = 0, most = 0;          // kRepeat
+    bool lazy = false, keeps = false; // kRepeat; keeps: gives nothing back
+    bool inverted = false;            // kAhead, kBehind
+    std::vector<int> ways = {};       // kEither; kAhead: the one
+  };
+
+  std::optional<std::size_t> match(int node, std::string_view text, std::size_t place) const;
+  std::size_t repeated(const Node& node, std::string_view text, std::size_t place, int most, int& count) const;
+
+  std::vector<CharacterSet> sets_;
+  std::vector<Node> nodes_;
+  int start_ = 0;
+};
+
+}  // namespace lowpeak::tokenizer

@@ -1,0 +1,46 @@
+// A part of a text as it is being changed, each byte with the characters of the text that it stands for.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "regex.h"
+#include "unicode.h"
+
+namespace lowpeak::tokenizer {
+
+// Bytes [start, end) of the whole text.
+struct Place {
+  std::uint32_t start, end;
+};
+
+class Text {
+ public:
+  // Unchanged: the part lies at `origin` of the whole.
+  Text(std::string_view part, std::size_t origin) : characters_(part), origin_(origin) {}
+
+  // A part of another, which may have been changed.
+  Text(const Text& other, std::size_t start, std::size_t end);
+
+  std::string_view characters() const { return characters_; }
+  bool empty() const { return characters_.empty(); }
+
+  // What the characters [start, end) stand for; start < end.
+  Place place_of(std::size_t start, std::size_t end) const;
+
+  void compose();
+  void replace(const std::vector<Match>& matches, const std::string& content);
+  void prepend(const std::string& content);  // it stands for what the first character stands for
+
+ private:
+  Place place_at(std::size_t byte) const;
+  void track();  // from now on, every byte has a place of its own
+
+  std::string characters_;
+  std::size_t origin_;
+  std::vector<Place> places_;  // of each byte; empty while nothing is changed
+};
+
+}  // namespace lowpeak::tokenizer
