@@ -29,6 +29,8 @@ using lowpeak::runner::Arguments;
 using Verb = void (*)(const Arguments&, const StopRequest&, const Emit&);
 
 const std::map<std::string, Verb> kVerbs = {
+    {"encode", lowpeak::runner::encode},
+    {"eval", lowpeak::runner::eval},
     {"train", lowpeak::runner::train},
 };
 

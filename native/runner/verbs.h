@@ -10,4 +10,11 @@ namespace lowpeak::runner {
 // Trains: trainer/job.h says what the job holds.
 void train(const Arguments& arguments, const trainer::StopRequest& stop, const trainer::Emit& emit);
 
+// Makes batches of a JSONL file: {"artifact", "data", "batches", "seed", "position", "first_step", "total_steps",
+// "accumulate"}.
+void encode(const Arguments& arguments, const trainer::StopRequest& stop, const trainer::Emit& emit);
+
+// The mean loss over batches: {"artifact", "work", "batches", "count", "checkpoint": a file or null}.
+void eval(const Arguments& arguments, const trainer::StopRequest& stop, const trainer::Emit& emit);
+
 }  // namespace lowpeak::runner

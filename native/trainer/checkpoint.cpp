@@ -63,12 +63,15 @@ void require_same(const std::string& path, const char* name, const std::string& 
                        ": a resumed run keeps them; use the same, or train into a new folder");
 }
 
+void require_artifact(const std::string& path, const Progress& found, const std::string& wanted) {
+  if (found.artifact == wanted) return;
+  throw artifact_error(path + " is a checkpoint of another artifact (manifest " + found.artifact.substr(0, 12) +
+                       ", this one is " + wanted.substr(0, 12) +
+                       "): resume with that artifact, or train into a new folder");
+}
+
 void require_same_run(const std::string& path, const Progress& found, const Progress& wanted) {
-  if (found.artifact != wanted.artifact) {
-    throw artifact_error(path + " is a checkpoint of another artifact (manifest " + found.artifact.substr(0, 12) +
-                         ", this one is " + wanted.artifact.substr(0, 12) +
-                         "): resume with that artifact, or train into a new folder");
-  }
+  require_artifact(path, found, wanted.artifact);
   require_same(path, "seed", std::to_string(found.seed), std::to_string(wanted.seed));
   require_same(path, "options", found.options, wanted.options);
   if (found.data != wanted.data) {
@@ -83,6 +86,21 @@ SafetensorsFile opened(const std::string& path) {
     return SafetensorsFile(path);
   } catch (const std::exception& error) {
     throw artifact_error(path + " cannot be read as a checkpoint: " + error.what());
+  }
+}
+
+void fill(const std::string& path, const SafetensorsFile& file, const std::vector<Named>& tensors,
+          const Touched& touched) {
+  for (const auto& [name, tensor] : tensors) {
+    const auto entry = file.entries().find(name);
+    if (entry == file.entries().end()) throw artifact_error(path + " is of another artifact: it has no " + name);
+    if (entry->second.shape != tensor->shape || std::string(entry->second.dtype->name) != "float32") {
+      throw artifact_error(path + " is of another artifact: " + name + " has shape " +
+                           python_list(entry->second.shape) + ", not " + python_list(tensor->shape));
+    }
+    std::memcpy(tensor->data, file.data(entry->second), tensor->count * sizeof(float));
+    file.release();
+    touched();
   }
 }
 
@@ -135,17 +153,15 @@ std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted,
   if (!odd.empty()) {
     throw artifact_error(path + " is of another artifact: " + *odd.begin() + " is in only one of the two");
   }
-  for (const auto& [name, tensor] : tensors) {
-    const auto entry = file.entries().find(name);
-    if (entry->second.shape != tensor->shape || std::string(entry->second.dtype->name) != "float32") {
-      throw artifact_error(path + " is of another artifact: " + name + " has shape " +
-                           python_list(entry->second.shape) + ", not " + python_list(tensor->shape));
-    }
-    std::memcpy(tensor->data, file.data(entry->second), tensor->count * sizeof(float));
-    file.release();
-    touched();
-  }
+  fill(path, file, tensors, touched);
   return found.step;
+}
+
+void restore_adapter(const std::string& path, const std::string& artifact, const std::vector<TensorView>& adapter,
+                     const Touched& touched) {
+  const SafetensorsFile file = opened(path);
+  require_artifact(path, progress_of(path, file), artifact);
+  fill(path, file, names(adapter, {}), touched);
 }
 
 }  // namespace lowpeak::trainer

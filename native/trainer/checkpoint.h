@@ -38,4 +38,9 @@ std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted,
                                 const std::vector<TensorView>& adapter, const std::vector<TensorView>& state,
                                 const Touched& touched);
 
+// The adapter alone, for what does not go on with the run. Throws ArtifactError unless the checkpoint is of the
+// artifact, by its Manifest::id, and fits.
+void restore_adapter(const std::string& path, const std::string& artifact, const std::vector<TensorView>& adapter,
+                     const Touched& touched);
+
 }  // namespace lowpeak::trainer

@@ -67,17 +67,21 @@ void write_safetensors(int fd, std::vector<TensorToWrite> tensors,
   std::stable_sort(tensors.begin(), tensors.end(), [](const TensorToWrite& a, const TensorToWrite& b) {
     return a.dtype->bytes > b.dtype->bytes;
   });
-  std::string header = "{\"__metadata__\":{";
-  for (const auto& [key, value] : metadata) {
-    if (header.back() != '{') header += ',';
-    header += python_json_string(key) + ":" + python_json_string(value);
+  std::string header = "{";
+  if (!metadata.empty()) {
+    header += "\"__metadata__\":{";
+    for (const auto& [key, value] : metadata) {
+      if (header.back() != '{') header += ',';
+      header += python_json_string(key) + ":" + python_json_string(value);
+    }
+    header += '}';
   }
-  header += '}';
   std::size_t end = 0;
   for (const TensorToWrite& tensor : tensors) {
     std::string shape;
     for (const std::int64_t size : tensor.shape) shape += (shape.empty() ? "" : ",") + std::to_string(size);
-    header += "," + python_json_string(tensor.name) + ":{\"dtype\":\"" + tensor.dtype->safetensors +
+    if (header.back() != '{') header += ',';
+    header += python_json_string(tensor.name) + ":{\"dtype\":\"" + tensor.dtype->safetensors +
               "\",\"shape\":[" + shape + "],\"data_offsets\":[" + std::to_string(end);
     end += tensor.bytes();
     header += "," + std::to_string(end) + "]}";

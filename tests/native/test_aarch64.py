@@ -23,6 +23,11 @@ from runtime_py.command import Command
 from runtime_py.optimizer import OptimizerOptions
 from tests.native import bionic
 from tests.native.build import SOURCES, build, build_in, run
+from tests.native.encoding import Run, by_runner, fast, records, write_lines
+from tests.native.test_eval import over
+from tests.native.tokenizer_families import FAMILIES, smollm2, strings
+from tests.native.tokenizing import compile_program, encoded
+from tests.runtime_py.chat import templates
 from tests.runtime_py.trainable import several_batches
 from tests.tiny import tiny_llama
 
@@ -136,3 +141,34 @@ def test_trains_as_this_machine_does_also_with_a_c_library_of_its_own(
     monkeypatch.setenv("LD_LIBRARY_PATH", str(for_a_phone))
     command = runner.command(PurePosixPath(for_a_phone), "lowpeak")
     assert losses([*EMULATOR[:3], *command]) == emulated
+
+
+def test_encodes_and_evaluates_as_this_machine_does(cross: Path, tmp_path: Path) -> None:
+    artifact = compile_for_device(
+        tiny_llama(vocab_size=2100),
+        budget_mb=40,
+        seq_len=64,
+        tokenizer=fast(smollm2(), templates.DEFAULT_SYSTEM),
+        kernels="lowpeak",
+        out=tmp_path / "artifact",
+    )
+    data = write_lines(tmp_path / "data.jsonl", records("messages", 20))
+    emulated = [*EMULATOR, str(cross / "trainer" / library.RUNNER)]
+    ours, event = by_runner(artifact.path, data, tmp_path / "ours", Run(6))
+    theirs, told = by_runner(artifact.path, data, tmp_path / "theirs", Run(6), emulated)
+    assert ours and theirs == ours
+    assert told["data"] == event["data"] and told["tokens"] == event["tokens"]
+    expected = over(artifact, tmp_path / "ours", 6, tmp_path)
+    found = over(artifact, tmp_path / "theirs", 6, tmp_path, program=emulated, operators=cross / library.OPS)
+    assert found["labels"] == expected["labels"]
+    assert found["loss"] == pytest.approx(expected["loss"], abs=1e-5)
+
+
+def test_tokenizes_as_this_machine_does(cross: Path, tmp_path: Path) -> None:
+    compile_program(COMPILER, cross, tmp_path / "tokenize")
+    texts = [text.encode() for text in strings(200, seed=3)]
+    for name, family in FAMILIES.items():
+        file = tmp_path / f"{name}.json"
+        family().save(str(file))
+        command = [*EMULATOR, str(tmp_path / "tokenize")]
+        assert encoded(file, texts, command=command) == encoded(file, texts)

@@ -1,0 +1,125 @@
+#include "batch_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "trainer/error.h"
+#include "trainer/files.h"
+#include "trainer/safetensors.h"
+
+namespace lowpeak::encode {
+namespace {
+
+constexpr std::int64_t kFileBytes = 1 << 20;
+
+trainer::Error cannot_write(std::int64_t bytes, const std::string& folder, const std::string& why) {
+  return trainer::environment_problem(std::to_string(bytes) + " bytes of batches cannot be written to " + folder +
+                                          ": " + why + "; free room there, or name another folder",
+                                      {{"bytes", bytes}});
+}
+
+// The tensors of a file; they hold their values.
+class Packed {
+ public:
+  Packed(const std::vector<Batch>& batches, const std::vector<BatchShape>& buckets) {
+    const auto* whole = trainer::dtype_named("int64");
+    std::vector<std::int64_t> chosen, ends;
+    for (const Batch& batch : batches) {
+      chosen.push_back(static_cast<std::int64_t>(batch.bucket));
+      ends.push_back(batch.end);
+    }
+    const auto count = static_cast<std::int64_t>(batches.size());
+    append("buckets", whole, {count}, chosen);
+    append("ends", whole, {count}, ends);
+    for (const Batch& batch : batches) {
+      const BatchShape& shape = buckets[batch.bucket];
+      const std::string start = std::to_string(batch.bucket) + ".";
+      const std::vector<std::int64_t> grid{1, shape.batch_size, shape.seq_len};
+      append(start + "input_ids", shape.input_type, grid, batch.input_ids);
+      if (shape.rows) append(start + "rows", shape.rows_type, {1, *shape.rows}, batch.rows);
+      append(start + "targets", shape.target_type, shape.rows ? std::vector<std::int64_t>{1, *shape.rows} : grid,
+             batch.targets);
+    }
+  }
+
+  std::vector<trainer::TensorToWrite> tensors() const {
+    std::vector<trainer::TensorToWrite> made;
+    for (const Tensor& each : tensors_) made.push_back({each.name, each.type, each.shape, each.bytes.data()});
+    return made;
+  }
+
+ private:
+  struct Tensor {
+    std::string name;
+    const trainer::DType* type;
+    std::vector<std::int64_t> shape;
+    std::string bytes;
+  };
+
+  // Makes the tensor, or adds one to its first dimension.
+  void append(const std::string& name, const trainer::DType* type, const std::vector<std::int64_t>& shape,
+              const std::vector<std::int64_t>& values) {
+    auto found = std::find_if(tensors_.begin(), tensors_.end(), [&](const Tensor& each) { return each.name == name; });
+    if (found == tensors_.end()) {
+      found = tensors_.insert(found, {name, type, shape, ""});
+    } else {
+      ++found->shape[0];
+    }
+    for (const std::int64_t value : values) {
+      const auto small = static_cast<std::int32_t>(value);
+      const void* number = type->bytes == 4 ? static_cast<const void*>(&small) : &value;
+      found->bytes.append(static_cast<const char*>(number), type->bytes);
+    }
+  }
+
+  std::vector<Tensor> tensors_;
+};
+
+}  // namespace
+
+BatchFiles::BatchFiles(const std::string& folder, const std::vector<BatchShape>& buckets, std::int64_t first)
+    : folder_(folder), buckets_(buckets), first_(first) {
+  if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) {
+    throw trainer::environment_problem("the folder " + folder + " cannot be made: " + trainer::SystemError().what());
+  }
+}
+
+void BatchFiles::add(Batch batch) {
+  bytes_ += bytes_of(batch);
+  batches_.push_back(std::move(batch));
+  if (bytes_ >= kFileBytes) finish();
+}
+
+std::int64_t BatchFiles::bytes_of(const Batch& batch) const {
+  const BatchShape& shape = buckets_[batch.bucket];
+  const std::size_t rows = batch.rows.empty() ? 0 : batch.rows.size() * shape.rows_type->bytes;
+  return static_cast<std::int64_t>(batch.input_ids.size() * shape.input_type->bytes +
+                                   batch.targets.size() * shape.target_type->bytes + rows);
+}
+
+void BatchFiles::finish() {
+  if (batches_.empty()) return;
+  const std::int64_t end = first_ + static_cast<std::int64_t>(batches_.size());
+  const std::string name = std::to_string(first_) + "-" + std::to_string(end) + ".safetensors";
+  const std::string path = folder_ + "/" + name, temporary = folder_ + "/." + name + ".tmp";
+  const Packed packed(batches_, buckets_);
+  try {
+    {
+      const trainer::Descriptor file = trainer::Descriptor::open(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+      trainer::write_safetensors(file.get(), packed.tensors(), {}, [] {});
+    }
+    if (::rename(temporary.c_str(), path.c_str()) != 0) throw trainer::SystemError();
+  } catch (const trainer::SystemError& error) {
+    ::unlink(temporary.c_str());
+    throw cannot_write(bytes_, folder_, error.what());
+  }
+  first_ = end;
+  bytes_ = 0;
+  batches_.clear();
+}
+
+}  // namespace lowpeak::encode

@@ -1,0 +1,32 @@
+// Batches written as trainer/batches.h reads them, file by file: the very bytes of runtime_py/batch_file.py's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "batch_shape.h"
+#include "batch_stream.h"
+
+namespace lowpeak::encode {
+
+class BatchFiles {
+ public:
+  // `first`: the number of the first batch in the run. Makes the folder if it is not there. Throws EnvironmentProblem.
+  BatchFiles(const std::string& folder, const std::vector<BatchShape>& buckets, std::int64_t first);
+
+  // Writes a file once it has a megabyte. Throws EnvironmentProblem when the disk has no room.
+  void add(Batch batch);
+  void finish();  // what is left
+
+ private:
+  std::int64_t bytes_of(const Batch& batch) const;
+
+  const std::string folder_;
+  const std::vector<BatchShape>& buckets_;
+  std::int64_t first_;
+  std::int64_t bytes_ = 0;
+  std::vector<Batch> batches_;
+};
+
+}  // namespace lowpeak::encode

@@ -1,0 +1,39 @@
+// A JSONL file by the number of its lines, as runtime_py/jsonl.py: looked through once, then read line by line.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "record.h"
+#include "trainer/files.h"
+
+namespace lowpeak::encode {
+
+class DataFile {
+ public:
+  // Looks through the whole file; blank lines are skipped. Throws DataError, with the line's number, when it cannot be
+  // read, or a line is not well formed or of another kind than the first.
+  explicit DataFile(const std::string& path);
+
+  std::size_t size() const { return starts_.size() - 1; }
+  const std::string& sha256() const { return sha256_; }
+
+  // Throws DataError when the file is not what it was.
+  Record record(std::size_t number) const;
+
+  // The problem with the place named.
+  trainer::Error at_line(std::size_t number, const trainer::Error& error) const;
+
+ private:
+  std::string line(std::size_t number) const;
+  std::vector<std::int64_t> state() const;
+
+  const std::string path_;
+  trainer::Descriptor file_;
+  std::vector<std::int64_t> starts_;  // of the lines that are not blank; the last is the file's size
+  std::vector<std::int64_t> state_;
+  std::string sha256_;
+};
+
+}  // namespace lowpeak::encode

@@ -1,0 +1,86 @@
+// eval: the mean loss over prepared batches, of the adapter as a checkpoint has it, or as it begins.
+#include <chrono>
+
+#include "trainer/batch_weight.h"
+#include "trainer/batches.h"
+#include "trainer/bundle.h"
+#include "trainer/checkpoint.h"
+#include "trainer/job.h"
+#include "trainer/memory.h"
+#include "trainer/operators.h"
+#include "trainer/programs.h"
+#include "verbs.h"
+
+namespace lowpeak::runner {
+namespace {
+
+using namespace lowpeak::trainer;
+
+struct EvalJob {
+  std::string artifact, work, batches;
+  std::int64_t count;
+  std::optional<std::string> checkpoint;
+
+  static EvalJob from_json(const std::string& text) {
+    const Json raw = parse_job(text);
+    const JsonReader job(raw, "ValueError", "the job", "job");
+    EvalJob made{job.at("artifact").text(), job.at("work").text(), job.at("batches").text(), job.at("count").integer(),
+                 job.at("checkpoint").optional_text()};
+    if (made.count < 1) throw Error("ValueError", "count must be positive, not " + std::to_string(made.count));
+    return made;
+  }
+
+  // Those batches as a run has them, one a step.
+  Job run() const {
+    Job made{};
+    made.artifact = artifact, made.work = work, made.batches = batches;
+    made.total_steps = count;
+    made.accumulate = 1;
+    return made;
+  }
+};
+
+}  // namespace
+
+void eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit) {
+  const auto started = std::chrono::steady_clock::now();
+  const EvalJob job = EvalJob::from_json(read_job(arguments.job));
+  start_runtime();
+  trim_allocator();
+  const Manifest manifest = read_manifest(job.artifact);
+  check_bundle(job.artifact, manifest, arguments.options.verify);
+  Batches batches(job.run(), manifest.buckets);
+  Programs programs(job.artifact, manifest, batches.first_bucket(), job.work);
+  // Closed before the arena goes that it reads into.
+  std::optional<OffloadFile> offload_file;
+  if (manifest.offload_bytes() > 0) offload_file.emplace(job.work, manifest.offload_bytes());
+  if (job.checkpoint) {
+    restore_adapter(*job.checkpoint, manifest.id, programs.current().parameters(),
+                    [&] { programs.current().release(); });
+  }
+  const auto interrupted = [&] { return stop.reason() != nullptr; };
+  double losses = 0;
+  std::int64_t labels = 0;
+  for (std::int64_t i = 0; i < job.count; ++i) {
+    const std::optional<Batch> batch = batches.at(i, interrupted);
+    // The whole step: the runtime cannot begin another before it has ended one. Its gradients are left.
+    const std::optional<float> loss =
+        batch ? programs.use(batch->bucket).step(batch->inputs, interrupted) : std::nullopt;
+    if (!loss) {
+      emit(stopped_event(i, stop.reason()));
+      return;
+    }
+    const std::int64_t weight = weight_of(*batch, manifest.buckets[batch->bucket]);
+    losses += static_cast<double>(weight) * *loss;
+    labels += weight;
+  }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
+  emit({{"event", "evaluated"},
+        {"loss", losses / static_cast<double>(labels)},
+        {"labels", labels},
+        {"batches", job.count},
+        {"seconds", seconds.count()},
+        {"peak_rss_bytes", memory_now().peak_rss}});
+}
+
+}  // namespace lowpeak::runner

@@ -1,0 +1,278 @@
+"""lowpeak-runner encode: the files that Python's encoder would write, and its errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from compiler.errors import DataError
+from export.artifact import Artifact
+from lowpeak import compile_for_device
+from runtime_py.optimizer import OptimizerOptions
+from runtime_py.session import Job
+from runtime_py.trainer import train
+from tests.native.build import build
+from tests.native.encoding import Run, by_python, by_runner, fast, folder_of, records, write_lines
+from tests.native.runner import Runner, use_runner
+from tests.native.tokenizer_families import FAMILIES, gemma, llama2, llama3, qwen, smollm2
+from tests.native.tokenizing import prompts
+from tests.runtime_py.chat import templates
+from tests.tiny import tiny_llama
+
+LENGTHS = [32, 96]
+VOCABULARY = 2100
+
+
+@pytest.fixture(scope="module")
+def smol() -> PreTrainedTokenizerFast:
+    return fast(smollm2(), templates.DEFAULT_SYSTEM)
+
+
+@pytest.fixture(scope="module")
+def artifact(smol: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return compile_for_device(
+        tiny_llama(vocab_size=VOCABULARY),
+        budget_mb=40,
+        seq_len=LENGTHS,
+        batch_size=2,
+        tokenizer=smol,
+        out=tmp_path_factory.mktemp("encode") / "artifact",
+    )
+
+
+@pytest.mark.parametrize("kind", ["messages", "chats", "completion", "text"])
+def test_writes_the_files_that_python_writes(
+    kind: str, artifact: Artifact, smol: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    data = write_lines(tmp_path / "data.jsonl", records(kind, 60))
+    run = Run(steps=30, accumulate=2, seed=3)
+    expected, summary = by_python(artifact, smol, data, tmp_path / "python", run)
+    found, event = by_runner(artifact.path, data, tmp_path / "native", run)
+    assert event["event"] == "encoded", event
+    assert found == expected
+    assert event["batches"] == 60 and event["examples"] == summary.seen and event["tokens"] == summary.tokens
+    assert sum(event["left_out"].values()) == summary.dropped and event["truncated"] == summary.truncated
+    assert event["trainable_tokens"] == summary.trainable_tokens and event["warnings"] == summary.warnings
+
+
+def test_goes_on_where_another_ended(
+    artifact: Artifact, smol: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    data = write_lines(tmp_path / "data.jsonl", ["", *records("messages", 7), ""])
+    run = Run(steps=9, accumulate=2, seed=-1, first_step=4, position=25)
+    expected, _ = by_python(artifact, smol, data, tmp_path / "python", run)
+    found, _ = by_runner(artifact.path, data, tmp_path / "native", run)
+    assert found == expected and set(found) == {"8-18.safetensors"}
+
+
+KINDS = {
+    "qwen3": (qwen, templates.QWEN3),
+    "llama3": (llama3, templates.LLAMA3),
+    "llama2": (llama2, templates.LLAMA2),
+    "gemma": (gemma, templates.GEMMA2),
+    "gpt2": (FAMILIES["gpt2"], templates.PHI3),
+    "metaspace": (FAMILIES["metaspace"], templates.CHATML),
+    "prefix_space": (FAMILIES["prefix_space"], templates.GLM4),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_as_python_with_tokenizers_and_templates_of_other_families(
+    name: str, artifact: Artifact, tmp_path: Path
+) -> None:
+    family, template = KINDS[name]
+    tokenizer = fast(family(), template)
+    folder = folder_of(artifact, tokenizer, tmp_path / "artifact")
+    chats = records("messages", 40)
+    if name == "gemma":
+        # Its template refuses a system's message.
+        chats = [{"messages": [m for m in row["messages"] if m["role"] != "system"]} for row in chats]
+    for kind, rows in (("messages", chats), ("completion", records("completion", 40))):
+        data = write_lines(tmp_path / f"{kind}.jsonl", rows)
+        expected, summary = by_python(artifact, tokenizer, data, tmp_path / f"python-{kind}", Run(30))
+        found, event = by_runner(folder, data, tmp_path / f"native-{kind}", Run(30))
+        assert event["event"] == "encoded", event
+        assert found == expected
+        assert event["warnings"] == summary.warnings
+
+
+def test_fewer_rows_than_tokens(smol: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    artifact = compile_for_device(
+        tiny_llama(vocab_size=VOCABULARY),
+        budget_mb=40,
+        seq_len=64,
+        trainable_ratio=0.5,
+        tokenizer=smol,
+        out=tmp_path / "artifact",
+    )
+    rows = [{"prompt": "What is this? " * 8, "completion": f"It is number {number}."} for number in range(5)]
+    data = write_lines(tmp_path / "data.jsonl", rows)
+    expected, _ = by_python(artifact, smol, data, tmp_path / "python", Run())
+    found, _ = by_runner(artifact.path, data, tmp_path / "native", Run())
+    assert found == expected
+    data = write_lines(tmp_path / "long.jsonl", [{"text": "all of it " * 40}])
+    with pytest.raises(DataError) as refused:
+        by_python(artifact, smol, data, tmp_path / "python-long", Run())
+    _, event = by_runner(artifact.path, data, tmp_path / "native-long", Run())
+    assert event["class"] == "DataError" and event["message"] == str(refused.value)
+
+
+BAD = [
+    '{"text": 1}',
+    '{"text": "a", "images": [1]}',
+    '{"prompt": "a"}',
+    "{}",
+    "[1]",
+    '{"prompt": "a", "completion": []}',
+    '{"messages": "a"}',
+    '{"messages": []}',
+    '{"messages": [{"role": "user"}]}',
+    '{"messages": [{"role": "user", "content": "a"}]}',
+    '{"messages": [{"role": "gpt", "content": "a"}]}',
+    '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": 3}]}',
+    '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "train": 2}]}',
+    '{"messages": [{"role": "user", "content": "a", "loss": 1}, {"role": "assistant", "content": "b"}]}',
+    '{"messages": [{"role": "user", "content": [{"type": "image"}]}, {"role": "assistant", "content": "b"}]}',
+    '{"system": "s", "messages": [{"role": "system", "content": "a"}, {"role": "assistant", "content": ""}]}',
+    '{"prompt": "only this", "completion": ""}',
+]
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_refuses_a_line_in_the_words_of_python(
+    line: str, artifact: Artifact, smol: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    require_same_refusal(artifact, artifact.path, smol, write_lines(tmp_path / "data.jsonl", ["", line]))
+
+
+def test_refuses_what_the_tokenizer_would_leave_out(artifact: Artifact, tmp_path: Path) -> None:
+    content = json.loads(smollm2().to_str())
+    # The real one has no entry for some control characters, of which this stands for one.
+    content["model"]["vocab"]["<control>"] = content["model"]["vocab"].pop("ē")
+    tokenizer = fast(Tokenizer.from_str(json.dumps(content)))
+    folder = folder_of(artifact, tokenizer, tmp_path / "artifact")
+    data = write_lines(tmp_path / "data.jsonl", ["", '{"text": "a \\u0013 b"}'])
+    require_same_refusal(artifact, folder, tokenizer, data)
+
+
+def require_same_refusal(
+    artifact: Artifact, folder: Path, tokenizer: PreTrainedTokenizerFast, data: Path
+) -> None:
+    """Of line 2, with nothing written."""
+    with pytest.raises(DataError) as refused:
+        by_python(artifact, tokenizer, data, data.with_name("python"), Run(2))
+    found, event = by_runner(folder, data, data.with_name("native"), Run(2))
+    assert event["class"] == "DataError" and not found
+    assert event["message"] == str(refused.value)
+    assert event["numbers"]["line"] == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"text": ', "line 1: is not JSON"),
+        ('{"text": "\\ud800"}', "line 1: has half a surrogate pair"),
+        ('{"tools": [{}], "messages": [{"role": "assistant", "content": "a"}]}', '"tools", which the phone'),
+        (
+            '{"messages": [{"role": "user", "content": " "}, {"role": "assistant", "content": "a"}]}',
+            "message 1 is empty",
+        ),
+        ('{"messages": [{"role": "assistant", "content": "a"}]}', 'begins with the role "assistant"'),
+    ],
+)
+def test_names_what_only_the_computer_encodes(
+    line: str, expected: str, artifact: Artifact, tmp_path: Path
+) -> None:
+    data = write_lines(tmp_path / "data.jsonl", [line])
+    found, event = by_runner(artifact.path, data, tmp_path / "native", Run())
+    assert event["class"] == "DataError" and expected in event["message"] and not found
+    assert event["numbers"]["line"] == 1
+
+
+def _without_template(tokenizer: PreTrainedTokenizerFast) -> None:
+    tokenizer.chat_template = None
+
+
+def _with_date(tokenizer: PreTrainedTokenizerFast) -> None:
+    tokenizer.chat_template = "{{ strftime_now('%Y') }}" + templates.CHATML
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"), [(_without_template, "no chat template"), (_with_date, "writes today's date")]
+)
+def test_a_template_that_cannot_be_compiled_leaves_text_possible(
+    spoil: Callable[[PreTrainedTokenizerFast], None], expected: str, artifact: Artifact, tmp_path: Path
+) -> None:
+    tokenizer = fast(smollm2(), templates.CHATML)
+    spoil(tokenizer)
+    folder = folder_of(artifact, tokenizer, tmp_path / "artifact")
+    data = write_lines(tmp_path / "chats.jsonl", records("messages", 3))
+    _, event = by_runner(folder, data, tmp_path / "chats", Run())
+    assert expected in event["message"] and "encode the data on the computer" in event["message"]
+    data = write_lines(tmp_path / "text.jsonl", records("text", 3))
+    assert by_runner(folder, data, tmp_path / "text", Run())[1]["event"] == "encoded"
+
+
+def test_a_budget_below_the_tokenizer_is_refused(
+    artifact: Artifact, smol: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    folder = folder_of(artifact, smol, tmp_path / "artifact")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for bucket in manifest["buckets"]:
+        bucket["plan"]["budget_bytes"] = 1 << 20
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    data = write_lines(tmp_path / "data.jsonl", records("text", 3))
+    _, event = by_runner(folder, data, tmp_path / "native", Run())
+    assert event["class"] == "BudgetTooSmall" and event["numbers"]["budget_bytes"] == 1 << 20
+    assert event["numbers"]["needed_bytes"] > event["numbers"]["tokenizer_bytes"] > 1 << 20
+
+
+def test_trains_on_its_own_batches_and_the_host_goes_on(
+    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_runner(monkeypatch)
+    data = write_lines(tmp_path / "data.jsonl", records("messages", 30))
+    options = OptimizerOptions(learning_rate=5e-3)
+    expected = train(artifact, data, steps=8, optimizer=options, engine="native").losses
+    found, event = by_runner(artifact.path, data, tmp_path / "batches", Run(5))
+    assert found
+    run = tmp_path / "run"
+    run.mkdir()
+    job = Job.of(
+        artifact,
+        tmp_path,
+        steps=5,
+        data=event["data"],
+        optimizer=options,
+        checkpoint=run / "checkpoint.safetensors",
+    )
+    job = type(job)(**{**vars(job), "batches": str(tmp_path / "batches")})
+    ended = Runner(["--ops-library", str(build() / "liblowpeak_ops.so")]).run(job, tmp_path)
+    assert ended.last["event"] == "done", ended.last
+    rest = train(artifact, data, steps=8, optimizer=options, out=run, resume=True, engine="native").losses
+    assert (*ended.losses, *rest) == expected
+
+
+@pytest.mark.parametrize("name", ["CHATML", "DEFAULT_SYSTEM", "LLAMA2", "LLAMA3", "QWEN3", "GEMMA2"])
+def test_the_prompt_for_an_answer_is_the_templates(name: str, artifact: Artifact, tmp_path: Path) -> None:
+    tokenizer = fast(smollm2(), getattr(templates, name))
+    folder = folder_of(artifact, tokenizer, tmp_path / "artifact")
+    turns = [
+        {"role": "user", "content": " What is this? \n"},
+        {"role": "assistant", "content": "\n It is 日本 \t"},
+        {"role": "user", "content": "And\nthat 👋"},
+    ]
+    chats = [turns[:1], turns, [{"role": "system", "content": " Be brief. "}, turns[0]]]
+    for chat, found in zip(chats, prompts(folder, chats), strict=True):
+        if name == "GEMMA2" and chat[0]["role"] == "system":
+            assert isinstance(found, str) and 'begins with the role "system"' in found
+            continue
+        expected = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+        assert found == expected
+    (refused,) = prompts(folder, [turns[:2]])
+    assert refused == "a prompt for an answer ends with a message that is not the assistant's"
