@@ -9,6 +9,7 @@ namespace lowpeak {
 
 using Kernel = void(executorch::runtime::KernelRuntimeContext&, executorch::runtime::Span<executorch::runtime::EValue*>);
 
+Kernel cached_attention_kernel;
 Kernel causal_attention_kernel;
 Kernel causal_attention_backward_kernel;
 Kernel causal_attention_backward_add_kernel;

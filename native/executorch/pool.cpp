@@ -21,6 +21,11 @@ int64_t threads() {
 Pool::Pool() : workers_(static_cast<int>(std::clamp<int64_t>(threads(), 1, max_workers))) {}
 
 void Pool::run(int64_t count, const std::function<void(int64_t, int64_t, int)>& task) {
+  if (count <= 1) {
+    // To wake threads takes longer than many tasks of a single token.
+    if (count == 1) task(0, 1, 0);
+    return;
+  }
   const auto share = [&](int64_t worker) {
     const int64_t begin = count * worker / workers_, end = count * (worker + 1) / workers_;
     if (begin < end) task(begin, end, static_cast<int>(worker));

@@ -8,6 +8,7 @@ namespace lowpeak {
 namespace {
 
 const executorch::runtime::Kernel kernels[] = {
+    executorch::runtime::Kernel("lowpeak::cached_attention.out", cached_attention_kernel),
     executorch::runtime::Kernel("lowpeak::causal_attention.out", causal_attention_kernel),
     executorch::runtime::Kernel("lowpeak::causal_attention_backward.out", causal_attention_backward_kernel),
     executorch::runtime::Kernel("lowpeak::causal_attention_backward_add.out", causal_attention_backward_add_kernel),

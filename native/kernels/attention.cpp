@@ -10,23 +10,6 @@ namespace {
 
 constexpr uintptr_t cache_line = 64;
 
-const AttentionKernels& kernels_of(Isa isa) {
-  switch (isa) {
-#if defined(LOWPEAK_HAVE_X86)
-    case Isa::avx2:
-      return avx2_attention_kernels;
-    case Isa::avx512:
-      return avx512_attention_kernels;
-#endif
-#if defined(LOWPEAK_HAVE_NEON)
-    case Isa::neon:
-      return neon_attention_kernels;
-#endif
-    default:
-      return generic_attention_kernels;
-  }
-}
-
 int64_t blocks_of(int64_t count, int64_t block) { return (count + block - 1) / block; }
 
 float* aligned(void* scratch) {
@@ -71,12 +54,29 @@ void fill_zero(const Heads<float>& target, int64_t head, int64_t begin, int64_t 
 
 }  // namespace
 
+const AttentionKernels& attention_kernels(Isa isa) {
+  switch (isa) {
+#if defined(LOWPEAK_HAVE_X86)
+    case Isa::avx2:
+      return avx2_attention_kernels;
+    case Isa::avx512:
+      return avx512_attention_kernels;
+#endif
+#if defined(LOWPEAK_HAVE_NEON)
+    case Isa::neon:
+      return neon_attention_kernels;
+#endif
+    default:
+      return generic_attention_kernels;
+  }
+}
+
 int64_t attention_forward_scratch_bytes(const AttentionShape& shape, int workers, Isa isa) {
-  return bytes_of(workers * padded_floats(kernels_of(isa).forward_scratch(shape.dim, heads_together(shape))));
+  return bytes_of(workers * padded_floats(attention_kernels(isa).forward_scratch(shape.dim, heads_together(shape))));
 }
 
 void attention_forward(const AttentionForward& arguments, Parallel& parallel, void* scratch, Isa isa) {
-  const AttentionKernels& kernels = kernels_of(isa);
+  const AttentionKernels& kernels = attention_kernels(isa);
   const AttentionShape& shape = arguments.shape;
   const int64_t together = heads_together(shape), group = shape.heads / shape.key_heads;
   const int64_t parts = blocks_of(group, together), blocks = blocks_of(shape.end - shape.begin, query_block);
@@ -95,11 +95,11 @@ void attention_forward(const AttentionForward& arguments, Parallel& parallel, vo
 
 int64_t attention_backward_scratch_bytes(const AttentionShape& shape, int workers, Isa isa) {
   const int64_t delta = padded_floats(shape.heads * (shape.end - shape.begin));
-  return bytes_of(delta + workers * padded_floats(kernels_of(isa).backward_scratch(shape.dim)));
+  return bytes_of(delta + workers * padded_floats(attention_kernels(isa).backward_scratch(shape.dim)));
 }
 
 void attention_backward(const AttentionBackward& arguments, Parallel& parallel, void* scratch, Isa isa) {
-  const AttentionKernels& kernels = kernels_of(isa);
+  const AttentionKernels& kernels = attention_kernels(isa);
   const AttentionShape& shape = arguments.shape;
   const int64_t queries = shape.end - shape.begin;
   const int64_t worker_floats = padded_floats(kernels.backward_scratch(shape.dim));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attention.h"
+#include "cached_attention.h"
 
 namespace lowpeak {
 
@@ -33,11 +34,16 @@ struct AttentionKernels {
   // Adds to all three gradients. delta: [heads, end - begin].
   void (*backward)(const AttentionBackward& arguments, const BackwardBlock& block, const float* delta,
                    float* scratch);
+  // The out of the one query of a head; scratch: shape.end floats.
+  void (*one_query)(const CachedAttention& arguments, int64_t head, float* scratch);
 };
 
 extern const AttentionKernels generic_attention_kernels;
 extern const AttentionKernels avx2_attention_kernels;
 extern const AttentionKernels avx512_attention_kernels;
 extern const AttentionKernels neon_attention_kernels;
+
+// The kernels of `isa`, for which has_isa() must hold.
+const AttentionKernels& attention_kernels(Isa isa);
 
 }  // namespace lowpeak

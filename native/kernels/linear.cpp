@@ -5,6 +5,7 @@
 #include "linear_blocked.h"
 #include "linear_kernels.h"
 #include "linear_pack.h"
+#include "linear_row.h"
 
 namespace lowpeak {
 namespace {
@@ -47,6 +48,10 @@ class QuantizedSource : public PanelSource {
 
 void linear_forward(ConstMatrix x, const QuantizedMatrix& weight, const float* bias, Matrix y, Write write,
                     Parallel& parallel, void* scratch, Isa isa) {
+  if (is_row_product(x, weight, row_kernels(isa))) {
+    multiply_row(x, weight, bias, y, write, row_kernels(isa), parallel, scratch);
+    return;
+  }
   const LinearKernels& kernels = linear_kernels(isa);
   const QuantizedSource source(weight, Op::transposed, kernels);
   multiply_blocked(
@@ -66,6 +71,10 @@ void linear_input_gradient(ConstMatrix dy, const QuantizedMatrix& weight, Matrix
 void matmul(ConstMatrix a, Op op_a, ConstMatrix b, Op op_b, float alpha, Matrix c, Write write,
             Parallel& parallel, void* scratch, Isa isa) {
   const bool a_plain = op_a == Op::plain, b_plain = op_b == Op::plain;
+  if (a_plain && !b_plain && a.rows == 1) {
+    multiply_row_dense(a.data, b, alpha, c.data, write, row_kernels(isa), parallel);
+    return;
+  }
   const DenseSource source(b.data, b_plain ? b.stride : 1, b_plain ? 1 : b.stride);
   multiply_blocked({c.rows, a_plain ? a.cols : a.rows, c.cols, a.data, a_plain ? a.stride : 1,
                     a_plain ? 1 : a.stride, &source, alpha, nullptr, c.data, c.stride, write},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 import torch
@@ -64,6 +65,41 @@ def check(result: Tensor, expected: Tensor, magnitude: Tensor) -> None:
     surrounding = result._base
     assert surrounding is not None
     assert torch.isnan(surrounding).sum() == surrounding.numel() - result.numel()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.one_of(sizes, st.just(1500)),
+    st.sampled_from([32, 64, 128]),
+    st.one_of(st.integers(1, 5), st.sampled_from([18, 48, 70, 130])),
+    st.sampled_from([4, 8]),
+    st.booleans(),
+    st.booleans(),
+    settings_of_runs,
+)
+def test_forward_of_one_token(
+    rows: int,
+    group_size: int,
+    groups: int,
+    bits: Literal[4, 8],
+    zero_point: bool,
+    biased: bool,
+    setting: Setting,
+) -> None:
+    """Which is no product by blocks."""
+    torch.manual_seed(setting.seed)
+    weight = random_weight(QuantFormat(bits, group_size, zero_point), rows, groups * group_size)
+    x, y = tile_of_larger(1, groups * group_size), tile_of_larger(1, rows)
+    bias = torch.randn(rows) if biased else None
+    expected = x.double() @ weight.dequantize().double().T
+    if bias is not None:
+        expected += bias.double()
+    if setting.accumulate:
+        expected += y.double()
+    magnitude = x.double().abs() @ weight.dequantize().double().abs().T
+    with linear(setting.workers, setting.isa) as native:
+        native.forward(x, weight, bias, y, setting.accumulate)
+    check(y, expected, magnitude)
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,0 +1,8 @@
+// Compiled with -mavx2 -mfma -mf16c.
+#include "linear_row_sums.h"
+
+namespace lowpeak {
+
+const RowKernels avx2_row_kernels = row_table;
+
+}  // namespace lowpeak

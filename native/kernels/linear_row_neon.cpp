@@ -1,0 +1,7 @@
+#include "linear_row_sums.h"
+
+namespace lowpeak {
+
+const RowKernels neon_row_kernels = row_table;
+
+}  // namespace lowpeak
