@@ -6,6 +6,7 @@ megabytes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -55,11 +56,16 @@ def to_fake(module: nn.Module) -> FakeTensorMode:
 
 
 def capture(
-    module: nn.Module, batch: Mapping[str, tuple[tuple[int, ...], torch.dtype]], *, prefix: str = ""
+    module: nn.Module,
+    batch: Mapping[str, tuple[tuple[int, ...], torch.dtype]],
+    *,
+    prefix: str = "",
+    loss: bool = True,
 ) -> TrainGraph:
     """`module(**batch)` must give the scalar loss. `batch`: name -> (shape, dtype). `module` becomes fake.
 
-    `prefix` is taken off the names of parameters and buffers.
+    `prefix` is taken off the names of parameters and buffers; `loss`: False for a module that gives any
+    tensor.
 
     Raises ModelError when there is nothing to train, the loss is no scalar, the model changes its buffers, or
     torch.export cannot follow it.
@@ -93,7 +99,10 @@ def capture(
         if any(changes_operand(node) for node in program.graph.nodes):
             with told_as_model_error("the operators that change their operands cannot be replaced"):
                 program = program.run_decompositions({})
-    return _train_graph(program, set(trainable), _first_names(module), prefix)
+    graph = _train_graph(program, set(trainable), _first_names(module), prefix)
+    if loss:
+        _require_scalar(graph)
+    return graph
 
 
 def _inputs_named(program: torch.export.ExportedProgram, targets: set[str]) -> list[fx.Node]:
@@ -180,14 +189,14 @@ def _train_graph(
             name = target.removeprefix(prefix)
             roles[copy.name] = Adapter(name) if target in learned else Frozen(name)
     captured = TrainGraph(graph, roles)
-    loss = captured.results[0]
-    if loss.meta["val"].numel() != 1:
-        raise ModelError(
-            f"the module must return a scalar loss; its first output has shape "
-            f"{tuple(loss.meta['val'].shape)}"
-        )
-    captured.output.args = ((loss,),)
+    captured.output.args = ((captured.results[0],),)
     drop_no_ops(captured)
     captured.drop_unused_inputs()
     captured.verify()
     return captured
+
+
+def _require_scalar(graph: TrainGraph) -> None:
+    shape = tuple(graph.results[0].meta["val"].shape)
+    if math.prod(shape) != 1:
+        raise ModelError(f"the module must return a scalar loss; its first output has shape {shape}")

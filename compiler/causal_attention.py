@@ -15,6 +15,8 @@ from transformers.masking_utils import eager_mask
 from compiler.errors import ModelError
 
 ATTENTION = "lowpeak_causal"
+CACHED = "lowpeak_cached"
+"""The same without the model's mask: tokens see all that are in a cache, and those up to their own."""
 WITHOUT_EFFECT = frozenset(
     {
         "dropout", "sliding_window", "position_ids", "position_embeddings", "cache", "past_key_values",
@@ -57,3 +59,11 @@ def _attention(
 
 AttentionInterface.register(ATTENTION, _attention)
 AttentionMaskInterface.register(ATTENTION, eager_mask)
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    """A model that is known to hide nothing but later tokens needs no mask."""
+
+
+AttentionInterface.register(CACHED, _attention)
+AttentionMaskInterface.register(CACHED, _no_mask)

@@ -8,6 +8,7 @@ loads into `PeftModel.from_pretrained`.
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any, TypeVar
 
 import torch
@@ -16,9 +17,9 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from compiler.batch import IGNORE_INDEX
-from compiler.causal_attention import ATTENTION
+from compiler.causal_attention import ATTENTION, CACHED
 from compiler.errors import ModelError
-from compiler.rope import fix_length, longest_sequence
+from compiler.rope import fix_length, longest_sequence, look_up_positions
 
 DEFAULT_LORA_RANK = 16
 OTHER_LOSSES = frozenset(
@@ -46,6 +47,18 @@ class CausalLMLoss(nn.Module):
     def forward(self, input_ids: Tensor, targets: Tensor) -> Tensor:
         logits = self.model(input_ids=input_ids, use_cache=False).logits
         return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX)
+
+
+class NextToken(nn.Module):
+    """`forward(input_ids, position_ids)`, both int64 [1, tokens] -> logits float [1, tokens, vocabulary]."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
+        logits: Tensor = self.model(input_ids=input_ids, position_ids=position_ids, use_cache=False).logits
+        return logits
 
 
 def skeleton_of(module: M) -> M:
@@ -124,3 +137,17 @@ def loss_module(peft_model: PeftModel, seq_len: int) -> CausalLMLoss:
     base.set_attn_implementation(ATTENTION)
     fix_length(base, seq_len)
     return CausalLMLoss(peft_model).eval()
+
+
+def next_token_module(trained: CausalLMLoss) -> NextToken:
+    """The module that `loss_module` made, with positions as an input and attention without a mask.
+
+    `trained` cannot be captured any more. Raises ModelError for a model that takes no positions.
+    """
+    base = trained.model.get_base_model()  # type: ignore[operator]
+    assert isinstance(base, PreTrainedModel)
+    if "position_ids" not in inspect.signature(base.forward).parameters:
+        raise ModelError(f"{type(base).__name__} takes no position_ids: its tokens cannot follow others")
+    base.set_attn_implementation(CACHED)
+    look_up_positions(base)
+    return NextToken(trained.model).eval()

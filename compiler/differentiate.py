@@ -85,21 +85,41 @@ def differentiate(forward: TrainGraph) -> TrainGraph:
             raise _without_gradient(missing)
         return (loss.detach(), *gradients)
 
+    with told_as_model_error("the model's backward cannot be computed"):
+        return _traced(forward, joint, tuple(names))
+
+
+def lower_forward(forward: TrainGraph) -> TrainGraph:
+    """The forward alone in the operators that `differentiate` gives."""
+    replay = _Replay(forward)
+
+    def run(*values: Tensor) -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            return tuple(replay.run(*values))
+
+    with told_as_model_error("the model's forward cannot be computed"):
+        return _traced(forward, run, ())
+
+
+def _traced(
+    forward: TrainGraph, function: Callable[..., tuple[Tensor, ...]], gradients: tuple[str, ...]
+) -> TrainGraph:
+    """What `function` of the forward's inputs does, in core ATen and `lowpeak::` operators."""
+    placeholders = list(forward.inputs())
     example = [_fake_of(node) for node, _ in placeholders]
     decompositions = dict(core_aten_decompositions())
     for operator in LEFT_TO_NORMALIZE:
         decompositions.pop(operator, None)
     decompositions[aten.convolution_backward.default] = _convolution_backward
-    explained = told_as_model_error("the model's backward cannot be computed")
-    with explained, traceback.preserve_node_meta(), sdpa_kernel([SDPBackend.MATH]):
-        module = make_fx(joint, decomposition_table=decompositions, tracing_mode="real")(*example)
+    with traceback.preserve_node_meta(), sdpa_kernel([SDPBackend.MATH]):
+        module = make_fx(function, decomposition_table=decompositions, tracing_mode="real")(*example)
     graph = module.graph
     roles: dict[str, Role] = {}
     traced = [node for node in graph.nodes if node.op == "placeholder"]
     for node, (source, role) in zip(traced, placeholders, strict=True):
         roles[node.name] = role
         node.meta["val"] = source.meta["val"]
-    result = TrainGraph(graph, roles, tuple(names))
+    result = TrainGraph(graph, roles, gradients)
     result.output.args = (tuple(result.output.args[0]),)  # type: ignore[arg-type]
     make_functional(result)
     # Outputs that an operator was not asked for have no value.

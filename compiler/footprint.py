@@ -62,14 +62,14 @@ class Footprint:
         return replace(
             self,
             arena=arena,
-            runtime=_runtime_bytes(target, operations) + self.attention,
-            code=_code_bytes(target, operations),
+            runtime=runtime_bytes(target, operations) + self.attention,
+            code=code_bytes(target, operations),
         )
 
 
 def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, operations: int) -> Footprint:
     """`arena`: its height; `operations`: kernel calls of the program."""
-    sizes = [_bytes(node) for node, role in graph.inputs() if isinstance(role, Adapter)]
+    sizes = [bytes_of(node) for node, role in graph.inputs() if isinstance(role, Adapter)]
     adapter, largest, states = sum(sizes), max(sizes, default=0), target.state_tensors[optimizer]
     if target.pages:
         adapter, gradients, state = 0, largest, (2 + states) * largest
@@ -83,9 +83,9 @@ def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, 
         optimizer=state,
         saving=int(adapter * target.checkpoint_copies),
         weights=_resident_weights(graph, target),
-        runtime=_runtime_bytes(target, operations) + attention,
+        runtime=runtime_bytes(target, operations) + attention,
         attention=attention,
-        code=_code_bytes(target, operations),
+        code=code_bytes(target, operations),
     )
 
 
@@ -100,37 +100,37 @@ def _attention_scratch(graph: TrainGraph) -> int:
     return most
 
 
-def _runtime_bytes(target: Target, operations: int) -> int:
+def runtime_bytes(target: Target, operations: int) -> int:
     return target.runtime_bytes + target.runtime_bytes_per_op * operations
 
 
-def _code_bytes(target: Target, operations: int) -> int:
+def code_bytes(target: Target, operations: int) -> int:
     return target.code_bytes + target.code_bytes_per_op * operations
 
 
 def _resident_weights(graph: TrainGraph, target: Target) -> int:
     """All frozen tensors; where pages are given back, the most that an operation uses, of adapters too."""
     kinds = (*WEIGHTS, Adapter) if target.pages else WEIGHTS
-    everything = sum(_bytes(node) for node, role in graph.inputs() if isinstance(role, kinds))
+    everything = sum(bytes_of(node) for node, role in graph.inputs() if isinstance(role, kinds))
     if not target.pages:
         return everything
     most = 0
     for node in graph.operations():
         rows = target.rows_at_a_time.get(node.target)
-        inputs = {_source(operand) for operand in node.all_input_nodes}
+        inputs = {source_of(operand) for operand in node.all_input_nodes}
         mapped = [i for i in inputs if isinstance(graph.roles.get(i.name), kinds)]
-        most = max(most, sum(_bytes(each, rows) for each in mapped))
+        most = max(most, sum(bytes_of(each, rows) for each in mapped))
     return min(everything, most + MAPPED_AROUND_BYTES)
 
 
-def _source(node: fx.Node) -> fx.Node:
+def source_of(node: fx.Node) -> fx.Node:
     """What a view is a view of."""
     while node.target in VIEWS:
         (node, *_) = node.all_input_nodes
     return node
 
 
-def _bytes(node: fx.Node, rows: int | None = None) -> int:
+def bytes_of(node: fx.Node, rows: int | None = None) -> int:
     """Of the node's tensor, or of so many rows of it."""
     value = node.meta["val"]
     shape = value.shape if rows is None else (min(rows, value.shape[0]), *value.shape[1:])

@@ -1,8 +1,9 @@
 """TrainGraph: an fx graph whose node order is the schedule,
 and the roles of the values that enter and leave it.
 
-Every tensor enters as a placeholder: a frozen weight, an adapter tensor or a part of the batch. The outputs
-are the loss and, once differentiated, one gradient per adapter tensor. Shapes are static.
+Every tensor enters as a placeholder: a frozen weight, an adapter tensor, a part of the batch or, of a program
+that generates, its state. The outputs are the loss and, once differentiated, one gradient per adapter tensor;
+those of a program that generates are logits. Shapes are static.
 """
 
 from __future__ import annotations
@@ -60,7 +61,15 @@ class Constant:
     value: Tensor = field(compare=False, repr=False)
 
 
-Role = Batch | Adapter | Frozen | Quantized | Constant
+@dataclass(frozen=True)
+class State:
+    """A tensor that operators write into, and that keeps its value from call to call: a cache of keys or
+    values."""
+
+    name: str
+
+
+Role = Batch | Adapter | Frozen | Quantized | Constant | State
 
 
 @dataclass
@@ -141,7 +150,7 @@ class TrainGraph:
             elif node.op == "call_function":
                 inputs_end = True
                 assert "val" in node.meta, f"{node.format_node()} has no value"
-                assert not changes_operand(node), f"{node.format_node()} changes its operand"
+                assert self.changes_state_only(node), f"{node.format_node()} changes its operand"
                 for value in tensors_of(node):
                     assert all(isinstance(size, int) for size in value.shape), (
                         f"{node.name} has a dynamic shape"
@@ -149,10 +158,24 @@ class TrainGraph:
             else:
                 assert node.op == "output", f"{node.op} node {node.name}"
         loss, *gradients = self.results
-        assert loss.meta["val"].numel() == 1, f"loss has shape {tuple(loss.meta['val'].shape)}"
+        if self.gradients:
+            assert loss.meta["val"].numel() == 1, f"loss has shape {tuple(loss.meta['val'].shape)}"
         assert len(gradients) == len(self.gradients)
         for name, gradient in zip(self.gradients, gradients, strict=True):
             assert gradient.meta["val"].shape == adapters[name].meta["val"].shape, f"gradient of {name}"
+
+    def changes_state_only(self, node: fx.Node) -> bool:
+        """Whether all that the operator writes into is state."""
+        if not changes_operand(node):
+            return True
+        written = [
+            node.args[i]
+            for i, argument in enumerate(node.target._schema.arguments)  # type: ignore[union-attr]
+            if argument.alias_info is not None and argument.alias_info.is_write
+        ]
+        return all(
+            isinstance(each, fx.Node) and isinstance(self.roles.get(each.name), State) for each in written
+        )
 
     def dump(self) -> str:
         """One line a node: name, dtype and shape, operator and operands, in schedule order."""

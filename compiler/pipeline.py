@@ -106,6 +106,16 @@ def build_joint(intake: Intake, options: CompileOptions, runner: Runner) -> tupl
 
 
 def forward_passes(intake: Intake, options: CompileOptions, forward: TrainGraph) -> list[Pass]:
+    passes = model_passes(intake, options, forward)
+    if options.rows is not None:
+        passes.append(MaskLogits(options.rows))
+    if options.loss == "subset":
+        passes.append(SubsetSoftmax(options.subset_size))
+    return [*passes, ChunkedLoss()]
+
+
+def model_passes(intake: Intake, options: CompileOptions, forward: TrainGraph) -> list[Pass]:
+    """The forward passes that the loss has no part in."""
     frozen = [role.name for _, role in forward.inputs() if isinstance(role, Frozen)]
     stored = {name: format for name in frozen if (format := intake.weights.format_of(name))}
     fused = target(options.target, options.kernels).fused
@@ -114,11 +124,7 @@ def forward_passes(intake: Intake, options: CompileOptions, forward: TrainGraph)
         passes.append(Quantize(4 if options.quantization == "int4" else 8, options.group_size, stored))
     elif stored:
         passes.append(Quantize(stored=stored, only_stored=True))
-    if options.rows is not None:
-        passes.append(MaskLogits(options.rows))
-    if options.loss == "subset":
-        passes.append(SubsetSoftmax(options.subset_size))
-    return [*passes, ChunkedLoss()]
+    return passes
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from compiler.graph import Adapter, TrainGraph, tensors_of
+from compiler.graph import Adapter, State, TrainGraph, tensors_of
 from compiler.plan.liveness import lifetimes, memory_problem
 from compiler.plan.memory import solve
 from compiler.plan.problem import MemoryProblem, MemorySolution
@@ -21,7 +21,8 @@ class PlannedStep:
     """`problem` and `solution` are the arena; `buffer_of[value]` is the index of its buffer,
     -1 if it needs none.
 
-    `file_offsets`: adapter inputs by node and other values by index that lie in a mapped file instead.
+    `file_offsets`: adapter and state inputs by node and other values by index that lie outside of it, in a
+    mapped file.
     """
 
     graph: TrainGraph
@@ -62,7 +63,8 @@ def place(graph: TrainGraph, view: PlanView, target: Target, capacity: int | Non
 
 
 def _in_file(graph: TrainGraph, view: PlanView) -> tuple[dict[str | int, int], int]:
-    """Adapters and gradients that the arena does not have, one behind the other; a sum is where it began."""
+    """Adapters, gradients and state that the arena does not have, one behind the other; a sum is where it
+    began."""
     offsets: dict[str | int, int] = {}
     end = 0
     sums = lifetimes(view.program).buffer
@@ -71,7 +73,7 @@ def _in_file(graph: TrainGraph, view: PlanView) -> tuple[dict[str | int, int], i
             continue
         for location, tensor in zip(view.locations[node.name], tensors_of(node), strict=True):
             key: str | int | None = location.value
-            if location.value is None and isinstance(graph.roles.get(node.name), Adapter):
+            if location.value is None and isinstance(graph.roles.get(node.name), Adapter | State):
                 key = node.name
             elif location.value not in view.outside:
                 continue

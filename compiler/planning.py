@@ -12,7 +12,7 @@ from torch import fx
 
 from compiler import op_table
 from compiler.devices import DeviceProfile
-from compiler.graph import Adapter, Batch, TrainGraph, forward_nodes, tensors_of
+from compiler.graph import Adapter, Batch, State, TrainGraph, forward_nodes, tensors_of
 from compiler.plan.cost import Rates
 from compiler.plan.program import Io, Kind, Op, Program, Value
 from compiler.targets import Target
@@ -81,6 +81,8 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
             kind = INPUT_KINDS.get(type(graph.roles[node.name]))
             if kind is Kind.ADAPTER and target.pages:
                 kind = None
+            if isinstance(graph.roles[node.name], State):
+                assert target.pages, "state lies outside of the arena"
             locations[node.name] = (
                 (define(node.name, nbytes[0], kind),) if kind else (Location(None, 0, node.name),)
             )

@@ -34,6 +34,13 @@ def fix_length(model: nn.Module, seq_len: int) -> None:
             module.forward = _Tables(module, seq_len)
 
 
+def look_up_positions(model: nn.Module) -> None:
+    """Tables of `fix_length` give the rows of the positions that they are called with."""
+    for module in model.modules():
+        if isinstance(module.forward, _Tables):
+            module.forward.by_position = True
+
+
 def _depends_on_length(rope_type: object) -> bool:
     """`rope_type`: of a module, or of each type of its layers."""
     types = rope_type.values() if isinstance(rope_type, dict) else [rope_type]
@@ -42,6 +49,9 @@ def _depends_on_length(rope_type: object) -> bool:
 
 class _Tables:
     """A rotary module's forward at one length: its own results on the CPU, as constants."""
+
+    by_position = False
+    """Whether positions are looked up; else they are 0, 1, 2 ..."""
 
     def __init__(self, module: nn.Module, seq_len: int) -> None:
         # A new one: a former call with another length leaves its frequencies behind.
@@ -57,5 +67,9 @@ class _Tables:
     def __call__(
         self, x: Tensor, position_ids: Tensor, layer_type: str | None = None, **_: Any
     ) -> tuple[Tensor, ...]:
-        """Cosines and sines [1, tokens, dim] for positions from 0 on, in x's type."""
-        return tuple(table.to(x.dtype) for table in self._tables[layer_type])
+        """Cosines and sines [1, tokens, dim] for positions from 0 on, or of positions [1, tokens], in x's
+        type."""
+        tables = self._tables[layer_type]
+        if self.by_position:
+            tables = tuple(nn.functional.embedding(position_ids, table[0]) for table in tables)
+        return tuple(table.to(x.dtype) for table in tables)

@@ -114,9 +114,9 @@ EXECUTORCH_LOWPEAK = replace(
     offload=True,
     fused=frozenset(
         {
-            "causal_attention", "causal_attention_backward", "causal_attention_backward_add",
-            "dequantize_rows", "load", "loaded", "matmul", "matmul_add", "quantized_linear",
-            "quantized_linear_cross_entropy", "quantized_linear_input_gradient",
+            "cached_attention", "causal_attention", "causal_attention_backward",
+            "causal_attention_backward_add", "dequantize_rows", "load", "loaded", "matmul", "matmul_add",
+            "quantized_linear", "quantized_linear_cross_entropy", "quantized_linear_input_gradient",
             "quantized_linear_input_gradient_add", "rms_norm", "rms_norm_backward", "rotary", "select_rows",
             "store", "swiglu", "swiglu_backward", "write_rows",
         }

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, fx
 
 from compiler.errors import ArtifactError
-from compiler.graph import Adapter, Batch, Constant, Frozen, Quantized, operator_name, tensors_of
+from compiler.graph import Adapter, Batch, Constant, Frozen, Quantized, State, operator_name, tensors_of
 from compiler.plan.program import Kind
 from compiler.planned import PlannedStep
 from export.scheduled import (
@@ -69,6 +69,8 @@ def to_records(step: PlannedStep) -> dict[str, Any]:
                 kind = "adapter"
             case Constant():
                 kind, name = "constant", node.name
+            case State():
+                raise ArtifactError(f"{node.name} is state, which a training step has none of")
             case _:
                 kind, name = "frozen", frozen_key(role)
         inputs.append({"node": node.name, "kind": kind, "name": name, "tensor": _tensors(step, node)[0]})

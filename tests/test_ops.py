@@ -232,3 +232,23 @@ def test_rows_are_selected(dtype):
     ids = torch.tensor([3, 0, 3])
     torch.library.opcheck(ops.select_rows.default, (source, ids))
     assert torch.equal(ops.select_rows(source, ids), source[[3, 0, 3]])
+
+
+@pytest.mark.parametrize("heads_axis", [1, 2])
+@pytest.mark.parametrize(("heads", "key_heads"), HEADS)
+def test_attention_over_a_cache_is_that_of_all_tokens(heads, key_heads, heads_axis):
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, h, 7, 8) for h in (heads, key_heads, key_heads))
+    expected = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=0.3, enable_gqa=True)
+    caches = [torch.full((1, key_heads, 9, 8), torch.nan) for _ in range(2)]
+    done = 0
+    for tokens in (4, 1, 2):
+        rows = slice(done, done + tokens)
+        given = [x[:, :, rows].transpose(1, heads_axis).contiguous() for x in (query, key, value)]
+        positions = torch.arange(done, done + tokens)[None]
+        out = ops.cached_attention(*given, *caches, positions, 0.3, heads_axis)
+        assert distance(out.transpose(1, heads_axis), expected[:, :, rows]) < 1e-6
+        done += tokens
+    torch.library.opcheck(ops.cached_attention.default, (*given, *caches, positions, 0.3, heads_axis))
+    with pytest.raises(IndexError, match="2 tokens from position 8 on are not in a cache of 9"):
+        ops.cached_attention(*given, *caches, torch.tensor([[8, 9]]), 0.3, heads_axis)

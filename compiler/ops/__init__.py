@@ -7,4 +7,4 @@ formula that is again an operator. A target either has a kernel for an operator 
 
 from __future__ import annotations
 
-from compiler.ops import attention, loss, matmul, norm, offload, quantized, rotary, rows, swiglu  # noqa: F401
+from compiler.ops import attention, cache, loss, matmul, norm, offload, quantized, rotary, rows, swiglu  # noqa: F401

@@ -21,16 +21,19 @@ Place = tuple[fx.Node, int]
 
 
 def needed_next(
-    operations: Iterable[fx.Node], step: PlannedStep, by_rows: Collection[object]
+    operations: Iterable[fx.Node],
+    step: PlannedStep,
+    by_rows: Collection[object],
+    resident: Collection[str] = (),
 ) -> dict[str, list[Place]]:
     """By name of an operation with mapped tensors: those of the next such operation that it does not have.
 
-    Operators `by_rows` read their tables on themselves.
+    Operators `by_rows` read their tables on themselves; inputs that are `resident` are never given back.
     """
     result: dict[str, list[Place]] = {}
     previous: tuple[str, list[Place]] | None = None
     for node in operations:
-        places = [] if node.target in by_rows else mapped_tensors(node, step)
+        places = [] if node.target in by_rows else mapped_tensors(node, step, resident)
         if not places:
             continue
         if previous is not None and (more := [place for place in places if place not in previous[1]]):
@@ -39,14 +42,16 @@ def needed_next(
     return result
 
 
-def mapped_tensors(node: fx.Node, step: PlannedStep) -> list[Place]:
-    """The operands and results of an operation that lie in a mapped file."""
+def mapped_tensors(node: fx.Node, step: PlannedStep, resident: Collection[str] = ()) -> list[Place]:
+    """The operands and results of an operation that lie in a mapped file, less those of `resident` inputs."""
     places: list[Place] = [(operand, 0) for operand in node.all_input_nodes]
     places += [(node, index) for index in range(len(tensors_of(node)))]
-    return [place for place in places if _is_mapped(place, step)]
+    return [place for place in places if _is_mapped(place, step, resident)]
 
 
-def _is_mapped(place: Place, step: PlannedStep) -> bool:
+def _is_mapped(place: Place, step: PlannedStep, resident: Collection[str]) -> bool:
     node, index = place
     location = step.view.locations[node.name][index]
+    if location.frozen in resident:
+        return False
     return location.value is None or location.value in step.view.outside

@@ -44,48 +44,64 @@ def emit(
 
     Raises UnsupportedOperator for an operator without a kernel.
     """
-    plan = _Plan(step, adapter, fused, pages, by_rows)
+    plan = PlanBuilder(step, fused, pages, by_rows, adapter)
     fqns = [name for name in step.graph.gradients]
+    parameters = {role.name: node for node, role in step.graph.inputs() if isinstance(role, Adapter)}
+    results = [*step.graph.results, *(parameters[name] for name in fqns)]
     plans = [
-        plan.execution_plan(),
+        plan.execution_plan(METHOD, results),
         _constant_method(f"__et_training_gradients_index_{METHOD}", [schema.Int(1)]),
         _constant_method(f"__et_training_parameters_index_{METHOD}", [schema.Int(1 + len(fqns))]),
         _constant_method(f"__et_training_fqn_{METHOD}", [schema.String(name) for name in fqns]),
     ]
+    return program_of(plans, plan.constants, plan.initial)
+
+
+def program_of(
+    plans: list[schema.ExecutionPlan], constants: list[schema.Buffer], initial: list[schema.Buffer]
+) -> bytes:
+    """The file of methods that share their constants; `initial`: first values of what they write into."""
     program = schema.Program(
         version=EXECUTORCH_SCHEMA_VERSION,
         execution_plan=plans,
-        constant_buffer=[schema.Buffer(b""), *plan.constants],
+        constant_buffer=[schema.Buffer(b""), *constants],
         backend_delegate_data=[],
         segments=[],
         constant_segment=schema.SubsegmentOffsets(segment_index=0, offsets=[]),
         mutable_data_segments=[],
         named_data=[],
     )
-    mutable = [schema.Buffer(b""), *plan.initial]
+    mutable = [schema.Buffer(b""), *initial]
     return bytes(serialize_pte_binary(PTEFile(program, mutable_data=mutable, named_data=None)))
 
 
-class _Plan:
-    """Builds the execution plan of the step: values, operators and instructions."""
+class PlanBuilder:
+    """Builds the execution plan of a step: values, operators and instructions.
+
+    `adapter`: first values by name, of those that have some in the program; `resident`: names of inputs that
+    stay in memory; `constants`: those of a plan before, which this one adds to.
+    """
 
     def __init__(
         self,
         step: PlannedStep,
-        adapter: Mapping[str, Tensor],
         fused: frozenset[str],
         pages: bool,
         by_rows: Collection[object],
+        adapter: Mapping[str, Tensor],
+        resident: Collection[str] = (),
+        constants: list[schema.Buffer] | None = None,
     ) -> None:
         self.step = step
         self.fused = fused
         self.pages = pages
         self.by_rows = by_rows
+        self.resident = resident
         self.adapter = adapter
         self.values: list[schema.EValue] = []
         self.operators: dict[tuple[str, str], int] = {}
         self.instructions: list[schema.Instruction] = []
-        self.constants: list[schema.Buffer] = []
+        self.constants = [] if constants is None else constants
         self.initial: list[schema.Buffer] = []
         self.tensors: dict[tuple[str, int], int] = {}
         self.scalars: dict[tuple[type, object], int] = {}
@@ -94,11 +110,12 @@ class _Plan:
         self.planned: dict[tuple[object, ...], int] = {}
         """Tensors in memory by place, dtype and shape: what layers compute alike is one value at run time."""
 
-    def execution_plan(self) -> schema.ExecutionPlan:
+    def execution_plan(self, method: str, results: Sequence[fx.Node]) -> schema.ExecutionPlan:
+        """A method that gives the values of these nodes."""
         graph = self.step.graph
         inputs = []
         next_ones = (
-            needed_next(filter(self._is_call, graph.operations()), self.step, self.by_rows)
+            needed_next(filter(self._is_call, graph.operations()), self.step, self.by_rows, self.resident)
             if self.pages
             else {}
         )
@@ -115,13 +132,11 @@ class _Plan:
                 if node.name in next_ones:
                     self._instruct(READ_AHEAD, [self._place(*place) for place in next_ones[node.name]])
                 self._call(node)
-                if self.pages and (used := mapped_tensors(node, self.step)):
+                if self.pages and (used := mapped_tensors(node, self.step, self.resident)):
                     self._instruct(GIVE_BACK, [self._place(*place) for place in used])
-        parameters = {role.name: node for node, role in graph.inputs() if isinstance(role, Adapter)}
         file_bytes = self.step.file_bytes
-        results = [*graph.results, *(parameters[name] for name in graph.gradients)]
         return schema.ExecutionPlan(
-            name=METHOD,
+            name=method,
             container_meta_type=schema.ContainerMetadata("", ""),
             values=self.values,
             inputs=inputs,
@@ -161,7 +176,7 @@ class _Plan:
             assert offset is not None
             allocation = schema.AllocationDetails(memory, offset & 0xFFFFFFFF, offset >> 32)
             role = self.step.graph.roles.get(node.name) if node.op == "placeholder" else None
-            if not isinstance(role, Adapter):
+            if not isinstance(role, Adapter) or role.name not in self.adapter:
                 key = memory, offset, tensor.dtype, tuple(tensor.shape)
                 if key not in self.planned:
                     self.planned[key] = self._add(_tensor_value(tensor, 0, allocation, None))

@@ -38,6 +38,19 @@ class TokenAxes:
 
 
 def find_token_axes(graph: TrainGraph) -> TokenAxes:
+    """Raises CannotTile if there is no token axis, an operation does not leave it as one, or a whole is
+    needed whose tiles would not lie together.
+    """
+    found = follow_tokens(graph)
+    for node in (*graph.operations(), graph.output):
+        for operand in found.reads_whole(node):
+            axis = found.axis[operand]
+            if any(size != 1 for size in shape_of(operand)[:axis]):
+                raise refusal(operand, "is needed whole, but its rows do not lie together")
+    return found
+
+
+def follow_tokens(graph: TrainGraph) -> TokenAxes:
     """Raises CannotTile if there is no token axis, or an operation does not leave it as one."""
     ids = _token_ids(graph)
     batch, tokens = shape_of(ids)
@@ -56,11 +69,6 @@ def find_token_axes(graph: TrainGraph) -> TokenAxes:
     for node, split in found.splits.items():
         if node in forward and any(split.axes[output] is not None for output in split.carried):
             raise refusal(node, "adds up gradients of tokens in the forward")
-    for node in (*graph.operations(), graph.output):
-        for operand in found.reads_whole(node):
-            axis = found.axis[operand]
-            if any(size != 1 for size in shape_of(operand)[:axis]):
-                raise refusal(operand, "is needed whole, but its rows do not lie together")
     return found
 
 
