@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, fx
 from transformers import PreTrainedTokenizerBase
 
+from compiler.decode import Decoder
 from compiler.errors import ArtifactError
 from compiler.graph import Adapter, Frozen, Quantized
 from compiler.model.origin import Origin
@@ -32,6 +33,7 @@ from export.graph_file import frozen_key
 from export.manifest import (
     SCHEMA_VERSION,
     BucketRecord,
+    GenerateRecord,
     Manifest,
     PlanRecord,
     QuantRecord,
@@ -42,6 +44,15 @@ from export.manifest import (
 from export.safetensors_file import Entry, write_safetensors
 
 PACKAGES = ("lowpeak", "torch", "torchao", "transformers", "peft")
+
+
+@dataclass(frozen=True)
+class Generator:
+    """The program that generates, or why there is none; `ends`: tokens that an answer ends with."""
+
+    decoder: Decoder | None
+    problem: str | None
+    ends: list[int]
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,7 @@ def build(
     sample_loss: float | None,
     tokenizer: PreTrainedTokenizerBase | None,
     tokenizer_problem: str | None = None,
+    generator: Generator | None = None,
     beside_tokenizer: Callable[[Path], None] = lambda _: None,
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda _: None,
@@ -67,7 +79,7 @@ def build(
     """Writes the artifact and opens it. `parts`: of one model, by their sequence length, the longest last;
     `sample_loss`: of the sample in eager PyTorch, if known; `tokenizer_problem`: why there is no tokenizer,
     or which of its tokens the model has no row for; `beside_tokenizer` writes what else is made of the files
-    of the tokenizer into their folder.
+    of the tokenizer into their folder; `generator`: nothing is said about generating without.
     """
     largest = parts[-1].compiled
     adapter = _adapter(largest)
@@ -85,7 +97,8 @@ def build(
         for part in parts:
             assert _frozen(part.compiled) == _frozen(largest), "buckets share the weights"
             progress("writing the program")
-            _write_bucket(part, _suffix(part.compiled, parts), emitter, adapter, weights, bundle)
+            decoder = generator.decoder if generator and part is parts[-1] else None
+            _write_bucket(part, _suffix(part.compiled, parts), emitter, adapter, weights, bundle, decoder)
         save_file({name: tensor.contiguous() for name, tensor in adapter.items()}, bundle.path(ADAPTER))
         source = None if largest.intake.origin is None else _source(largest.intake.origin, out)
         bundle.finish(
@@ -93,6 +106,8 @@ def build(
                 _manifest(parts, emitter, weights, sample_loss),
                 source=source,
                 tokenizer_problem=tokenizer_problem,
+                generate=_generate(generator),
+                generate_problem=generator.problem if generator else None,
             )
         )
     return Artifact.open(out, verify=False)
@@ -137,6 +152,7 @@ def _write_bucket(
     adapter: Mapping[str, Tensor],
     weights: list[Entry],
     bundle: BundleWriter,
+    decoder: Decoder | None,
 ) -> None:
     def path(name: str) -> Path:
         whole = bundle.path(name)
@@ -147,8 +163,9 @@ def _write_bucket(
         made = graph_file.constants_of(step)
         declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in made.items()]
         constants = write_safetensors(file, declared, made.__getitem__)
+    optimizer = part.compiled.options.optimizer
     emitter.write_program(
-        Emission(step, suffix, adapter, part.compiled.options.optimizer, weights, constants, bundle.folder)
+        Emission(step, suffix, adapter, optimizer, weights, constants, bundle.folder, decoder)
     )
     path(GRAPH).write_text(graph_file.to_json(step), encoding="utf-8")
     problem.write_csv(path(PLAN), step.problem, step.solution)
@@ -233,6 +250,27 @@ def _manifest(
         session_options=emitter.session_options,
         versions={package: version(package) for package in (*PACKAGES, *emitter.packages)},
         files={},
+    )
+
+
+def _generate(generator: Generator | None) -> GenerateRecord | None:
+    if generator is None or generator.decoder is None:
+        return None
+    decoder = generator.decoder
+    footprint = decoder.footprint
+    return GenerateRecord(
+        tokens=decoder.longest,
+        prompt_tokens=decoder.prompt_tokens,
+        vocabulary=decoder.vocabulary,
+        ends=generator.ends,
+        planned_peak_bytes=footprint.total,
+        planned_anonymous_bytes=footprint.anonymous,
+        arena_bytes=footprint.arena,
+        state_bytes=footprint.state,
+        weights_bytes=footprint.weights,
+        runtime_bytes=footprint.runtime,
+        code_bytes=footprint.code,
+        predicted_token_seconds=decoder.seconds,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Protocol
 
 from torch import Tensor, fx
 
+from compiler.decode import Decoder
 from compiler.planned import PlannedStep
 from compiler.targets import Target
 from export.safetensors_file import Declared, Entry, write_safetensors
@@ -30,6 +31,8 @@ class Emission:
     weights: list[Entry]
     constants: list[Entry]
     folder: Path
+    decoder: Decoder | None
+    """The program that generates, to be written too; targets have one that have its operators."""
 
 
 class Emitter(Protocol):

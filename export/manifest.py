@@ -139,6 +139,30 @@ class SourceRecord:
 
 
 @dataclass(frozen=True)
+class GenerateRecord:
+    """The program of `lowpeak-runner generate`, generate.pte, over the same weights and adapter."""
+
+    tokens: int
+    """That its caches hold: prompt and answer together."""
+    prompt_tokens: int
+    """Of a prompt that go through at a time."""
+    vocabulary: int
+    ends: list[int]
+    """Tokens that an answer ends with."""
+    planned_peak_bytes: int
+    """Everything resident because of generating."""
+    planned_anonymous_bytes: int
+    """The part of it that is anonymous memory: all but the mapped weights and code."""
+    arena_bytes: int
+    state_bytes: int
+    """Adapter and caches."""
+    weights_bytes: int
+    runtime_bytes: int
+    code_bytes: int
+    predicted_token_seconds: float
+
+
+@dataclass(frozen=True)
 class Manifest:
     schema_version: int
     target: str
@@ -168,6 +192,9 @@ class Manifest:
     """What the target's runtime has to be told for the plan to hold."""
     versions: dict[str, str]
     files: dict[str, FileRecord]
+    generate: GenerateRecord | None = None
+    generate_problem: str | None = None
+    """Why the artifact has no program that generates."""
 
     @property
     def largest(self) -> BucketRecord:
@@ -221,10 +248,11 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         fields = {f.name for f in dataclasses.fields(kind)}
-        if not isinstance(value, dict) or set(value) != fields:
+        optional = {f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
+        if not isinstance(value, dict) or not fields - optional <= set(value) <= fields:
             raise ArtifactError(f"manifest.json: {where} should have the fields {', '.join(sorted(fields))}")
         hints = typing.get_type_hints(kind)
-        return kind(**{name: _typed(hints[name], value[name], f"{where}.{name}") for name in fields})
+        return kind(**{name: _typed(hints[name], value[name], f"{where}.{name}") for name in value})
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None

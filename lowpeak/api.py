@@ -30,6 +30,7 @@ from export.build import Part, build
 from export.bundle import require_free_name
 from export.emitter import emitter
 from lowpeak.demo_model import fetch_demo_model
+from lowpeak.generator import generator_of
 
 DEMO = "demo"
 NAMED_TOKENS = 5
@@ -60,6 +61,7 @@ def compile_for_device(
     kernels: str = "stock",
     device: str = "generic-phone",
     optimizer: OptimizerName = "adamw",
+    generate: bool = True,
     example_batch: Mapping[str, Tensor] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     trust_remote_code: bool = False,
@@ -76,6 +78,8 @@ def compile_for_device(
     that gives a scalar loss for `module(**example_batch)`. It is not modified.
     seq_len: tokens of a sequence; needed for language models. Several lengths make as many programs over the
     same weights and adapter, each within the budget; an example is trained in the shortest that holds it.
+    generate: also make the program of `lowpeak generate`, where the target and the model have one; the
+    manifest says why not.
     tokenizer: in place of the model's own; a model in memory has none.
     trust_remote_code: run the Python code that a checkpoint brings, without which it is refused.
     out: the artifact's folder, by default a temporary one.
@@ -131,6 +135,9 @@ def compile_for_device(
     if problem is not None:
         progress(problem)
     parts = [Part(compiled, sample_batch(compiled, example, seed)) for compiled in buckets]
+    generator = (
+        generator_of(largest, target_emitter.check_operators, tokenizer, progress) if generate else None
+    )
     sample_loss = None
     if plain_module:
         assert isinstance(model, nn.Module)
@@ -145,6 +152,7 @@ def compile_for_device(
             sample_loss=sample_loss,
             tokenizer=tokenizer,
             tokenizer_problem=problem,
+            generator=generator,
             beside_tokenizer=write_chat_file,
             overwrite=overwrite,
             progress=progress,

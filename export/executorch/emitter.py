@@ -14,6 +14,7 @@ from export.emitter import Emission
 from export.safetensors_file import Declared, Entry
 
 PROGRAM = "program.pte"
+GENERATE = "generate.pte"
 WEIGHTS = "weights.ptd"
 
 
@@ -51,3 +52,8 @@ class ExecuTorchEmitter:
         program.write_bytes(
             emit(emission.step, emission.adapter, given.fused, given.pages, given.rows_at_a_time)
         )
+        if emission.decoder is not None:
+            from export.executorch.generate import emit_generator
+
+            generator = emit_generator(emission.decoder, given.fused, given.rows_at_a_time)
+            (emission.folder / GENERATE).write_bytes(generator)

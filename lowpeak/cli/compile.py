@@ -60,6 +60,9 @@ def compile_command(
     kernels: Kernels = "stock",
     device: Device = "generic-phone",
     optimizer: Optimizer = "adamw",
+    generate: Annotated[
+        bool, typer.Option(help="Also make the program of `lowpeak generate`, where there is one.")
+    ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an artifact at --out.")] = False,
     seed: Seed = 0,
     trust_remote_code: TrustRemoteCode = False,
@@ -95,6 +98,7 @@ def compile_command(
             kernels=kernels,
             device=device,
             optimizer=optimizer,
+            generate=generate,
             out=out,
             overwrite=overwrite,
             seed=seed,
@@ -105,6 +109,8 @@ def compile_command(
     print_result(compile_figures(artifact, seconds), json, compile_table(artifact, seconds))
     if artifact.manifest.tokenizer_problem is not None:
         note(f"Tokenizer: {artifact.manifest.tokenizer_problem}")
+    if artifact.manifest.generate_problem is not None:
+        note(f"lowpeak generate: {artifact.manifest.generate_problem}")
 
 
 def numbers(option: str, text: str, kind: type[N]) -> list[N]:
