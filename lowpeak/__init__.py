@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lowpeak.gguf_adapter import export_gguf
     from lowpeak.phone.deploy import deploy
     from lowpeak.phone.pull import pull
+    from runtime_py.generate import generate
     from runtime_py.simulate import simulate
     from runtime_py.trainer import train
 
@@ -39,6 +40,7 @@ __all__ = [
     "compile_for_device",
     "deploy",
     "export_gguf",
+    "generate",
     "memory_time_curve",
     "pull",
     "simulate",
@@ -50,6 +52,7 @@ _MODULES = {
     "compile_for_device": "lowpeak.api",
     "deploy": "lowpeak.phone.deploy",
     "export_gguf": "lowpeak.gguf_adapter",
+    "generate": "runtime_py.generate",
     "memory_time_curve": "lowpeak.api",
     "pull": "lowpeak.phone.pull",
     "simulate": "runtime_py.simulate",

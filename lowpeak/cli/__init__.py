@@ -15,6 +15,7 @@ from lowpeak.cli.demo import demo_command
 from lowpeak.cli.deploy import deploy_command
 from lowpeak.cli.estimate import estimate_command
 from lowpeak.cli.export_gguf import export_gguf_command
+from lowpeak.cli.generate import generate_command
 from lowpeak.cli.mistakes import options_by_verb, unknown_option
 from lowpeak.cli.output import quiet_libraries, report_error
 from lowpeak.cli.pull import pull_command
@@ -62,6 +63,7 @@ app.command("train")(train_command)
 app.command("deploy")(deploy_command)
 app.command("pull")(pull_command)
 app.command("export-gguf")(export_gguf_command)
+app.command("generate")(generate_command)
 app.command("estimate")(estimate_command)
 app.command("demo")(demo_command)
 

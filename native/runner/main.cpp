@@ -31,6 +31,7 @@ using Verb = void (*)(const Arguments&, const StopRequest&, const Emit&);
 const std::map<std::string, Verb> kVerbs = {
     {"encode", lowpeak::runner::encode},
     {"eval", lowpeak::runner::eval},
+    {"generate", lowpeak::runner::generate},
     {"train", lowpeak::runner::train},
 };
 

@@ -7,6 +7,9 @@
 
 namespace lowpeak::runner {
 
+// Generates text: generate_job.h says what the job holds.
+void generate(const Arguments& arguments, const trainer::StopRequest& stop, const trainer::Emit& emit);
+
 // Trains: trainer/job.h says what the job holds.
 void train(const Arguments& arguments, const trainer::StopRequest& stop, const trainer::Emit& emit);
 

@@ -51,6 +51,19 @@ std::vector<Bucket> read_buckets(const JsonReader& list) {
   return made;
 }
 
+std::optional<GenerateRecord> read_generate(const JsonReader& manifest) {
+  if (!manifest.has("generate") || manifest.at("generate").is_null()) return std::nullopt;
+  const JsonReader record = manifest.at("generate");
+  GenerateRecord made{record.at("tokens").integer(), record.at("prompt_tokens").integer(),
+                      record.at("vocabulary").integer(), record.at("ends").integers(),
+                      record.at("planned_peak_bytes").integer(), record.at("planned_anonymous_bytes").integer()};
+  product("the program that generates", {made.tokens, made.prompt_tokens, made.vocabulary});
+  if (made.tokens < 1 || made.prompt_tokens < 1 || made.vocabulary < 1) {
+    throw artifact_error("manifest.json: the program that generates has no tokens");
+  }
+  return made;
+}
+
 }  // namespace
 
 std::string Bucket::file(const std::string& name) const {
@@ -107,7 +120,9 @@ Manifest Manifest::from_json(const std::string& text) {
                 tensors(manifest.at("parameters")),
                 manifest.at("weights_file").text(),
                 !manifest.at("sample").is_null(),
-                {}};
+                {},
+                read_generate(manifest),
+                manifest.has("generate_problem") ? manifest.at("generate_problem").optional_text() : std::nullopt};
   for (const auto& [name, record] : manifest.at("files").fields()) {
     made.files.emplace(name, FileRecord{record.at("sha256").text(), record.at("bytes").integer()});
   }

@@ -42,6 +42,16 @@ struct Bucket {
   std::string file(const std::string& name) const;  // "program.pte" -> "program-128.pte"
 };
 
+// The program that generates, generate.pte.
+struct GenerateRecord {
+  std::int64_t tokens;              // that its caches hold, prompt and answer together
+  std::int64_t prompt_tokens;       // of a prompt that go through at a time
+  std::int64_t vocabulary;
+  std::vector<std::int64_t> ends;   // tokens that an answer ends with
+  std::int64_t planned_peak_bytes;  // everything resident because of generating
+  std::int64_t planned_anonymous_bytes;
+};
+
 struct Manifest {
   std::string id;  // changes with anything that the manifest says, so with every file of the artifact
   std::string target;
@@ -50,6 +60,8 @@ struct Manifest {
   std::string weights_file;
   bool sample;
   std::map<std::string, FileRecord> files;
+  std::optional<GenerateRecord> generate;
+  std::optional<std::string> generate_problem;  // why there is none
 
   // The most of all buckets.
   std::int64_t planned_peak() const;

@@ -1,247 +1,36 @@
 #include "program.h"
 
-#include <cstdio>
-#include <mutex>
-
-#include <executorch/extension/data_loader/buffer_data_loader.h>
-#include <executorch/extension/data_loader/mmap_data_loader.h>
-#include <executorch/extension/flat_tensor/flat_tensor_data_map.h>
-#include <executorch/extension/memory_allocator/malloc_memory_allocator.h>
-#include <executorch/runtime/executor/program.h>
-#include <executorch/runtime/platform/platform.h>
-#include <executorch/runtime/platform/runtime.h>
-
 #include "error.h"
-#include "files.h"
-#include "json.h"
-#include "operators.h"
-#include "scratch_file.h"
 
 namespace lowpeak::trainer {
 namespace {
 
-namespace et = executorch::runtime;
-using executorch::aten::ScalarType;
-using executorch::aten::Tensor;
-using executorch::aten::TensorImpl;
-using executorch::extension::BufferDataLoader;
-using executorch::extension::FlatTensorDataMap;
-using executorch::extension::MallocMemoryAllocator;
-using executorch::extension::MmapDataLoader;
-
 constexpr char kMethod[] = "forward";
 
-// The buffers of a program: the arena, and what lies outside of it if anything does.
-constexpr std::size_t kState = 1;
-
-std::mutex log_mutex;
-std::string last_log;
-
-void keep_log(et_timestamp_t, et_pal_log_level_t level, const char* file, const char*, size_t line,
-              const char* message, size_t length) {
-  if (level != kError && level != kFatal) return;
-  const std::lock_guard<std::mutex> lock(log_mutex);
-  last_log = "[" + std::string(file) + ":" + std::to_string(line) + "] " + std::string(message, length);
-  // The process ends with it.
-  if (level == kFatal) std::fprintf(stderr, "%s\n", last_log.c_str());
-}
-
-void require(et::Error error, const std::string& doing) {
-  if (error == et::Error::Ok) return;
-  if (error == et::Error::OperatorMissing) {
-    throw environment_problem("ExecuTorch " + doing + ": it calls kernels that are not loaded; give the library that "
-                              "has them, lowpeak's or your own, with --ops-library");
-  }
-  const std::lock_guard<std::mutex> lock(log_mutex);
-  throw artifact_error("ExecuTorch " + doing + ": " + et::to_string(error) +
-                       (last_log.empty() ? "" : " (" + last_log + ")"));
-}
-
-template <typename T>
-T taken(et::Result<T> result, const std::string& doing) {
-  require(result.error(), doing);
-  return std::move(result.get());
-}
-
-MmapDataLoader mapped(const std::string& path, const std::string& doing) {
-  return taken(MmapDataLoader::from(path.c_str(), MmapDataLoader::MlockConfig::NoMlock), doing);
-}
-
-Mapping mapped_weights(const std::string& path, const std::string& doing) {
-  try {
-    return Mapping::of_file(path);
-  } catch (const SystemError& error) {
-    throw artifact_error(doing + ": " + path + " cannot be mapped: " + error.what());
-  }
-}
-
-ScalarType scalar_type(const std::string& dtype) {
-  static const std::pair<const char*, ScalarType> kTypes[] = {
-      {"float64", ScalarType::Double}, {"float32", ScalarType::Float}, {"float16", ScalarType::Half},
-      {"bfloat16", ScalarType::BFloat16}, {"int64", ScalarType::Long}, {"int32", ScalarType::Int},
-      {"int16", ScalarType::Short}, {"int8", ScalarType::Char}, {"uint8", ScalarType::Byte},
-      {"bool", ScalarType::Bool}};
-  for (const auto& [name, type] : kTypes) {
-    if (dtype == name) return type;
-  }
-  throw artifact_error("the program's inputs have the type " + dtype + ", which this version does not know");
-}
-
-// A graph input: its data is given at every step.
-struct Input {
-  ScalarType type;
-  std::vector<TensorImpl::SizesType> sizes;
-  std::vector<TensorImpl::DimOrderType> order;
-  std::vector<TensorImpl::StridesType> strides;
-
-  explicit Input(const TensorRecord& record) : type(scalar_type(record.dtype)) {
-    const std::size_t rank = record.shape.size();
-    strides.assign(rank, 1);
-    for (std::size_t i = 0; i < rank; ++i) {
-      sizes.push_back(static_cast<TensorImpl::SizesType>(record.shape[i]));
-      order.push_back(static_cast<TensorImpl::DimOrderType>(i));
-    }
-    for (std::size_t i = rank; i-- > 1;) strides[i - 1] = strides[i] * sizes[i];
-  }
-};
-
-TensorView view(const std::string& program, const et::EValue& value, const TensorRecord& record) {
-  if (!value.isTensor()) throw artifact_error(program + " has no tensor for " + record.name);
-  const Tensor tensor = value.toTensor();
-  const std::vector<std::int64_t> shape(tensor.sizes().begin(), tensor.sizes().end());
-  if (tensor.scalar_type() != ScalarType::Float || record.dtype != "float32") {
-    throw artifact_error("the trained tensor " + record.name + " is " + record.dtype +
-                         ": this trainer updates float32 only");
-  }
-  if (shape != record.shape) {
-    throw artifact_error("the program has " + record.name + " as float32 " + python_list(shape) +
-                         ", the manifest as " + record.description());
-  }
-  return {record.name, shape, tensor.mutable_data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
-}
-
-// Marked as experimental, which the compiler calls deprecated.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-et::Error instruction(et::Method& method) { return method.step(); }
-et::Error from_the_start(et::Method& method) { return method.reset_execution(); }
-#pragma GCC diagnostic pop
-
 }  // namespace
-
-struct Program::Loaded {
-  Loaded(const std::string& program_path, const std::string& weights_path, const std::string& work)
-      : doing("cannot load " + program_path),
-        program_file(mapped(program_path, doing)),
-        weights_mapping(mapped_weights(weights_path, doing)),
-        weights_file(weights_mapping.data(), weights_mapping.size()),
-        weights(taken(FlatTensorDataMap::load(&weights_file), doing)),
-        program(taken(et::Program::load(&program_file, et::Program::Verification::InternalConsistency), doing)),
-        buffers(planned_buffers(work)),
-        spans(spans_of(buffers)),
-        planned({spans.data(), spans.size()}),
-        memory(&method_allocator, &planned, &temporary_allocator),
-        method(taken(program.load_method(kMethod, &memory, nullptr, &weights), doing)),
-        paged_weights(weights_mapping) {
-    if (buffers.size() > kState) paged_state.emplace(buffers[kState]);
-  }
-
-  std::vector<Mapping> planned_buffers(const std::string& work) {
-    const et::MethodMeta meta = taken(program.method_meta(kMethod), doing);
-    std::vector<Mapping> made;
-    for (std::size_t i = 0; i < meta.num_memory_planned_buffers(); ++i) {
-      const auto size = static_cast<std::size_t>(taken(meta.memory_planned_buffer_size(i), doing));
-      if (i == kState) {
-        made.push_back(scratch_file(work, size, "the adapter and its gradients"));
-        continue;
-      }
-      try {
-        made.push_back(Mapping::anonymous(size));
-      } catch (const SystemError& error) {
-        const std::string bytes = std::to_string(size);
-        throw environment_problem("the arena of " + bytes + " bytes cannot be allocated: " + error.what(),
-                                  {{"bytes", static_cast<std::int64_t>(size)}});
-      }
-    }
-    return made;
-  }
-
-  static std::vector<et::Span<std::uint8_t>> spans_of(const std::vector<Mapping>& buffers) {
-    std::vector<et::Span<std::uint8_t>> made;
-    for (const Mapping& buffer : buffers) made.emplace_back(buffer.data(), buffer.size());
-    return made;
-  }
-
-  std::string doing;
-  MmapDataLoader program_file;
-  Mapping weights_mapping;
-  BufferDataLoader weights_file;
-  FlatTensorDataMap weights;
-  et::Program program;
-  std::vector<Mapping> buffers;
-  std::vector<et::Span<std::uint8_t>> spans;
-  et::HierarchicalAllocator planned;
-  MallocMemoryAllocator method_allocator, temporary_allocator;
-  et::MemoryManager memory;
-  et::Method method;
-  Paged paged_weights;
-  std::optional<Paged> paged_state;
-  std::vector<Input> inputs;
-};
 
 Program::Program(const std::string& program_path, const std::string& weights_path,
                  const std::vector<TensorRecord>& inputs, const std::vector<TensorRecord>& parameters,
                  const std::string& work)
-    : loaded_(std::make_unique<Loaded>(program_path, weights_path, work)) {
-  const et::Method& method = loaded_->method;
+    : methods_(program_path, weights_path, {kMethod}, Methods::State::file, work) {
   const std::size_t count = parameters.size(), outputs = 1 + 2 * count;
-  if (method.outputs_size() != outputs) {
-    throw artifact_error(program_path + " has " + std::to_string(method.outputs_size()) + " outputs, for " +
+  if (methods_.outputs(0) != outputs) {
+    throw artifact_error(program_path + " has " + std::to_string(methods_.outputs(0)) + " outputs, for " +
                          std::to_string(count) + " parameters it should have " + std::to_string(outputs));
   }
-  if (method.inputs_size() != inputs.size()) {
-    throw artifact_error(program_path + " has " + std::to_string(method.inputs_size()) + " inputs, the manifest " +
-                         std::to_string(inputs.size()));
-  }
-  loss_ = view(program_path, method.get_output(0), {"the loss", {}, "float32"}).data;
+  methods_.declare_inputs(0, inputs);
+  loss_ = methods_.output(0, 0, {"the loss", {}, "float32"}).data;
   for (std::size_t i = 0; i < count; ++i) {
-    gradients_.push_back(view(program_path, method.get_output(1 + i), parameters[i]));
-    parameters_.push_back(view(program_path, method.get_output(1 + count + i), parameters[i]));
+    gradients_.push_back(methods_.output(0, 1 + i, parameters[i]));
+    parameters_.push_back(methods_.output(0, 1 + count + i, parameters[i]));
   }
-  for (const TensorRecord& record : inputs) loaded_->inputs.emplace_back(record);
-  release();
 }
 
-Program::~Program() = default;
-
-void Program::release() const {
-  if (loaded_->buffers.size() > kState) loaded_->buffers[kState].release();
-}
+void Program::release() const { methods_.release(); }
 
 std::optional<float> Program::step(const std::vector<const void*>& inputs, const Interrupted& interrupted) {
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    Input& input = loaded_->inputs[i];
-    // The runtime only reads it.
-    TensorImpl tensor(input.type, static_cast<ssize_t>(input.sizes.size()), input.sizes.data(),
-                      const_cast<void*>(inputs[i]), input.order.data(), input.strides.data());
-    require(loaded_->method.set_input(et::EValue(Tensor(&tensor)), i), "failed in the step");
-  }
-  et::Error error = et::Error::Ok;
-  while ((error = instruction(loaded_->method)) == et::Error::Ok) {
-    if (interrupted()) return std::nullopt;
-  }
-  if (error != et::Error::EndOfMethod) {
-    const std::string failure = offload_failure();
-    if (!failure.empty()) throw environment_problem("values could not be offloaded: " + failure);
-    require(error, "failed in the step");
-  }
-  require(from_the_start(loaded_->method), "failed in the step");
+  if (!methods_.run(0, inputs, interrupted)) return std::nullopt;
   return *loss_;
-}
-
-void start_runtime() {
-  et::register_pal(et::PalImpl::create(keep_log, __FILE__));
-  et::runtime_init();
 }
 
 }  // namespace lowpeak::trainer

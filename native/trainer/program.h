@@ -4,19 +4,14 @@
 // in a mapped file, so a pointer to them is the state itself: what an optimizer writes there, the next step reads.
 #pragma once
 
-#include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "manifest.h"
+#include "methods.h"
 #include "tensor_view.h"
 
 namespace lowpeak::trainer {
-
-// Asked between the instructions of a step: whether to leave it.
-using Interrupted = std::function<bool()>;
 
 class Program {
  public:
@@ -26,7 +21,6 @@ class Program {
   Program(const std::string& program_path, const std::string& weights_path,
           const std::vector<TensorRecord>& inputs, const std::vector<TensorRecord>& parameters,
           const std::string& work);
-  ~Program();
 
   // Aliases of the program's state, from before the first step on.
   const std::vector<TensorView>& parameters() const { return parameters_; }
@@ -43,14 +37,9 @@ class Program {
   void release() const;
 
  private:
-  struct Loaded;
-
-  std::unique_ptr<Loaded> loaded_;
+  Methods methods_;
   std::vector<TensorView> parameters_, gradients_;
   const float* loss_ = nullptr;
 };
-
-// Starts the runtime, its log kept away from the terminal: the part of an error that explains it is in the Error.
-void start_runtime();
 
 }  // namespace lowpeak::trainer
