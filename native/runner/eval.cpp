@@ -9,6 +9,7 @@
 #include "trainer/memory.h"
 #include "trainer/operators.h"
 #include "trainer/programs.h"
+#include "trainer/threads.h"
 #include "verbs.h"
 
 namespace lowpeak::runner {
@@ -46,6 +47,7 @@ void eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit)
   const auto started = std::chrono::steady_clock::now();
   const EvalJob job = EvalJob::from_json(read_job(arguments.job));
   start_runtime();
+  if (const auto chosen = use_threads(arguments.options.threads, std::nullopt, false)) emit(*chosen);
   trim_allocator();
   const Manifest manifest = read_manifest(job.artifact);
   check_bundle(job.artifact, manifest, arguments.options.verify);

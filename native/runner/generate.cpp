@@ -9,6 +9,7 @@
 #include "trainer/job.h"
 #include "trainer/memory.h"
 #include "trainer/sampler.h"
+#include "trainer/threads.h"
 #include "verbs.h"
 
 namespace lowpeak::runner {
@@ -141,6 +142,7 @@ class Generation {
 void generate(const Arguments& arguments, const StopRequest& stop, const Emit& emit) {
   const GenerateJob job = GenerateJob::from_json(read_job(arguments.job));
   start_runtime();
+  if (const auto chosen = use_threads(arguments.options.threads, std::nullopt, false)) emit(*chosen);
   trim_allocator();
   const MemoryUse baseline = memory_now();
   emit(ready_event(baseline));
