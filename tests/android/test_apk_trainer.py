@@ -7,12 +7,17 @@ import re
 from pathlib import Path
 
 import pytest
+from peft import LoraConfig
 
+from export.executorch.library import OPS, OPS_VARIABLE
+from lowpeak import compile_for_device
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.trainer import prepare
 from tests.android.junit import CORE, JARS, compile_java, java, require_tools
+from tests.model.tiny import tiny_model
 from tests.native.build import build
 from tests.native.runner import runner
+from tests.runtime_py.tokenizer_kinds import kind
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 
 pytestmark = pytest.mark.android
@@ -51,10 +56,26 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     }
 
 
+@pytest.fixture(scope="module")
+def text_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A language model that the runner itself encodes text for, and generates with."""
+    folder = tmp_path_factory.mktemp("text") / "artifact"
+    tokenizer = kind("byte BPE").tokenizer
+    model = tiny_model("llama", vocab_size=len(tokenizer), num_hidden_layers=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(OPS_VARIABLE, str(build() / OPS))
+        lora = LoraConfig(r=4, target_modules="all-linear")
+        compile_for_device(
+            model, 20, seq_len=64, kernels="lowpeak", lora=lora, tokenizer=tokenizer, out=folder
+        )
+    return folder
+
+
 @pytest.mark.parametrize("test", TESTS, ids=lambda test: test.stem)
-def test_app(classes: Path, real: dict[str, object], test: Path) -> None:
+def test_app(classes: Path, real: dict[str, object], text_artifact: Path, test: Path) -> None:
     name = ".".join(test.relative_to(APP / "test" / "java").with_suffix("").parts)
-    said = java(classes, "org.junit.runner.JUnitCore", name, properties=real)
+    properties = {**real, "lowpeak.text_artifact": text_artifact}
+    said = java(classes, "org.junit.runner.JUnitCore", name, properties=properties)
     ended = re.search(r"^OK \((\d+) tests?\)$", said, re.MULTILINE)
     assert ended is not None, said
     assert int(ended[1]) == test.read_text().count("@Test\n")
