@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -16,11 +17,13 @@ from torch import Tensor, nn
 from transformers import GenerationConfig
 
 from compiler.errors import ArtifactError, DataError
-from export.artifact import Artifact
+from export.artifact import MANIFEST, Artifact
 from export.executorch.library import OPS, OPS_VARIABLE, RUNNER_VARIABLE
 from lowpeak import compile_for_device
+from lowpeak.demo_model import fetch_demo_model
 from runtime_py.checkpoint import Progress, artifact_id, save_checkpoint
 from runtime_py.generate import generate
+from runtime_py.prepare import tokenizer_of
 from runtime_py.reference_model import own_weights
 from tests.model.tiny import tiny_model
 from tests.native.build import build
@@ -70,6 +73,18 @@ def checkpoint_of(artifact: Artifact, folder: Path, scale: float) -> tuple[Path,
     progress = Progress(artifact_id(artifact.manifest), 3, 0, "", "", 0)
     save_checkpoint(folder / "checkpoint", progress, adapter, {})
     return folder / "checkpoint", adapter
+
+
+def with_ends(artifact: Artifact, folder: Path, ends: list[int]) -> Artifact:
+    """The artifact with other tokens that end an answer."""
+    folder.mkdir()
+    for file in artifact.path.iterdir():
+        os.link(file, folder / file.name)
+    assert artifact.manifest.generate is not None
+    changed = dataclasses.replace(artifact.manifest.generate, ends=ends)
+    (folder / MANIFEST).unlink()
+    (folder / MANIFEST).write_text(dataclasses.replace(artifact.manifest, generate=changed).to_json())
+    return Artifact.open(folder)
 
 
 def eager_answer(artifact: Artifact, adapter: dict[str, Tensor], prompt: list[int], tokens: int) -> list[int]:
@@ -122,15 +137,7 @@ def test_chance_is_the_seeds(artifact: Artifact) -> None:
 def test_an_end_token_ends_it(artifact: Artifact, tmp_path: Path) -> None:
     ids = generate(artifact, PROMPT, max_tokens=10).ids
     end = ids[6]
-    copy = tmp_path / "ends"
-    copy.mkdir()
-    for file in artifact.path.iterdir():
-        os.link(file, copy / file.name)
-    manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["generate"]["ends"] = [end]
-    (copy / "manifest.json").unlink()
-    (copy / "manifest.json").write_text(json.dumps(manifest))
-    answer = generate(copy, PROMPT, max_tokens=10)
+    answer = generate(with_ends(artifact, tmp_path / "ends", [end]), PROMPT, max_tokens=10)
     assert answer.stop_reason == "end"
     assert answer.ids == ids[: ids.index(end) + 1]
 
@@ -234,3 +241,37 @@ def test_the_training_program_is_the_same_without_it(tmp_path: Path, artifact: A
     assert plain.manifest.generate is None
     assert set(artifact.manifest.files) - set(plain.manifest.files) == {"generate.pte"}
     assert all(artifact.manifest.files[name] == record for name, record in plain.manifest.files.items())
+
+
+@pytest.mark.slow
+def test_the_demo_model_answers_as_in_eager_within_its_plan(tmp_path: Path) -> None:
+    made = compile_for_device(
+        fetch_demo_model(), 160, seq_len=256, kernels="lowpeak", out=tmp_path / "artifact"
+    )
+    artifact = with_ends(made, tmp_path / "endless", [])
+    torch.manual_seed(5)
+    checkpoint, adapter = checkpoint_of(artifact, tmp_path, 0.02)
+    record = artifact.manifest.generate
+    assert record is not None
+    prompt = torch.randint(3, record.vocabulary, (40,)).tolist()
+    answer = generate(artifact, prompt, checkpoint=checkpoint, max_tokens=ANSWER)
+    assert list(answer.ids) == eager_answer(artifact, adapter, prompt, ANSWER)
+    step = artifact.manifest.largest.plan.planned_peak_bytes
+    print(answer.peak_rss_bytes, record.planned_peak_bytes, step, answer.tokens_per_second)
+    assert answer.peak_rss_bytes <= record.planned_peak_bytes <= 1.5 * step
+
+
+@pytest.mark.slow
+def test_the_demo_model_answers_a_chat(tmp_path: Path) -> None:
+    """The prompt is the template's, the text the tokenizer's."""
+    artifact = compile_for_device(
+        fetch_demo_model(), 160, seq_len=256, kernels="lowpeak", out=tmp_path / "artifact"
+    )
+    tokenizer = tokenizer_of(artifact)
+    messages = [{"role": "user", "content": "What is the capital of France?"}]
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    answer = generate(artifact, messages, max_tokens=ANSWER)
+    assert answer.prompt_tokens == len(prompt)
+    assert answer.ids == generate(artifact, prompt, max_tokens=ANSWER).ids
+    assert answer.text == tokenizer.decode(answer.ids, skip_special_tokens=True)
+    assert answer.stop_reason == "end" and "Paris" in answer.text
