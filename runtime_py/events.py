@@ -68,7 +68,7 @@ def told_error(event: Event) -> Exception:
     kind = getattr(errors, event["class"], None)
     if isinstance(kind, type) and issubclass(kind, LowpeakError):
         return kind(event["message"], **event["numbers"])
-    return RuntimeError(f"training failed: {event['class']}: {event['message']}")
+    return RuntimeError(f"{event['class']}: {event['message']}")
 
 
 def _memory() -> MemoryUse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import tempfile
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compiler.errors import ArtifactError, EnvironmentProblem
+from compiler.errors import ArtifactError, DataError, EnvironmentProblem
 from export.artifact import Artifact
-from export.executorch.library import ops_library, remedy, runner_program
+from export.executorch.library import ops_library, require_runner
 from runtime_py.events import told_error
 from runtime_py.trainer import CHECKPOINT
 
@@ -47,16 +48,18 @@ def generate(
     temperature: float = 0.0,
     seed: int = 0,
     on_text: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Generated:
     """`prompt`: a text that is continued, messages (`role`, `content`) that are answered, or token ids.
 
     The adapter is that of `checkpoint`, or of the folder of a `run`; without both, that of the artifact. With
     temperature 0 the likeliest token is taken, else one by chance that `seed` decides. `on_text` is called
-    with each piece of the answer.
+    with each piece of the answer, `tell` with the runner's notes.
 
     Raises ArtifactError for an artifact without a program that generates, with the reason; DataError for a
-    prompt that is too long; EnvironmentProblem without lowpeak-runner.
+    prompt that is too long or no Unicode text; EnvironmentProblem without lowpeak-runner.
     """
+    _require_numbers(max_tokens, temperature, seed)
     opened = artifact if isinstance(artifact, Artifact) else Artifact.open(artifact)
     if opened.manifest.generate is None:
         raise ArtifactError(
@@ -80,8 +83,8 @@ def generate(
             "seed": seed,
         }
         file = Path(folder) / "job.json"
-        file.write_text(json.dumps(job), encoding="utf-8")
-        return _followed(_command(file), on_text)
+        file.write_bytes(_encoded(job))
+        return _followed(_command(file), on_text, tell)
 
 
 def _as_given(prompt: str | Sequence[Message] | Sequence[int]) -> dict[str, Any]:
@@ -95,36 +98,63 @@ def _as_given(prompt: str | Sequence[Message] | Sequence[int]) -> dict[str, Any]
     return kinds
 
 
+def _encoded(job: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(job, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"the prompt has {error.object[error.start]!r}, which is no character: give it as UTF-8"
+        ) from error
+
+
+def _require_numbers(max_tokens: int, temperature: float, seed: int) -> None:
+    if max_tokens < 1:
+        raise ValueError(f"max_tokens must be positive, not {max_tokens}")
+    if not (math.isfinite(temperature) and temperature >= 0):
+        raise ValueError(f"temperature must be 0 or a finite positive number, not {temperature}")
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(f"seed must fit 64 bits, {seed} does not")
+
+
 def _command(job: Path) -> list[str]:
-    program = runner_program()
-    if program is None:
-        raise EnvironmentProblem(
-            f"generating needs lowpeak-runner, which this installation of lowpeak has not: {remedy()}, or "
-            "name one by the environment variable LOWPEAK_RUNNER"
-        )
+    program = require_runner("generating")
     return [str(program), "generate", str(job), "--ops-library", str(ops_library()), "--no-verify"]
 
 
-def _followed(command: Sequence[str], on_text: Callable[[str], None]) -> Generated:
+def _followed(
+    command: Sequence[str], on_text: Callable[[str], None], tell: Callable[[str], None]
+) -> Generated:
     ids: list[int] = []
     last: dict[str, Any] = {}
     # A sanitizer or profiler of Python's is not the runner's.
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, encoding="utf-8"
-    ) as child:
-        assert child.stdout is not None and child.stderr is not None
-        for line in child.stdout:
-            last = json.loads(line)
-            if last["event"] == "token":
-                ids.append(last["id"])
-                on_text(last["text"])
-        said = child.stderr.read()
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, env=environment) as child,
+    ):
+        assert child.stdout is not None
+        try:
+            for line in child.stdout:
+                # One that is killed may leave half a line.
+                if not line.endswith(b"\n"):
+                    break
+                last = json.loads(line)
+                if last["event"] == "token":
+                    ids.append(last["id"])
+                    on_text(last["text"])
+                elif last["event"] == "note":
+                    tell(last["note"])
+        except BaseException:
+            child.terminate()
+            raise
+        child.wait()
+        said.seek(0)
+        errors = said.read().decode(errors="replace")
     if last.get("event") == "error":
         raise told_error(last)
     if last.get("event") != "generated":
         raise EnvironmentProblem(
-            f"lowpeak-runner ended with {child.returncode} and no answer: {said[-2000:]}"
+            f"lowpeak-runner ended with {child.returncode} and no answer: {errors[-2000:]}"
         )
     names = ("text", "prompt_tokens", "seconds", "tokens_per_second", "peak_rss_bytes", "stop_reason")
     return Generated(ids=tuple(ids), **{name: last[name] for name in names})

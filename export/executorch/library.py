@@ -46,6 +46,14 @@ def runner_program() -> Path | None:
     return _find(RUNNER_VARIABLE, f"bin/{RUNNER}", f"trainer/{RUNNER}")
 
 
+def require_runner(purpose: str) -> Path:
+    """lowpeak-runner. Raises EnvironmentProblem with what is missing and the command that builds it."""
+    place = runner_program()
+    if place is None:
+        raise EnvironmentProblem(f"{purpose} needs {_missing(RUNNER_VARIABLE, RUNNER)}: {remedy()}")
+    return place
+
+
 @cache
 def load_ops() -> ctypes.CDLL:
     """Registers the kernels with the ExecuTorch runtime of this process; only once, for twice is fatal there.

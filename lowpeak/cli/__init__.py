@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -23,6 +26,7 @@ from lowpeak.cli.simulate import simulate_command
 from lowpeak.cli.train import train_command
 
 INTERRUPTED = 130
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 PACKAGES = ("lowpeak", "torch", "transformers", "peft", "torchao", "executorch", "onnxruntime-training-cpu")
 """Whose versions decide what an artifact is."""
 
@@ -68,15 +72,41 @@ app.command("estimate")(estimate_command)
 app.command("demo")(demo_command)
 
 
+class _Ended(BaseException):
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """What is asked to end takes its temporary files and the processes that it started along."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _Ended(number)
+
+    # One that is ignored, as by nohup, stays so.
+    handled = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0, 2 for a mistake of the user, 130 for an interrupt, 1 for anything else."""
+    """The exit code: 0; 2 for a mistake of the user; 128 and its number for a signal; 1 for anything else."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments or os.environ.get("LOWPEAK_DEBUG") == "1"
     quiet_libraries(debug)
     try:
-        code = app(args=list(arguments), prog_name="lowpeak", standalone_mode=False)
+        with _ended_by_signals():
+            code = app(args=list(arguments), prog_name="lowpeak", standalone_mode=False)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except _Ended as ended:
+        return 128 + ended.number
     except Exception as error:
         _name_the_near_option(error)
         return report_error(error, machine="--json" in arguments, debug=debug)

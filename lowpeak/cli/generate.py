@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from lowpeak.cli.checks import require_artifact
-from lowpeak.cli.output import Debug, Json, mb, print_result, table, working
+from lowpeak.cli.output import Debug, Json, mb, note, print_result, table, working
 from lowpeak.cli.simulate import ArtifactArgument
 
 
@@ -24,7 +25,9 @@ def generate_command(
     checkpoint: Annotated[Path | None, typer.Option(help="File of a checkpoint, in place of --run.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of the answer.")] = 128,
     temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of the tokens drawn by chance.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=-(2**63), max=2**63 - 1, help="Of the tokens drawn by chance.")
+    ] = 0,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -32,6 +35,8 @@ def generate_command(
     require_artifact(artifact)
     if run is not None and checkpoint is not None:
         raise typer.BadParameter("give --run or --checkpoint, not both")
+    if not math.isfinite(temperature):
+        raise typer.BadParameter(f"--temperature is a finite number, not {temperature}")
     with working("generating") as say:
         say("loading torch and transformers")
         from export.artifact import Artifact
@@ -55,6 +60,7 @@ def generate_command(
         temperature=temperature,
         seed=seed,
         on_text=show,
+        tell=note,
     )
     show("\n")
     speed = "" if answer.tokens_per_second is None else f", {answer.tokens_per_second:.1f} tokens/s"
