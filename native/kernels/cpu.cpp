@@ -61,10 +61,16 @@ bool detect_avx512() {
   return detect_avx2() && saves_registers(0xe6) && (cpuid(7).ebx & wanted) == wanted;
 }
 
+bool detect_vnni() {
+  constexpr uint32_t vnni = 1u << 11;
+  return detect_avx512() && (cpuid(7).ecx & vnni) != 0;
+}
+
 #else
 
 bool detect_avx2() { return false; }
 bool detect_avx512() { return false; }
+bool detect_vnni() { return false; }
 
 #endif
 
@@ -89,6 +95,11 @@ bool has_isa(Isa isa) {
 #endif
   }
   return false;
+}
+
+bool has_vnni() {
+  static const bool found = detect_vnni();
+  return found;
 }
 
 Isa best_isa() {

@@ -9,6 +9,9 @@ enum class Isa { generic, avx2, neon, avx512 };
 // these and AVX-512 F and DQ.
 bool has_isa(Isa isa);
 
+// Whether, beside `avx512`, there are its products of bytes.
+bool has_vnni();
+
 // The fastest that has_isa() grants. Constant while the process lives.
 Isa best_isa();
 

@@ -27,7 +27,7 @@ struct RowKernels {
 
 extern const RowKernels generic_row_kernels;
 extern const RowKernels avx2_row_kernels;
-extern const RowKernels avx512_row_kernels;
+extern const RowKernels avx512_row_kernels;  // for has_vnni()
 extern const RowKernels neon_row_kernels;
 
 // Whether one row can be multiplied in this way, with matmul_scratch_bytes of scratch.

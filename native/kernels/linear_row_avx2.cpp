@@ -1,5 +1,5 @@
 // Compiled with -mavx2 -mfma -mf16c.
-#include "linear_row_sums.h"
+#include "linear_row_table.h"
 
 namespace lowpeak {
 

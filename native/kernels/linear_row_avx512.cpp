@@ -1,5 +1,5 @@
-// Compiled with -mavx512f -mavx512dq -mfma -mf16c.
-#include "linear_row_sums.h"
+// Compiled with -mavx512f -mavx512dq -mavx512vnni -mfma -mf16c.
+#include "linear_row_table.h"
 
 namespace lowpeak {
 

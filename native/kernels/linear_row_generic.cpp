@@ -1,5 +1,5 @@
 #define LOWPEAK_PORTABLE 1
-#include "linear_row_sums.h"
+#include "linear_row_table.h"
 
 namespace lowpeak {
 

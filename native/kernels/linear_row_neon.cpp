@@ -1,4 +1,4 @@
-#include "linear_row_sums.h"
+#include "linear_row_table.h"
 
 namespace lowpeak {
 

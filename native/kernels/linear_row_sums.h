@@ -9,17 +9,16 @@
 #pragma once
 
 #include <algorithm>
-#include <cstring>
 
+#include "linear_kernels.h"
 #include "linear_row.h"
+#include "linear_row_scales.h"
 #include "words.h"
 
 namespace lowpeak {
 inline namespace LOWPEAK_ISA {
 
 constexpr int64_t block_cols = nibbles_a_word * simd_width;
-constexpr int64_t scales_at_a_time = 64;
-constexpr int64_t padding = 16;  // a whole vector, and the groups of a whole block
 
 inline int64_t row_blocks(int64_t cols) { return (cols + block_cols - 1) / block_cols; }
 
@@ -52,184 +51,131 @@ inline void prepare_row(const float* x, const QuantizedMatrix& weight, float* pr
   }
 }
 
-// Half precision to float by its bits; subnormal halves too.
-inline float float_of_half(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, magnitude = half & 0x7fff;
-  uint32_t bits;
-  if (magnitude >= 0x7c00) {
-    bits = 0x7f800000 | (magnitude & 0x3ff) << 13;
-  } else if (magnitude >= 0x400) {
-    bits = (magnitude << 13) + (112u << 23);
-  } else {
-    const float value = static_cast<float>(magnitude) * (1.0f / 16777216.0f);
-    std::memcpy(&bits, &value, sizeof bits);
+// sum[r] += nibbles j of words[r] . x
+template <int j, int rows>
+LOWPEAK_INLINE void add_nibbles(const Words (&words)[rows], const float* x, Vec (&sum)[rows]) {
+  const Vec factor = load(x + j * simd_width);
+  LOWPEAK_UNROLL
+  for (int r = 0; r < rows; ++r) {
+    const Vec values = nibble<j>(words[r]);
+    sum[r] = j == 0 ? values * factor : fma(values, factor, sum[r]);
   }
-  bits |= sign;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
 }
 
-// Scales first .. first + count of the matrix as floats, and zeros behind them.
-inline void load_scales(const QuantizedMatrix& weight, int64_t first, int64_t count, float* scales) {
-  if (weight.scale_is_half) {
-    const uint16_t* halves = static_cast<const uint16_t*>(weight.scale) + first;
-    int64_t i = 0;
-    // The last vector begins earlier than its turn.
-#if defined(LOWPEAK_AVX512) || defined(LOWPEAK_AVX2)
-    for (; i < count && count >= 8; i += 8) {
-      const int64_t at = std::min(i, count - 8);
-      const __m128i eight = _mm_loadu_si128(reinterpret_cast<const __m128i*>(halves + at));
-      _mm256_storeu_ps(scales + at, _mm256_cvtph_ps(eight));
-    }
-#elif defined(LOWPEAK_NEON)
-    for (; i < count && count >= 4; i += 4) {
-      const int64_t at = std::min(i, count - 4);
-      vst1q_f32(scales + at, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(halves + at))));
-    }
-#endif
-    for (; i < count; ++i) scales[i] = float_of_half(halves[i]);
-  } else {
-    std::copy_n(static_cast<const float*>(weight.scale) + first, count, scales);
-  }
-  for (int64_t i = 0; i < padding; i += simd_width) store(scales + count + i, set(0.0f));
-}
-
-// Sum of s (least + z) (sum x) of groups; `points` may be null. Reads scales and sums of x beyond the last group.
-LOWPEAK_INLINE Vec offsets(const float* scales, const float* points, const float* sums, int64_t groups, float least) {
-  Vec total = set(0.0f);
-  const auto add = [&](int64_t i, Vec zero_point) {
-    total = fma((zero_point + set(least)) * load(scales + i), load(sums + i), total);
-  };
-  int64_t i = 0;
-  if (!points) {
-    for (; i < groups; i += simd_width) add(i, set(0.0f));
-    return total;
-  }
-  for (; i + simd_width <= groups; i += simd_width) add(i, load(points + i));
-  if (i < groups) add(i, load_first(points + i, groups - i));
-  return total;
-}
-
-template <int j>
-LOWPEAK_INLINE void add_nibbles(Words words, const float* x, Vec (&sum)[2]) {
-  sum[j % 2] = fma(nibble<j>(words), load(x + j * simd_width), sum[j % 2]);
-}
-
-template <int shared>
-LOWPEAK_INLINE Vec add_block(Words words, const float* x, const float* scales, Vec total) {
-  Vec sum[2] = {nibble<0>(words) * load(x), nibble<1>(words) * load(x + simd_width)};
+template <int shared, int rows>
+LOWPEAK_INLINE void add_block(const Words (&words)[rows], const float* x, const RowScales* scales, int64_t group,
+                              Vec (&total)[rows]) {
+  Vec sum[rows];
+  add_nibbles<0>(words, x, sum);
+  add_nibbles<1>(words, x, sum);
   add_nibbles<2>(words, x, sum);
   add_nibbles<3>(words, x, sum);
   add_nibbles<4>(words, x, sum);
   add_nibbles<5>(words, x, sum);
   add_nibbles<6>(words, x, sum);
   add_nibbles<7>(words, x, sum);
-  return fma(sum[0] + sum[1], spread<shared>(scales), total);
+  LOWPEAK_UNROLL
+  for (int r = 0; r < rows; ++r) total[r] = fma(sum[r], spread<shared>(scales[r].values + group), total[r]);
 }
 
-// x . the row; `shared`: lanes of one group.
-template <int shared>
-inline float sum_of_nibbles(const float* prepared, const QuantizedMatrix& weight, int64_t row) {
+// x . the rows from `row` on; `shared`: lanes of one group.
+template <int shared, int rows>
+inline void sums_of_nibbles(const float* prepared, const QuantizedMatrix& weight, int64_t row, float* result) {
   constexpr int64_t groups_a_block = shared >= simd_width ? 1 : simd_width / shared;
   constexpr int64_t blocks_a_group = shared >= simd_width ? shared / simd_width : 1;
   constexpr int64_t blocks_at_a_time = scales_at_a_time / groups_a_block * blocks_a_group;
-  const int64_t groups = weight.groups(), blocks = row_blocks(weight.cols);
+  const int64_t groups = weight.groups(), blocks = row_blocks(weight.cols), row_bytes = weight.row_bytes();
   const int64_t whole = weight.cols / block_cols, rest = weight.cols % block_cols / nibbles_a_word;
-  const uint8_t* data = weight.data + row * weight.row_bytes();
+  const uint8_t* data = weight.data + row * row_bytes;
   const float* sums = prepared + ordered_floats(weight.cols, 4);
-  Vec total = set(0.0f), offset = set(0.0f);
-  float scales[scales_at_a_time + padding];
+  Vec total[rows], offset[rows];
+  LOWPEAK_UNROLL
+  for (int r = 0; r < rows; ++r) total[r] = offset[r] = set(0.0f);
+  RowScales scales[rows];
   for (int64_t first = 0; first < blocks; first += blocks_at_a_time) {
     const int64_t group = first / blocks_a_group * groups_a_block;
     const int64_t count = std::min(groups - group, scales_at_a_time);
-    load_scales(weight, row * groups + group, count, scales);
-    const float* points = weight.zero_point ? weight.zero_point + row * groups + group : nullptr;
-    offset = offset + offsets(scales, points, sums + group, count, 8.0f);
-    const int64_t last = std::min({blocks, whole, first + blocks_at_a_time});
+    LOWPEAK_UNROLL
+    for (int r = 0; r < rows; ++r) {
+      offset[r] = offset[r] +
+                  take_scales(weight, (row + r) * groups + group, count, 8.0f, sums + group, nullptr, scales[r]);
+    }
+    const int64_t last = std::min(whole, first + blocks_at_a_time);
     const float* x = prepared + first * block_cols;
     int64_t block = first;
+    Words words[rows];
     for (; block < last; ++block, x += block_cols) {
-      const int64_t of = (block - first) / blocks_a_group * groups_a_block;
-      total = add_block<shared>(load_words(data + block * block_cols / 2), x, scales + of, total);
+      const uint8_t* bytes = data + block * (block_cols / 2);
+      LOWPEAK_UNROLL
+      for (int r = 0; r < rows; ++r) {
+        prefetch_ahead(bytes + r * row_bytes);
+        words[r] = load_words(bytes + r * row_bytes);
+      }
+      add_block<shared>(words, x, scales, (block - first) / blocks_a_group * groups_a_block, total);
     }
     if (block == whole && rest > 0 && block < first + blocks_at_a_time) {
-      const int64_t of = (block - first) / blocks_a_group * groups_a_block;
-      total = add_block<shared>(load_first_words(data + block * block_cols / 2, rest), x, scales + of, total);
+      const uint8_t* bytes = data + block * (block_cols / 2);
+      LOWPEAK_UNROLL
+      for (int r = 0; r < rows; ++r) words[r] = load_first_words(bytes + r * row_bytes, rest);
+      add_block<shared>(words, x, scales, (block - first) / blocks_a_group * groups_a_block, total);
     }
   }
-  return reduce_add(total - offset);
+  LOWPEAK_UNROLL
+  for (int r = 0; r < rows; ++r) result[r] = reduce_add(total[r] - offset[r]);
 }
 
-inline float sum_of_bytes(const float* prepared, const QuantizedMatrix& weight, int64_t row) {
-  const int64_t groups = weight.groups(), size = weight.group_size;
-  const uint8_t* data = weight.data + row * weight.row_bytes();
+template <int rows>
+inline void sums_of_bytes(const float* prepared, const QuantizedMatrix& weight, int64_t row, float* result) {
+  const int64_t groups = weight.groups(), size = weight.group_size, row_bytes = weight.row_bytes();
+  const uint8_t* data = weight.data + row * row_bytes;
   const float* sums = prepared + weight.cols;
-  Vec total[2] = {set(0.0f), set(0.0f)}, offset = set(0.0f);
-  float scales[scales_at_a_time + padding];
+  Vec total[rows], offset[rows];
+  LOWPEAK_UNROLL
+  for (int r = 0; r < rows; ++r) total[r] = offset[r] = set(0.0f);
+  RowScales scales[rows];
   for (int64_t first = 0; first < groups; first += scales_at_a_time) {
     const int64_t count = std::min(groups - first, scales_at_a_time);
-    load_scales(weight, row * groups + first, count, scales);
-    if (weight.zero_point) {
-      const float* points = weight.zero_point + row * groups + first;
-      offset = offset + offsets(scales, points, sums + first, count, 0.0f);
+    LOWPEAK_UNROLL
+    for (int r = 0; r < rows; ++r) {
+      offset[r] = offset[r] +
+                  take_scales(weight, (row + r) * groups + first, count, 0.0f, sums + first, nullptr, scales[r]);
     }
     const float* x = prepared + first * size;
     const uint8_t* bytes = data + first * size;
     for (int64_t i = 0; i < count; ++i) {
-      Vec sum[2] = {set(0.0f), set(0.0f)};
+      Vec sum[rows];
+      LOWPEAK_UNROLL
+      for (int r = 0; r < rows; ++r) sum[r] = set(0.0f);
       // 32, 64 or 128 columns.
       for (int64_t col = 0; col < size; col += 2 * simd_width, x += 2 * simd_width, bytes += 2 * simd_width) {
-        sum[0] = fma(signed_bytes(bytes), load(x), sum[0]);
-        sum[1] = fma(signed_bytes(bytes + simd_width), load(x + simd_width), sum[1]);
+        const Vec factor[2] = {load(x), load(x + simd_width)};
+        LOWPEAK_UNROLL
+        for (int r = 0; r < rows; ++r) {
+          prefetch_ahead(bytes + r * row_bytes);
+          sum[r] = fma(signed_bytes(bytes + r * row_bytes), factor[0], sum[r]);
+          sum[r] = fma(signed_bytes(bytes + r * row_bytes + simd_width), factor[1], sum[r]);
+        }
       }
-      total[i % 2] = fma(sum[0] + sum[1], set(scales[i]), total[i % 2]);
+      LOWPEAK_UNROLL
+      for (int r = 0; r < rows; ++r) total[r] = fma(sum[r], set(scales[r].values[i]), total[r]);
     }
   }
-  return reduce_add(total[0] + total[1] - offset);
+  LOWPEAK_UNROLL
+  for (int r = 0; r < rows; ++r) result[r] = reduce_add(total[r] - offset[r]);
 }
 
-inline float sum_of_row(const float* prepared, const QuantizedMatrix& weight, int64_t row) {
-  if (weight.bits == 8) return sum_of_bytes(prepared, weight, row);
+template <int rows>
+inline void sums_of_rows(const float* prepared, const QuantizedMatrix& weight, int64_t row, float* result) {
+  if (weight.bits == 8) return sums_of_bytes<rows>(prepared, weight, row, result);
   switch (weight.group_size) {
     case 32:
-      return sum_of_nibbles<32 / nibbles_a_word>(prepared, weight, row);
+      return sums_of_nibbles<32 / nibbles_a_word, rows>(prepared, weight, row, result);
     case 64:
-      return sum_of_nibbles<64 / nibbles_a_word>(prepared, weight, row);
+      return sums_of_nibbles<64 / nibbles_a_word, rows>(prepared, weight, row, result);
     default:
-      return sum_of_nibbles<128 / nibbles_a_word>(prepared, weight, row);
+      return sums_of_nibbles<128 / nibbles_a_word, rows>(prepared, weight, row, result);
   }
 }
-
-inline void multiply_rows(const float* prepared, const QuantizedMatrix& weight, const float* bias, int64_t begin,
-                          int64_t end, bool accumulate, float* y) {
-  for (int64_t row = begin; row < end; ++row) {
-    const float sum = sum_of_row(prepared, weight, row) + (bias ? bias[row] : 0.0f);
-    y[row] = accumulate ? y[row] + sum : sum;
-  }
-}
-
-inline float dot(const float* a, const float* b, int64_t count) {
-  Vec sum[2] = {set(0.0f), set(0.0f)};
-  int64_t i = 0;
-  for (; i + 2 * simd_width <= count; i += 2 * simd_width) {
-    sum[0] = fma(load(a + i), load(b + i), sum[0]);
-    sum[1] = fma(load(a + i + simd_width), load(b + i + simd_width), sum[1]);
-  }
-  for (; i + simd_width <= count; i += simd_width) sum[0] = fma(load(a + i), load(b + i), sum[0]);
-  if (i < count) sum[1] = fma(load_first(a + i, count - i), load_first(b + i, count - i), sum[1]);
-  return reduce_add(sum[0] + sum[1]);
-}
-
-inline void multiply_dense_rows(const float* a, ConstMatrix b, float alpha, int64_t begin, int64_t end,
-                                bool accumulate, float* c) {
-  for (int64_t row = begin; row < end; ++row) {
-    const float sum = alpha * dot(a, b.data + row * b.stride, b.cols);
-    c[row] = accumulate ? c[row] + sum : sum;
-  }
-}
-
-constexpr RowKernels row_table = {prepared_floats, prepare_row, multiply_rows, multiply_dense_rows};
 
 }  // namespace LOWPEAK_ISA
 }  // namespace lowpeak

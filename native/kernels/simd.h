@@ -11,7 +11,11 @@
 #if defined(LOWPEAK_PORTABLE)
 #define LOWPEAK_ISA generic
 #elif defined(__AVX512F__) && defined(__AVX512DQ__)
+#if defined(__AVX512VNNI__)
+#define LOWPEAK_ISA avx512_vnni
+#else
 #define LOWPEAK_ISA avx512
+#endif
 #define LOWPEAK_AVX512 1
 #include <immintrin.h>
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -39,9 +43,17 @@ inline namespace LOWPEAK_ISA {
 // max(a, b), min(a, b): b if a lane of it is NaN.
 // add_exponent(a, n): a * 2^n for a normal a, an integral n and a normal result; NaN stays NaN.
 
-#if defined(LOWPEAK_AVX512) || defined(LOWPEAK_AVX2)
-inline void prefetch(const float* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+LOWPEAK_INLINE void prefetch(const void* p) {
+#if defined(__GNUC__)
+  // GCC leaves calls out whose function does nothing but prefetch.
+  __asm__ volatile("");
+  __builtin_prefetch(p);
+#elif defined(LOWPEAK_AVX512) || defined(LOWPEAK_AVX2)
+  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
+#else
+  (void)p;
 #endif
+}
 
 #if defined(LOWPEAK_AVX512)
 

@@ -24,14 +24,6 @@ inline Words load_words(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
 inline Words load_first_words(const uint8_t* p, int64_t count) {
   return {_mm512_maskz_loadu_epi32(first_lanes(count), p)};
 }
-template <int j>
-inline Vec nibble(Words words) {
-  if (j == 7) return {_mm512_cvtepi32_ps(_mm512_srli_epi32(words.value, 28))};
-  return {_mm512_cvtepi32_ps(_mm512_and_si512(words.value, _mm512_set1_epi32(15 << (4 * (j % 7)))))};
-}
-inline Vec signed_bytes(const uint8_t* p) {
-  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
-}
 // `shared` neighbouring lanes have one of the floats at p.
 template <int shared>
 inline Vec spread(const float* p) {
