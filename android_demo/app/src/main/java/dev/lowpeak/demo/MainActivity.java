@@ -224,7 +224,7 @@ public final class MainActivity extends Activity {
             ExitReason known = Api.has(30)
                     ? Api30.lastExit(getSystemService(ActivityManager.class), getPackageName()) : null;
             ExitReason reason = known != null ? known : ExitReasons.ofAndroid(0, 0, false);
-            session.trainer().open(run, Texts.appEnded(reason, run.folder().storedStep()));
+            session.trainer().open(run, Texts.appEnded(reason, run.folder().storedStep(), run.needsEncoding()));
         } catch (IOException | BundleException error) {
             tell(error.getMessage());
         }

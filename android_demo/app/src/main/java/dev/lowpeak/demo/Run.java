@@ -5,6 +5,7 @@ import dev.lowpeak.core.BundleException;
 import dev.lowpeak.core.BundleInfo;
 import dev.lowpeak.core.Checkpoint;
 import dev.lowpeak.core.EncodeJob;
+import dev.lowpeak.core.Hashes;
 import dev.lowpeak.core.RunFolder;
 import dev.lowpeak.core.TrainJob;
 import java.io.File;
@@ -18,32 +19,30 @@ final class Run {
     private static final String SETTINGS_ENCODE = "encode.json";
 
     private final String name;
+    private final File typed;
     private final RunFolder folder;
     private final File artifact;
     private final BundleInfo info;
     private long totalSteps;
 
-    private Run(String name, File folder, File artifact, long totalSteps) throws BundleException {
+    private Run(Storage storage, String name, File artifact, long totalSteps) throws IOException, BundleException {
         this.name = name;
-        this.folder = new RunFolder(folder);
+        this.typed = storage.examples();
+        this.folder = new RunFolder(storage.run(name));
         this.artifact = artifact;
         this.info = BundleCheck.read(artifact);
         this.totalSteps = totalSteps;
     }
 
-    /** A new one of the examples as they are now: it keeps a copy. Throws IOException, BundleException. */
+    /** A new one of this phone's examples; its files are made when it starts. Throws IOException, BundleException. */
     static Run create(Storage storage, String artifact, long totalSteps) throws IOException, BundleException {
         if (!storage.examples().isFile()) {
             throw new IOException("there are no examples yet: type some, or import a JSONL file");
         }
-        String name = storage.newRunName();
-        Run made = new Run(name, storage.run(name), storage.artifact(artifact), totalSteps);
+        Run made = new Run(storage, storage.newRunName(), storage.artifact(artifact), totalSteps);
         if (!made.info.hasTokenizer()) {
             throw new IOException("the artifact has no tokenizer.json: text cannot be encoded on the phone");
         }
-        Storage.made(made.folder.folder());
-        Files.copy(storage.examples().toPath(), made.folder.examples().toPath(),
-                StandardCopyOption.REPLACE_EXISTING);
         return made;
     }
 
@@ -53,7 +52,7 @@ final class Run {
         TrainJob job = new RunFolder(folder).readJob();
         File artifact = new File(job.artifact());
         File absolute = artifact.isAbsolute() ? artifact : new File(folder, job.artifact());
-        return new Run(name, folder, absolute, job.totalSteps());
+        return new Run(storage, name, absolute, job.totalSteps());
     }
 
     String name() {
@@ -87,28 +86,33 @@ final class Run {
 
     /** Whether there are no batches of the steps to come, but the text that they are made of. */
     boolean needsEncoding() {
-        return !folder.batches().isDirectory() && folder.examples().isFile();
+        boolean text = folder.examples().isFile() || !folder.job().isFile();
+        return text && !folder.batches().isDirectory();
     }
 
-    /** Writes the job of `lowpeak-runner encode` and returns its name in the folder. Throws IOException. */
-    String writeEncodeJob() throws IOException {
-        EncodeJob.Builder job = EncodeJob.builder().artifact(artifact.getPath()).seed(SEED).totalSteps(totalSteps);
+    /**
+     * Writes job.json and the job of `lowpeak-runner encode`, and returns the latter's name. Throws IOException.
+     *
+     * <p>From here on the run can be opened, whenever the app ends. Until it has a step its examples are those of the
+     * phone as they are now; then it keeps its own.
+     */
+    String prepareEncoding() throws IOException {
+        Storage.made(folder.folder());
+        folder.removePartialBatches();
+        long position = 0;
+        long step = 0;
         if (folder.checkpoint().isFile()) {
             Checkpoint stored = Checkpoint.read(folder.checkpoint());
-            job.position(stored.position()).firstStep(stored.step());
+            position = stored.position();
+            step = stored.step();
+        } else if (typed.isFile()) {
+            Files.copy(typed.toPath(), folder.examples().toPath(), StandardCopyOption.REPLACE_EXISTING);
         }
-        dev.lowpeak.core.Files.writeText(new File(folder.folder(), SETTINGS_ENCODE), job.build().toJson());
+        folder.writeJob(TrainJob.builder().artifact(artifact.getPath()).data(Hashes.sha256(folder.examples()))
+                .seed(SEED).position(position).firstStep(step).totalSteps(totalSteps).build());
+        EncodeJob job = EncodeJob.builder().artifact(artifact.getPath()).batches(RunFolder.PARTIAL_BATCHES).seed(SEED)
+                .position(position).firstStep(step).totalSteps(totalSteps).build();
+        dev.lowpeak.core.Files.writeText(new File(folder.folder(), SETTINGS_ENCODE), job.toJson());
         return SETTINGS_ENCODE;
-    }
-
-    /** Writes job.json for what was encoded; {@code data}: the SHA-256 that `encoded` told. Throws IOException. */
-    void writeTrainJob(String data) throws IOException {
-        TrainJob.Builder job = TrainJob.builder().artifact(artifact.getPath()).data(data).seed(SEED)
-                .totalSteps(totalSteps);
-        if (folder.checkpoint().isFile()) {
-            Checkpoint stored = Checkpoint.read(folder.checkpoint());
-            job.position(stored.position()).firstStep(stored.step());
-        }
-        folder.writeJob(job.build());
     }
 }

@@ -12,7 +12,8 @@ import java.util.List;
  *
  * <pre>
  * artifacts/ID/        as compiled
- * runs/NAME/           job.json, batches/, checkpoint.safetensors, metrics.ndjson
+ * runs/NAME/           job.json, batches/, checkpoint.safetensors, metrics.ndjson; of one that was begun on this phone
+ *                      its examples.jsonl, and batches.partial/ as they are encoded
  * examples.jsonl       typed and imported on this phone
  * evaluation.jsonl     what the losses before and after are taken of, if it was imported
  * running.json         the run that is going on

@@ -7,7 +7,6 @@ import dev.lowpeak.core.RunMachine;
 import dev.lowpeak.core.RunState;
 import dev.lowpeak.core.RunnerEvent;
 import dev.lowpeak.core.RunnerProcess;
-import dev.lowpeak.core.Signals;
 import java.io.IOException;
 import java.util.concurrent.Executor;
 
@@ -27,7 +26,8 @@ final class Trainer {
     private RunRecord record = RunRecord.empty();
     private Run run;
     private RunnerProcess process;
-    private String encoded;
+    private boolean encodes;
+    private boolean encoded;
     private boolean pausedByPolicy;
     private String notice = "";
 
@@ -158,12 +158,14 @@ final class Trainer {
 
     private void begin(long stored) throws IOException {
         machine.started(stored);
-        encoded = null;
+        encodes = run.needsEncoding();
+        encoded = false;
         try {
             marker.set(run.name());
-            if (run.needsEncoding()) {
+            if (encodes) {
+                machine.encodes();
                 log.add("encodes the examples of " + run.name());
-                process = start("encode", run.writeEncodeJob());
+                process = start("encode", run.prepareEncoding());
             } else {
                 train();
             }
@@ -194,9 +196,7 @@ final class Trainer {
     private void take(RunnerEvent event) {
         try {
             if (event.is(RunnerEvent.ENCODED)) {
-                encoded = event.text("data");
-                log.add(event.toString());
-            } else if (event.is(RunnerEvent.STOPPED) && !record.isOpen()) {
+                encoded = true;
                 log.add(event.toString());
             } else {
                 machine.apply(event);
@@ -213,33 +213,47 @@ final class Trainer {
     }
 
     private void ended(int code, Integer signal) {
-        boolean wasEncoding = !record.isOpen();
         process = null;
         record.close(log);
-        if (wasEncoding && encoded != null && !machine.isEnding() && code == 0) {
-            try {
-                run.writeTrainJob(encoded);
-                train();
-                changed.run();
+        boolean whole = !encodes || encoded && code == 0;
+        try {
+            if (encodes && whole && trainsWhatIsEncoded()) {
                 return;
-            } catch (IOException error) {
-                log.add(error.getMessage());
-                notice = error.getMessage();
-                code = 1;
             }
+        } catch (IOException error) {
+            fail(error);
+            return;
         }
-        // While it encodes there is nothing to keep: an end that was asked for is as good as by the signal.
-        Integer by = wasEncoding && machine.isEnding() && signal == null ? (Integer) Signals.TERM : signal;
-        machine.exited(code, by, null, storedStep());
+        machine.exited(code, signal, null, storedStep());
         log.add(machine.message());
-        if (machine.state() == RunState.DONE) {
-            run.folder().removeBatches();
+        if (!whole || machine.state() == RunState.DONE) {
+            removeBatches();
         }
         if (!waits()) {
             pausedByPolicy = false;
             marker.clear();
         }
         changed.run();
+    }
+
+    /** Keeps the batches, which are whole; false if an end was asked for meanwhile. */
+    private boolean trainsWhatIsEncoded() throws IOException {
+        run.folder().keepBatches();
+        encodes = false;
+        if (!machine.encoded().isActive()) {
+            return false;
+        }
+        train();
+        changed.run();
+        return true;
+    }
+
+    private void removeBatches() {
+        try {
+            run.folder().removeBatches();
+        } catch (IOException error) {
+            log.add(error.getMessage());
+        }
     }
 
     private void fail(IOException error) {

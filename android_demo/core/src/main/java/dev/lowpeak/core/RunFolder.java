@@ -2,12 +2,14 @@ package dev.lowpeak.core;
 
 import java.io.File;
 import java.io.IOException;
+import java.nio.file.StandardCopyOption;
 
 /** Where a run's files lie: as `lowpeak train --prepare` and `lowpeak deploy` have it. */
 public final class RunFolder {
     public static final String JOB = "job.json";
     public static final String CHECKPOINT = "checkpoint.safetensors";
     public static final String BATCHES = "batches";
+    public static final String PARTIAL_BATCHES = "batches.partial";
     public static final String METRICS = "metrics.ndjson";
     public static final String EXAMPLES = "examples.jsonl";
     public static final String EVALUATION_BATCHES = "evaluation-batches";
@@ -31,8 +33,14 @@ public final class RunFolder {
         return new File(folder, CHECKPOINT);
     }
 
+    /** All batches of the steps to come, or not there. */
     public File batches() {
         return new File(folder, BATCHES);
+    }
+
+    /** What is being encoded; of one that was cut off nothing is used. */
+    public File partialBatches() {
+        return new File(folder, PARTIAL_BATCHES);
     }
 
     public File metrics() {
@@ -62,12 +70,34 @@ public final class RunFolder {
         }
     }
 
-    /** The batches are the user's data: they go when the run has its steps. */
-    public void removeBatches() {
-        File[] files = batches().listFiles();
-        for (File file : files == null ? new File[0] : files) {
-            file.delete();
+    /** What was encoded is whole: it becomes the batches at once. Throws IOException, and changes nothing. */
+    public void keepBatches() throws IOException {
+        move(partialBatches(), batches());
+    }
+
+    /**
+     * The batches are the user's data: they go when the run has its steps. Throws IOException.
+     *
+     * <p>They are whole or not there, also where this is cut off.
+     */
+    public void removeBatches() throws IOException {
+        removePartialBatches();
+        if (batches().exists()) {
+            move(batches(), partialBatches());
+            removePartialBatches();
         }
-        batches().delete();
+    }
+
+    /** Throws IOException. */
+    public void removePartialBatches() throws IOException {
+        File[] files = partialBatches().listFiles();
+        for (File file : files == null ? new File[0] : files) {
+            java.nio.file.Files.delete(file.toPath());
+        }
+        java.nio.file.Files.deleteIfExists(partialBatches().toPath());
+    }
+
+    private static void move(File from, File to) throws IOException {
+        java.nio.file.Files.move(from.toPath(), to.toPath(), StandardCopyOption.ATOMIC_MOVE);
     }
 }

@@ -5,6 +5,7 @@ package dev.lowpeak.core;
  *
  * <pre>
  * IDLE, PAUSED, STOPPED, FAILED, DONE --started()--> LOADING --step--> TRAINING
+ * LOADING --encodes(), then encoded()--> LOADING, or as was asked
  * LOADING, TRAINING --pauseAsked(), then `stopped`--> PAUSED --resumed()--> LOADING
  * LOADING, TRAINING --stopAsked(), then `stopped`--> STOPPED
  * LOADING, TRAINING --`done`--> DONE; --`error` or a death--> FAILED
@@ -14,10 +15,13 @@ package dev.lowpeak.core;
  * Every method throws IllegalStateException, and changes nothing, where the state does not allow it.
  */
 public final class RunMachine {
+    private static final String DATA_ERROR = "DataError";
+
     private enum Asked { NOTHING, PAUSE, STOP }
 
     private RunState state = RunState.IDLE;
     private Asked asked = Asked.NOTHING;
+    private boolean encoding;
     private String why = "";
     private String message = Texts.IDLE;
     private long step = -1;
@@ -56,7 +60,22 @@ public final class RunMachine {
         step = -1;
         error = "";
         asked = Asked.NOTHING;
+        encoding = false;
         return to(RunState.LOADING, Texts.loading(storedStep));
+    }
+
+    /** The runner that was started makes batches of text first: until {@code encoded} nothing of it is kept. */
+    public RunState encodes() {
+        require(state == RunState.LOADING && asked == Asked.NOTHING, "encoded");
+        encoding = true;
+        return to(RunState.LOADING, Texts.ENCODING);
+    }
+
+    /** All batches are there and the runner has ended: another is started, unless an end was asked for. */
+    public RunState encoded() {
+        require(state == RunState.LOADING && encoding, "ready to train");
+        encoding = false;
+        return asked == Asked.NOTHING ? to(RunState.LOADING, Texts.loading(stored)) : rest();
     }
 
     /** As {@code started}, of a run that was paused. */
@@ -70,7 +89,7 @@ public final class RunMachine {
         require(state.isActive() && asked == Asked.NOTHING, "paused");
         asked = Asked.PAUSE;
         why = reason;
-        message = Texts.pausing(reason);
+        message = Texts.pausing(reason, encoding);
         return state;
     }
 
@@ -82,7 +101,7 @@ public final class RunMachine {
             return to(RunState.STOPPED, Texts.stopped(stored, reason));
         }
         asked = Asked.STOP;
-        message = Texts.stopping(reason);
+        message = Texts.stopping(reason, encoding);
         return state;
     }
 
@@ -105,7 +124,7 @@ public final class RunMachine {
             String said = event.text("message");
             error = event.text("class");
             errorMessage = said;
-            return to(RunState.FAILED, Texts.failed(said, stored));
+            return to(RunState.FAILED, failed());
         }
         return state;
     }
@@ -121,26 +140,36 @@ public final class RunMachine {
             // What it told last counts; a run with an error does not say how much of it was kept.
             if (!error.isEmpty()) {
                 stored = Require.atLeast("the stored step", storedStep, 0);
-                message = Texts.failed(errorMessage, stored);
+                message = failed();
             }
             return state;
         }
         stored = Require.atLeast("the stored step", storedStep, 0);
         if (asked != Asked.NOTHING && signal != null) {
             boolean lost = signal != Signals.TERM || step + 1 > stored;
-            return to(resting(), Texts.endedUnsaved(resting(), why, stored, lost));
+            return encoding ? rest() : to(resting(), Texts.endedUnsaved(resting(), why, stored, lost));
         }
         ExitReason known = reason != null ? reason : ExitReasons.ofExit(code, signal);
-        return to(RunState.FAILED, Texts.died(known, step + 1, stored));
+        return to(RunState.FAILED,
+                encoding ? Texts.encodingDied(known, stored) : Texts.died(known, step + 1, stored));
+    }
+
+    private String failed() {
+        boolean data = encoding && error.equals(DATA_ERROR);
+        return data ? Texts.examplesWrong(errorMessage, stored) : Texts.failed(errorMessage, stored);
     }
 
     private RunState stopped(String told) {
         if (asked != Asked.NOTHING) {
-            boolean pause = asked == Asked.PAUSE;
-            return to(resting(), pause ? Texts.paused(stored, why) : Texts.stopped(stored, why));
+            return rest();
         }
         StopReason reason = StopReason.of(told);
-        return to(reason.state(), Texts.stopped(stored, reason.text()));
+        return to(reason.state(), Texts.stopped(stored, reason.text()) + (encoding ? Texts.ENCODED_ANEW : ""));
+    }
+
+    private RunState rest() {
+        String text = asked == Asked.PAUSE ? Texts.paused(stored, why) : Texts.stopped(stored, why);
+        return to(resting(), text + (encoding ? Texts.ENCODED_ANEW : ""));
     }
 
     private RunState resting() {

@@ -36,6 +36,9 @@ public final class Texts {
     static final String BUDGET = "budget";
     static final String AXIS_STEP = "step";
 
+    static final String ENCODING = "Making the examples ready.";
+    static final String ENCODED_ANEW = " The examples were not all ready: they are made ready anew.";
+
     private Texts() {}
 
     static String loading(long stored) {
@@ -46,12 +49,13 @@ public final class Texts {
         return "Training: " + steps + (steps == 1 ? " step" : " steps") + " made.";
     }
 
-    static String pausing(String reason) {
-        return "Pausing, as " + reason + ": the checkpoint is being written.";
+    /** {@code encoding}: whether the examples are still being made ready. */
+    static String pausing(String reason, boolean encoding) {
+        return "Pausing, as " + reason + writing(encoding);
     }
 
-    static String stopping(String reason) {
-        return "Stopping, as " + reason + ": the checkpoint is being written.";
+    static String stopping(String reason, boolean encoding) {
+        return "Stopping, as " + reason + writing(encoding);
     }
 
     static String paused(long stored, String reason) {
@@ -68,6 +72,17 @@ public final class Texts {
 
     static String failed(String message, long stored) {
         return sentence(message) + " " + offer(stored);
+    }
+
+    /** Of examples that could not be made ready. */
+    static String examplesWrong(String message, long stored) {
+        return sentence(message) + (stored > 0 ? " The run has its " + stored
+                + " steps; its examples stay as they were: mend yours and start a new run."
+                : " Mend the examples and start again.");
+    }
+
+    static String encodingDied(ExitReason reason, long stored) {
+        return "It ended while the examples were made ready: " + reason.text() + ". " + offer(stored);
     }
 
     static String endedUnsaved(RunState state, String reason, long stored, boolean lost) {
@@ -88,8 +103,9 @@ public final class Texts {
     }
 
     /** Of a run that was going on when the app itself ended. */
-    public static String appEnded(ExitReason reason, long stored) {
-        return "The app ended while it trained: " + reason.text() + ". " + offer(stored);
+    public static String appEnded(ExitReason reason, long stored, boolean encoding) {
+        String what = encoding ? "made the examples ready" : "trained";
+        return "The app ended while it " + what + ": " + reason.text() + ". " + offer(stored);
     }
 
     static String systemAsked(String signal) {
@@ -203,6 +219,10 @@ public final class Texts {
         }
         String begun = text.substring(0, 1).toUpperCase(Locale.ROOT) + text.substring(1);
         return ".!?".indexOf(begun.charAt(begun.length() - 1)) >= 0 ? begun : begun + ".";
+    }
+
+    private static String writing(boolean encoding) {
+        return encoding ? "." : ": the checkpoint is being written.";
     }
 
     private static String kept(long stored) {

@@ -90,7 +90,7 @@ public final class TrainJob {
             return this;
         }
 
-        /** SHA-256 of the data file, as `encoded` tells it. */
+        /** SHA-256 of the data file. */
         public Builder data(String value) {
             data = value;
             return this;

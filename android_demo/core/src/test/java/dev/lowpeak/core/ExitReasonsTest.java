@@ -45,6 +45,6 @@ public class ExitReasonsTest {
     @Test
     public void whatIsOfferedAfterTheAppsEnd() {
         assertEquals("The app ended while it trained: the system ended it to get memory. You can continue from "
-                + "step 50.", Texts.appEnded(ExitReasons.ofAndroid(ExitReasons.LOW_MEMORY, 0, true), 50));
+                + "step 50.", Texts.appEnded(ExitReasons.ofAndroid(ExitReasons.LOW_MEMORY, 0, true), 50, false));
     }
 }

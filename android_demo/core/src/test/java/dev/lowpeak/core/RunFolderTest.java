@@ -51,6 +51,23 @@ public class RunFolderTest {
     }
 
     @Test
+    public void batchesAreThereWholeOrNotAtAll() throws IOException {
+        RunFolder run = new RunFolder(folder.getRoot());
+        assertThrows(IOException.class, run::keepBatches);
+        assertTrue(run.partialBatches().mkdir());
+        Files.writeText(new File(run.partialBatches(), "0-10.safetensors"), "x");
+        assertFalse(run.batches().exists());
+        run.keepBatches();
+        assertFalse(run.partialBatches().exists());
+        assertArrayEquals(new String[] {"0-10.safetensors"}, run.batches().list());
+        // Of an encoding, or a removal, that was cut off.
+        assertTrue(run.partialBatches().mkdir());
+        Files.writeText(new File(run.partialBatches(), ".10-20.safetensors.tmp"), "x");
+        run.removeBatches();
+        assertArrayEquals(new String[0], folder.getRoot().list());
+    }
+
+    @Test
     public void hashesAreThoseOfSha256sum() throws IOException {
         String expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assertEquals(expected, Hashes.sha256("abc"));

@@ -97,6 +97,74 @@ public class RunMachineTest {
     }
 
     @Test
+    public void endedWhileItMakesTheExamplesReady() throws JsonException {
+        String anew = " The examples were not all ready: they are made ready anew.";
+        machine.started(0);
+        machine.encodes();
+        expect(RunState.LOADING, "Making the examples ready.");
+        machine.pauseAsked("the phone is too hot (severe)");
+        expect(RunState.LOADING, "Pausing, as the phone is too hot (severe).");
+        tell("{\"event\":\"stopped\",\"step\":0,\"reason\":\"SIGTERM\"}");
+        expect(RunState.PAUSED, "Paused at step 0, as the phone is too hot (severe). No step was made." + anew);
+        machine.started(20);
+        machine.encodes();
+        machine.stopAsked(Texts.REASON_USER);
+        expect(RunState.LOADING, "Stopping, as you asked for it.");
+        machine.exited(143, Signals.TERM, null, 20);
+        expect(RunState.STOPPED, "Stopped at step 20, as you asked for it. It can be continued from there." + anew);
+        machine.started(0);
+        machine.encodes();
+        tell("{\"event\":\"stopped\",\"step\":0,\"reason\":\"SIGTERM\"}");
+        expect(RunState.STOPPED,
+                "Stopped at step 0, as the system asked it to end (SIGTERM). No step was made." + anew);
+        machine.started(0);
+        machine.encodes();
+        machine.exited(137, Signals.KILL, null, 0);
+        expect(RunState.FAILED, "It ended while the examples were made ready: the system ended it without a word "
+                + "(SIGKILL), most likely to get memory. There is no checkpoint yet: start again from the beginning.");
+        assertEquals("The app ended while it made the examples ready: the system ended it to get memory. You can "
+                + "continue from step 20.",
+                Texts.appEnded(ExitReasons.ofAndroid(ExitReasons.LOW_MEMORY, 0, true), 20, true));
+    }
+
+    @Test
+    public void examplesThatAreReadyAreTrainedUnlessAnEndWasAskedFor() throws JsonException {
+        machine.started(20);
+        refused("a run that is LOADING cannot be ready to train", machine::encoded);
+        machine.encodes();
+        machine.encoded();
+        expect(RunState.LOADING, "Loading, to continue from step 20.");
+        machine.exited(1, null, null, 20);
+        machine.started(20);
+        machine.encodes();
+        machine.pauseAsked(Texts.REASON_USER);
+        machine.encoded();
+        expect(RunState.PAUSED, "Paused at step 20, as you asked for it. It can be continued from there.");
+        machine.exited(0, null, null, 20);
+        assertEquals(RunState.PAUSED, machine.state());
+    }
+
+    @Test
+    public void anErrorOfTheExamplesSaysHowToMendThem() throws JsonException {
+        String wrong = "{\"event\":\"error\",\"class\":\"DataError\",\"message\":\"line 3: has no text\","
+                + "\"numbers\":{}}";
+        String[] hints = {"Mend the examples and start again.",
+            "The run has its 20 steps; its examples stay as they were: mend yours and start a new run."};
+        for (int i = 0; i < hints.length; i++) {
+            machine.started(20 * i);
+            machine.encodes();
+            tell(wrong);
+            machine.exited(1, null, null, 20 * i);
+            expect(RunState.FAILED, "Line 3: has no text. " + hints[i]);
+        }
+        machine.started(0);
+        machine.encodes();
+        tell("{\"event\":\"error\",\"class\":\"EnvironmentProblem\",\"message\":\"the disk is full\","
+                + "\"numbers\":{}}");
+        expect(RunState.FAILED, "The disk is full. There is no checkpoint yet: start again from the beginning.");
+    }
+
+    @Test
     public void deathsByTheirReason() throws JsonException {
         machine.started(0);
         machine.exited(137, Signals.KILL, null, 0);
