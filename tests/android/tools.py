@@ -23,7 +23,7 @@ from tests.android.stubs import write_jar
 
 HERE = Path(__file__).parent
 REQUIREMENTS, PACKAGES, NEWER = (HERE / name for name in ("requirements.txt", "packages.txt", "newer.txt"))
-RECIPE = ("requirements.txt", "newer.txt", "tools.py", "debian_source.py", "signatures.py", "stubs.py")
+RECIPE = ("requirements.txt", "newer.txt", "tools.py", "../debian_source.py", "signatures.py", "stubs.py")
 PROGRAMS = ("javac", "java", "keytool", "zipalign", "apksigner", "dexdump", "dpkg-source")
 SOURCE_PACKAGE, VERSION = "android-platform-frameworks-base", "1:10.0.0+r36-10"
 SIGNATURES = "api/current.txt"
