@@ -18,8 +18,8 @@ import sys
 import zipfile
 from pathlib import Path
 
-from tools.ndk import MIN_SDK, build_runner
-from tools.runners import MACHINES, NativeFile, native_files
+from tools.ndk import MIN_SDK, build_runner, missing_for_native
+from tools.runners import MACHINES, NativeFile, missing_runner, native_files
 from tools.sdk import COMPILE_NAME, COMPILE_SDK, BuildError, Sdk, find_sdk, variable
 
 HERE = Path(__file__).resolve().parent
@@ -37,7 +37,12 @@ def main(arguments: list[str]) -> int:
     try:
         out = options.out.absolute()
         out.mkdir(parents=True, exist_ok=True)
-        sdk = find_sdk({tool: getattr(options, tool) or os.environ.get(variable(tool)) for tool in TOOLS})
+        sdk, missing = find_sdk(
+            {tool: getattr(options, tool) or os.environ.get(variable(tool)) for tool in TOOLS}
+        )
+        missing += missing_runners(options) + missing_key(options)
+        if missing:
+            raise BuildError("the APK cannot be built, these are missing:\n  " + "\n  ".join(missing))
         apk = build(sdk, packed(options, out), out, options.keystore, options.key_alias)
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)
@@ -91,15 +96,32 @@ def pair(text: str) -> tuple[str, Path]:
     return abi, Path(path)
 
 
+def missing_runners(options: argparse.Namespace) -> list[str]:
+    if not options.runner and not options.native:
+        return ["a runner: name one by --runner, or build one by --native: the app has nothing to train with"]
+    executorch = dict(options.executorch)
+    missing = [missing_runner(abi, path) for abi, path in options.runner]
+    for abi in options.native:
+        missing += missing_for_native(abi, executorch.get(abi), options.executorch_sources)
+    return [each for each in missing if each]
+
+
+def missing_key(options: argparse.Namespace) -> list[str]:
+    if options.keystore is None:
+        return []
+    needs = {
+        "is not there: make it with keytool, or leave it out for a debug key": options.keystore.is_file(),
+        "needs --key-alias, the key in it": options.key_alias,
+        f"needs its password in {PASSWORD}": os.environ.get(PASSWORD),
+    }
+    return [f"--keystore {options.keystore} {what}" for what, given in needs.items() if not given]
+
+
 def packed(options: argparse.Namespace, out: Path) -> list[NativeFile]:
     executorch = dict(options.executorch)
     sources = options.executorch_sources
-    built = [(abi, build_runner(abi, executorch.get(abi), sources, out)) for abi in options.native]
+    built = [(abi, build_runner(abi, executorch[abi], sources, out)) for abi in options.native]
     runners = options.runner + built
-    if not runners:
-        raise BuildError(
-            "the app has nothing to train with: name a runner by --runner, or build one by --native"
-        )
     if len({abi for abi, _ in runners}) < len(runners):
         raise BuildError("there are two runners for one ABI")
     return [file for abi, path in runners for file in native_files(abi, path, options.linux_runner)]
@@ -167,8 +189,6 @@ def sign(sdk: Sdk, aligned: Path, signed: Path, keystore: Path | None, alias: st
         keystore, alias, password = signed.parent / "debug.keystore", DEBUG_ALIAS, DEBUG_PASSWORD
         if not keystore.is_file():
             make_debug_key(sdk, keystore)
-    elif not keystore.is_file() or not alias or not password:
-        raise BuildError(f"--keystore {keystore} needs the file, --key-alias and the password in {PASSWORD}")
     # The password is not to be seen among the processes.
     run(
         *(sdk.apksigner, "sign", "--ks", keystore, "--ks-key-alias", alias, "--ks-pass", "env:KEY_PASSWORD"),

@@ -30,23 +30,31 @@ class NativeFile:
     """In the APK."""
 
 
+def missing_runner(abi: str, path: Path) -> str:
+    """What is missing, with what to do; empty if the program is there."""
+    program = _program(path)
+    if program.is_file():
+        return ""
+    return f"there is no {program}: build native/ for {abi} (--native), or name one by --runner"
+
+
 def native_files(abi: str, path: Path, linux: bool) -> list[NativeFile]:
     """The program, or all of a folder with it. `linux`: programs that are not for Android are let through.
 
-    Raises BuildError for what Android would not install or could not start.
+    The program is there. Raises BuildError for what Android would not install or could not start.
     """
     if abi not in MACHINES:
         raise BuildError(f"--runner {abi}=...: the ABI is one of {', '.join(MACHINES)}")
-    program = path / RUNNER if path.is_dir() else path
-    if not program.is_file():
-        raise BuildError(
-            f"there is no {program}: build native/ for {abi} (--native), or name one by --runner"
-        )
+    program = _program(path)
     libraries = sorted(path.glob("*.so*")) if path.is_dir() else []
     files = [NativeFile(abi, program, PACKED)] + [NativeFile(abi, one, one.name) for one in libraries]
     for file in files:
         _check(file, linux)
     return files
+
+
+def _program(path: Path) -> Path:
+    return path / RUNNER if path.is_dir() else path
 
 
 def _check(file: NativeFile, linux: bool) -> None:

@@ -18,7 +18,7 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Sdk:
-    """Paths of the tools; each is there."""
+    """Paths of the tools."""
 
     javac: Path
     java: Path
@@ -36,10 +36,11 @@ class Sdk:
     """The folder of the JDK: the classes of java.* for D8."""
 
 
-def find_sdk(named: Mapping[str, str | None]) -> Sdk:
+def find_sdk(named: Mapping[str, str | None]) -> tuple[Sdk, list[str]]:
     """`named`: what options and variables say, by the names of Sdk's fields.
 
-    Raises BuildError with everything that is missing.
+    Also returns everything that is missing, with where it comes from: its paths in Sdk are of no use. Raises
+    BuildError.
     """
     home = _android_home()
     build_tools = _newest_build_tools(home)
@@ -86,9 +87,7 @@ def find_sdk(named: Mapping[str, str | None]) -> Sdk:
         # javac on the PATH is a link into the JDK.
         jdk=javac.resolve().parents[1] if javac != Path() else Path(),
     )
-    if missing:
-        raise BuildError("the APK cannot be built, these are missing:\n  " + "\n  ".join(missing))
-    return made
+    return made, missing
 
 
 def variable(what: str) -> str:

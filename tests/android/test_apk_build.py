@@ -18,6 +18,8 @@ from tests.native.runner import runner
 pytestmark = pytest.mark.android
 
 PASSWORD = "a secret"
+NATIVE = ["--native", "x86_64", "--executorch", "x86_64=/", "--executorch-sources", "/"]
+"""All that a build by the NDK needs but the NDK: folders."""
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +72,40 @@ def test_an_sdk_and_a_key_of_one_s_own(sdk: Path, tmp_path: Path) -> None:
     assert "Signer #1 certificate DN: CN=Somebody\n" in said
 
 
-def test_every_missing_tool_is_named_with_what_to_install(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ([], ["a runner: name one by --runner, or build one by --native"]),
+        (
+            ["--runner", "arm64-v8a=/nope", "--keystore", "/nope"],
+            [
+                "there is no /nope: build native/ for arm64-v8a",
+                "--keystore /nope is not there: make it",
+                "--keystore /nope needs --key-alias",
+                "--keystore /nope needs its password in LOWPEAK_ANDROID_KEYSTORE_PASSWORD",
+            ],
+        ),
+        (
+            ["--native", "x86_64"],
+            [
+                "--native x86_64: ANDROID_NDK is not set",
+                "--native x86_64 needs --executorch x86_64=FOLDER",
+                "--native x86_64 needs --executorch-sources FOLDER",
+            ],
+        ),
+    ],
+)
+def test_everything_that_is_missing_is_named_in_one_list(
+    options: list[str], says: list[str], tmp_path: Path
+) -> None:
     empty = {**only_sdk(tmp_path), "ANDROID_HOME": "", "PATH": str(tmp_path)}
-    done = build("--out", str(tmp_path / "out"), "--runner", "x86_64=any", **empty)
+    done = build("--out", str(tmp_path / "out"), *options, **empty)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert lines[0] == "build.py: the APK cannot be built, these are missing:"
-    assert len(lines) == 10
+    assert len(lines) == 10 + len(says)
+    for said in says:
+        assert f"  {said}" in done.stderr
     for tool in ("javac", "java", "keytool"):
         assert f"  {tool}: install a JDK of version 11 or later and set JAVA_HOME" in done.stderr
     for tool in ("framework", "resources", "d8", "aapt2", "zipalign", "apksigner"):
@@ -88,25 +117,25 @@ def test_every_missing_tool_is_named_with_what_to_install(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "environment", "says"),
     [
-        (["--d8", "/no/d8.jar"], {}, "d8: /no/d8.jar is not there"),
+        (["--d8", "/no/d8.jar", "--runner", "x86_64=/bin/sh"], {}, "d8: /no/d8.jar is not there"),
         ([], {"ANDROID_HOME": "/no/sdk"}, "ANDROID_HOME names /no/sdk, which is no folder"),
-        ([], {}, "name a runner by --runner, or build one by --native"),
+        ([], {}, "a runner: name one by --runner, or build one by --native"),
         (["--runner", "mips=/bin/true"], {}, "the ABI is one of arm64-v8a, x86_64"),
         (["--runner", "x86_64=/no/runner"], {}, "there is no /no/runner: build native/ for x86_64"),
         (["--runner", "x86_64=/bin/sh", "--runner", "x86_64=/bin/sh"], {}, "two runners for one ABI"),
         (["--runner", "x86_64=/bin/sh"], {}, "is a program for /lib64/ld-linux-x86-64.so.2, not for Android"),
         (["--runner", "arm64-v8a=/bin/sh"], {}, "is built for ELF machine 62; arm64-v8a is 183"),
         (["--runner", f"x86_64={__file__}"], {}, "is no 64-bit program for Linux or Android"),
-        (["--native", "x86_64"], {"ANDROID_NDK": ""}, "ANDROID_NDK is not set: install the NDK"),
+        (NATIVE, {"ANDROID_NDK": ""}, "ANDROID_NDK is not set: install the NDK"),
         (
-            ["--native", "x86_64"],
+            NATIVE,
             {"ANDROID_NDK": "/no/ndk"},
             "ANDROID_NDK names /no/ndk, which has no android",
         ),
         (
-            ["--runner", "x86_64=/bin/sh", "--linux-runner", "--keystore", "/no/keys"],
+            ["--runner", "x86_64=/bin/sh", "--keystore", __file__, "--key-alias", "mine"],
             {},
-            "--keystore /no/keys needs the file, --key-alias and the password in LOWPEAK_ANDROID_KEY",
+            f"--keystore {__file__} needs its password in LOWPEAK_ANDROID_KEYSTORE_PASSWORD",
         ),
     ],
 )
