@@ -110,6 +110,16 @@ void check_bundle(const std::string& folder, const Manifest& manifest, bool veri
   for (const auto& [name, record] : manifest.files) check_hash(folder, name, record);
 }
 
+void check_file(const std::string& folder, const Manifest& manifest, const std::string& name, bool verify) {
+  const auto found = manifest.files.find(name);
+  if (found == manifest.files.end()) {
+    throw artifact_error("the artifact " + folder + " has no " + name +
+                         ": compile it again, from a model folder with tokenizer files");
+  }
+  check_presence(folder, name, found->second);
+  if (verify) check_hash(folder, name, found->second);
+}
+
 Manifest read_manifest(const std::string& folder) {
   require_folder(folder);
   const std::string path = folder + "/" + kManifest;

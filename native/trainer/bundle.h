@@ -13,6 +13,9 @@ namespace lowpeak::trainer {
 // words of export/artifact.py.
 void check_bundle(const std::string& folder, const Manifest& manifest, bool verify);
 
+// The same of one file, which the manifest has to list.
+void check_file(const std::string& folder, const Manifest& manifest, const std::string& name, bool verify);
+
 // The folder's manifest. Throws ArtifactError.
 Manifest read_manifest(const std::string& folder);
 

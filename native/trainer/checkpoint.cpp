@@ -48,7 +48,7 @@ Progress progress_of(const std::string& path, const SafetensorsFile& file) {
   }
   const auto text = file.metadata().find("progress");
   try {
-    const Json raw = Json::parse(text == file.metadata().end() ? "" : text->second);
+    const Json raw = parse_json(text == file.metadata().end() ? "" : text->second);
     const JsonReader progress(raw, "ArtifactError", "progress", "progress");
     return {progress.at("artifact").text(), progress.at("step").integer(), progress.at("seed").integer(),
             progress.at("options").text(), progress.at("data").text(), progress.at("position").integer()};
@@ -63,15 +63,16 @@ void require_same(const std::string& path, const char* name, const std::string& 
                        ": a resumed run keeps them; use the same, or train into a new folder");
 }
 
-void require_artifact(const std::string& path, const Progress& found, const std::string& wanted) {
+void require_artifact(const std::string& path, const Progress& found, const std::string& wanted,
+                      const std::string& advice) {
   if (found.artifact == wanted) return;
   throw artifact_error(path + " is a checkpoint of another artifact (manifest " + found.artifact.substr(0, 12) +
                        ", this one is " + wanted.substr(0, 12) +
-                       "): resume with that artifact, or train into a new folder");
+                       "): " + advice);
 }
 
 void require_same_run(const std::string& path, const Progress& found, const Progress& wanted) {
-  require_artifact(path, found, wanted.artifact);
+  require_artifact(path, found, wanted.artifact, "resume with that artifact, or train into a new folder");
   require_same(path, "seed", std::to_string(found.seed), std::to_string(wanted.seed));
   require_same(path, "options", found.options, wanted.options);
   if (found.data != wanted.data) {
@@ -160,7 +161,7 @@ std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted,
 void restore_adapter(const std::string& path, const std::string& artifact, const std::vector<TensorView>& adapter,
                      const Touched& touched) {
   const SafetensorsFile file = opened(path);
-  require_artifact(path, progress_of(path, file), artifact);
+  require_artifact(path, progress_of(path, file), artifact, "name a checkpoint of this one, or give that artifact");
   fill(path, file, names(adapter, {}), touched);
 }
 

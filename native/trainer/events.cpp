@@ -1,6 +1,21 @@
 #include "events.h"
 
 namespace lowpeak::trainer {
+namespace {
+
+constexpr std::size_t kLongest = 1000, kEnd = 400;  // bytes of a message, and of its ends if it is longer
+
+// Without the middle of what is long, for a message may repeat what a user has given.
+std::string shortened(const std::string& message) {
+  if (message.size() <= kLongest) return message;
+  const auto inside = [&](std::size_t place) { return (static_cast<unsigned char>(message[place]) & 0xC0) == 0x80; };
+  std::size_t first = kEnd, last = message.size() - kEnd;
+  while (first > 0 && inside(first)) --first;
+  while (last + 1 < message.size() && inside(last)) ++last;
+  return message.substr(0, first) + " [...] " + message.substr(last);
+}
+
+}  // namespace
 
 Event ready_event(const MemoryUse& baseline) {
   return {{"event", "ready"},
@@ -33,7 +48,8 @@ Event stopped_event(std::int64_t step, const std::string& reason) {
 }
 
 Event error_event(const Error& error) {
-  return {{"event", "error"}, {"class", error.kind}, {"message", error.what()}, {"numbers", error.numbers}};
+  return {
+      {"event", "error"}, {"class", error.kind}, {"message", shortened(error.what())}, {"numbers", error.numbers}};
 }
 
 std::string line_of(const Event& event) {

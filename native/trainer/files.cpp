@@ -50,6 +50,7 @@ Mapping Mapping::of_file(const std::string& path) {
   const Descriptor file = Descriptor::open(path, O_RDONLY);
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) throw SystemError();
+  if (S_ISDIR(status.st_mode)) throw SystemError(EISDIR);
   Mapping made;
   made.data_ = map(file.get(), static_cast<std::size_t>(status.st_size), PROT_READ, MAP_PRIVATE);
   made.size_ = static_cast<std::size_t>(status.st_size);

@@ -64,7 +64,7 @@ std::string read_job(const std::string& path) {
 
 Json parse_job(const std::string& text) {
   try {
-    return Json::parse(text);
+    return parse_json(text);
   } catch (const Json::exception& error) {
     throw Error("ValueError", std::string("the job is not JSON: ") + error.what());
   }

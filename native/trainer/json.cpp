@@ -7,6 +7,8 @@
 namespace lowpeak::trainer {
 namespace {
 
+constexpr int kDeepest = 500;
+
 const char* python_type(const Json& value) {
   switch (value.type()) {
     case Json::value_t::null: return "NoneType";
@@ -20,6 +22,20 @@ const char* python_type(const Json& value) {
 }
 
 }  // namespace
+
+Json parse_json(std::string_view text) {
+  return Json::parse(text, [](int depth, Json::parse_event_t event, Json&) {
+    require_shallow(depth, event);
+    return true;
+  });
+}
+
+void require_shallow(int depth, Json::parse_event_t event) {
+  const bool opens = event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+  if (opens && depth >= kDeepest) {
+    throw Json::other_error::create(kTooDeep, "it is nested too deeply", nullptr);
+  }
+}
 
 void JsonReader::fail(const char* expected) const {
   throw Error(kind_, document_ + ": " + where_ + " should be " + expected + ", it is " + python_type(value_));

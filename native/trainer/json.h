@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -13,6 +14,14 @@
 namespace lowpeak::trainer {
 
 using Json = nlohmann::json;
+
+// Parses a document. Throws a Json::exception that says what is wrong, also of one that is nested so deeply (Python's
+// limit is about the same) that what walks through it would need too much stack; `error.id` is then kTooDeep.
+Json parse_json(std::string_view text);
+constexpr int kTooDeep = 599;
+
+// For callbacks of Json::parse.
+void require_shallow(int depth, Json::parse_event_t event);
 
 // One value of a document. Throws an Error of `kind` for a value of another type than asked for.
 class JsonReader {

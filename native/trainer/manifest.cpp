@@ -100,7 +100,7 @@ std::string TensorRecord::description() const { return dtype + " " + python_list
 Manifest Manifest::from_json(const std::string& text) {
   Json raw;
   try {
-    raw = Json::parse(text);
+    raw = parse_json(text);
   } catch (const Json::exception& error) {
     throw artifact_error(std::string("manifest.json is not JSON: ") + error.what());
   }

@@ -39,7 +39,7 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : mapping_(Mapping::of
   if (length > kMaximalHeader) throw std::runtime_error("the header is too large");
   if (length > mapping_.size() - 8) throw std::runtime_error("the header is truncated");
   const char* text = reinterpret_cast<const char*>(mapping_.data() + 8);
-  const Json header = Json::parse(text, text + length);
+  const Json header = parse_json({text, length});
   const std::size_t start = 8 + length;
   for (const auto& [name, reader] : JsonReader(header, "ArtifactError", "header", "header").fields()) {
     if (name == "__metadata__") {

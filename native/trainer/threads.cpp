@@ -36,7 +36,7 @@ std::optional<int> kept(const std::string& path) {
   if (!file_exists(path)) return std::nullopt;
   std::int64_t count = 0;
   try {
-    const Json raw = Json::parse(read_text(path));
+    const Json raw = parse_json(read_text(path));
     count = JsonReader(raw, "ArtifactError", path, path).at("threads").integer();
   } catch (const std::exception&) {
   }
