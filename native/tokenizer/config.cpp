@@ -12,6 +12,12 @@ void require_known(const trainer::JsonReader& json, const std::string& what,
   }
 }
 
+std::string some_text(const trainer::JsonReader& json, const char* field, const std::string& type) {
+  std::string made = json.at(field).text();
+  if (made.empty()) throw unsupported(std::string("an empty \"") + field + "\" of " + type);
+  return made;
+}
+
 std::vector<trainer::JsonReader> members_of(const trainer::JsonReader& json, const char* list) {
   if (json.is_null()) return {};
   if (json.at("type").text() != "Sequence") return {json};

@@ -11,14 +11,15 @@
 namespace lowpeak::tokenizer {
 
 inline trainer::Error unsupported(const std::string& what) {
-  return trainer::data_error("tokenizer.json has " + what +
-                             ", which the phone's tokenizer does not know: encode the data on the computer, with "
-                             "`lowpeak train` there or `lowpeak deploy --run --data FILE`");
+  return trainer::data_error("tokenizer.json has " + what + ", which the phone's tokenizer does not know");
 }
 
 // Throws for a field that is not among the known: it could change results.
 void require_known(const trainer::JsonReader& json, const std::string& what,
                    std::initializer_list<const char*> known);
+
+// A text that may not be empty. Throws for one that is.
+std::string some_text(const trainer::JsonReader& json, const char* field, const std::string& type);
 
 // The members of a Sequence under `list`, or the one that it is; none of null.
 std::vector<trainer::JsonReader> members_of(const trainer::JsonReader& json, const char* list);

@@ -9,6 +9,8 @@
 namespace lowpeak::tokenizer {
 namespace {
 
+constexpr std::int64_t kMostStripped = 16;
+
 // The bytes that a string of GPT-2's alphabet stands for; as it is, if it has another character.
 std::string from_alphabet(std::string_view token) {
   static const auto known = [] {
@@ -63,7 +65,7 @@ void Decoder::read(const trainer::JsonReader& json) {
     if (type == "ByteLevel") {
       bytes_ = true;
     } else if (type == "Metaspace") {
-      mark_ = each.at("replacement").text();
+      mark_ = some_text(each, "replacement", type);
       drops_mark_ = each.at("prepend_scheme").text() != "never";
     } else if (type == "Replace" && !fallback_) {
       replacements_.emplace_back(Pattern(each.at("pattern")), each.at("content").text());
@@ -72,8 +74,10 @@ void Decoder::read(const trainer::JsonReader& json) {
     } else if (type == "Fuse") {
       fused = true;
     } else if (type == "Strip" && fused && leading_ == 0 && each.at("stop").integer() == 0) {
-      leading_ = static_cast<std::size_t>(each.at("start").integer());
-      leading_text_ = each.at("content").text();
+      const std::int64_t count = each.at("start").integer();
+      if (count < 0 || count > kMostStripped) throw unsupported("a Strip of " + std::to_string(count) + " characters");
+      leading_ = static_cast<std::size_t>(count);
+      leading_text_ = some_text(each, "content", type);
     } else {
       throw unsupported("the decoder " + type + " in this place");
     }

@@ -12,6 +12,12 @@ using trainer::Json;
 // Where the values of the model lie: {"model": {"vocab": {token: id}, "merges": ["a b" or ["a", "b"]]}}.
 constexpr int kTop = 1, kModel = 2, kInside = 3, kPair = 4;
 
+std::string type_of(Json::parse_event_t event, const Json& value) {
+  return event == Json::parse_event_t::object_start ? "an object"
+         : event == Json::parse_event_t::array_start ? "a list"
+                                                      : std::string("a value of the type ") + value.type_name();
+}
+
 class Reader {
  public:
   explicit Reader(TokenizerFile& made) : made_(made) {}
@@ -21,13 +27,19 @@ class Reader {
   void again() { has_vocabulary_ = true, reads_vocabulary_ = false, lacks_merges_ = false; }
 
   bool operator()(int depth, Json::parse_event_t event, Json& value) {
+    trainer::require_shallow(depth, event);
     if (event == Json::parse_event_t::key) {
       const auto& key = value.get_ref<const std::string&>();
-      if (depth == kTop) top_ = key;
+      if (depth == kTop) top_ = key, field_.clear();
       if (depth == kModel) field_ = key;
       if (depth != kInside || !in("vocab")) return true;
       token_ = key;
       return false;
+    }
+    if (depth >= kModel && made_.problem.empty() && !is_expected(depth, event, value)) {
+      made_.problem = "tokenizer.json: " + field_ + " should be " +
+                      (in("vocab") ? "an object of tokens and their ids" : "a list of pairs of tokens") +
+                      ", it has " + type_of(event, value);
     }
     if (in("vocab") && event == Json::parse_event_t::object_end && depth == kModel) {
       made_.vocabulary.finish();
@@ -59,6 +71,18 @@ class Reader {
 
  private:
   bool in(const char* field) const { return top_ == "model" && field_ == field; }
+
+  bool is_expected(int depth, Json::parse_event_t event, const Json& value) const {
+    const bool vocabulary = in("vocab"), merges = in("merges");
+    if (!vocabulary && !merges) return true;
+    switch (event) {
+      case Json::parse_event_t::object_start: return vocabulary && depth == kModel;
+      case Json::parse_event_t::array_start: return merges && (depth == kModel || depth == kInside);
+      case Json::parse_event_t::value:
+        return vocabulary ? depth == kInside && value.is_number_integer() : depth > kModel && value.is_string();
+      default: return true;
+    }
+  }
 
   void add_spelled(const std::string& merge) {
     const std::size_t space = merge.find(' ');

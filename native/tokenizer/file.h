@@ -11,7 +11,8 @@ namespace lowpeak::tokenizer {
 struct TokenizerFile {
   Vocabulary vocabulary;
   Merges merges;
-  trainer::Json rest;  // without what is above
+  trainer::Json rest;   // without what is above
+  std::string problem;  // of a vocabulary or merges that are not as a BPE's; else empty
 };
 
 // Throws ArtifactError for a file that cannot be read or is not well formed.

@@ -119,7 +119,7 @@ PreTokenizer::PreTokenizer(const trainer::JsonReader& json) {
         throw unsupported("the prepend_scheme " + scheme);
       }
       const bool splits = !each.has("split") || each.at("split").boolean();
-      steps_.emplace_back([mark = each.at("replacement").text(), scheme, splits](const Piece& piece,
+      steps_.emplace_back([mark = some_text(each, "replacement", type), scheme, splits](const Piece& piece,
                                                                                 std::vector<Piece>& out) {
         const auto places = [](std::string_view text, const std::string& what) {
           std::vector<Match> made;

@@ -28,6 +28,8 @@ class RegexParser {
   };
   static constexpr int kUnbounded = std::numeric_limits<int>::max();
   static constexpr int kMostCopies = 32;
+  static constexpr int kDeepest = 100;
+  static constexpr int kMostParts = 100'000;
 
   [[noreturn]] void fail(const std::string& what) const {
     throw unsupported("the regular expression " + pattern_ + " with " + what);
@@ -127,6 +129,7 @@ class RegexParser {
 
   Tree group(bool any_case) {
     const std::size_t start = place_++;
+    if (++depth_ > kDeepest) fail("more than " + std::to_string(kDeepest) + " groups in each other");
     bool ahead = false, behind = false, inverted = false;
     if (take("?")) {
       if (take("i:")) {
@@ -143,6 +146,7 @@ class RegexParser {
     }
     Tree tree = alternatives(any_case);
     if (!take(")")) fail("a group that does not end");
+    --depth_;
     tree.inverted = inverted;
     if (ahead) {
       Tree look{Tree::kAhead};
@@ -253,6 +257,7 @@ class RegexParser {
 
   // -> the node that matches the tree, then goes on at `next`.
   int compiled(const Tree& tree, int next) {
+    if (++compiled_ > kMostParts) fail("groups that repeat each other to more than 100,000 parts");
     if (tree.kind == Tree::kSet && (tree.least != 1 || tree.most != 1)) {
       Regex::Node node{Regex::Node::kRepeat};
       node.set = tree.set;
@@ -309,6 +314,8 @@ class RegexParser {
   const std::string& pattern_;
   Regex& made_;
   std::size_t place_ = 0;
+  int depth_ = 0;     // groups that have begun
+  int compiled_ = 0;  // parts, each as often as it is repeated
 };
 
 Regex::Regex(const std::string& pattern) { RegexParser(pattern, *this); }

@@ -27,10 +27,11 @@ JsonReader reader(const Json& value, const char* where) {
   return JsonReader(value, "ArtifactError", "tokenizer.json", where);
 }
 
-Json checked_model(const Json& file) {
-  Json model = part(file, "model");
+Json checked_model(const TokenizerFile& file) {
+  Json model = part(file.rest, "model");
   const std::string type = reader(model, "model").has("type") ? reader(model, "model").at("type").text() : "unnamed";
   if (type != "BPE") throw unsupported("a model of the type " + type);
+  if (!file.problem.empty()) throw trainer::artifact_error(file.problem);
   model.erase("vocab");
   model.erase("merges");
   return model;
@@ -40,7 +41,7 @@ Json checked_model(const Json& file) {
 
 struct Tokenizer::Parts {
   explicit Parts(TokenizerFile file)
-      : model(checked_model(file.rest)),
+      : model(checked_model(file)),
         normalizer_json(part(file.rest, "normalizer")),
         pre_tokenizer_json(part(file.rest, "pre_tokenizer")),
         post_processor_json(part(file.rest, "post_processor")),
@@ -172,6 +173,16 @@ std::optional<std::int64_t> Tokenizer::id_of(const std::string& token) const {
 }
 
 std::size_t Tokenizer::size() const { return std::max(parts_->bpe.vocabulary().size(), parts_->added.size()); }
+
+std::size_t Tokenizer::longest() const {
+  std::size_t most = 0;
+  for (std::size_t i = 0; i < size(); ++i) {
+    const auto id = static_cast<std::int64_t>(i);
+    const std::string* content = parts_->added.content(id);
+    most = std::max({most, parts_->bpe.vocabulary().token(id).size(), content == nullptr ? 0 : content->size()});
+  }
+  return most;
+}
 
 std::size_t Tokenizer::bytes() const { return parts_->bpe.bytes(); }
 

@@ -29,8 +29,7 @@ struct Encoding {
 
 class Tokenizer {
  public:
-  // Throws ArtifactError for a file that cannot be read, and DataError naming what of it is not supported and what to
-  // do.
+  // Throws ArtifactError for a file that cannot be read, and DataError naming what of it is not supported.
   static Tokenizer from_file(const std::string& path);
   Tokenizer(Tokenizer&&) noexcept;
   ~Tokenizer();
@@ -42,8 +41,9 @@ class Tokenizer {
   Encoding encoding(const std::string& text, bool special) const;
 
   std::optional<std::int64_t> id_of(const std::string& token) const;
-  std::size_t size() const;   // one more than the largest id
-  std::size_t bytes() const;  // that vocabulary, merges and remembered words take at most
+  std::size_t size() const;     // one more than the largest id
+  std::size_t longest() const;  // bytes of the longest token, as it is written
+  std::size_t bytes() const;    // that vocabulary, merges and remembered words take at most
 
  private:
   friend class TextStream;

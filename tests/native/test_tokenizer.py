@@ -142,6 +142,12 @@ REFUSED: Mapping[str, Callable[[dict[str, Any]], None]] = {
     "a class within a class": _splitting(r"[a[bc]]"),
     "a group that is repeated without an end": _splitting(r"(?:ab)+"),
     "a group that does not end": _splitting(r"(ab"),
+    "more than 100 groups in each other": _splitting("(" * 100_000 + "a" + ")" * 100_000),
+    "groups that repeat each other to more than 100,000 parts": _splitting(f"{'(' * 9}a|b{'){32}' * 9}"),
+    'an empty "replacement" of Metaspace': _set(
+        "pre_tokenizer", {"type": "Metaspace", "replacement": "", "prepend_scheme": "always"}
+    ),
+    "groups that repeat each other to more": _splitting(f"{'(' * 20}{'){32}' * 20}"),
 }
 
 
@@ -154,6 +160,31 @@ def test_refuses_by_name_what_it_does_not_know(expected: str, tmp_path: Path) ->
     with pytest.raises(RuntimeError) as refused:
         encoded(file, [])
     assert expected in str(refused.value)
+
+
+STRIP = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+
+
+@pytest.mark.parametrize(
+    ("decoder", "expected"),
+    [
+        (
+            [{"type": "Fuse"}, {**STRIP, "content": "", "start": 10**18}],
+            "a Strip of 1000000000000000000 characters",
+        ),
+        ([{"type": "Fuse"}, {**STRIP, "start": -1}], "a Strip of -1 characters"),
+        ([{"type": "Fuse"}, {**STRIP, "content": ""}], 'an empty "content" of Strip'),
+        ([{"type": "Metaspace", "replacement": "", "prepend_scheme": "never"}], 'an empty "replacement"'),
+        ([{"type": "Replace", "pattern": {"String": ""}, "content": "a"}], "a pattern that is empty"),
+    ],
+)
+def test_refuses_a_decoder_without_an_end(decoder: list[Any], expected: str, tmp_path: Path) -> None:
+    content = json.loads(smollm2().to_str())
+    content["decoder"] = {"type": "Sequence", "decoders": decoder}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(RuntimeError) as refused:
+        decoded(tmp_path / "tokenizer.json", [[1]])
+    assert "no text can be generated" in str(refused.value) and expected in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +201,15 @@ def test_refuses_by_name_what_it_does_not_know(expected: str, tmp_path: Path) ->
             '{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["ab"]}}',
             'the merge "ab" is not of two tokens',
         ),
+        ('{"model": {"type": "BPE", "vocab": null, "merges": []}}', "vocab should be an object of tokens"),
+        ('{"model": {"type": "BPE", "vocab": [], "merges": []}}', "it has a list"),
+        (
+            '{"model": {"type": "BPE", "vocab": {"a": "0"}, "merges": []}}',
+            "it has a value of the type string",
+        ),
+        ('{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [1]}}', "merges should be a list of pairs"),
+        ('{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": {"a": 0}}}', "it has an object"),
+        ('{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": null}}', "it has a value of the type null"),
     ],
 )
 def test_refuses_a_broken_file(text: str, expected: str, tmp_path: Path) -> None:
