@@ -16,6 +16,8 @@ using trainer::Error;
 using trainer::Event;
 using trainer::JsonReader;
 
+constexpr char kOnComputer[] =
+    ": encode the data on the computer, with `lowpeak train` or `lowpeak deploy --data FILE`";
 constexpr char kDropped[] = "no token to train on within the sequence length";
 // Beside the tokenizer: a file's batches and their copy as they are written, and lines as they are read.
 constexpr std::int64_t kBatches = 8 << 20;
@@ -82,7 +84,7 @@ void encode(const Arguments& arguments, const trainer::StopRequest& stop, const 
   const EncodePlan plan = read_encode_plan(job.artifact);
   const DataFile file(job.data);
   const auto tokenizer = tokenizer::Tokenizer::from_file(job.artifact + "/tokenizer.json");
-  const auto chat = tokenizer::Chat::from_artifact(job.artifact);
+  const auto chat = tokenizer::Chat::from_artifact(job.artifact, kOnComputer);
   require_budget(plan, tokenizer, file);
   BatchStream stream(file, plan, tokenizer, chat, job.seed, job.position);
   const std::int64_t first = job.first_step * job.accumulate, limit = job.total_steps * job.accumulate;

@@ -11,6 +11,7 @@
 #include "trainer/programs.h"
 #include "trainer/threads.h"
 #include "verbs.h"
+#include "watch.h"
 
 namespace lowpeak::runner {
 namespace {
@@ -49,6 +50,7 @@ void eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit)
   start_runtime();
   if (const auto chosen = use_threads(arguments.options.threads, std::nullopt, false)) emit(*chosen);
   trim_allocator();
+  const MemoryUse baseline = memory_now();
   const Manifest manifest = read_manifest(job.artifact);
   check_bundle(job.artifact, manifest, arguments.options.verify);
   Batches batches(job.run(), manifest.buckets);
@@ -60,16 +62,19 @@ void eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit)
     restore_adapter(*job.checkpoint, manifest.id, programs.current().parameters(),
                     [&] { programs.current().release(); });
   }
-  const auto interrupted = [&] { return stop.reason() != nullptr; };
+  Watch watch(stop, {manifest.buckets[0].plan.budget_bytes, manifest.planned_anonymous(), baseline.anonymous,
+                     arguments.options.pressure_file, arguments.options.pressure_limit});
+  const auto interrupted = [&] { return watch.again(); };
   double losses = 0;
   std::int64_t labels = 0;
   for (std::int64_t i = 0; i < job.count; ++i) {
-    const std::optional<Batch> batch = batches.at(i, interrupted);
+    const bool begins = i > 0 || !watch.at_first();
+    const std::optional<Batch> batch = begins ? batches.at(i, interrupted) : std::nullopt;
     // The whole step: the runtime cannot begin another before it has ended one. Its gradients are left.
     const std::optional<float> loss =
         batch ? programs.use(batch->bucket).step(batch->inputs, interrupted) : std::nullopt;
     if (!loss) {
-      emit(stopped_event(i, stop.reason()));
+      emit(stopped_event(i, watch.reason()));
       return;
     }
     const std::int64_t weight = weight_of(*batch, manifest.buckets[batch->bucket]);

@@ -11,6 +11,7 @@
 #include "trainer/sampler.h"
 #include "trainer/threads.h"
 #include "verbs.h"
+#include "watch.h"
 
 namespace lowpeak::runner {
 namespace {
@@ -22,7 +23,6 @@ using tokenizer::Tokenizer;
 using Clock = std::chrono::steady_clock;
 
 constexpr char kTokenizer[] = "tokenizer.json";
-constexpr std::chrono::seconds kBetweenLooks{1};
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -34,27 +34,27 @@ Manifest opened(const GenerateJob& job, const TrainerOptions& options) {
 
 class Generation {
  public:
-  Generation(const GenerateJob& job, const TrainerOptions& options, const MemoryUse& baseline)
+  Generation(const GenerateJob& job, const TrainerOptions& options, const MemoryUse& baseline, const StopRequest& stop)
       : job_(job),
         manifest_(opened(job, options)),
         decoder_(job.artifact, manifest_, job.work),
         sampler_(job.temperature, job.seed),
-        guard_{manifest_.buckets[0].plan.budget_bytes, manifest_.generate->planned_anonymous_bytes,
-               baseline.anonymous, options.pressure_file, options.pressure_limit},
+        watch_(stop, {manifest_.buckets[0].plan.budget_bytes, manifest_.generate->planned_anonymous_bytes,
+                      baseline.anonymous, options.pressure_file, options.pressure_limit}),
         ends_(manifest_.generate->ends) {
-    if (manifest_.files.count(kTokenizer) > 0) tokenizer_.emplace(Tokenizer::from_file(job.artifact + "/" + kTokenizer));
-    if (tokenizer_) text_.emplace(*tokenizer_);
+    open_tokenizer();
     prompt_ = prompt();
     require_room();
     load_adapter(job.artifact, manifest_, job.checkpoint, decoder_.adapter());
   }
 
-  void run(const StopRequest& stop, const Emit& emit) {
-    std::string reason = reason_to_stop(stop, true);
-    const Interrupted interrupted = [&] { return !(reason = reason_to_stop(stop, false)).empty(); };
+  void run(const Emit& emit) {
+    if (!without_text_.empty()) emit(note_event("the answer comes without its text: " + without_text_));
+    std::string reason;
+    const Interrupted interrupted = [&] { return watch_.again(); };
     std::int64_t count = 0;
     double seconds = 0;
-    if (reason.empty() && decoder_.take(prompt_, interrupted)) {
+    if (!watch_.at_first() && decoder_.take(prompt_, interrupted)) {
       const auto start = Clock::now();
       while (true) {
         const std::int64_t token = sampler_.next(decoder_.logits(), manifest_.generate->vocabulary);
@@ -75,20 +75,51 @@ class Generation {
           {"seconds", seconds_since(started_)},
           {"tokens_per_second", seconds > 0 ? Event(static_cast<double>(count - 1) / seconds) : Event()},
           {"peak_rss_bytes", memory_now().peak_rss},
-          {"stop_reason", reason}});
+          {"stop_reason", reason.empty() ? watch_.reason() : reason}});
   }
 
  private:
+  // Ids go in and come out also where the tokenizer is one that is not known here.
+  void open_tokenizer() {
+    if (manifest_.files.count(kTokenizer) == 0) return;
+    try {
+      tokenizer_.emplace(Tokenizer::from_file(job_.artifact + "/" + kTokenizer));
+      text_.emplace(*tokenizer_);
+    } catch (const Error& error) {
+      if (error.kind != "DataError") throw;
+      if (!job_.ids) throw data_error(error.what() + std::string(": give the prompt as ids"), error.numbers);
+      without_text_ = error.what();
+    }
+  }
+
   std::vector<std::int64_t> prompt() {
     if (job_.ids) return *job_.ids;
     if (!tokenizer_) {
       throw artifact_error("the artifact " + job_.artifact + " has no " + kTokenizer +
                            ": give the prompt as ids, or compile with the model's tokenizer");
     }
-    if (job_.prompt) return tokenizer_->encode(*job_.prompt, true);
-    const Chat chat = Chat::from_artifact(job_.artifact);
+    if (job_.prompt) {
+      require_short(*job_.prompt);
+      return tokenizer_->encode(*job_.prompt, true);
+    }
+    const Chat chat = Chat::from_artifact(job_.artifact, "");
     ends_.insert(ends_.end(), chat.stops.begin(), chat.stops.end());
-    return chat.prompt_of(*tokenizer_, *job_.messages);
+    const std::string text = chat.prompt(*job_.messages);
+    require_short(text);
+    return chat.ids_of(*tokenizer_, text);
+  }
+
+  // Before memory is taken to encode what has no room, even if all its tokens were the longest.
+  void require_short(const std::string& text) const {
+    const auto bytes = static_cast<std::int64_t>(text.size());
+    const std::int64_t most = decoder_.room() * static_cast<std::int64_t>(tokenizer_->longest());
+    if (bytes <= most) return;
+    throw Error("DataError",
+                "the prompt has " + std::to_string(bytes) + " bytes, there is room for " +
+                    std::to_string(decoder_.room()) + " tokens with the answer, of at most " +
+                    std::to_string(tokenizer_->longest()) +
+                    " bytes: shorten it, or compile with a larger seq_len or budget",
+                {{"bytes", bytes}, {"room", decoder_.room()}});
   }
 
   void require_room() const {
@@ -114,27 +145,17 @@ class Generation {
     return {{"event", "token"}, {"id", id}, {"text", piece}};
   }
 
-  // A signal at once, memory now and then, for which a file is read.
-  std::string reason_to_stop(const StopRequest& stop, bool before_first) {
-    if (stop.reason() != nullptr) return stop.reason();
-    const auto now = Clock::now();
-    if (now < next_look_ && !before_first) return "";
-    next_look_ = now + kBetweenLooks;
-    return guard_.reason(memory_now(), before_first).value_or("");
-  }
-
   const Clock::time_point started_ = Clock::now();
   const GenerateJob& job_;
   const Manifest manifest_;
   Decoder decoder_;
   Sampler sampler_;
-  const MemoryGuard guard_;
+  Watch watch_;
   std::vector<std::int64_t> ends_;
   std::optional<Tokenizer> tokenizer_;
   std::optional<TextStream> text_;
   std::vector<std::int64_t> prompt_;
-  std::string said_;
-  Clock::time_point next_look_{};
+  std::string said_, without_text_;  // the latter: why there is none
 };
 
 }  // namespace
@@ -146,7 +167,7 @@ void generate(const Arguments& arguments, const StopRequest& stop, const Emit& e
   trim_allocator();
   const MemoryUse baseline = memory_now();
   emit(ready_event(baseline));
-  Generation(job, arguments.options, baseline).run(stop, emit);
+  Generation(job, arguments.options, baseline, stop).run(emit);
 }
 
 }  // namespace lowpeak::runner

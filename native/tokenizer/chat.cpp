@@ -16,11 +16,6 @@ using trainer::Json;
 using trainer::JsonReader;
 
 constexpr char kFile[] = "chat.json";
-constexpr char kOnComputer[] =
-    ": encode the data on the computer, with `lowpeak train` or `lowpeak deploy --data FILE`";
-
-// As str.strip of Python, whose whitespace has four separators more.
-bool is_blank(char32_t c) { return is_space(c) || (c >= 0x1C && c <= 0x1F); }
 
 template <typename Drops>
 std::string_view without_leading(std::string_view text, const Drops& drops) {
@@ -51,7 +46,7 @@ std::optional<std::size_t> place(const JsonReader& glue, const char* name) {
 
 }  // namespace
 
-Chat Chat::from_artifact(const std::string& folder) {
+Chat Chat::from_artifact(const std::string& folder, const std::string& advice) {
   std::string text;
   try {
     text = trainer::read_text(folder + "/" + kFile);
@@ -61,7 +56,7 @@ Chat Chat::from_artifact(const std::string& folder) {
   }
   Json raw;
   try {
-    raw = Json::parse(text);
+    raw = trainer::parse_json(text);
   } catch (const Json::exception& error) {
     throw trainer::artifact_error(std::string(kFile) + " is not JSON: " + error.what());
   }
@@ -82,9 +77,10 @@ Chat Chat::from_artifact(const std::string& folder) {
     return made;
   };
   if (const auto problem = file.at("tokenizer_problem").optional_text()) {
-    throw data_error("texts cannot be encoded on the phone, " + *problem + kOnComputer);
+    throw data_error("texts cannot be encoded on the phone, " + *problem + advice);
   }
   Chat made;
+  made.advice_ = advice;
   made.problem_ = file.at("problem").optional_text();
   made.bos = file.at("bos").optional_integer();
   made.eos = file.at("eos").optional_integer();
@@ -112,7 +108,7 @@ std::string Chat::words_of(const Message& message, const Glue& before, const Glu
 }
 
 std::vector<const Chat::Glue*> Chat::glue_of(const Table& table, const std::vector<Message>& messages) const {
-  if (problem_) throw data_error("chats cannot be encoded on the phone, " + *problem_ + kOnComputer);
+  if (problem_) throw data_error("chats cannot be encoded on the phone, " + *problem_ + advice_);
   const std::size_t count = messages.size();
   std::string before;
   std::vector<const Glue*> made;
@@ -125,7 +121,7 @@ std::vector<const Chat::Glue*> Chat::glue_of(const Table& table, const std::vect
                         : i == 0   ? "the chat begins with the role \"" + next + "\""
                                    : "message " + std::to_string(i + 1) + " has the role \"" + next + "\" behind \"" +
                                        before + "\"") +
-                       ", which the chat template was not tried with when the artifact was compiled" + kOnComputer);
+                       ", which the chat template was not tried with when the artifact was compiled" + advice_);
     }
     made.push_back(&found->second);
     before = next;
@@ -134,19 +130,19 @@ std::vector<const Chat::Glue*> Chat::glue_of(const Table& table, const std::vect
     const std::string& content = messages[i].content;
     const std::string number = std::to_string(i + 1);
     if (without_leading(content, is_blank).empty()) {
-      throw data_error("message " + number + " is empty: leave it out" + kOnComputer);
+      throw data_error("message " + number + " is empty: leave it out" + advice_);
     }
     for (const std::string& each : watched_) {
       if (content.find(each) != std::string::npos) {
         throw data_error("message " + number + " has " + trainer::python_repr(each) +
-                         ", which the chat template looks for" + kOnComputer);
+                         ", which the chat template looks for" + advice_);
       }
     }
     if (messages[i].role != "assistant") continue;
     for (const std::string& each : begun_) {
       if (without_leading(content, is_blank).compare(0, each.size(), each) == 0) {
         throw data_error("message " + number + " begins with " + trainer::python_repr(each) +
-                         ", which the chat template may begin itself" + kOnComputer);
+                         ", which the chat template may begin itself" + advice_);
       }
     }
   }
@@ -171,7 +167,8 @@ Rendered Chat::rendered(const std::vector<Message>& messages) const {
 }
 
 std::string Chat::prompt(const std::vector<Message>& messages) const {
-  if (messages.empty() || messages.back().role == "assistant") {
+  if (messages.empty()) throw data_error("there is no message to answer");
+  if (messages.back().role == "assistant") {
     throw data_error("a prompt for an answer ends with a message that is not the assistant's");
   }
   const std::vector<const Glue*> glue = glue_of(asked_, messages);
@@ -190,9 +187,9 @@ Encoding Chat::tokens_of(const Tokenizer& tokenizer, const std::string& text) co
   return made;
 }
 
-std::vector<std::int64_t> Chat::prompt_of(const Tokenizer& tokenizer, const std::vector<Message>& messages) const {
+std::vector<std::int64_t> Chat::ids_of(const Tokenizer& tokenizer, const std::string& prompt) const {
   std::vector<std::int64_t> ids;
-  for (const Token& token : tokens_of(tokenizer, prompt(messages)).tokens) ids.push_back(token.id);
+  for (const Token& token : tokens_of(tokenizer, prompt).tokens) ids.push_back(token.id);
   return ids;
 }
 

@@ -29,8 +29,9 @@ struct Rendered {
 
 class Chat {
  public:
-  // Throws ArtifactError for an artifact whose chat.json is missing or cannot be read.
-  static Chat from_artifact(const std::string& folder);
+  // `advice`: what else can be done with a chat that the file does not know; ends the errors that say so. Throws
+  // ArtifactError for an artifact whose chat.json is missing or cannot be read.
+  static Chat from_artifact(const std::string& folder, const std::string& advice);
 
   // A conversation as it is trained on. Throws DataError for what the file does not know, with what to do.
   Rendered rendered(const std::vector<Message>& messages) const;
@@ -39,7 +40,7 @@ class Chat {
   std::string prompt(const std::vector<Message>& messages) const;
 
   // That text's tokens, as Python's encoder would make them.
-  std::vector<std::int64_t> prompt_of(const Tokenizer& tokenizer, const std::vector<Message>& messages) const;
+  std::vector<std::int64_t> ids_of(const Tokenizer& tokenizer, const std::string& prompt) const;
 
   // A rendered chat's tokens: without the tokenizer's own BOS where the template puts one, too.
   Encoding tokens_of(const Tokenizer& tokenizer, const std::string& text) const;
@@ -70,6 +71,7 @@ class Chat {
   static Trim trim_named(const std::string& name);
   static std::string words_of(const Message& message, const Glue& before, const Glue& behind);
 
+  std::string advice_;
   std::optional<std::string> problem_;  // why chats cannot be rendered
   Table trained_, asked_;
   std::vector<std::string> watched_;    // strings in a message that change what the template does

@@ -116,6 +116,8 @@ bool is_space(char32_t c) {
          (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
+bool is_blank(char32_t character) { return is_space(character) || (character >= 0x1C && character <= 0x1F); }
+
 bool is_numeric(char32_t character) {
   static const Categories numbers = categories_named("N");
   return (numbers >> static_cast<int>(category_of(character)) & 1) != 0 ||
@@ -145,6 +147,16 @@ std::size_t before(std::string_view text, std::size_t place) {
   do --place;
   while (place > 0 && (static_cast<unsigned char>(text[place]) & 0xC0) == 0x80);
   return place;
+}
+
+std::string_view stripped(std::string_view text) {
+  while (!text.empty() && is_blank(character_at(text.data()))) text.remove_prefix(length_at(text.data()));
+  while (!text.empty()) {
+    const std::size_t last = before(text, text.size());
+    if (!is_blank(character_at(text.data() + last))) break;
+    text.remove_suffix(text.size() - last);
+  }
+  return text;
 }
 
 void append(std::string& text, char32_t c) {

@@ -22,6 +22,7 @@ Categories categories_named(std::string_view name);
 
 Category category_of(char32_t character);
 bool is_space(char32_t character);    // White_Space, as \s of regular expressions
+bool is_blank(char32_t character);    // as str.isspace of Python
 bool is_numeric(char32_t character);  // for the pre-tokenizer Digits
 bool is_word(char32_t character);     // \w
 
@@ -36,6 +37,9 @@ char32_t character_at(const char* text);
 
 // Where the character begins that ends before `place`.
 std::size_t before(std::string_view text, std::size_t place);
+
+// Well-formed text without blanks at its ends, as str.strip of Python.
+std::string_view stripped(std::string_view text);
 
 void append(std::string& text, char32_t character);
 

@@ -14,7 +14,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from export.artifact import MANIFEST, Artifact
+from export.artifact import MANIFEST, Artifact, sha256_of
 from runtime_py.chat.compiled import write_chat_file
 from runtime_py.feed import write_batches
 from runtime_py.jsonl import JsonlFile
@@ -41,7 +41,17 @@ def folder_of(artifact: Artifact, tokenizer: PreTrainedTokenizerFast, folder: Pa
     shutil.copy(artifact.path / MANIFEST, folder)
     tokenizer.save_pretrained(folder)
     write_chat_file(folder)
+    list_files(folder)
     return folder
+
+
+def list_files(folder: Path) -> None:
+    """In the manifest, as they are now: those that encoding reads."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    for name in ("tokenizer.json", "chat.json"):
+        file = folder / name
+        manifest["files"][name] = {"sha256": sha256_of(file), "bytes": file.stat().st_size}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
 def records(kind: str, count: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -117,7 +127,13 @@ def by_runner(
     artifact: Path, data: Path, folder: Path, run: Run, program: Sequence[str] = ()
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The files, and the event that it ended with."""
-    job = {
+    job = encode_job(artifact, data, folder, run)
+    event = ask("encode", job, folder.parent / "encode.json", program)
+    return files(folder), event
+
+
+def encode_job(artifact: Path, data: Path, folder: Path, run: Run) -> dict[str, Any]:
+    return {
         "artifact": str(artifact),
         "data": str(data),
         "work": str(folder.parent),
@@ -128,8 +144,6 @@ def by_runner(
         "total_steps": run.steps,
         "accumulate": run.accumulate,
     }
-    event = ask("encode", job, folder.parent / "encode.json", program)
-    return files(folder), event
 
 
 def ask(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from export.artifact import Artifact, sha256_of
+from export.artifact import MANIFEST, Artifact, sha256_of
 from export.executorch.library import OPS
 from lowpeak import compile_for_device
 from lowpeak.demo_model import fetch_demo_model
@@ -136,8 +139,31 @@ def test_refuses_what_it_cannot_evaluate(artifact: Artifact, tmp_path: Path) -> 
     lacking = over(artifact, folder, 3, tmp_path)
     assert lacking["class"] == "DataError" and "lack batch 2" in lacking["message"]
     assert "count must be positive" in over(artifact, folder, 0, tmp_path)["message"]
+    missing = over(artifact, folder, 2, tmp_path, folder)
+    assert "cannot be read as a checkpoint: Is a directory" in missing["message"]
     missing = over(artifact, folder, 2, tmp_path, tmp_path / "no")
     assert missing["class"] == "ArtifactError" and "cannot be read as a checkpoint" in missing["message"]
+
+
+def test_stops_when_memory_is_short(artifact: Artifact, tmp_path: Path) -> None:
+    batches = several_batches(artifact.manifest.largest.batch, 2)
+    assert evaluated(artifact, batches, tmp_path)["event"] == "evaluated"
+    (tmp_path / "pressure").write_text("some avg10=12.50 avg60=0.00 avg300=0.00 total=1\n")
+    flags = ("--pressure-file", str(tmp_path / "pressure"), "--pressure-limit")
+    job, file = json.loads((tmp_path / "eval.json").read_text()), tmp_path / "eval.json"
+    operators = ("--ops-library", str(build() / OPS))
+    assert ask("eval", job, file, (), (*operators, *flags, "12.5"))["event"] == "evaluated"
+    event = ask("eval", job, file, (), (*operators, *flags, "12"))
+    assert (event["event"], event["step"]) == ("stopped", 0)
+    assert event["reason"].startswith("memory pressure: tasks waited for memory in 12.5 %")
+    bucket = artifact.manifest.largest
+    small = dataclasses.replace(bucket.plan, budget_bytes=1000, planned_anonymous_bytes=1001)
+    manifest = dataclasses.replace(artifact.manifest, buckets=[dataclasses.replace(bucket, plan=small)])
+    folder = shutil.copytree(artifact.path, tmp_path / "small")
+    (folder / MANIFEST).write_text(manifest.to_json())
+    event = ask("eval", {**job, "artifact": str(folder)}, file, (), operators)
+    assert (event["event"], event["step"]) == ("stopped", 0)
+    assert event["reason"].startswith("memory budget: the next step needs ")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
@@ -27,7 +28,9 @@ from runtime_py.prepare import tokenizer_of
 from runtime_py.reference_model import own_weights
 from tests.model.tiny import tiny_model
 from tests.native.build import build
+from tests.native.encoding import list_files
 from tests.native.runner import Runner, runner
+from tests.runtime_py.chat import templates
 from tests.runtime_py.tokenizer_kinds import kind
 
 SEQ_LEN = 100
@@ -57,10 +60,16 @@ def without_end(**changes: Any) -> PeftModel:
     return adapted
 
 
+def with_template() -> Any:
+    tokenizer = copy.deepcopy(kind("byte BPE").tokenizer)
+    tokenizer.chat_template = templates.CHATML
+    return tokenizer
+
+
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     folder = tmp_path_factory.mktemp("generate") / "artifact"
-    tokenizer = kind("byte BPE").tokenizer
+    tokenizer = with_template()
     model = without_end(vocab_size=len(tokenizer), num_hidden_layers=1)
     return compile_for_device(
         model, BUDGET_MB, seq_len=SEQ_LEN, kernels="lowpeak", tokenizer=tokenizer, out=folder
@@ -158,6 +167,8 @@ def test_stops_where_the_cache_ends(artifact: Artifact) -> None:
         ([100_000], DataError, r"token 100000, the model has rows for 0 to"),
         ([-1], DataError, r"token -1"),
         ("", DataError, r"no token"),
+        ("a" * 1_000_000, DataError, r"has 1000000 bytes, there is room for 100 tokens"),
+        ([{"role": "user", "content": "a" * 1_000_000}], DataError, r"has 10000\d\d bytes"),
     ],
 )
 def test_prompts_that_make_no_sense(
@@ -170,7 +181,7 @@ def test_prompts_that_make_no_sense(
 def test_a_checkpoint_of_another_artifact_is_refused(artifact: Artifact, tmp_path: Path) -> None:
     progress = Progress("0" * 64, 3, 0, "", "", 0)
     save_checkpoint(tmp_path / "checkpoint", progress, artifact.adapter(), {})
-    with pytest.raises(ArtifactError, match=r"of another artifact"):
+    with pytest.raises(ArtifactError, match=r"of another artifact .*: name a checkpoint of this one"):
         generate(artifact, PROMPT, checkpoint=tmp_path / "checkpoint")
     with pytest.raises(ArtifactError, match=r"there is no checkpoint"):
         generate(artifact, PROMPT, run=tmp_path / "nothing")
@@ -197,6 +208,41 @@ def test_a_job_says_what_is_wrong_with_it(artifact: Artifact, tmp_path: Path) ->
     assert "one of prompt, messages and ids" in told(prompt="a", ids=[1])
     assert "temperature must be 0 or more, not -1" in told(ids=[5], temperature=-1)
     assert "max_tokens must be positive, not 0" in told(ids=[5], max_tokens=0)
+    assert "DataError: there is no message to answer" in told(messages=[])
+    empty = told(messages=[{"role": "user", "content": " "}])
+    assert empty == "DataError: message 1 is empty: leave it out"
+    (tmp_path / "folder").mkdir()
+    assert "cannot be read as a checkpoint: Is a directory" in told(
+        ids=[5], checkpoint=str(tmp_path / "folder")
+    )
+
+
+def test_ids_need_no_tokenizer_that_is_known(artifact: Artifact, tmp_path: Path) -> None:
+    expected = generate(artifact, PROMPT, max_tokens=5)
+    folder = with_ends(artifact, tmp_path / "artifact", [])
+    tokenizer = json.loads((folder.path / "tokenizer.json").read_text())
+    tokenizer["normalizer"] = {"type": "NFKC"}
+    (folder.path / "tokenizer.json").unlink()
+    (folder.path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    list_files(folder.path)
+    job = {
+        **{"artifact": str(folder.path), "work": str(tmp_path), "checkpoint": None, "ids": PROMPT},
+        **{"max_tokens": 5, "temperature": 0, "seed": 0},
+    }
+
+    def events(**changes: Any) -> list[dict[str, Any]]:
+        (tmp_path / "job.json").write_text(json.dumps({**job, **changes}))
+        command = [str(runner()), "generate", str(tmp_path / "job.json"), "--ops-library", str(build() / OPS)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    told = events()
+    (note,) = [event["note"] for event in told if event["event"] == "note" and "NFKC" in event["note"]]
+    assert note.startswith("the answer comes without its text: tokenizer.json has the normalizer NFKC")
+    assert tuple(event["id"] for event in told if event["event"] == "token") == expected.ids
+    assert told[-1]["event"] == "generated" and told[-1]["text"] == ""
+    refused = events(ids=None, prompt="a")[-1]
+    assert refused["class"] == "DataError" and refused["message"].endswith("know: give the prompt as ids")
 
 
 def test_a_signal_stops_it_with_what_was_said(artifact: Artifact, tmp_path: Path) -> None:
@@ -227,7 +273,7 @@ def test_stock_kernels_are_refused_with_the_reason(artifact: Artifact, tmp_path:
 
 
 def test_the_training_program_is_the_same_without_it(tmp_path: Path, artifact: Artifact) -> None:
-    tokenizer = kind("byte BPE").tokenizer
+    tokenizer = with_template()
     model = without_end(vocab_size=len(tokenizer), num_hidden_layers=1)
     plain = compile_for_device(
         model,

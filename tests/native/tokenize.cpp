@@ -49,7 +49,7 @@ std::string get_text() {
 
 void prompt(const std::string& artifact) {
   const auto tokenizer = lowpeak::tokenizer::Tokenizer::from_file(artifact + "/tokenizer.json");
-  const auto chat = lowpeak::tokenizer::Chat::from_artifact(artifact);
+  const auto chat = lowpeak::tokenizer::Chat::from_artifact(artifact, "");
   std::uint32_t count;
   while (std::cin.read(reinterpret_cast<char*>(&count), sizeof count)) {
     std::vector<lowpeak::tokenizer::Message> messages;
@@ -58,7 +58,7 @@ void prompt(const std::string& artifact) {
       messages.push_back({std::move(role), get_text()});
     }
     try {
-      const auto ids = chat.prompt_of(tokenizer, messages);
+      const auto ids = chat.ids_of(tokenizer, chat.prompt(messages));
       put(static_cast<std::int32_t>(ids.size()));
       for (const std::int64_t id : ids) put(static_cast<std::int32_t>(id)), put(0), put(0);
     } catch (const lowpeak::trainer::Error& error) {
