@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "trainer/batch_ranges.h"
 #include "trainer/error.h"
 #include "trainer/files.h"
 #include "trainer/safetensors.h"
@@ -20,6 +21,14 @@ trainer::Error cannot_write(std::int64_t bytes, const std::string& folder, const
   return trainer::environment_problem(std::to_string(bytes) + " bytes of batches cannot be written to " + folder +
                                           ": " + why + "; free room there, or name another folder",
                                       {{"bytes", bytes}});
+}
+
+std::vector<trainer::BatchRange> ranges_in(const std::string& folder) {
+  try {
+    return trainer::batch_ranges_in(folder);
+  } catch (const trainer::SystemError& error) {
+    throw trainer::environment_problem("the folder " + folder + " cannot be looked through: " + error.what());
+  }
 }
 
 // The tensors of a file; they hold their values.
@@ -83,15 +92,35 @@ class Packed {
 
 BatchFiles::BatchFiles(const std::string& folder, const std::vector<BatchShape>& buckets, std::int64_t first)
     : folder_(folder), buckets_(buckets), first_(first) {
-  if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) {
+  made_folder_ = ::mkdir(folder.c_str(), 0755) == 0;
+  if (made_folder_) return;
+  if (errno != EEXIST) {
     throw trainer::environment_problem("the folder " + folder + " cannot be made: " + trainer::SystemError().what());
   }
+  for (const trainer::BatchRange& range : ranges_in(folder)) {
+    if (range.end <= first) continue;
+    throw trainer::data_error("the folder " + folder + " holds batches already, " + range.file() +
+                                  ", which would be mixed with those from " + std::to_string(first) +
+                                  " on: remove them, or name another folder",
+                              {{"first", first}, {"end", range.end}});
+  }
+}
+
+BatchFiles::~BatchFiles() {
+  if (finished_) return;
+  for (const std::string& path : written_) ::unlink(path.c_str());
+  if (made_folder_) ::rmdir(folder_.c_str());
 }
 
 void BatchFiles::add(Batch batch) {
   bytes_ += bytes_of(batch);
   batches_.push_back(std::move(batch));
-  if (bytes_ >= kFileBytes) finish();
+  if (bytes_ >= kFileBytes) write();
+}
+
+void BatchFiles::finish() {
+  write();
+  finished_ = true;
 }
 
 std::int64_t BatchFiles::bytes_of(const Batch& batch) const {
@@ -101,10 +130,10 @@ std::int64_t BatchFiles::bytes_of(const Batch& batch) const {
                                    batch.targets.size() * shape.target_type->bytes + rows);
 }
 
-void BatchFiles::finish() {
+void BatchFiles::write() {
   if (batches_.empty()) return;
   const std::int64_t end = first_ + static_cast<std::int64_t>(batches_.size());
-  const std::string name = std::to_string(first_) + "-" + std::to_string(end) + ".safetensors";
+  const std::string name = trainer::BatchRange{first_, end}.file();
   const std::string path = folder_ + "/" + name, temporary = folder_ + "/." + name + ".tmp";
   const Packed packed(batches_, buckets_);
   try {
@@ -117,6 +146,7 @@ void BatchFiles::finish() {
     ::unlink(temporary.c_str());
     throw cannot_write(bytes_, folder_, error.what());
   }
+  written_.push_back(path);
   first_ = end;
   bytes_ = 0;
   batches_.clear();

@@ -12,14 +12,20 @@ namespace lowpeak::encode {
 
 class BatchFiles {
  public:
-  // `first`: the number of the first batch in the run. Makes the folder if it is not there. Throws EnvironmentProblem.
+  // `first`: the number of the first batch in the run. Makes the folder if it is not there. Throws EnvironmentProblem,
+  // and DataError if it holds batches that are not those before the first.
   BatchFiles(const std::string& folder, const std::vector<BatchShape>& buckets, std::int64_t first);
+  BatchFiles(const BatchFiles&) = delete;
+
+  // Without `finish` nothing is left of what was written.
+  ~BatchFiles();
 
   // Writes a file once it has a megabyte. Throws EnvironmentProblem when the disk has no room.
   void add(Batch batch);
-  void finish();  // what is left
+  void finish();  // writes what is left
 
  private:
+  void write();
   std::int64_t bytes_of(const Batch& batch) const;
 
   const std::string folder_;
@@ -27,6 +33,8 @@ class BatchFiles {
   std::int64_t first_;
   std::int64_t bytes_ = 0;
   std::vector<Batch> batches_;
+  bool made_folder_ = false, finished_ = false;
+  std::vector<std::string> written_;
 };
 
 }  // namespace lowpeak::encode

@@ -58,8 +58,7 @@ BatchShape read_shape(const JsonReader& bucket) {
 }  // namespace
 
 EncodePlan read_encode_plan(const std::string& artifact) {
-  trainer::read_manifest(artifact);  // of the known version
-  const trainer::Json raw = trainer::Json::parse(trainer::read_text(artifact + "/manifest.json"));
+  const trainer::Json raw = trainer::parse_json(trainer::read_text(artifact + "/manifest.json"));
   const JsonReader manifest(raw, "ArtifactError", "manifest.json", "manifest");
   EncodePlan made{};
   for (const JsonReader& bucket : manifest.at("buckets").items()) {

@@ -94,6 +94,8 @@ std::optional<BatchStream::Row> BatchStream::next_row(const std::function<bool()
     if (row.example.ids.size() > length) {
       row.example.ids.resize(length);
       row.example.labels.resize(length);
+      row.example.ids.shrink_to_fit();
+      row.example.labels.shrink_to_fit();
     }
     return row;
   }

@@ -26,7 +26,8 @@ trainer::Descriptor opened(const std::string& path) {
   }
 }
 
-bool is_blank(const std::string& line) { return line.find_first_not_of(" \t\n\r\v\f") == std::string::npos; }
+// As bytes.strip of Python.
+bool is_empty(const std::string& line) { return line.find_first_not_of(" \t\n\r\v\f") == std::string::npos; }
 
 std::size_t read_at(int file, char* into, std::size_t size, std::int64_t place, const std::string& path) {
   ssize_t got;
@@ -36,16 +37,11 @@ std::size_t read_at(int file, char* into, std::size_t size, std::int64_t place, 
   return static_cast<std::size_t>(got);
 }
 
-std::string without_mark(const std::string& line) {
-  const bool marked = line.compare(0, 3, kByteOrderMark) == 0;
-  const std::size_t start = marked ? 3 : 0;
-  const std::size_t end = line.find_last_not_of(" \t\n\r\v\f");
-  return end == std::string::npos || end < start ? "" : line.substr(start, end + 1 - start);
-}
+std::string without_mark(const std::string& line) { return line.compare(0, 3, kByteOrderMark) == 0 ? line.substr(3) : line; }
 
 }  // namespace
 
-DataFile::DataFile(const std::string& path) : path_(path), file_(opened(path)) {
+DataFile::DataFile(const std::string& path, const Look& look) : path_(path), file_(opened(path)) {
   state_ = state();
   trainer::Sha256 digest;
   std::string line, kind;
@@ -53,7 +49,7 @@ DataFile::DataFile(const std::string& path) : path_(path), file_(opened(path)) {
   std::int64_t start = 0, end = 0, number = 0, first = 0;
   const auto take = [&] {
     ++number;
-    if (!is_blank(line)) {
+    if (!is_empty(line)) {
       const std::string place = path_ + ", line " + std::to_string(number) + ": ";
       try {
         const std::string found = read_record(without_mark(line)).kind_in_words();
@@ -79,6 +75,7 @@ DataFile::DataFile(const std::string& path) : path_(path), file_(opened(path)) {
     for (const char *at = piece.data(), *limit = at + got; at < limit;) {
       const char* newline = std::find(at, limit, '\n');
       const char* stop = newline == limit ? limit : newline + 1;
+      look(number + 1, end + (stop - at) - start);
       line.append(at, stop);
       end += stop - at;
       if (newline != limit) take();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,9 +13,12 @@ namespace lowpeak::encode {
 
 class DataFile {
  public:
-  // Looks through the whole file; blank lines are skipped. Throws DataError, with the line's number, when it cannot be
-  // read, or a line is not well formed or of another kind than the first.
-  explicit DataFile(const std::string& path);
+  // Looks through the whole file; blank lines are skipped. `look` is called for every piece of it that was read, with
+  // the number of a line, from 1, and how many of its bytes are known, before more of it is kept; what it throws ends
+  // the reading. Throws DataError, with the line's number, when it cannot be read, or a line is not well formed or of
+  // another kind than the first.
+  using Look = std::function<void(std::int64_t line, std::int64_t bytes)>;
+  DataFile(const std::string& path, const Look& look);
 
   std::size_t size() const { return starts_.size() - 1; }
   const std::string& sha256() const { return sha256_; }

@@ -42,7 +42,8 @@ const char* python_type(const Json& value) {
                                       : "int";
 }
 
-std::string quoted(const std::set<std::string>& names) {
+template <typename Names>
+std::string quoted(const Names& names) {
   std::string made;
   for (const std::string& name : names) made += (made.empty() ? "\"" : " and \"") + name + "\"";
   return made;
@@ -55,12 +56,12 @@ std::string text_of(const Json& value, const std::string& key) {
 
 std::string content_of(const Json& content, std::size_t number) {
   if (!content.is_array()) return text_of(content, "content");
-  std::set<std::string> types;
+  std::vector<std::string> types;
   for (const Json& part : content) {
-    types.insert(part.is_object() && part.contains("type") && part["type"].is_string() ? part["type"].get<std::string>()
+    types.push_back(part.is_object() && part.contains("type") && part["type"].is_string() ? part["type"].get<std::string>()
                                                                                       : python_type(part));
   }
-  if (content.size() != 1 || *types.begin() != "text") {
+  if (types != std::vector<std::string>{"text"}) {
     throw data_error("\"content\" must be a string or a list with one part of the type \"text\": message " +
                      std::to_string(number) + " has a list of " + (types.empty() ? "nothing" : quoted(types)));
   }
@@ -162,7 +163,7 @@ Json parsed(const std::string& line) {
     throw data_error("is not UTF-8: byte " + std::to_string(place + 1) + " is 0x" + hex[byte >> 4] + hex[byte & 15]);
   }
   try {
-    return Json::parse(line);
+    return trainer::parse_json(tokenizer::stripped(line));
   } catch (const Json::parse_error& error) {
     const std::string what = error.what();
     if (what.find("surrogate") != std::string::npos) {
@@ -171,6 +172,7 @@ Json parsed(const std::string& line) {
     const std::size_t start = what.find("parse error");
     throw data_error("is not JSON: " + (start == std::string::npos ? what : what.substr(start)));
   } catch (const Json::exception& error) {
+    if (error.id == trainer::kTooDeep) throw data_error("is nested too deeply");
     throw data_error(std::string("has a value that cannot be read: ") + error.what());
   }
 }

@@ -1,14 +1,12 @@
 #include "batches.h"
 
-#include <dirent.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
-#include <memory>
 
+#include "batch_ranges.h"
 #include "error.h"
 #include "json.h"
 
@@ -16,7 +14,6 @@ namespace lowpeak::trainer {
 namespace {
 
 constexpr int kWaitMilliseconds = 1000;
-constexpr char kSuffix[] = ".safetensors";
 
 SafetensorsFile opened(const std::string& path) {
   try {
@@ -26,37 +23,12 @@ SafetensorsFile opened(const std::string& path) {
   }
 }
 
-struct Range {
-  std::int64_t first, end;
-};
-
-std::string path_of(const std::string& folder, const Range& range) {
-  return folder + "/" + std::to_string(range.first) + "-" + std::to_string(range.end) + kSuffix;
-}
-
-// Of a file's name; none if it is no file of batches.
-std::optional<Range> range_of(const char* name) {
-  const char* stop = name + std::strlen(name);
-  Range range{};
-  const auto [dash, one] = std::from_chars(name, stop, range.first);
-  if (one != std::errc() || dash == stop || *dash != '-') return std::nullopt;
-  const auto [suffix, other] = std::from_chars(dash + 1, stop, range.end);
-  if (other != std::errc() || std::string(suffix) != kSuffix) return std::nullopt;
-  return range;
-}
-
-// Those that are there, in their order.
-std::vector<Range> ranges_in(const std::string& folder) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(folder.c_str()), ::closedir);
-  if (entries == nullptr) {
-    throw data_error("the batches in " + folder + " cannot be read: " + SystemError().what());
+std::vector<BatchRange> ranges_in(const std::string& folder) {
+  try {
+    return batch_ranges_in(folder);
+  } catch (const SystemError& error) {
+    throw data_error("the batches in " + folder + " cannot be read: " + error.what());
   }
-  std::vector<Range> ranges;
-  while (const dirent* entry = ::readdir(entries.get())) {
-    if (const auto range = range_of(entry->d_name)) ranges.push_back(*range);
-  }
-  std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) { return a.first < b.first; });
-  return ranges;
 }
 
 // Waits a while for a word that there is another file; false when there will be none.
@@ -141,7 +113,7 @@ Batches::Batches(const Job& job, const std::vector<Bucket>& buckets)
   }
   next_ = job.first_step * job.accumulate;
   std::int64_t needed = next_;
-  for (const Range& range : ranges_in(folder_)) {
+  for (const BatchRange& range : ranges_in(folder_)) {
     if (range.first <= needed) needed = std::max(needed, range.end);
   }
   const std::int64_t all = streamed_ ? next_ + 1 : job.total_steps * job.accumulate;
@@ -154,9 +126,9 @@ Batches::Batches(const Job& job, const std::vector<Bucket>& buckets)
 
 bool Batches::open(std::int64_t index) {
   file_.reset();
-  for (const Range& range : ranges_in(folder_)) {
+  for (const BatchRange& range : ranges_in(folder_)) {
     if (range.first <= index && index < range.end) {
-      file_.emplace(path_of(folder_, range), range.first, range.end, buckets_);
+      file_.emplace(folder_ + "/" + range.file(), range.first, range.end, buckets_);
       return true;
     }
   }

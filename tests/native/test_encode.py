@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +19,20 @@ from runtime_py.optimizer import OptimizerOptions
 from runtime_py.session import Job
 from runtime_py.trainer import train
 from tests.native.build import build
-from tests.native.encoding import Run, by_python, by_runner, fast, folder_of, records, write_lines
-from tests.native.runner import Runner, use_runner
+from tests.native.encoding import (
+    Run,
+    ask,
+    by_python,
+    by_runner,
+    encode_job,
+    fast,
+    files,
+    folder_of,
+    list_files,
+    records,
+    write_lines,
+)
+from tests.native.runner import Runner, runner, use_runner
 from tests.native.tokenizer_families import FAMILIES, gemma, llama2, llama3, qwen, smollm2
 from tests.native.tokenizing import prompts
 from tests.runtime_py.chat import templates
@@ -26,6 +40,7 @@ from tests.tiny import tiny_llama
 
 LENGTHS = [32, 96]
 VOCABULARY = 2100
+BLANKS = ["\u00a0", "\u2028", "\x1c", "\x1f", "\f", "\u3000", "\x85", " \t"]
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +154,10 @@ BAD = [
     '{"messages": [{"role": "user", "content": "a", "loss": 1}, {"role": "assistant", "content": "b"}]}',
     '{"messages": [{"role": "user", "content": [{"type": "image"}]}, {"role": "assistant", "content": "b"}]}',
     '{"system": "s", "messages": [{"role": "system", "content": "a"}, {"role": "assistant", "content": ""}]}',
+    '{"messages": [{"role": "user", "content": [{"type": "text"}, {"type": "text"}]}]}',
     '{"prompt": "only this", "completion": ""}',
+    pytest.param('{"text": "a", "metadata": ' + "[" * 50_000 + "]" * 50_000 + "}", id="deep"),
+    pytest.param('{"messages": ' + '{"a":' * 50_000 + "1" + "}" * 50_001, id="deep messages"),
 ]
 
 
@@ -176,6 +194,9 @@ def require_same_refusal(
     ("line", "expected"),
     [
         ('{"text": ', "line 1: is not JSON"),
+        ("\u00a0", "line 1: is not JSON"),
+        ('{"text": "a", "metadata": 1e999}', "line 1: has a value that cannot be read"),
+        ('{"text": "a", "metadata": NaN}', "line 1: is not JSON"),
         ('{"text": "\\ud800"}', "line 1: has half a surrogate pair"),
         ('{"tools": [{}], "messages": [{"role": "assistant", "content": "a"}]}', '"tools", which the phone'),
         (
@@ -276,3 +297,124 @@ def test_the_prompt_for_an_answer_is_the_templates(name: str, artifact: Artifact
         assert found == expected
     (refused,) = prompts(folder, [turns[:2]])
     assert refused == "a prompt for an answer ends with a message that is not the assistant's"
+
+
+def test_batches_of_other_runs_are_not_mixed(artifact: Artifact, tmp_path: Path) -> None:
+    data = write_lines(tmp_path / "data.jsonl", records("text", 9))
+    folder = tmp_path / "native"
+    first, event = by_runner(artifact.path, data, folder, Run(3))
+    assert set(first) == {"0-3.safetensors"}
+    # A run that is longer goes on behind them.
+    more, event = by_runner(artifact.path, data, folder, Run(5, first_step=3, position=6))
+    assert event["event"] == "encoded" and set(more) == {"0-3.safetensors", "3-5.safetensors"}
+    for run in (Run(5), Run(6, first_step=4)):
+        found, event = by_runner(artifact.path, data, folder, run)
+        assert event["class"] == "DataError" and found == more
+        assert "holds batches already" in event["message"] and "name another folder" in event["message"]
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+def test_nothing_is_left_of_what_did_not_end(made_before: bool, artifact: Artifact, tmp_path: Path) -> None:
+    data = write_lines(tmp_path / "data.jsonl", records("text", 9))
+    folder = tmp_path / "batches"
+    if made_before:
+        folder.mkdir()
+    job = encode_job(artifact.path, data, folder, Run(10_000_000))
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    started = Runner(command=(str(runner()), "encode")).start(tmp_path / "job.json")
+    while not files(folder) and started.poll() is None:
+        time.sleep(0.02)
+    started.send_signal(signal.SIGTERM)
+    out, _ = started.communicate()
+    assert json.loads(out)["event"] == "stopped" and started.returncode == 0
+    assert not files(folder) and folder.exists() == made_before
+
+
+def test_a_line_beyond_the_budget_is_refused_before_it_is_read(artifact: Artifact, tmp_path: Path) -> None:
+    budget = artifact.manifest.largest.plan.budget_bytes
+    long = json.dumps({"text": "a" * 300_000})
+    _, event = by_runner(
+        artifact.path, write_lines(tmp_path / "long.jsonl", [long]), tmp_path / "long", Run(2)
+    )
+    assert event["event"] == "encoded" and event["peak_rss_bytes"] < budget
+    # No JSON, which would be found when it is read.
+    data = write_lines(tmp_path / "data.jsonl", ['{"text": "a"}', "", '{"text": "' + "a" * 10_000_000])
+    found, event = by_runner(artifact.path, data, tmp_path / "native", Run())
+    assert event["class"] == "BudgetTooSmall" and not found
+    numbers = event["numbers"]
+    assert numbers["line"] == 3 and numbers["needed_bytes"] > numbers["budget_bytes"] == budget
+    assert f"line 3 of {numbers['line_bytes']} bytes or more" in event["message"]
+    assert "split what the line holds" in event["message"]
+
+
+@pytest.mark.parametrize("name", ["chat.json", "manifest.json", "tokenizer.json"])
+def test_a_file_that_is_nested_too_deeply_is_refused(
+    name: str, artifact: Artifact, smol: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    folder = folder_of(artifact, smol, tmp_path / "artifact")
+    (folder / name).write_text('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    if name != "manifest.json":
+        list_files(folder)
+    data = write_lines(tmp_path / "data.jsonl", records("text", 3))
+    _, event = by_runner(folder, data, tmp_path / "native", Run())
+    assert event["class"] == "ArtifactError" and name in event["message"]
+    assert "nested too deeply" in event["message"]
+
+
+@pytest.mark.parametrize("name", ["chat.json", "tokenizer.json"])
+def test_a_file_that_is_not_the_compiled_one_is_refused(
+    name: str, artifact: Artifact, smol: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    folder = folder_of(artifact, smol, tmp_path / "artifact")
+    data = write_lines(tmp_path / "data.jsonl", records("text", 3))
+    job = encode_job(folder, data, tmp_path / "native", Run(2))
+    text = (folder / name).read_text()
+    at = text.index("}")
+    (folder / name).write_text(f"{text[:at]} {text[at:]}")
+    event = ask("encode", job, tmp_path / "job.json")
+    assert event["class"] == "ArtifactError" and f"{name} of the artifact" in event["message"]
+    assert "is too long" in event["message"] and not (tmp_path / "native").exists()
+    text = text.replace(" ", "\t", 1) if " " in text else text
+    (folder / name).write_text(text)
+    event = ask("encode", job, tmp_path / "job.json")
+    assert event["class"] == "ArtifactError" and "is not the file that was compiled" in event["message"]
+    event = ask("encode", job, tmp_path / "job.json", flags=["--no-verify"])
+    assert event["event"] == "encoded", event
+    (folder / name).unlink()
+    event = ask("encode", job, tmp_path / "job.json")
+    assert event["class"] == "ArtifactError" and f"{name} is missing" in event["message"]
+
+
+def test_a_message_does_not_repeat_the_whole_line(artifact: Artifact, tmp_path: Path) -> None:
+    for line in ('{"text": "' + "ä" * 100_000, json.dumps({"b" * 100_000: 1, "text": "a"})):
+        _, event = by_runner(
+            artifact.path, write_lines(tmp_path / "data.jsonl", [line]), tmp_path / "native", Run()
+        )
+        assert event["class"] == "DataError" and "line 1: " in event["message"]
+        assert len(event["message"]) < 900 and "\ufffd" not in event["message"]
+
+
+def test_blanks_beside_an_object_are_those_of_python(
+    artifact: Artifact, smol: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    rows = [
+        f"{blank}{json.dumps(row)}{blank}" for blank, row in zip(BLANKS, records("text", 9), strict=False)
+    ]
+    data = tmp_path / "data.jsonl"
+    data.write_bytes("\n".join(rows).encode("utf-8-sig"))
+    expected, _ = by_python(artifact, smol, data, tmp_path / "python", Run())
+    found, event = by_runner(artifact.path, data, tmp_path / "native", Run())
+    assert event["event"] == "encoded" and found == expected
+
+
+def test_a_signal_is_heard_while_the_file_is_looked_through(artifact: Artifact, tmp_path: Path) -> None:
+    data = write_lines(tmp_path / "data.jsonl", [json.dumps({"text": "a" * 900})] * 200_000)
+    (tmp_path / "job.json").write_text(
+        json.dumps(encode_job(artifact.path, data, tmp_path / "native", Run(9)))
+    )
+    started = Runner(command=(str(runner()), "encode")).start(tmp_path / "job.json")
+    while not (tmp_path / "native").exists() and started.poll() is None:
+        time.sleep(0.005)
+    started.send_signal(signal.SIGTERM)
+    out, _ = started.communicate()
+    assert json.loads(out)["event"] == "stopped" and not (tmp_path / "native").exists()
