@@ -1,13 +1,14 @@
 #include "config.h"
 
 #include <algorithm>
+#include <string_view>
 
 namespace lowpeak::tokenizer {
 
 void require_known(const trainer::JsonReader& json, const std::string& what,
                    std::initializer_list<const char*> known) {
   for (const auto& [name, value] : json.fields()) {
-    const bool found = std::any_of(known.begin(), known.end(), [&](const char* each) { return name == each; });
+    const bool found = std::find(known.begin(), known.end(), std::string_view(name)) != known.end();
     if (!found && !value.is_null()) throw unsupported("\"" + name + "\" of " + what);
   }
 }
