@@ -26,10 +26,8 @@ struct EvalJob {
   static EvalJob from_json(const std::string& text) {
     const Json raw = parse_job(text);
     const JsonReader job(raw, "ValueError", "the job", "job");
-    EvalJob made{job.at("artifact").text(), job.at("work").text(), job.at("batches").text(), job.at("count").integer(),
-                 job.at("checkpoint").optional_text()};
-    if (made.count < 1) throw Error("ValueError", "count must be positive, not " + std::to_string(made.count));
-    return made;
+    return {job.at("artifact").text(), job.at("work").text(), job.at("batches").text(), at_least(job, "count", 1),
+            job.at("checkpoint").optional_text()};
   }
 
   // Those batches as a run has them, one a step.

@@ -28,7 +28,7 @@ GenerateJob GenerateJob::from_json(const std::string& text) {
                    std::nullopt,
                    std::nullopt,
                    std::nullopt,
-                   job.at("max_tokens").integer(),
+                   trainer::at_least(job, "max_tokens", 1),
                    job.at("temperature").number(),
                    job.at("seed").integer()};
   if (is_given(job, "prompt")) made.prompt = job.at("prompt").text();
@@ -36,9 +36,6 @@ GenerateJob GenerateJob::from_json(const std::string& text) {
   if (is_given(job, "ids")) made.ids = job.at("ids").integers();
   if (made.prompt.has_value() + made.messages.has_value() + made.ids.has_value() != 1) {
     throw Error("ValueError", "the job has to give one of prompt, messages and ids");
-  }
-  if (made.max_tokens < 1) {
-    throw Error("ValueError", "max_tokens must be positive, not " + std::to_string(made.max_tokens));
   }
   return made;
 }

@@ -22,15 +22,6 @@ std::string fingerprint_of(const JsonReader& job) {
   return text + ", \"weight_decay\": " + options.at("weight_decay").python_literal() + "}";
 }
 
-std::int64_t at_least(const JsonReader& job, const char* name, std::int64_t least) {
-  const std::int64_t value = job.at(name).integer();
-  if (value < least) {
-    throw Error("ValueError", std::string(name) + " must be " + (least ? "positive" : "0 or more") + ", not " +
-                                  std::to_string(value));
-  }
-  return value;
-}
-
 }  // namespace
 
 Job Job::from_json(const std::string& text) {
@@ -60,6 +51,15 @@ std::string read_job(const std::string& path) {
   } catch (const SystemError& error) {
     throw environment_problem("the job " + path + " cannot be read: " + error.what());
   }
+}
+
+std::int64_t at_least(const JsonReader& job, const char* name, std::int64_t least) {
+  const std::int64_t value = job.at(name).integer();
+  if (value < least) {
+    throw Error("ValueError", std::string(name) + " must be " + (least ? "positive" : "0 or more") + ", not " +
+                                  std::to_string(value));
+  }
+  return value;
 }
 
 Json parse_job(const std::string& text) {

@@ -34,4 +34,7 @@ std::string read_job(const std::string& path);
 // A job of any kind. Throws an Error of kind ValueError for what is no JSON.
 Json parse_job(const std::string& text);
 
+// A whole number of a job. Throws an Error of kind ValueError when it is below `least`, which is 0 or 1.
+std::int64_t at_least(const JsonReader& job, const char* name, std::int64_t least);
+
 }  // namespace lowpeak::trainer
