@@ -109,8 +109,6 @@ def compile_command(
     print_result(compile_figures(artifact, seconds), json, compile_table(artifact, seconds))
     if artifact.manifest.tokenizer_problem is not None:
         note(f"Tokenizer: {artifact.manifest.tokenizer_problem}")
-    if artifact.manifest.generate_problem is not None:
-        note(f"lowpeak generate: {artifact.manifest.generate_problem}")
 
 
 def numbers(option: str, text: str, kind: type[N]) -> list[N]:
@@ -159,6 +157,7 @@ def compile_figures(artifact: Artifact, seconds: float) -> dict[str, Any]:
             for bucket in artifact.manifest.buckets
         ],
         "tokenizer_problem": artifact.manifest.tokenizer_problem,
+        "generate_problem": artifact.manifest.generate_problem,
         "seconds": seconds,
     }
 
@@ -178,6 +177,7 @@ def compile_table(artifact: Artifact, seconds: float) -> Table:
         "recomputed": f"{plan.recomputed_operations} operations",
         "step": f"{plan.predicted_step_seconds:.3g} s predicted for {manifest.device}",
         **{f"{bucket.batch.seq_len} tokens": _bucket_words(bucket) for bucket in manifest.buckets[:-1]},
+        **({"does not generate": manifest.generate_problem} if manifest.generate_problem else {}),
         "artifact": str(artifact.path),
         "compiled in": f"{seconds:.1f} s",
     }

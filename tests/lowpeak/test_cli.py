@@ -60,6 +60,7 @@ def test_compile(checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[
         "by_category",
     }
     assert figures["artifact"] == str(folder)
+    assert "kernels='lowpeak'" in figures["generate_problem"]
     assert figures["arena_lower_bound_bytes"] <= figures["arena_bytes"] < figures["planned_peak_bytes"]
     assert figures["planned_peak_bytes"] <= figures["budget_bytes"] == 20_000_000
     adapted = load_file(folder / "adapter.safetensors")
