@@ -42,7 +42,7 @@ class Trial {
       if (right_[i].kind == Kind::tensor) tensors(i);
       if (right_[i].kind == Kind::integer) numbers(i);
       if (right_[i].kind == Kind::integers) lists(i);
-      if (right_[i].kind == Kind::number) floats_that_are_none(i);
+      if (right_[i].kind == Kind::number) amounts(i);
       if (right_[i].kind == Kind::flag) {
         change(i, "the other", right_[i].any_flag_is_right, [](Value& value) { value.flag = !value.flag; });
       }
@@ -211,13 +211,14 @@ class Trial {
     change(index, "empty", false, [](Value& it) { it.integers.clear(); });
   }
 
-  void floats_that_are_none(size_t index) {
+  void amounts(size_t index) {
     const double infinite = std::numeric_limits<double>::infinity();
     for (const double other : {std::nan(""), infinite, -infinite, 1e39, -1e300}) {
       change(index, "of " + std::to_string(other), false, [&](Value& it) { it.number = other; });
     }
-    for (const double other : {0.0, 2.0, 1e-30, 1e30}) {
-      change(index, "of " + std::to_string(other), right_[index].any_number_is_right,
+    const Value& right = right_[index];
+    for (const double other : {0.0, 2.0, 1e-30, 1e30, -1e-5, -2.0}) {
+      change(index, "of " + std::to_string(other), other < 0 ? right.any_number_is_right : right.any_amount_is_right,
              [&](Value& it) { it.number = other; });
     }
   }

@@ -188,7 +188,7 @@ inline Values quantized_linear_cross_entropy(Sizes& n) {
 inline Values rms_norm(Sizes& n) {
   const int32_t batch = n(2), tokens = n(3), width = n(5);
   const Value x = floats({batch, tokens, width});
-  return {x, floats({width}), number(1e-5).or_any(), out(x).at({0}), out(floats({batch, tokens, 1}))};
+  return {x, floats({width}), number(1e-5).or_any_amount(), out(x).at({0}), out(floats({batch, tokens, 1}))};
 }
 
 inline Values rms_norm_backward(Sizes& n) {

@@ -61,6 +61,7 @@ struct Value {
   bool any_sizes_are_right = false;  // none of them 0
   bool any_flag_is_right = false;
   bool any_number_is_right = false;
+  bool any_amount_is_right = false;  // number of at least 0
   std::function<bool(size_t, int32_t)> right_size = [](size_t, int32_t) { return false; };  // of an axis
   std::function<bool(int64_t)> right_integer = [](int64_t) { return false; };  // or element of an int64 tensor
 
@@ -79,7 +80,10 @@ struct Value {
   Value later() const { return with([](Value& it) { it.is_filled_later = true; }); }
   Value of_any_type() const { return with([](Value& it) { it.any_type_is_right = true; }); }
   Value of_any_sizes() const { return with([](Value& it) { it.any_sizes_are_right = true; }); }
-  Value or_any() const { return with([](Value& it) { it.any_flag_is_right = it.any_number_is_right = true; }); }
+  Value or_any() const {
+    return with([](Value& it) { it.any_flag_is_right = it.any_number_is_right = it.any_amount_is_right = true; });
+  }
+  Value or_any_amount() const { return with([](Value& it) { it.any_amount_is_right = true; }); }
   Value or_type(ScalarType other) const { return with([&](Value& it) { it.right_types.insert(other); }); }
   Value sized(std::function<bool(size_t, int32_t)> is_right) const {
     return with([&](Value& it) { it.right_size = std::move(is_right); });
