@@ -200,9 +200,10 @@ class Materialized {
   };
 
   static bool is_guest(const Values& values, size_t index) {
-    const int host = values[index].lies_at;
-    return host >= 0 && host != static_cast<int>(index) && values[static_cast<size_t>(host)].kind == Kind::tensor &&
-           values[static_cast<size_t>(host)].lies_at < 0 && !values[static_cast<size_t>(host)].is_null;
+    const int number = values[index].lies_at;
+    if (number < 0 || number == static_cast<int>(index) || number >= static_cast<int>(values.size())) return false;
+    const Value& host = values[static_cast<size_t>(number)];
+    return host.kind == Kind::tensor && host.lies_at < 0 && !host.is_null;
   }
 
   // With room for those that lie at it.

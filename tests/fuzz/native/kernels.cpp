@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <iterator>
 #include <limits>
 
 #include <executorch/runtime/platform/platform.h>
@@ -142,10 +143,11 @@ const char* folder() {
 void run(const uint8_t* bytes, size_t size) {
   [[maybe_unused]] static const bool is_quiet = quiet();
   FuzzedDataProvider data(bytes, size);
-  const auto kernels = et::get_registered_kernels();
-  const et::Kernel& kernel = kernels[data.ConsumeIntegralInRange<size_t>(0, kernels.size() - 1)];
-  const auto right = right_calls.find(kernel.name_);
-  if (right == right_calls.end()) return;  // one of ExecuTorch's
+  auto right = right_calls.begin();
+  std::advance(right, data.ConsumeIntegralInRange<size_t>(0, right_calls.size() - 1));
+  const std::string& name = right->first;
+  const auto kernel = et::get_op_function_from_registry(name.c_str());
+  if (!kernel.ok()) std::abort();
   FuzzedSizes sizes(data);
   Values values = right->second(sizes);
   for (int left = data.ConsumeIntegralInRange(0, 4); left > 0; --left) change(data, values);
@@ -153,11 +155,10 @@ void run(const uint8_t* bytes, size_t size) {
   const auto returned = data.ConsumeProbability<float>() < 0.9f
                             ? Returned::outs
                             : static_cast<Returned>(data.ConsumeIntegralInRange(0, static_cast<int>(Returned::one_more)));
-  const std::string name = kernel.name_;
   const bool uses_file = name.find("load") != std::string::npos || name.find("store") != std::string::npos;
   if (uses_file && lowpeak_offload_open(folder(), offload_bytes) != nullptr) std::abort();
   Materialized call(values, returned);
-  (void)call.run(kernel.op_);
+  (void)call.run(*kernel);
   if (uses_file) lowpeak_offload_close();
 }
 
