@@ -22,12 +22,13 @@ struct EvalJob {
   std::string artifact, work, batches;
   std::int64_t count;
   std::optional<std::string> checkpoint;
+  std::optional<std::string> expect;
 
   static EvalJob from_json(const std::string& text) {
     const Json raw = parse_job(text);
     const JsonReader job(raw, "ValueError", "the job", "job");
     return {job.at("artifact").text(), job.at("work").text(), job.at("batches").text(), at_least(job, "count", 1),
-            job.at("checkpoint").optional_text()};
+            job.at("checkpoint").optional_text(), expected_by(job)};
   }
 
   // Those batches as a run has them, one a step.
@@ -49,7 +50,7 @@ void eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit)
   if (const auto chosen = use_threads(arguments.options.threads, std::nullopt, false)) emit(*chosen);
   trim_allocator();
   const MemoryUse baseline = memory_now();
-  const Manifest manifest = read_manifest(job.artifact);
+  const Manifest manifest = read_manifest(job.artifact, job.expect);
   check_bundle(job.artifact, manifest, arguments.options.verify);
   Batches batches(job.run(), manifest.buckets);
   Programs programs(job.artifact, manifest, batches.first_bucket(), job.work);

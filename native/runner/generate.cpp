@@ -27,7 +27,7 @@ constexpr char kTokenizer[] = "tokenizer.json";
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 Manifest opened(const GenerateJob& job, const TrainerOptions& options) {
-  Manifest manifest = read_manifest(job.artifact);
+  Manifest manifest = read_manifest(job.artifact, job.expect);
   check_bundle(job.artifact, manifest, options.verify);
   return manifest;
 }

@@ -17,6 +17,7 @@
 #include "arguments.h"
 #include "trainer/error.h"
 #include "trainer/files.h"
+#include "trainer/methods.h"
 #include "trainer/operators.h"
 #include "trainer/signals.h"
 #include "verbs.h"
@@ -59,6 +60,10 @@ int main(int count, char** values) {
       stop.request("nobody reads the events");
     }
   };
+  on_fatal([&emit](const Error& error) {
+    emit(error_event(error));
+    ::_exit(1);
+  });
   try {
     for (const std::string& library : arguments.operators) load_operators(library);
     kVerbs.at(arguments.verb)(arguments, stop, emit);

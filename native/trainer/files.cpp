@@ -22,6 +22,15 @@ Descriptor Descriptor::open(const std::string& path, int flags, int mode) {
   return Descriptor(fd);
 }
 
+Descriptor Descriptor::regular(const std::string& path) {
+  Descriptor file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) throw SystemError();
+  if (S_ISDIR(status.st_mode)) throw SystemError(EISDIR);
+  if (!S_ISREG(status.st_mode)) throw SystemError(EINVAL, "it is no regular file");
+  return file;
+}
+
 Mapping::Mapping(Mapping&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
@@ -47,10 +56,9 @@ std::uint8_t* map(int fd, std::size_t size, int protection, int flags) {
 }  // namespace
 
 Mapping Mapping::of_file(const std::string& path) {
-  const Descriptor file = Descriptor::open(path, O_RDONLY);
+  const Descriptor file = Descriptor::regular(path);
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) throw SystemError();
-  if (S_ISDIR(status.st_mode)) throw SystemError(EISDIR);
   Mapping made;
   made.data_ = map(file.get(), static_cast<std::size_t>(status.st_size), PROT_READ, MAP_PRIVATE);
   made.size_ = static_cast<std::size_t>(status.st_size);
@@ -87,8 +95,8 @@ void read_ahead(const void* data, std::size_t size) {
   ::madvise(reinterpret_cast<void*>(begin), from - begin + size, MADV_WILLNEED);
 }
 
-std::string read_text(const std::string& path) {
-  const Descriptor file = Descriptor::open(path, O_RDONLY);
+std::string read_text(const std::string& path, std::size_t most) {
+  const Descriptor file = Descriptor::regular(path);
   std::string text;
   char piece[1 << 14];
   while (true) {
@@ -97,6 +105,7 @@ std::string read_text(const std::string& path) {
     if (got < 0) throw SystemError();
     if (got == 0) return text;
     text.append(piece, static_cast<std::size_t>(got));
+    if (text.size() > most) throw SystemError(EFBIG, "it has more than " + std::to_string(most) + " bytes");
   }
 }
 

@@ -8,7 +8,7 @@
 namespace lowpeak::trainer {
 namespace {
 
-constexpr std::size_t kMaximalHeader = 100'000'000;  // of the format
+constexpr std::size_t kMaximalHeader = kMostText;
 constexpr std::size_t kHeaderAlignment = 64;
 
 std::size_t bytes_of(const std::vector<std::int64_t>& shape, const DType& dtype) {
@@ -41,6 +41,7 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : mapping_(Mapping::of
   const char* text = reinterpret_cast<const char*>(mapping_.data() + 8);
   const Json header = parse_json({text, length});
   const std::size_t start = 8 + length;
+  std::vector<std::pair<std::size_t, std::size_t>> taken;
   for (const auto& [name, reader] : JsonReader(header, "ArtifactError", "header", "header").fields()) {
     if (name == "__metadata__") {
       for (const auto& [key, value] : reader.fields()) metadata_.emplace(key, value.text());
@@ -57,8 +58,21 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : mapping_(Mapping::of
     }
     const auto begin = static_cast<std::size_t>(places[0]), end = static_cast<std::size_t>(places[1]);
     if (end - begin != bytes_of(shape, *dtype)) throw std::runtime_error(name + " has another size than its shape");
+    if ((start + begin) % dtype->bytes != 0) throw std::runtime_error(name + " lies at an odd place");
+    taken.emplace_back(begin, end);
     entries_.emplace(name, Entry{dtype, shape, start + begin, start + end});
   }
+  // One behind the other, to the end of the file.
+  std::sort(taken.begin(), taken.end());
+  std::size_t end = 0;
+  for (const auto& [begin, next] : taken) {
+    if (begin != end) {
+      throw std::runtime_error("its tensors " + std::string(begin < end ? "lie in the same bytes" : "leave a hole") +
+                               " at byte " + std::to_string(std::min(begin, end)));
+    }
+    end = next;
+  }
+  if (end != mapping_.size() - start) throw std::runtime_error("it is longer than its tensors");
 }
 
 void write_safetensors(int fd, std::vector<TensorToWrite> tensors,

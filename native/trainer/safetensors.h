@@ -1,4 +1,5 @@
 // safetensors files: read by mapping, written tensor by tensor. The writer's layout is export/safetensors_file.py's.
+// As the format wants it: names once, tensors one behind the other without a hole, each where its type may lie.
 #pragma once
 
 #include <cstdint>

@@ -23,7 +23,7 @@ constexpr char kTarget[] = "executorch";
 constexpr std::chrono::seconds kBetweenLooks{1};
 
 Manifest opened(const Job& job, const TrainerOptions& options) {
-  Manifest manifest = read_manifest(job.artifact);
+  Manifest manifest = read_manifest(job.artifact, job.expect);
   check_bundle(job.artifact, manifest, options.verify);
   if (manifest.target != kTarget) {
     throw artifact_error("the artifact " + job.artifact + " has no program.pte; it was compiled for " +
