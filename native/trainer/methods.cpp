@@ -164,6 +164,8 @@ struct Methods::Loaded {
       methods.push_back(std::make_unique<One>(doing, program, records[i].name, buffers, sizes[i], weights));
       for (const TensorRecord& input : records[i].inputs) methods.back()->inputs.emplace_back(input);
     }
+    // Its first values are copied; what of the table is asked for again comes back.
+    program_mapping.release();
     paged_weights.emplace(weights_mapping);
     if (buffers.size() > kState && state == State::file) paged_state.emplace(buffers[kState]);
   }
