@@ -99,8 +99,11 @@ void fill(const std::string& path, const SafetensorsFile& file, const std::vecto
       throw artifact_error(path + " is of another artifact: " + name + " has shape " +
                            python_list(entry->second.shape) + ", not " + python_list(tensor->shape));
     }
-    std::memcpy(tensor->data, file.data(entry->second), tensor->count * sizeof(float));
-    file.release();
+    try {
+      file.read(entry->second, tensor->data);
+    } catch (const std::exception& error) {
+      throw artifact_error(path + " cannot be read as a checkpoint: " + error.what());
+    }
     touched();
   }
 }

@@ -85,8 +85,7 @@ void load_adapter(const std::string& artifact, const Manifest& manifest, const s
         throw artifact_error(path + " has no " + tensor.name + " of shape " + python_list(tensor.shape) +
                              " and type float32");
       }
-      std::memcpy(tensor.data, file.data(entry->second), tensor.bytes());
-      file.release();
+      file.read(entry->second, tensor.data);
     }
   } catch (const Error&) {
     throw;

@@ -28,6 +28,9 @@ class Descriptor {
   // As open(2). Throws SystemError.
   static Descriptor open(const std::string& path, int flags, int mode = 0644);
 
+  // For reading; SystemError also for what is no regular file, which could block or have no end.
+  static Descriptor open_file(const std::string& path);
+
   int get() const { return fd_; }
 
  private:
@@ -44,7 +47,7 @@ class Mapping {
 
   static Mapping of_file(const std::string& path);        // read only; throws SystemError
   static Mapping shared(int fd, std::size_t size);        // writes reach the file; throws SystemError
-  static Mapping anonymous(std::size_t size);             // throws SystemError
+  static Mapping anonymous(std::size_t size);             // of small pages; throws SystemError
 
   std::uint8_t* data() const { return data_; }
   std::size_t size() const { return size_; }
@@ -62,6 +65,11 @@ class Mapping {
 
 // Starts to read the pages of a mapped file, and returns at once.
 void read_ahead(const void* data, std::size_t size);
+
+std::size_t size_of(int fd);  // of a file, in bytes; throws SystemError
+
+// Reads all of the bytes at `offset`. Throws SystemError, and std::runtime_error where the file ends before.
+void read_at(int fd, void* to, std::size_t bytes, std::size_t offset);
 
 std::string read_text(const std::string& path);  // throws SystemError
 

@@ -33,13 +33,17 @@ std::uint64_t little_endian(const std::uint8_t* bytes) {
 
 std::size_t TensorToWrite::bytes() const { return bytes_of(shape, *dtype); }
 
-SafetensorsFile::SafetensorsFile(const std::string& path) : mapping_(Mapping::of_file(path)) {
-  if (mapping_.size() < 8) throw std::runtime_error("the header is truncated");
-  const std::uint64_t length = little_endian(mapping_.data());
+SafetensorsFile::SafetensorsFile(const std::string& path) : file_(Descriptor::open_file(path)) {
+  const std::size_t size = size_of(file_.get());
+  if (size < 8) throw std::runtime_error("the header is truncated");
+  std::uint8_t prefix[8];
+  read_at(file_.get(), prefix, sizeof prefix, 0);
+  const std::uint64_t length = little_endian(prefix);
   if (length > kMaximalHeader) throw std::runtime_error("the header is too large");
-  if (length > mapping_.size() - 8) throw std::runtime_error("the header is truncated");
-  const char* text = reinterpret_cast<const char*>(mapping_.data() + 8);
-  const Json header = parse_json({text, length});
+  if (length > size - 8) throw std::runtime_error("the header is truncated");
+  std::string text(length, '\0');
+  read_at(file_.get(), text.data(), length, 8);
+  const Json header = parse_json(text);
   const std::size_t start = 8 + length;
   for (const auto& [name, reader] : JsonReader(header, "ArtifactError", "header", "header").fields()) {
     if (name == "__metadata__") {
@@ -50,7 +54,7 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : mapping_(Mapping::of
     if (dtype == nullptr) throw std::runtime_error(name + " has an unknown element type");
     const auto shape = reader.at("shape").integers();
     const auto places = reader.at("data_offsets").integers();
-    const std::size_t room = mapping_.size() - start;
+    const std::size_t room = size - start;
     if (places.size() != 2 || places[0] < 0 || places[1] < places[0] ||
         static_cast<std::uint64_t>(places[1]) > room) {
       throw std::runtime_error(name + " lies outside of the file");
@@ -59,6 +63,10 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : mapping_(Mapping::of
     if (end - begin != bytes_of(shape, *dtype)) throw std::runtime_error(name + " has another size than its shape");
     entries_.emplace(name, Entry{dtype, shape, start + begin, start + end});
   }
+}
+
+void SafetensorsFile::read(const Entry& entry, void* to, std::size_t from, std::size_t bytes) const {
+  read_at(file_.get(), to, bytes, entry.begin + from);
 }
 
 void write_safetensors(int fd, std::vector<TensorToWrite> tensors,
