@@ -11,7 +11,6 @@ import math
 import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from runtime_py.reference import LOSS_PREFIX
 from runtime_py.reference_model import own_weights
 from runtime_py.session import Job
 from runtime_py.supervisor import StepReport, supervise
+from runtime_py.temporary_folder import temporary_folder
 from runtime_py.worker import Emit, StopRequest, main
 
 
@@ -68,7 +68,7 @@ def train_eagerly(
     spec = artifact.manifest.largest.batch
     if not spec.causal_lm or spec.rows is not None or spec.subset_size is not None:
         raise DataError("eager training is compared with the exact loss of a language model, on every token")
-    with tempfile.TemporaryDirectory(prefix="lowpeak-eager-") as temporary:
+    with temporary_folder("lowpeak-eager-") as temporary:
         prepared = training_data(artifact, data)
         job = Job.of(artifact, temporary, steps=steps, streamed=True, optimizer=optimizer, seed=seed)
         feed = Feed(job, prepared)

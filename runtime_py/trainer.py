@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from compiler.errors import ArtifactError, EnvironmentProblem
 from export.adapter import save_peft_adapter, tensors_of_file
 from export.artifact import Artifact
 from export.manifest import Manifest
+from runtime_py.batch_file import remove_batches
 from runtime_py.checkpoint import load_adapter, read_progress, require_same_run
 from runtime_py.command import Engine, worker_command
 from runtime_py.data import OnRead
@@ -145,6 +145,7 @@ def train(
         )
         if out is not None:
             job = _started(job, manifest, out, resume)
+            _remove_prepared(out)
         run = WorkerRun(command.engine)
         if job.first_step < steps:
             if manifest.target == ONNXRUNTIME:
@@ -154,8 +155,6 @@ def train(
             feed = Feed(job, prepared, on_read)
             run = supervise(job, Path(temporary), command, _calling(listeners), feed, tell)
     done = job.first_step + len(run.steps)
-    if out is not None and done >= steps:
-        _remove_prepared(out)
     seconds = statistics.median(step.seconds for step in run.steps) if run.steps else 0.0
     return TrainReport(
         engine=command.engine,
@@ -204,9 +203,11 @@ def prepare(
 ) -> Prepared:
     """Writes what lowpeak-runner trains with where there is no Python: job.json and batches/ in `out`.
 
-    Paths are relative to `out`, the runner's working folder: with the artifact at the same place beside it,
-    `out` can be taken elsewhere. Brought back, `train` with `resume` and the same options goes on, or writes
-    the adapter if the goal was reached. `on_read` is told what is seen of the examples. Raises as `train`.
+    The batches hold the user's text as token ids, and only this user can read them; the next `train` or
+    `prepare` into `out` removes both. Paths are relative to `out`, the runner's working folder: with the
+    artifact at the same place beside it, `out` can be taken elsewhere. Brought back, `train` with `resume`
+    and the same options goes on, or writes the adapter if the goal was reached. `on_read` is told what is
+    seen of the examples. Raises as `train`.
     """
     _require_positive(steps=steps, checkpoint_every=checkpoint_every, accumulate=accumulate)
     if not isinstance(artifact, Artifact):
@@ -244,7 +245,7 @@ def prepare(
 
 def _remove_prepared(out: Path) -> None:
     """What an earlier `prepare` wrote: the batches are of the user's data."""
-    shutil.rmtree(out / BATCHES, ignore_errors=True)
+    remove_batches(out / BATCHES)
     (out / JOB).unlink(missing_ok=True)
 
 

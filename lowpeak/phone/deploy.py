@@ -10,9 +10,8 @@ import json
 import math
 import shutil
 import statistics
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -42,6 +41,7 @@ from runtime_py.prepare import Data
 from runtime_py.session import ONNXRUNTIME
 from runtime_py.summary import Summary
 from runtime_py.supervisor import StepReport, WorkerRun
+from runtime_py.temporary_folder import temporary_folder
 from runtime_py.trainer import CHECKPOINT, prepare
 
 JOB = "job.json"
@@ -226,17 +226,19 @@ def _push(target: Target, files: list[Outgoing], run_bytes: int, on_push: Progre
 @contextmanager
 def _run_folder(out: Path) -> Iterator[Path]:
     """A folder in `out` for what is sent of the run."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".deploy-", dir=out))
-    except OSError as error:
-        raise EnvironmentProblem(f"the folder {out} cannot be written: {error.strerror}") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if not any(out.iterdir()):
-            out.rmdir()
+    with ExitStack() as stack:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            stack.callback(_remove_if_empty, out)
+            folder = stack.enter_context(temporary_folder(".deploy-", out))
+        except OSError as error:
+            raise EnvironmentProblem(f"the folder {out} cannot be written: {error.strerror}") from error
+        yield Path(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _newest_checkpoint(run: Run, out: Path, resume: bool, steps: int) -> Path | None:

@@ -92,7 +92,7 @@ class Packed {
 
 BatchFiles::BatchFiles(const std::string& folder, const std::vector<BatchShape>& buckets, std::int64_t first)
     : folder_(folder), buckets_(buckets), first_(first) {
-  made_folder_ = ::mkdir(folder.c_str(), 0755) == 0;
+  made_folder_ = ::mkdir(folder.c_str(), 0700) == 0;
   if (made_folder_) return;
   if (errno != EEXIST) {
     throw trainer::environment_problem("the folder " + folder + " cannot be made: " + trainer::SystemError().what());
@@ -138,7 +138,9 @@ void BatchFiles::write() {
   const Packed packed(batches_, buckets_);
   try {
     {
-      const trainer::Descriptor file = trainer::Descriptor::open(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+      ::unlink(temporary.c_str());  // what a kill left, or a link that leads elsewhere
+      const trainer::Descriptor file =
+          trainer::Descriptor::open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
       trainer::write_safetensors(file.get(), packed.tensors(), {}, [] {});
     }
     if (::rename(temporary.c_str(), path.c_str()) != 0) throw trainer::SystemError();
