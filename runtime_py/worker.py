@@ -22,6 +22,7 @@ from compiler.errors import ArtifactError, LowpeakError
 from export.manifest import Manifest
 from runtime_py.batch_file import BatchFolder
 from runtime_py.events import Event, end_event, error_event, ready_event, step_event
+from runtime_py.memory import refuse_huge_pages
 from runtime_py.optimizer import not_finite
 from runtime_py.session import Job, open_session, prepare_process
 
@@ -42,6 +43,7 @@ class StopRequest:
 
 def run(job: Job, emit: Emit, stop: StopRequest) -> None:
     """Trains from `first_step` to `total_steps`, or until asked to stop; then writes the checkpoint."""
+    refuse_huge_pages()
     manifest = Manifest.from_json(Path(job.manifest).read_text(encoding="utf-8"))
     prepare_process(manifest, job.optimizer)
     emit(ready_event())

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import TrainingData, training_data
 from runtime_py.session import Job
 from runtime_py.supervisor import StepReport
+from runtime_py.temporary_folder import SUFFIX
 from runtime_py.trainer import CHECKPOINT, prepare, train
 from tests.native.runner import runner, use_runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
@@ -138,6 +140,30 @@ def test_files_are_bounded_and_gone_once_used(artifact: Artifact, small_files: N
     assert list(temporary.iterdir()) == []
 
 
+def test_what_a_kill_left_is_removed_by_the_next_run(artifact: Artifact, temporary: Path) -> None:
+    left = temporary / f"lowpeak-train-killed{SUFFIX}" / "batches"
+    left.mkdir(parents=True)
+    (left / "0-40.safetensors").write_bytes(b"private")
+    train(artifact, EXAMPLES, steps=2)
+    assert list(temporary.iterdir()) == []
+
+
+def test_prepared_batches_are_private_and_removed_by_the_next_run(
+    artifact: Artifact, small_files: None, tmp_path: Path
+) -> None:
+    folder = tmp_path / "batches"
+    prepare(artifact, EXAMPLES, steps=3, out=tmp_path)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())] == [
+        0o700,
+        *3 * [0o600],
+    ]
+    (folder / ".3-4.safetensors.tmp").write_bytes(b"half a file")
+    (folder / "the user's own").write_text("stays")
+    train(artifact, EXAMPLES, steps=1, out=tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["the user's own"]
+    assert not (tmp_path / "job.json").exists()
+
+
 class OneBad(ExampleList):
     """`bad`: the number of the example that cannot be encoded."""
 
@@ -241,6 +267,7 @@ class Waiting:
     """A trainer that has the first 3 batches of 5 and waits for the others."""
 
     def __init__(self, artifact: Artifact, command: Command, folder: Path) -> None:
+        self.is_native = command.engine == "native"
         self.job = Job.of(artifact, folder, steps=5, streamed=True, checkpoint=folder / CHECKPOINT)
         data = training_data(artifact, EXAMPLES)
         write_batches(self.job, data)
@@ -290,6 +317,22 @@ def test_a_trainer_waits_for_batches_and_for_what_happens(waiting: Waiting, tmp_
     waiting.child.send_signal(signal.SIGTERM)
     assert waiting.event() == {"event": "stopped", "step": 4, "reason": "SIGTERM"}
     assert waiting.child.wait() == 0 and read_progress(tmp_path / CHECKPOINT).step == 4
+    os.close(waiting.pipe)
+
+
+def test_a_trainer_leaves_no_names_and_takes_no_huge_pages(waiting: Waiting, tmp_path: Path) -> None:
+    """And the native one maps no batches: a fault in a mapped file brings all that is cached in one piece."""
+    assert list((tmp_path / "batches").iterdir()) == []
+    process = Path(f"/proc/{waiting.child.pid}")
+    assert "THP_enabled:\t0\n" in (process / "status").read_text()
+    if waiting.is_native:
+        assert str(tmp_path / "batches") not in (process / "maps").read_text()
+    # What it has not opened is read as before.
+    first, _ = waiting.later
+    (tmp_path / first.name).rename(first)
+    os.write(waiting.pipe, b".")
+    assert waiting.event()["step"] == 3
+    assert not first.exists()
     os.close(waiting.pipe)
 
 
