@@ -42,7 +42,7 @@ from runtime_py.session import Job
 from runtime_py.trainer import CHECKPOINT
 from runtime_py.work_folder import work_folder
 
-HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage")
 IN_MEMORY = Path("/dev/shm")
 PIPE_BYTES = 4096
 SLOW_BYTES = 64
@@ -218,13 +218,16 @@ def read_slowly(events: IO[bytes]) -> Iterator[bytes]:
 
 @contextmanager
 def always_huge_pages() -> Iterator[None]:
-    """For all processes of this machine that do not refuse them."""
-    before = HUGE_PAGES.read_text().split("[")[1].split("]")[0]
-    HUGE_PAGES.write_text("always")
+    """Of every size, for all processes of this machine that do not refuse them."""
+    switches = [HUGE_PAGES / "enabled", *HUGE_PAGES.glob("hugepages-*/enabled")]
+    before = {switch: switch.read_text().split("[")[1].split("]")[0] for switch in switches}
     try:
+        for switch in switches:
+            switch.write_text("always")
         yield
     finally:
-        HUGE_PAGES.write_text(before)
+        for switch, choice in before.items():
+            switch.write_text(choice)
 
 
 def main() -> None:
