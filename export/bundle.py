@@ -9,12 +9,9 @@ import contextlib
 import ctypes
 import dataclasses
 import errno
-import fcntl
 import json
 import os
-import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from safetensors import SafetensorError
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.artifact import MANIFEST, is_plain_name, sha256_of
 from export.manifest import FileRecord, Manifest
+from export.private_folder import new_private_folder, remove_leftovers
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TEMPORARY_SUFFIX = ".writing"
@@ -69,9 +67,10 @@ def writing(out: str | Path, *, overwrite: bool = False, expected_bytes: int = 0
     folder: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(out)
+        remove_leftovers(f".{out.name}.", TEMPORARY_SUFFIX, out.parent)
         _require_room(out.parent, expected_bytes)
-        folder, lock = _temporary_folder(out)
+        folder, lock = new_private_folder(f".{out.name}.", TEMPORARY_SUFFIX, out.parent)
+        folder.chmod(0o777 & ~_umask())
         try:
             writer = BundleWriter(folder)
             yield writer
@@ -129,42 +128,10 @@ def _own_files(folder: Path) -> set[str]:
         return set()
 
 
-def _temporary_folder(out: Path) -> tuple[Path, int]:
-    """A new folder beside `out` and a descriptor with its lock: without a lock it is a dead writer's."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=TEMPORARY_SUFFIX, dir=out.parent))
-        folder.chmod(0o777 & ~_umask())
-        with contextlib.suppress(OSError):
-            lock = os.open(folder, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if folder.exists():
-                    return folder, lock
-            except BlockingIOError:
-                pass  # another writer took it for a dead one's before it was locked
-            os.close(lock)
-
-
 def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
-
-
-def _remove_stale(out: Path) -> None:
-    """Removes what killed writers of the same artifact left behind."""
-    for folder in out.parent.glob(f".{_escaped(out.name)}.*{TEMPORARY_SUFFIX}"):
-        with contextlib.suppress(OSError):
-            lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([\[*?])", r"[\1]", name)
 
 
 def _require_room(folder: Path, expected_bytes: int) -> None:

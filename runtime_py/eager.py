@@ -25,6 +25,7 @@ from transformers import PreTrainedModel
 from compiler.causal_lm import CausalLMLoss
 from compiler.errors import DataError
 from export.artifact import Artifact
+from export.private_folder import private_folder
 from runtime_py.batch_file import BatchFolder
 from runtime_py.command import python_command
 from runtime_py.events import end_event, ready_event, step_event
@@ -35,7 +36,6 @@ from runtime_py.reference import LOSS_PREFIX
 from runtime_py.reference_model import own_weights
 from runtime_py.session import Job
 from runtime_py.supervisor import StepReport, supervise
-from runtime_py.temporary_folder import temporary_folder
 from runtime_py.worker import Emit, StopRequest, main
 
 
@@ -68,7 +68,7 @@ def train_eagerly(
     spec = artifact.manifest.largest.batch
     if not spec.causal_lm or spec.rows is not None or spec.subset_size is not None:
         raise DataError("eager training is compared with the exact loss of a language model, on every token")
-    with temporary_folder("lowpeak-eager-") as temporary:
+    with private_folder("lowpeak-eager-") as temporary:
         prepared = training_data(artifact, data)
         job = Job.of(artifact, temporary, steps=steps, streamed=True, optimizer=optimizer, seed=seed)
         feed = Feed(job, prepared)

@@ -15,8 +15,8 @@ from typing import Any
 from compiler.errors import ArtifactError, DataError, EnvironmentProblem
 from export.artifact import Artifact
 from export.executorch.library import ops_library, require_runner
+from export.private_folder import private_folder
 from runtime_py.events import told_error
-from runtime_py.temporary_folder import temporary_folder
 from runtime_py.trainer import CHECKPOINT
 
 Message = Mapping[str, str]
@@ -73,7 +73,7 @@ def generate(
         checkpoint = Path(run) / CHECKPOINT
     if checkpoint is not None and not Path(checkpoint).is_file():
         raise ArtifactError(f"there is no checkpoint {checkpoint}: train first, or generate without")
-    with temporary_folder("lowpeak-generate-") as folder:
+    with private_folder("lowpeak-generate-") as folder:
         job = {
             "artifact": str(opened.path),
             "work": folder,

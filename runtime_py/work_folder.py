@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runtime_py.temporary_folder import temporary_folder
+from export.private_folder import private_folder
 
 IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 MOUNTS = Path("/proc/self/mountinfo")
@@ -24,7 +24,7 @@ def work_folder(out: Path | None) -> Iterator[str]:
     if out is not None and in_memory(base) and not in_memory(out):
         out.mkdir(parents=True, exist_ok=True)
         base = out
-    with temporary_folder("lowpeak-train-", base) as folder:
+    with private_folder("lowpeak-train-", base) as folder:
         yield folder
 
 

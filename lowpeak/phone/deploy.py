@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.artifact import MANIFEST, Artifact
 from export.manifest import Manifest
+from export.private_folder import private_folder
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.app import install
 from lowpeak.phone.checks import (
@@ -41,7 +42,6 @@ from runtime_py.prepare import Data
 from runtime_py.session import ONNXRUNTIME
 from runtime_py.summary import Summary
 from runtime_py.supervisor import StepReport, WorkerRun
-from runtime_py.temporary_folder import temporary_folder
 from runtime_py.trainer import CHECKPOINT, prepare
 
 JOB = "job.json"
@@ -230,7 +230,7 @@ def _run_folder(out: Path) -> Iterator[Path]:
         try:
             out.mkdir(parents=True, exist_ok=True)
             stack.callback(_remove_if_empty, out)
-            folder = stack.enter_context(temporary_folder(".deploy-", out))
+            folder = stack.enter_context(private_folder(".deploy-", out))
         except OSError as error:
             raise EnvironmentProblem(f"the folder {out} cannot be written: {error.strerror}") from error
         yield Path(folder)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from compiler.errors import ArtifactError, DataError
 from export.artifact import Artifact
+from export.private_folder import SUFFIX
 from runtime_py import feed, trainer
 from runtime_py.batch_file import NOBODY_WRITES
 from runtime_py.checkpoint import read_progress
@@ -30,7 +31,6 @@ from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import TrainingData, training_data
 from runtime_py.session import Job
 from runtime_py.supervisor import StepReport
-from runtime_py.temporary_folder import SUFFIX
 from runtime_py.trainer import CHECKPOINT, prepare, train
 from tests.native.runner import runner, use_runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step

@@ -6,20 +6,22 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from runtime_py.temporary_folder import SUFFIX, remove_leftovers, temporary_folder
+from export.private_folder import SUFFIX, private_folder, remove_leftovers
 
 KIND = "lowpeak-test-"
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from runtime_py.temporary_folder import temporary_folder
-with temporary_folder(sys.argv[1], Path(sys.argv[2])) as folder:
+from export.private_folder import private_folder
+with private_folder(sys.argv[1], Path(sys.argv[2])) as folder:
     (Path(folder) / "batches").mkdir()
     (Path(folder) / "batches" / "0-1.safetensors").write_text("private")
     print(folder, flush=True)
@@ -42,10 +44,10 @@ def folder_of(holder: subprocess.Popen[str]) -> Path:
 
 
 def test_a_folder_is_private_and_gone_afterwards(tmp_path: Path) -> None:
-    with temporary_folder(KIND, tmp_path) as folder:
+    with private_folder(KIND, tmp_path) as folder:
         assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
         (Path(folder) / "file").write_text("private")
-        remove_leftovers(KIND, tmp_path)
+        remove_leftovers(KIND, SUFFIX, tmp_path)
         assert (Path(folder) / "file").exists()
     assert list(tmp_path.iterdir()) == []
 
@@ -54,14 +56,14 @@ def test_the_folder_of_a_killed_process_is_removed_by_the_next(
     holder: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     left = folder_of(holder)
-    with temporary_folder(KIND, tmp_path):
+    with private_folder(KIND, tmp_path):
         assert left.exists()
     holder.kill()
     holder.wait()
     assert (left / "batches" / "0-1.safetensors").exists()
-    with temporary_folder("lowpeak-other-", tmp_path):
+    with private_folder("lowpeak-other-", tmp_path):
         assert left.exists()
-    with temporary_folder(KIND, tmp_path):
+    with private_folder(KIND, tmp_path):
         assert not left.exists()
 
 
@@ -78,9 +80,9 @@ def test_what_is_nobody_s_leftover_stays(tmp_path: Path, monkeypatch: pytest.Mon
     names = {path.name for path in tmp_path.iterdir()}
     with monkeypatch.context() as patch:
         patch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-        remove_leftovers(KIND, tmp_path)
+        remove_leftovers(KIND, SUFFIX, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == names
-    remove_leftovers(KIND, tmp_path)
+    remove_leftovers(KIND, SUFFIX, tmp_path)
     assert names - {path.name for path in tmp_path.iterdir()} == {left.name}
     assert kept.exists()
 
@@ -89,19 +91,17 @@ def test_a_folder_that_was_taken_for_a_leftover_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process sweeps between the folder and its lock."""
-    from runtime_py import temporary_folder as module
-
-    made = module._new_folder
+    made = tempfile.mkdtemp
     swept: list[str] = []
 
-    def sweeping(prefix: str, base: Path) -> object:
-        folder = made(prefix, base)
+    def sweeping(**options: Any) -> str:
+        folder = made(**options)
         if not swept:
-            swept.append(folder.name)
-            remove_leftovers(prefix, base)
+            swept.append(folder)
+            remove_leftovers(KIND, SUFFIX, tmp_path)
         return folder
 
-    monkeypatch.setattr(module, "_new_folder", sweeping)
-    with temporary_folder(KIND, tmp_path) as folder:
+    monkeypatch.setattr(tempfile, "mkdtemp", sweeping)
+    with private_folder(KIND, tmp_path) as folder:
         assert Path(folder).is_dir() and folder not in swept
     assert list(tmp_path.iterdir()) == []
