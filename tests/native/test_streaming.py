@@ -263,6 +263,25 @@ def test_a_prepared_run_that_lacks_batches(artifact: Artifact, small_files: None
     assert last["class"] == "DataError" and "lack batch 3, the run needs 0 to 4" in last["message"]
 
 
+def test_batches_that_become_shorter_are_an_error_that_keeps_the_steps(
+    artifact: Artifact, tmp_path: Path
+) -> None:
+    job = Job.of(artifact, tmp_path, steps=400, checkpoint=tmp_path / CHECKPOINT)
+    write_batches(job, training_data(artifact, EXAMPLES))
+    (file,) = (tmp_path / "batches").iterdir()
+    (tmp_path / "job.json").write_text(job.to_json())
+    # With metrics 400 steps are more than the pipe holds: it cannot have ended before.
+    command = [str(runner()), str(tmp_path / "job.json"), "--metrics"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        while json.loads(child.stdout.readline()).get("step") != 5:
+            pass
+        os.truncate(file, file.stat().st_size // 2)
+        last = json.loads(child.stdout.read().splitlines()[-1])
+    assert last["class"] == "DataError" and f"{file} cannot be read: the file ends early" in last["message"]
+    assert 6 <= read_progress(tmp_path / CHECKPOINT).step < 400
+
+
 class Waiting:
     """A trainer that has the first 3 batches of 5 and waits for the others."""
 
