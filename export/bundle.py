@@ -69,15 +69,15 @@ def writing(out: str | Path, *, overwrite: bool = False, expected_bytes: int = 0
     folder: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(out)
+        remove_stale(out)
         _require_room(out.parent, expected_bytes)
-        folder, lock = _temporary_folder(out)
+        folder, lock = temporary_folder(out)
         try:
             writer = BundleWriter(folder)
             yield writer
             assert writer.finished, "the artifact has no manifest"
             require_free_name(out, overwrite)
-            _publish(folder, out)
+            publish(folder, out)
         finally:
             os.close(lock)
     except (OSError, SafetensorError) as error:
@@ -129,8 +129,10 @@ def _own_files(folder: Path) -> set[str]:
         return set()
 
 
-def _temporary_folder(out: Path) -> tuple[Path, int]:
-    """A new folder beside `out` and a descriptor with its lock: without a lock it is a dead writer's."""
+def temporary_folder(out: Path) -> tuple[Path, int]:
+    """A new folder beside `out` and a descriptor with its lock: without a lock it is a dead writer's, which
+    `remove_stale` removes.
+    """
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=TEMPORARY_SUFFIX, dir=out.parent))
         folder.chmod(0o777 & ~_umask())
@@ -151,7 +153,7 @@ def _umask() -> int:
     return mask
 
 
-def _remove_stale(out: Path) -> None:
+def remove_stale(out: Path) -> None:
     """Removes what killed writers of the same artifact left behind."""
     for folder in out.parent.glob(f".{_escaped(out.name)}.*{TEMPORARY_SUFFIX}"):
         with contextlib.suppress(OSError):
@@ -178,7 +180,7 @@ def _require_room(folder: Path, expected_bytes: int) -> None:
         )
 
 
-def _publish(folder: Path, out: Path) -> None:
+def publish(folder: Path, out: Path) -> None:
     """`folder` becomes `out`; an artifact that was there becomes `folder`, to be removed."""
     if not out.exists() or not any(out.iterdir()):
         folder.rename(out)

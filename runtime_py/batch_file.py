@@ -24,6 +24,7 @@ from torch import Tensor
 
 from compiler.errors import DataError, EnvironmentProblem
 from export.safetensors_file import write_safetensors
+from export.whole_file import writing_beside
 
 NOBODY_WRITES = "nobody writes the batches"
 """Why a run stops whose batches do not come any more."""
@@ -64,13 +65,13 @@ def packed(batches: Iterable[PreparedBatch]) -> dict[str, Tensor]:
 def write_batch_file(folder: Path, first: int, batches: list[PreparedBatch]) -> Path:
     """Raises EnvironmentProblem when the disk has no room or the folder cannot be written."""
     path = folder / f"{first}-{first + len(batches)}{_SUFFIX}"
-    temporary = folder / f".{path.name}.tmp"
     tensors = packed(batches)
     try:
-        with temporary.open("wb") as file:
+        # They are made again after a power failure.
+        with writing_beside(path, lasting=False) as file:
             declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()]
             write_safetensors(file, declared, tensors.__getitem__)
-        return temporary.replace(path)
+        return path
     except OSError as error:
         size = sum(tensor.nbytes for tensor in tensors.values())
         raise EnvironmentProblem(
