@@ -17,8 +17,8 @@ from export.gguf.architectures import Base
 from export.gguf.lora_file import shared_alpha, tensors_of, write_lora
 from export.gguf.peft_files import read_loras
 from lowpeak.demo_model import fetch_demo_model
-from runtime_py.checkpoint import artifact_id, read_progress
-from runtime_py.trainer import ADAPTER, CHECKPOINT
+from runtime_py.checkpoint import artifact_id, newest_whole, read_progress
+from runtime_py.trainer import ADAPTER
 
 DEMO = "demo"
 FILE_NAME = "adapter.gguf"
@@ -124,8 +124,11 @@ def _config_of_run(run: Path, adapter: Path) -> Mapping[str, Any]:
 
 def _artifact_of_run(run: Path) -> Artifact | None:
     """That beside it from which the default name of a run's folder comes, if the checkpoint is of it."""
-    folder, checkpoint = run.with_name(run.name.removesuffix(TRAINED)), run / CHECKPOINT
-    if folder == run or not (folder / MANIFEST).is_file() or not checkpoint.is_file():
+    folder = run.with_name(run.name.removesuffix(TRAINED))
+    if folder == run or not (folder / MANIFEST).is_file():
+        return None
+    checkpoint = newest_whole(run)
+    if checkpoint is None:
         return None
     artifact = Artifact.open(folder, verify=False)
     return artifact if artifact_id(artifact.manifest) == read_progress(checkpoint).artifact else None

@@ -51,6 +51,11 @@ def step_event(step: int, loss: float, seconds: float, tokens: int | None) -> Ev
     }
 
 
+def note_event(words: str) -> Event:
+    """Something that the user should know and that does not stop the run."""
+    return {"event": "note", "note": words}
+
+
 def end_event(step: int, goal: int, reason: str | None) -> Event:
     """`reason`: why it stopped, if the goal is not reached."""
     if step >= goal:

@@ -15,8 +15,8 @@ from typing import Any
 from compiler.errors import ArtifactError, DataError, EnvironmentProblem
 from export.artifact import Artifact
 from export.executorch.library import ops_library, require_runner
+from runtime_py.checkpoint import CHECKPOINT, newest_of
 from runtime_py.events import told_error
-from runtime_py.trainer import CHECKPOINT
 
 Message = Mapping[str, str]
 
@@ -70,7 +70,7 @@ def generate(
         if checkpoint is not None:
             raise ValueError("give the folder of a run or a checkpoint, not both")
         checkpoint = Path(run) / CHECKPOINT
-    if checkpoint is not None and not Path(checkpoint).is_file():
+    if checkpoint is not None and newest_of(Path(checkpoint)) is None:
         raise ArtifactError(f"there is no checkpoint {checkpoint}: train first, or generate without")
     with tempfile.TemporaryDirectory(prefix="lowpeak-generate-") as folder:
         job = {

@@ -1,7 +1,7 @@
 """Training from an artifact: in a process of its own, whose memory is watched from here.
 
-`out` holds checkpoint.safetensors while training and after it, and the trained adapter: adapter/ (PEFT
-files), or trained.safetensors for a plain module. A killed run continues with `resume`, bit for bit.
+`out` holds the checkpoints (runtime_py/checkpoint.py) while training and after it, and the trained adapter:
+adapter/ (PEFT files), or trained.safetensors for a plain module. A killed run continues with `resume`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from safetensors.torch import save_file
-
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.adapter import save_peft_adapter, tensors_of_file
 from export.artifact import Artifact
 from export.manifest import Manifest
-from runtime_py.checkpoint import load_adapter, read_progress, require_same_run
+from export.safetensors_file import write_safetensors
+from export.whole_file import writing_beside
+from runtime_py.checkpoint import CHECKPOINT as CHECKPOINT
+from runtime_py.checkpoint import Tell, newest_whole, read_progress, require_same_run
+from runtime_py.checkpoint_tensors import load_adapter
 from runtime_py.command import Engine, worker_command
 from runtime_py.data import OnRead
 from runtime_py.feed import Feed, write_batches
@@ -34,7 +36,6 @@ from runtime_py.summary import Summary
 from runtime_py.supervisor import StepReport, WorkerRun, supervise
 from runtime_py.work_folder import work_folder
 
-CHECKPOINT = "checkpoint.safetensors"
 ADAPTER = "adapter"
 TRAINED = "trained.safetensors"
 JOB = "job.json"
@@ -174,7 +175,7 @@ def train(
         peak_held_bytes=run.peak_held_bytes,
         budget_bytes=manifest.budget_bytes,
         stop_reason=run.stop_reason,
-        adapter=None if out is None or not (out / CHECKPOINT).exists() else save_adapter(out, artifact),
+        adapter=None if out is None else save_adapter(out, artifact, tell),
         data=run.steps[-1].data if run.steps else None,
     )
 
@@ -238,7 +239,8 @@ def prepare(
         _remove_prepared(out)
         raise
     file = out / JOB
-    file.write_text(job.relative_to(out).to_json(), encoding="utf-8")
+    with writing_beside(file) as written:
+        written.write(job.relative_to(out).to_json().encode())
     return Prepared(file, summary)
 
 
@@ -276,8 +278,8 @@ def _started(job: Job, manifest: Manifest, out: Path, resume: bool) -> Job:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentProblem(f"the folder {out} cannot be made: {error.strerror}") from error
-    checkpoint = out / CHECKPOINT
-    if not checkpoint.exists():
+    checkpoint = newest_whole(out)
+    if checkpoint is None:
         return job
     progress = read_progress(checkpoint)
     if not resume:
@@ -289,13 +291,19 @@ def _started(job: Job, manifest: Manifest, out: Path, resume: bool) -> Job:
     return job.continued(progress)
 
 
-def save_adapter(out: Path, artifact: Artifact) -> Path:
-    """Writes the adapter of the run's checkpoint -> the PEFT folder, or the file of a plain module."""
-    tensors = load_adapter(out / CHECKPOINT)
+def save_adapter(out: Path, artifact: Artifact, tell: Tell) -> Path | None:
+    """Writes the adapter of the run's newest whole checkpoint -> the PEFT folder, or the file of a plain
+    module; None without a checkpoint. `tell` is told when it is not the newest of all.
+    """
+    checkpoint = newest_whole(out, tell)
+    if checkpoint is None:
+        return None
+    tensors = load_adapter(checkpoint)
     config = artifact.manifest.adapter_config
     if config is not None:
         save_peft_adapter(out / ADAPTER, tensors_of_file(artifact, tensors), config)
         return out / ADAPTER
-    temporary = out / f".{TRAINED}.tmp"
-    save_file(tensors, temporary)
-    return temporary.replace(out / TRAINED)
+    declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()]
+    with writing_beside(out / TRAINED) as file:
+        write_safetensors(file, declared, tensors.__getitem__)
+    return out / TRAINED

@@ -21,7 +21,8 @@ import torch
 from compiler.errors import ArtifactError, LowpeakError
 from export.manifest import Manifest
 from runtime_py.batch_file import BatchFolder
-from runtime_py.events import Event, end_event, error_event, ready_event, step_event
+from runtime_py.checkpoint import settle
+from runtime_py.events import Event, end_event, error_event, note_event, ready_event, step_event
 from runtime_py.optimizer import not_finite
 from runtime_py.session import Job, open_session, prepare_process
 
@@ -49,6 +50,8 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
     checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
     batches = BatchFolder(job.batches, streamed=job.streamed)
     with _only_writer(checkpoint):
+        if checkpoint is not None and job.first_step:
+            settle(checkpoint, lambda words: emit(note_event(words)))
         session = open_session(job, manifest)
         position = job.position
 

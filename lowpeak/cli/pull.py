@@ -9,7 +9,7 @@ import typer
 
 from lowpeak.cli.checks import require_artifact
 from lowpeak.cli.deploy import DeviceOption, Name
-from lowpeak.cli.output import Debug, Json, print_result, table, working
+from lowpeak.cli.output import Debug, Json, note, print_result, table, working
 from lowpeak.cli.run_options import Out
 from lowpeak.cli.simulate import ArtifactArgument
 
@@ -45,7 +45,7 @@ def pull_command(
         from lowpeak.phone.pull import pull
 
         say("fetching the run")
-        report = pull(artifact, out=out, device=device, name=name, app=app)
+        report = pull(artifact, out=out, device=device, name=name, app=app, tell=note)
     print_result(pull_figures(report), json, pull_table(report))
 
 

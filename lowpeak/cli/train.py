@@ -152,11 +152,10 @@ def _prepare(
 
 def _kept_steps(folder: Path) -> int:
     """Updates that the folder's checkpoint has; 0 without one."""
-    from runtime_py.checkpoint import read_progress
-    from runtime_py.trainer import CHECKPOINT
+    from runtime_py.checkpoint import newest_whole, read_progress
 
-    checkpoint = folder / CHECKPOINT
-    return read_progress(checkpoint).step if checkpoint.exists() else 0
+    checkpoint = newest_whole(folder)
+    return 0 if checkpoint is None else read_progress(checkpoint).step
 
 
 def train_figures(report: TrainReport) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import statistics
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.artifact import MANIFEST, Artifact
+from export.bundle import remove_stale, temporary_folder
 from export.manifest import Manifest
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.app import install
@@ -36,13 +37,21 @@ from lowpeak.phone.push import Outgoing, Progress, missing, remove_others, send
 from lowpeak.phone.runner import find_runner
 from lowpeak.phone.shell import Device
 from lowpeak.phone.target import Run, Target, shell_target, targets
-from runtime_py.checkpoint import read_progress, require_same_run
+from runtime_py.checkpoint import (
+    CHECKPOINT,
+    FILES_AT_ONCE,
+    PREVIOUS,
+    Tell,
+    newest_whole,
+    read_progress,
+    require_same_run,
+)
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import Data
 from runtime_py.session import ONNXRUNTIME
 from runtime_py.summary import Summary
 from runtime_py.supervisor import StepReport, WorkerRun
-from runtime_py.trainer import CHECKPOINT, prepare
+from runtime_py.trainer import prepare
 
 JOB = "job.json"
 FLOAT_BYTES = 4
@@ -156,7 +165,7 @@ def deploy(
     run = target.run(run_name(here, name))
     run.require_idle()
     with _run_folder(here) as folder:
-        checkpoint = _newest_checkpoint(run, here, resume, steps)
+        checkpoint = _newest_checkpoint(run, here, resume, steps, tell)
         if checkpoint is not None:
             shutil.copyfile(checkpoint, folder / CHECKPOINT)
         prepared = prepare(
@@ -174,12 +183,12 @@ def deploy(
         of_run = _run_files(folder, run.folder)
         sent = _push(target, [*files, *of_run], run_bytes(manifest), on_push)
         # Of a start that ended before its first checkpoint nothing is left.
-        made_there = [run.folder / each for each in target.made_there] if first_step else []
+        made_there = [run.folder / each for each in (PREVIOUS, *target.made_there)] if first_step else []
         remove_others(target.device, run.folder, [*(file.target for file in of_run), *made_there])
     trained = target.train(run, manifest, steps - first_step, on_step, tell)
     if first_step + len(trained.steps) >= steps:
         # What is trained on is the user's alone.
-        own = [run.folder / each for each in (CHECKPOINT, *target.made_there)]
+        own = [run.folder / each for each in (CHECKPOINT, PREVIOUS, *target.made_there)]
         remove_others(target.device, run.folder, own)
     return _report(target, facts.model, manifest, sent, run, first_step, steps, trained, prepared.data)
 
@@ -192,12 +201,12 @@ def default_out(artifact: Artifact) -> Path:
 
 def run_bytes(manifest: Manifest) -> int:
     """Most that a run writes to the device's disk beside what is sent: adapter, gradients and optimizer state
-    while it works, what is offloaded, and two checkpoints, as one is written before the other goes.
+    while it works, what is offloaded, and the checkpoints: two generations, and the next as it is written.
     """
     adapter = sum(FLOAT_BYTES * math.prod(parameter.shape) for parameter in manifest.parameters)
     state = max(bucket.plan.optimizer_bytes for bucket in manifest.buckets)
     offloaded = max(bucket.plan.offload_bytes for bucket in manifest.buckets)
-    return 2 * adapter + state + offloaded + 2 * (adapter + state)
+    return 2 * adapter + state + offloaded + FILES_AT_ONCE * (adapter + state)
 
 
 def _artifact_files(artifact: Artifact, target: Target) -> list[Outgoing]:
@@ -225,27 +234,29 @@ def _push(target: Target, files: list[Outgoing], run_bytes: int, on_push: Progre
 
 @contextmanager
 def _run_folder(out: Path) -> Iterator[Path]:
-    """A folder in `out` for what is sent of the run."""
+    """A folder in `out` for what is sent of the run; one that a dead process left, with its data, goes."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".deploy-", dir=out))
+        remove_stale(out / "deploy")
+        folder, lock = temporary_folder(out / "deploy")
     except OSError as error:
         raise EnvironmentProblem(f"the folder {out} cannot be written: {error.strerror}") from error
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
         if not any(out.iterdir()):
             out.rmdir()
 
 
-def _newest_checkpoint(run: Run, out: Path, resume: bool, steps: int) -> Path | None:
+def _newest_checkpoint(run: Run, out: Path, resume: bool, steps: int, tell: Tell) -> Path | None:
     """The checkpoint to go on from, brought to `out` if the phone's has more steps.
 
     Raises ArtifactError when there is one and it is not to be continued, both are of different runs, or the
     goal is reached.
     """
-    ours = out / CHECKPOINT if (out / CHECKPOINT).exists() else None
+    ours = newest_whole(out, tell)
     theirs = PhoneCheckpoint.find(run.device, run.folder)
     if not resume and (ours or theirs):
         found = read_progress(ours) if ours else theirs.progress if theirs else None
@@ -260,8 +271,9 @@ def _newest_checkpoint(run: Run, out: Path, resume: bool, steps: int) -> Path | 
         if ours is not None:
             require_same_run(Path(theirs.path), theirs.progress, read_progress(ours))
         if theirs.progress.step > done:
-            ours, done = out / CHECKPOINT, theirs.progress.step
-            theirs.fetch(ours)
+            ours = out / CHECKPOINT
+            theirs.fetch(ours, tell, done)
+            done = read_progress(ours).step
     if done >= steps:
         raise ArtifactError(
             f"the run has its {done} steps already: `lowpeak pull` brings it home, more --steps continue it",

@@ -1,6 +1,5 @@
 #include "batch_files.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include "trainer/error.h"
 #include "trainer/files.h"
 #include "trainer/safetensors.h"
+#include "trainer/whole_file.h"
 
 namespace lowpeak::encode {
 namespace {
@@ -134,16 +134,15 @@ void BatchFiles::write() {
   if (batches_.empty()) return;
   const std::int64_t end = first_ + static_cast<std::int64_t>(batches_.size());
   const std::string name = trainer::BatchRange{first_, end}.file();
-  const std::string path = folder_ + "/" + name, temporary = folder_ + "/." + name + ".tmp";
+  const std::string path = folder_ + "/" + name;
   const Packed packed(batches_, buckets_);
   try {
-    {
-      const trainer::Descriptor file = trainer::Descriptor::open(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-      trainer::write_safetensors(file.get(), packed.tensors(), {}, [] {});
-    }
-    if (::rename(temporary.c_str(), path.c_str()) != 0) throw trainer::SystemError();
+    trainer::WholeFile file(path);
+    trainer::write_safetensors(
+        [&](const void* data, std::size_t size) { trainer::write_all(file.fd(), data, size); }, packed.tensors(), {},
+        [] {});
+    file.take_place();
   } catch (const trainer::SystemError& error) {
-    ::unlink(temporary.c_str());
     throw cannot_write(bytes_, folder_, error.what());
   }
   written_.push_back(path);

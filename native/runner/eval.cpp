@@ -58,7 +58,8 @@ void eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit)
   if (manifest.offload_bytes() > 0) offload_file.emplace(job.work, manifest.offload_bytes());
   if (job.checkpoint) {
     restore_adapter(*job.checkpoint, manifest.id, programs.current().parameters(),
-                    [&] { programs.current().release(); });
+                    [&] { programs.current().release(); },
+                    [&](const std::string& words) { emit(note_event(words)); });
   }
   Watch watch(stop, {manifest.buckets[0].plan.budget_bytes, manifest.planned_anonymous(), baseline.anonymous,
                      arguments.options.pressure_file, arguments.options.pressure_limit});

@@ -45,10 +45,12 @@ class Generation {
     open_tokenizer();
     prompt_ = prompt();
     require_room();
-    load_adapter(job.artifact, manifest_, job.checkpoint, decoder_.adapter());
+    load_adapter(job.artifact, manifest_, job.checkpoint, decoder_.adapter(),
+                 [&](const std::string& words) { of_adapter_ = words; });
   }
 
   void run(const Emit& emit) {
+    if (!of_adapter_.empty()) emit(note_event(of_adapter_));
     if (!without_text_.empty()) emit(note_event("the answer comes without its text: " + without_text_));
     std::string reason;
     const Interrupted interrupted = [&] { return watch_.again(); };
@@ -156,6 +158,7 @@ class Generation {
   std::optional<TextStream> text_;
   std::vector<std::int64_t> prompt_;
   std::string said_, without_text_;  // the latter: why there is none
+  std::string of_adapter_;  // what is to be told of it
 };
 
 }  // namespace

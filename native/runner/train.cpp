@@ -1,5 +1,4 @@
-#include "trainer/checkpoint.h"
-#include "trainer/files.h"
+#include "trainer/generations.h"
 #include "trainer/job.h"
 #include "trainer/trainer.h"
 #include "verbs.h"
@@ -11,10 +10,12 @@ using trainer::Job;
 
 // What of the run is the same is checked when the checkpoint is restored.
 Job continued(Job job) {
-  if (!job.checkpoint || !trainer::file_exists(*job.checkpoint)) return job;
-  const trainer::Progress progress = trainer::read_progress(*job.checkpoint);
-  job.first_step = progress.step;
-  job.position = progress.position;
+  if (!job.checkpoint) return job;
+  // What there is to tell of it the trainer tells.
+  const auto found = trainer::newest_of(*job.checkpoint, [](const std::string&) {});
+  if (!found) return job;
+  job.first_step = found->progress.step;
+  job.position = found->progress.position;
   return job;
 }
 

@@ -70,9 +70,9 @@ bool Decoder::run(std::size_t method, const std::int64_t* tokens, std::int64_t c
 }
 
 void load_adapter(const std::string& artifact, const Manifest& manifest, const std::optional<std::string>& checkpoint,
-                  const std::vector<TensorView>& adapter) {
+                  const std::vector<TensorView>& adapter, const Tell& tell) {
   if (checkpoint) {
-    restore_adapter(*checkpoint, manifest.id, adapter, [] {});
+    restore_adapter(*checkpoint, manifest.id, adapter, [] {}, tell);
     return;
   }
   const std::string path = artifact + "/" + kFirstValues;

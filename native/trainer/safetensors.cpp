@@ -61,7 +61,7 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : mapping_(Mapping::of
   }
 }
 
-void write_safetensors(int fd, std::vector<TensorToWrite> tensors,
+void write_safetensors(const Write& write, std::vector<TensorToWrite> tensors,
                        const std::vector<std::pair<std::string, std::string>>& metadata,
                        const std::function<void()>& written) {
   std::stable_sort(tensors.begin(), tensors.end(), [](const TensorToWrite& a, const TensorToWrite& b) {
@@ -90,11 +90,11 @@ void write_safetensors(int fd, std::vector<TensorToWrite> tensors,
   header.append((kHeaderAlignment - (header.size() + 8) % kHeaderAlignment) % kHeaderAlignment, ' ');
   std::uint8_t length[8];
   for (int i = 0; i < 8; ++i) length[i] = static_cast<std::uint8_t>(std::uint64_t(header.size()) >> 8 * i);
-  write_all(fd, length, sizeof length);
-  write_all(fd, header.data(), header.size());
+  write(length, sizeof length);
+  write(header.data(), header.size());
   for (const TensorToWrite& tensor : tensors) {
     read_ahead(tensor.data, tensor.bytes());
-    write_all(fd, tensor.data, tensor.bytes());
+    write(tensor.data, tensor.bytes());
     written();
   }
 }

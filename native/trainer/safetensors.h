@@ -43,8 +43,10 @@ struct TensorToWrite {
   std::size_t bytes() const;
 };
 
-// `written` is called after each tensor. Throws SystemError.
-void write_safetensors(int fd, std::vector<TensorToWrite> tensors,
+using Write = std::function<void(const void* data, std::size_t size)>;
+
+// `written` is called after each tensor. What `write` throws passes through.
+void write_safetensors(const Write& write, std::vector<TensorToWrite> tensors,
                        const std::vector<std::pair<std::string, std::string>>& metadata,
                        const std::function<void()>& written);
 

@@ -201,6 +201,9 @@ void train(const Job& job, const TrainerOptions& options, const StopRequest& sto
   emit(ready_event(baseline));
   std::optional<FolderLock> lock;
   if (job.checkpoint) lock.emplace(parent_of(*job.checkpoint));
+  if (job.checkpoint && job.first_step > 0) {
+    settle(*job.checkpoint, [&](const std::string& words) { emit(note_event(words)); });
+  }
   if (const auto note = use_threads(options.threads, job.checkpoint, job.first_step > 0)) emit(*note);
   if (const auto note = without_pressure(options.pressure_file)) emit(*note);
   Run(job, options, baseline).run(stop, emit);

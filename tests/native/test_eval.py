@@ -140,9 +140,9 @@ def test_refuses_what_it_cannot_evaluate(artifact: Artifact, tmp_path: Path) -> 
     assert lacking["class"] == "DataError" and "lack batch 2" in lacking["message"]
     assert "count must be positive" in over(artifact, folder, 0, tmp_path)["message"]
     missing = over(artifact, folder, 2, tmp_path, folder)
-    assert "cannot be read as a checkpoint: Is a directory" in missing["message"]
+    assert "is damaged (it cannot be read: Is a directory)" in missing["message"]
     missing = over(artifact, folder, 2, tmp_path, tmp_path / "no")
-    assert missing["class"] == "ArtifactError" and "cannot be read as a checkpoint" in missing["message"]
+    assert missing["class"] == "ArtifactError" and "there is no checkpoint" in missing["message"]
 
 
 def test_stops_when_memory_is_short(artifact: Artifact, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from export.artifact import MANIFEST, Artifact
 from export.executorch.library import OPS, OPS_VARIABLE, RUNNER_VARIABLE
 from lowpeak import compile_for_device
 from lowpeak.demo_model import fetch_demo_model
-from runtime_py.checkpoint import Progress, artifact_id, save_checkpoint
+from runtime_py.checkpoint import Progress, artifact_id
+from runtime_py.checkpoint_tensors import save_checkpoint
 from runtime_py.generate import generate
 from runtime_py.prepare import tokenizer_of
 from runtime_py.reference_model import own_weights
@@ -212,7 +213,7 @@ def test_a_job_says_what_is_wrong_with_it(artifact: Artifact, tmp_path: Path) ->
     empty = told(messages=[{"role": "user", "content": " "}])
     assert empty == "DataError: message 1 is empty: leave it out"
     (tmp_path / "folder").mkdir()
-    assert "cannot be read as a checkpoint: Is a directory" in told(
+    assert "is damaged (it cannot be read: Is a directory)" in told(
         ids=[5], checkpoint=str(tmp_path / "folder")
     )
 

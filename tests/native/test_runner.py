@@ -22,7 +22,7 @@ from compiler.errors import ArtifactError, DataError, EnvironmentProblem
 from export.artifact import MANIFEST, Artifact
 from lowpeak import compile_for_device
 from runtime_py import trainer
-from runtime_py.checkpoint import read_progress
+from runtime_py.checkpoint import PREVIOUS, newest_whole, read_progress
 from runtime_py.command import Engine
 from runtime_py.feed import write_batches
 from runtime_py.optimizer import OptimizerOptions
@@ -146,7 +146,7 @@ def test_resumes_bit_for_bit(tiny: TinyStep, artifact: Artifact, tmp_path: Path)
     checkpoints = [(tmp_path / name / CHECKPOINT).read_bytes() for name in ("straight", "two")]
     assert checkpoints[0] == checkpoints[1]
     # Nothing else is left, whatever was mapped meanwhile.
-    assert sorted(entry.name for entry in (tmp_path / "two").iterdir()) == ["adapter", CHECKPOINT]
+    assert sorted(entry.name for entry in (tmp_path / "two").iterdir()) == ["adapter", PREVIOUS, CHECKPOINT]
 
 
 @pytest.mark.parametrize("first, second", [ENGINES, ENGINES[::-1]])
@@ -169,8 +169,9 @@ def test_killed_at_50_random_moments_and_resumed(tiny: TinyStep, artifact: Artif
     job = job_of(tiny, artifact, tmp_path, total_steps=steps, checkpoint_every=3)
     moments, kills = random.Random(5), 0
     while True:
-        if os.path.exists(job.checkpoint):
-            job = job.continued(read_progress(Path(job.checkpoint)))
+        newest = newest_whole(tmp_path)
+        if newest is not None:
+            job = job.continued(read_progress(newest))
             save_batches(tiny, artifact, job)
         (tmp_path / "job.json").write_text(job.to_json())
         with Runner().start(tmp_path / "job.json") as child:
@@ -445,9 +446,9 @@ def test_checkpoints_of_another_run_are_refused_in_the_same_words(
     content = (tmp_path / CHECKPOINT).read_bytes()
     for damaged in (content[:-1], content[:100], b"", b"\xff" * 16):
         (tmp_path / CHECKPOINT).write_bytes(damaged)
-        assert "cannot be read as a checkpoint" in message(again)
+        assert "is damaged (" in message(again)
     save_file({"adapter.x": torch.zeros(1)}, tmp_path / CHECKPOINT)
-    assert "is no checkpoint of this version" in message(again)
+    assert "is damaged (it does not begin as a checkpoint)" in message(again)
 
 
 def test_one_process_trains_into_a_folder(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from compiler.errors import ArtifactError, DataError
 from export.artifact import Artifact
 from runtime_py import feed, trainer
 from runtime_py.batch_file import NOBODY_WRITES
-from runtime_py.checkpoint import read_progress
+from runtime_py.checkpoint import PREVIOUS, newest_whole, read_progress
 from runtime_py.command import Command, python_command
 from runtime_py.data import ExampleList, shuffled
 from runtime_py.encode import NO_LOSS, Example
@@ -213,7 +213,8 @@ def test_the_folder_of_a_prepared_run(artifact: Artifact, small_files: None, tmp
         while json.loads(child.stdout.readline()).get("step") != 5:
             pass
         child.kill()
-    assert 6 <= read_progress(folder / CHECKPOINT).step < 400
+    newest = newest_whole(folder)
+    assert newest is not None and 6 <= read_progress(newest).step < 400
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     losses = [event["loss"] for event in events if event["event"] == "step"]
@@ -221,7 +222,7 @@ def test_the_folder_of_a_prepared_run(artifact: Artifact, small_files: None, tmp
     assert len(list((folder / "batches").iterdir())) == 400
     report = train(tmp_path / "artifact", EXAMPLES, steps=400, resume=True, **given)
     assert report.start_step == 400
-    assert sorted(entry.name for entry in folder.iterdir()) == ["adapter", CHECKPOINT]
+    assert sorted(entry.name for entry in folder.iterdir()) == ["adapter", PREVIOUS, CHECKPOINT]
     trained = (load_file(each / CHECKPOINT) for each in (folder, tmp_path / "straight"))
     ours, theirs = trained
     assert all(ours[name].equal(tensor) for name, tensor in theirs.items())

@@ -67,7 +67,7 @@ final class Comparison {
         if (isBusy()) {
             throw new IllegalStateException("a comparison is going on");
         }
-        if (!compared.folder().checkpoint().isFile()) {
+        if (!compared.folder().hasCheckpoint()) {
             throw new IOException("the run has no checkpoint yet: there is no adapter to compare with");
         }
         this.run = compared;
