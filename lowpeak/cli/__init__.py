@@ -18,6 +18,7 @@ from lowpeak.cli.demo import demo_command
 from lowpeak.cli.deploy import deploy_command
 from lowpeak.cli.estimate import estimate_command
 from lowpeak.cli.export_gguf import export_gguf_command
+from lowpeak.cli.fsck import fsck_command
 from lowpeak.cli.generate import generate_command
 from lowpeak.cli.mistakes import options_by_verb, unknown_option
 from lowpeak.cli.output import quiet_libraries, report_error
@@ -68,6 +69,7 @@ app.command("deploy")(deploy_command)
 app.command("pull")(pull_command)
 app.command("export-gguf")(export_gguf_command)
 app.command("generate")(generate_command)
+app.command("fsck")(fsck_command)
 app.command("estimate")(estimate_command)
 app.command("demo")(demo_command)
 

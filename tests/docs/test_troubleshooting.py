@@ -14,9 +14,11 @@ import lowpeak
 from compiler.subset import choose_subset
 from lowpeak.cli.compile import lora_config
 from lowpeak.phone.devices import choose, parse
+from runtime_py.checkpoint import CHECKPOINT, newest_whole
 from runtime_py.data import ExampleList, batches
 from runtime_py.encode import NO_LOSS, Example
 from runtime_py.jsonl import read_jsonl
+from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions
 from tests.tiny import tiny_llama
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
@@ -149,3 +151,15 @@ def test_the_message_about_examples_that_are_all_left_out_is_in_the_document() -
     with pytest.raises(lowpeak.DataError) as caught:
         next(endless)
     assert str(caught.value) in DOCUMENT
+
+
+def test_messages_about_checkpoints_are_in_the_document(tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT).write_bytes(b"\xff" * 100)
+    with pytest.raises(lowpeak.ArtifactError) as damaged:
+        newest_whole(tmp_path)
+    assert str(damaged.value).replace(str(tmp_path), "DIR") in DOCUMENT
+    parameter, gradient = {"p": torch.tensor([3.3e38])}, {"p": torch.tensor([-1.0])}
+    optimizer = AdapterOptimizer(parameter, gradient, OptimizerOptions(learning_rate=3e37), total_steps=9)
+    with pytest.raises(lowpeak.DataError) as spoiled:
+        optimizer.update(7)
+    assert str(spoiled.value) in DOCUMENT
