@@ -38,8 +38,8 @@ from runtime_py.feed import write_batches
 from runtime_py.memory import run_under_limit
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import Data, training_data
+from runtime_py.run_folder import CHECKPOINT
 from runtime_py.session import Job
-from runtime_py.trainer import CHECKPOINT
 
 DEMO_CHAT = Path(str(files("lowpeak") / "demo_chat.jsonl"))
 GRADIENT = OptimizerOptions("sgd", learning_rate=1.0)

@@ -29,6 +29,7 @@ from export.artifact import Artifact
 from export.build import Part, build
 from export.bundle import require_free_name
 from export.emitter import emitter
+from export.folder_lock import COMPILES, reserving
 from lowpeak.demo_model import fetch_demo_model
 from lowpeak.generator import generator_of
 
@@ -45,6 +46,7 @@ class CurvePoint:
     seconds: float
 
 
+@reserving(COMPILES)
 def compile_for_device(
     model: Model,
     budget_mb: float,
@@ -84,8 +86,8 @@ def compile_for_device(
     trust_remote_code: run the Python code that a checkpoint brings, without which it is refused.
     out: the artifact's folder, by default a temporary one.
 
-    Raises BudgetTooSmall (with the smallest budget), ModelError, UnsupportedOperator, ArtifactError and
-    EnvironmentProblem.
+    Raises BudgetTooSmall (with the smallest budget), ModelError, UnsupportedOperator, ArtifactError (also
+    when another process compiles into `out`) and EnvironmentProblem.
     """
     example = None if example_batch is None else tensors_of(example_batch)
     causal_lm = not isinstance(model, nn.Module) or isinstance(model, PreTrainedModel | PeftModel)

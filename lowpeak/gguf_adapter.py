@@ -13,12 +13,13 @@ from compiler.errors import ArtifactError, ModelError
 from compiler.model.source import ModelSource, open_model
 from export.adapter import CONFIG_FILE
 from export.artifact import MANIFEST, Artifact
+from export.folder_lock import locked
 from export.gguf.architectures import Base
 from export.gguf.lora_file import shared_alpha, tensors_of, write_lora
 from export.gguf.peft_files import read_loras
 from lowpeak.demo_model import fetch_demo_model
 from runtime_py.checkpoint import artifact_id, read_progress
-from runtime_py.trainer import ADAPTER, CHECKPOINT
+from runtime_py.run_folder import ADAPTER, CHECKPOINT
 
 DEMO = "demo"
 FILE_NAME = "adapter.gguf"
@@ -54,19 +55,21 @@ def export_gguf(
     the adapter's config names. The file's matrices are float32; llama.cpp loads it beside a base of any
     quantization, `llama-cli -m base.gguf --lora adapter.gguf`.
 
-    Raises ArtifactError (no adapter, a damaged one, a file that cannot be written), ModelError (no base, or
-    an adapter that no GGUF LoRA can hold: DoRA, whole trained layers, embeddings, biases) and
-    EnvironmentProblem (the package gguf is missing).
+    Raises ArtifactError (no adapter, a damaged one, a run that goes on, a file that cannot be written),
+    ModelError (no base, or an adapter that no GGUF LoRA can hold: DoRA, whole trained layers, embeddings,
+    biases) and EnvironmentProblem (the package gguf is missing).
     """
     folder = _adapter_folder(Path(run))
-    loras = read_loras(folder)
-    config = _config(base) if base is not None else _config_of_run(Path(run), folder)
-    known = Base.of(config)
-    alpha = shared_alpha(loras)
-    target = Path(out) if out is not None else Path(run) / FILE_NAME
-    write_lora(
-        target, known.architecture.name, alpha, tensors_of(loras, known, alpha), Path(run).resolve().name
-    )
+    # A run that goes on would put another adapter there meanwhile.
+    with locked(Path(run)):
+        loras = read_loras(folder)
+        config = _config(base) if base is not None else _config_of_run(Path(run), folder)
+        known = Base.of(config)
+        alpha = shared_alpha(loras)
+        target = Path(out) if out is not None else Path(run) / FILE_NAME
+        write_lora(
+            target, known.architecture.name, alpha, tensors_of(loras, known, alpha), Path(run).resolve().name
+        )
     return GgufReport(
         file=target,
         architecture=known.architecture.name,

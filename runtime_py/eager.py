@@ -35,8 +35,9 @@ from runtime_py.prepare import Data, training_data
 from runtime_py.reference import LOSS_PREFIX
 from runtime_py.reference_model import own_weights
 from runtime_py.session import Job
+from runtime_py.stop import StopRequest
 from runtime_py.supervisor import StepReport, supervise
-from runtime_py.worker import Emit, StopRequest, main
+from runtime_py.worker import Emit, main
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from compiler.errors import ArtifactError, DataError, EnvironmentProblem
 from export.artifact import Artifact
 from export.executorch.library import ops_library, require_runner
 from runtime_py.events import told_error
-from runtime_py.trainer import CHECKPOINT
+from runtime_py.run_folder import CHECKPOINT
 
 Message = Mapping[str, str]
 
@@ -36,6 +36,11 @@ class Generated:
     stop_reason: str
     """`end`: the model has said all; `length`: max_tokens, or there is no room for more; else what stopped
     it."""
+
+    @property
+    def stopped(self) -> bool:
+        """Before the answer's end."""
+        return self.stop_reason not in ("end", "length")
 
 
 def generate(

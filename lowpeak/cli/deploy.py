@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,9 +25,10 @@ from lowpeak.cli.run_options import (
     WeightDecay,
     optimizer_options,
 )
+from lowpeak.cli.signals import Ended
 from lowpeak.cli.simulate import ArtifactArgument
 from lowpeak.cli.train import data_figures, data_row, say_what_is_left_out
-from lowpeak.cli.training import RunView, how_to_continue, telling_of_interrupts
+from lowpeak.cli.training import RunView, exit_code, how_to_continue
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -108,33 +110,34 @@ def deploy_command(
             opened = Artifact.open(artifact)
             say(0, "asking the device")
             view = RunView(steps or 0, opened.manifest.budget_bytes, say)
-            with telling_of_interrupts(view.stopping):
-                report = deploy(
-                    opened,
-                    data,
-                    steps=steps,
-                    out=out,
-                    device=device,
-                    runner=runner,
-                    name=name,
-                    app=app,
-                    apk=install,
-                    optimizer=options,
-                    resume=resume,
-                    seed=seed,
-                    accumulate=accumulate,
-                    checkpoint_every=checkpoint_every,
-                    on_push=lambda there, total, file: say(0, f"{_of(there, total)} are there ({file})"),
-                    on_step=view.show,
-                    tell=note,
-                )
-    except KeyboardInterrupt:
-        note(INTERRUPTED_NOTE)
+            report = deploy(
+                opened,
+                data,
+                steps=steps,
+                out=out,
+                device=device,
+                runner=runner,
+                name=name,
+                app=app,
+                apk=install,
+                optimizer=options,
+                resume=resume,
+                seed=seed,
+                accumulate=accumulate,
+                checkpoint_every=checkpoint_every,
+                on_push=lambda there, total, file: say(0, f"{_of(there, total)} are there ({file})"),
+                on_step=view.show,
+                tell=note,
+            )
+    except Ended:
+        with suppress(OSError):
+            note(INTERRUPTED_NOTE)
         raise
     print_result(deploy_figures(report), json, deploy_table(report))
     say_what_is_left_out(report.data)
-    if report.stop_reason is not None:
-        note(how_to_continue(report.steps, report.goal_steps, report.stop_reason))
+    if report.steps < report.goal_steps:
+        note(how_to_continue(report.steps, report.goal_steps, report.stop_reason or "it does not say why"))
+    raise typer.Exit(exit_code(report.stop_reason, report.steps, report.goal_steps))
 
 
 def deploy_figures(report: DeployReport) -> dict[str, Any]:

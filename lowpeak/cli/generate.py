@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from lowpeak.cli.checks import require_artifact
-from lowpeak.cli.output import Debug, Json, mb, note, print_result, table, working
+from lowpeak.cli.output import Debug, Json, mb, note, print_result, table, telling, working
 from lowpeak.cli.simulate import ArtifactArgument
+from runtime_py.stop import STOPPED
 
 
 def generate_command(
@@ -47,8 +48,9 @@ def generate_command(
 
     def show(piece: str) -> None:
         if not json:
-            sys.stdout.write(piece)
-            sys.stdout.flush()
+            with telling():
+                sys.stdout.write(piece)
+                sys.stdout.flush()
 
     given = [{"role": "user", "content": prompt}] if chat else prompt
     answer = generate(
@@ -71,3 +73,5 @@ def generate_command(
         "peak memory": f"{mb(answer.peak_rss_bytes)}, {mb(record.planned_peak_bytes)} planned",
     }
     print_result(dataclasses.asdict(answer), json, table("generated", rows))
+    if answer.stopped:
+        raise typer.Exit(STOPPED)

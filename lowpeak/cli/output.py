@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from compiler.errors import LowpeakError
+from compiler.errors import EnvironmentProblem, LowpeakError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -55,13 +55,26 @@ def stdout_console() -> Console:
 
 
 def print_result(figures: Any, machine: bool, *shown: RenderableType) -> None:
-    """`figures` as JSON for machines, `shown` for people."""
-    if machine:
-        print(json.dumps(_plain(figures), allow_nan=False), flush=True)
-        return
-    console = stdout_console()
-    for part in shown:
-        console.print(part)
+    """`figures` as JSON for machines, else `shown`. Raises EnvironmentProblem when stdout takes none."""
+    with telling():
+        if machine:
+            print(json.dumps(_plain(figures), allow_nan=False), flush=True)
+            return
+        console = stdout_console()
+        for part in shown:
+            console.print(part)
+        sys.stdout.flush()
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Raises EnvironmentProblem where what is written to stdout finds no room, or nobody who reads."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"the result cannot be written to stdout: {error.strerror}; what was made is kept"
+        ) from error
 
 
 def table(title: str, rows: Mapping[str, str]) -> Table:

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from lowpeak.cli.checks import require_artifact, require_data
-from lowpeak.cli.output import Debug, Json, print_result, stdout_console, working
+from lowpeak.cli.output import Debug, Json, note, print_result, stdout_console, working
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,12 +30,21 @@ def simulate_command(
         str | None,
         typer.Option(help="Checkpoint folder or GGUF file to compare with; by default where it came from."),
     ] = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Largest relative error of the loss that is taken for rounding; gradients' 100 times."
+        ),
+    ] = 1e-5,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Run an artifact's step in its planned memory and compare loss and gradients with eager PyTorch."""
+    """Run an artifact's step in its planned memory and compare it with eager PyTorch; exit code 1 for another
+    loss or other gradients.
+    """
     report = simulate_with_progress(artifact, data, seq_len, model)
-    print_result(simulate_figures(report), json, Text(report.to_text(timeline_columns())))
+    print_result(simulate_figures(report, tolerance), json, Text(report.to_text(timeline_columns())))
+    require_same(report, tolerance)
 
 
 def simulate_with_progress(
@@ -64,8 +73,16 @@ def timeline_columns() -> int:
     return max(MIN_COLUMNS, stdout_console().width - BESIDE_TIMELINE)
 
 
-def simulate_figures(report: SimulationReport) -> dict[str, Any]:
-    """The verb's JSON. Bytes and seconds."""
+def require_same(report: SimulationReport, tolerance: float = 1e-5) -> None:
+    """Says what is wrong with the step, if anything is, and ends the verb with 1."""
+    problem = report.problem(tolerance)
+    if problem is not None:
+        note(f"{problem}. Compile it again; --model names what it was compiled from, if that has moved")
+        raise typer.Exit(1)
+
+
+def simulate_figures(report: SimulationReport, tolerance: float = 1e-5) -> dict[str, Any]:
+    """The verb's JSON. Bytes and seconds; `problem`: words, or None."""
     return {
         "planned_peak_bytes": report.planned_peak_bytes,
         "simulated_peak_bytes": report.simulated_peak_bytes,
@@ -77,6 +94,7 @@ def simulate_figures(report: SimulationReport) -> dict[str, Any]:
         "reference": report.reference,
         "predicted_step_seconds": report.predicted_step_seconds,
         "by_category": report.by_category,
+        "problem": report.problem(tolerance),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lowpeak.cli.checks import require_artifact, require_data
+from lowpeak.cli.checks import require_artifact, require_data, require_run_folder
 from lowpeak.cli.output import Debug, Json, counting, mb, note, print_result, table, working
 from lowpeak.cli.run_options import (
     Accumulate,
@@ -26,8 +26,9 @@ from lowpeak.cli.run_options import (
     WeightDecay,
     optimizer_options,
 )
+from lowpeak.cli.signals import stop_by_signals
 from lowpeak.cli.simulate import ArtifactArgument
-from lowpeak.cli.training import RunView, how_to_continue, telling_of_interrupts
+from lowpeak.cli.training import RunView, exit_code, how_to_continue
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,44 +70,43 @@ def train_command(
     require_artifact(artifact)
     require_data(data)
     folder = out or artifact.resolve().with_name(f"{artifact.resolve().name}-trained")
+    require_run_folder(folder)
     options = optimizer_options(optimizer, learning_rate, weight_decay, clip, warmup, schedule)
     if prepare:
         _prepare(artifact, data, steps, folder, options, resume, seed, accumulate, checkpoint_every, json)
         return
-    try:
-        with counting("training", steps) as say:
-            say(0, "loading torch and transformers")
-            from export.artifact import Artifact
-            from runtime_py.trainer import train
+    with counting("training", steps) as say:
+        say(0, "loading torch and transformers")
+        from export.artifact import Artifact
+        from runtime_py.trainer import train
 
-            say(0, "checking the artifact")
-            opened = Artifact.open(artifact)
-            say(0, "looking through the data")
-            view = RunView(steps, opened.manifest.budget_bytes, say)
-            with telling_of_interrupts(view.stopping):
-                report = train(
-                    opened,
-                    data,
-                    steps=steps,
-                    optimizer=options,
-                    out=folder,
-                    resume=resume,
-                    seed=seed,
-                    accumulate=accumulate,
-                    checkpoint_every=checkpoint_every,
-                    engine=engine,
-                    metrics=metrics,
-                    on_step=view.show,
-                    on_read=view.reading,
-                    tell=note,
-                )
-    except KeyboardInterrupt:
-        note(how_to_continue(_kept_steps(folder), steps, "interrupted"))
-        raise
+        say(0, "checking the artifact")
+        opened = Artifact.open(artifact)
+        say(0, "looking through the data")
+        view = RunView(steps, opened.manifest.budget_bytes, say)
+        with stop_by_signals(view.stopping) as stop:
+            report = train(
+                opened,
+                data,
+                steps=steps,
+                optimizer=options,
+                out=folder,
+                resume=resume,
+                seed=seed,
+                accumulate=accumulate,
+                checkpoint_every=checkpoint_every,
+                engine=engine,
+                metrics=metrics,
+                on_step=view.show,
+                on_read=view.reading,
+                tell=note,
+                stop=stop,
+            )
+    if report.stopped:
+        note(how_to_continue(report.steps, steps, report.stop_reason or "it does not say why"))
     print_result(train_figures(report), json, train_table(report))
     say_what_is_left_out(report.data)
-    if report.stop_reason is not None:
-        note(how_to_continue(report.steps, steps, report.stop_reason))
+    raise typer.Exit(exit_code(report.stop_reason, report.steps, steps))
 
 
 def _prepare(
@@ -148,15 +148,6 @@ def _prepare(
     note(
         f"in its folder, with the artifact at the same place beside it: {RUNNER} job.json --ops-library {OPS}"
     )
-
-
-def _kept_steps(folder: Path) -> int:
-    """Updates that the folder's checkpoint has; 0 without one."""
-    from runtime_py.checkpoint import read_progress
-    from runtime_py.trainer import CHECKPOINT
-
-    checkpoint = folder / CHECKPOINT
-    return read_progress(checkpoint).step if checkpoint.exists() else 0
 
 
 def train_figures(report: TrainReport) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import shutil
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -39,10 +39,11 @@ from lowpeak.phone.target import Run, Target, shell_target, targets
 from runtime_py.checkpoint import read_progress, require_same_run
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import Data
+from runtime_py.run_folder import CHECKPOINT, run_folder
 from runtime_py.session import ONNXRUNTIME
 from runtime_py.summary import Summary
 from runtime_py.supervisor import StepReport, WorkerRun
-from runtime_py.trainer import CHECKPOINT, prepare
+from runtime_py.trainer import prepare
 
 JOB = "job.json"
 FLOAT_BYTES = 4
@@ -115,7 +116,7 @@ def deploy(
 
     Raises EnvironmentProblem (no adb, no device or one that is not ready, a device that the run does not fit,
     a broken connection, no app or one that cannot be reached, a run that was killed there), ArtifactError
-    (damaged, or the run's folder holds another run) and DataError.
+    (damaged, or the run's folder holds another run, or another process works there) and DataError.
     """
     if steps is None and data is not None:
         raise ValueError("there is data but no number of steps")
@@ -154,8 +155,9 @@ def deploy(
 
     here = Path(out) if out is not None else default_out(opened)
     run = target.run(run_name(here, name))
-    run.require_idle()
+    # Until the end: another call would send its job over the one that is trained.
     with _run_folder(here) as folder:
+        run.require_idle()
         checkpoint = _newest_checkpoint(run, here, resume, steps)
         if checkpoint is not None:
             shutil.copyfile(checkpoint, folder / CHECKPOINT)
@@ -176,7 +178,8 @@ def deploy(
         # Of a start that ended before its first checkpoint nothing is left.
         made_there = [run.folder / each for each in target.made_there] if first_step else []
         remove_others(target.device, run.folder, [*(file.target for file in of_run), *made_there])
-    trained = target.train(run, manifest, steps - first_step, on_step, tell)
+        shutil.rmtree(folder)
+        trained = target.train(run, manifest, steps - first_step, on_step, tell)
     if first_step + len(trained.steps) >= steps:
         # What is trained on is the user's alone.
         own = [run.folder / each for each in (CHECKPOINT, *target.made_there)]
@@ -225,18 +228,19 @@ def _push(target: Target, files: list[Outgoing], run_bytes: int, on_push: Progre
 
 @contextmanager
 def _run_folder(out: Path) -> Iterator[Path]:
-    """A folder in `out` for what is sent of the run."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".deploy-", dir=out))
-    except OSError as error:
-        raise EnvironmentProblem(f"the folder {out} cannot be written: {error.strerror}") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if not any(out.iterdir()):
-            out.rmdir()
+    """A folder in `out`, which is this process's meanwhile, for what is sent of the run."""
+    with run_folder(out):
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=".deploy-", dir=out))
+        except OSError as error:
+            raise EnvironmentProblem(f"the folder {out} cannot be written: {error.strerror}") from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                # Only one that is empty.
+                out.rmdir()
 
 
 def _newest_checkpoint(run: Run, out: Path, resume: bool, steps: int) -> Path | None:

@@ -10,7 +10,7 @@ from compiler.errors import ArtifactError, EnvironmentProblem
 from export.artifact import sha256_of
 from lowpeak.phone.shell import Device, join, transfer_seconds
 from runtime_py.checkpoint import Progress, read_progress
-from runtime_py.trainer import CHECKPOINT
+from runtime_py.run_folder import CHECKPOINT
 
 HEADER_BYTES = 1 << 22
 """More than the header of any checkpoint."""

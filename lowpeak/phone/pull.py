@@ -21,8 +21,8 @@ from lowpeak.phone.shell import Device, join
 from lowpeak.phone.target import Target, targets
 from runtime_py.checkpoint import artifact_id, read_progress, require_same_run
 from runtime_py.metrics import metrics_file
+from runtime_py.run_folder import CHECKPOINT, run_folder, save_adapter
 from runtime_py.supervisor import WorkerRun
-from runtime_py.trainer import CHECKPOINT, save_adapter
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def pull(
     first. The run on the phone stays as it is, and may be going on. A connection that breaks is gone on from
     by the same call. Raises EnvironmentProblem (no adb, no device, a
     broken connection) and ArtifactError: there is no such run or no checkpoint of it, it is of another
-    artifact, or `out` holds another run or one with more steps.
+    artifact, or `out` holds another run or one with more steps, or another process works there.
     """
     opened = artifact if isinstance(artifact, Artifact) else Artifact.open(artifact, verify=False)
     here = Path(out) if out is not None else default_out(opened)
@@ -73,18 +73,20 @@ def pull(
         raise ArtifactError(
             f"the run {run_called!r} on {phone} has no checkpoint yet: its first step has not ended"
         )
-    _require_continues(checkpoint, here / CHECKPOINT, opened)
-    here.mkdir(parents=True, exist_ok=True)
-    checkpoint.fetch(here / CHECKPOINT)
-    steps_file = folder / target.steps_file
-    losses = _fetch_metrics(target.device, steps_file, here / METRICS, opened.manifest)
+    with run_folder(here):
+        _require_continues(checkpoint, here / CHECKPOINT, opened)
+        checkpoint.fetch(here / CHECKPOINT)
+        steps_file = folder / target.steps_file
+        losses = _fetch_metrics(target.device, steps_file, here / METRICS, opened.manifest)
+        adapter = save_adapter(here, opened)
+    assert adapter is not None
     return PullReport(
         device=phone.serial,
         steps=read_progress(here / CHECKPOINT).step,
         losses=losses,
         checkpoint=here / CHECKPOINT,
         metrics=here / METRICS,
-        adapter=save_adapter(here, opened),
+        adapter=adapter,
     )
 
 

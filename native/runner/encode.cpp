@@ -136,12 +136,14 @@ Event encoded(const EncodeJob& job, bool verify, const trainer::StopRequest& sto
 
 }  // namespace
 
-void encode(const Arguments& arguments, const trainer::StopRequest& stop, const trainer::Emit& emit) {
+End encode(const Arguments& arguments, const trainer::StopRequest& stop, const trainer::Emit& emit) {
   const EncodeJob job = EncodeJob::from_json(trainer::read_job(arguments.job));
   try {
     emit(encoded(job, arguments.options.verify, stop));
+    return End::done;
   } catch (const Stopped&) {
     emit(trainer::stopped_event(job.first_step, stop.reason()));
+    return End::stopped;
   }
 }
 

@@ -42,7 +42,7 @@ struct EvalJob {
 
 }  // namespace
 
-void eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit) {
+End eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit) {
   const auto started = std::chrono::steady_clock::now();
   const EvalJob job = EvalJob::from_json(read_job(arguments.job));
   start_runtime();
@@ -73,7 +73,7 @@ void eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit)
         batch ? programs.use(batch->bucket).step(batch->inputs, interrupted) : std::nullopt;
     if (!loss) {
       emit(stopped_event(i, watch.reason()));
-      return;
+      return End::stopped;
     }
     const std::int64_t weight = weight_of(*batch, manifest.buckets[batch->bucket]);
     losses += static_cast<double>(weight) * *loss;
@@ -86,6 +86,7 @@ void eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit)
         {"batches", job.count},
         {"seconds", seconds.count()},
         {"peak_rss_bytes", memory_now().peak_rss}});
+  return End::done;
 }
 
 }  // namespace lowpeak::runner

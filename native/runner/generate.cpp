@@ -48,7 +48,8 @@ class Generation {
     load_adapter(job.artifact, manifest_, job.checkpoint, decoder_.adapter());
   }
 
-  void run(const Emit& emit) {
+  // False: it stopped before the answer's end.
+  bool run(const Emit& emit) {
     if (!without_text_.empty()) emit(note_event("the answer comes without its text: " + without_text_));
     std::string reason;
     const Interrupted interrupted = [&] { return watch_.again(); };
@@ -76,6 +77,7 @@ class Generation {
           {"tokens_per_second", seconds > 0 ? Event(static_cast<double>(count - 1) / seconds) : Event()},
           {"peak_rss_bytes", memory_now().peak_rss},
           {"stop_reason", reason.empty() ? watch_.reason() : reason}});
+    return !reason.empty();
   }
 
  private:
@@ -160,14 +162,14 @@ class Generation {
 
 }  // namespace
 
-void generate(const Arguments& arguments, const StopRequest& stop, const Emit& emit) {
+End generate(const Arguments& arguments, const StopRequest& stop, const Emit& emit) {
   const GenerateJob job = GenerateJob::from_json(read_job(arguments.job));
   start_runtime();
   if (const auto chosen = use_threads(arguments.options.threads, std::nullopt, false)) emit(*chosen);
   trim_allocator();
   const MemoryUse baseline = memory_now();
   emit(ready_event(baseline));
-  Generation(job, arguments.options, baseline, stop).run(emit);
+  return Generation(job, arguments.options, baseline, stop).run(emit) ? End::done : End::stopped;
 }
 
 }  // namespace lowpeak::runner

@@ -1,5 +1,6 @@
 #include "trainer/checkpoint.h"
 #include "trainer/files.h"
+#include "trainer/folder_lock.h"
 #include "trainer/job.h"
 #include "trainer/trainer.h"
 #include "verbs.h"
@@ -20,9 +21,13 @@ Job continued(Job job) {
 
 }  // namespace
 
-void train(const Arguments& arguments, const trainer::StopRequest& stop, const trainer::Emit& emit) {
-  const Job job = Job::from_json(trainer::read_job(arguments.job));
-  trainer::train(arguments.resume ? continued(job) : job, arguments.options, stop, emit);
+End train(const Arguments& arguments, const trainer::StopRequest& stop, const trainer::Emit& emit) {
+  Job job = Job::from_json(trainer::read_job(arguments.job));
+  std::optional<trainer::FolderLock> lock;
+  if (job.checkpoint) lock.emplace(trainer::parent_of(*job.checkpoint), arguments.lock);
+  // Only now, for another process may have gone on until here.
+  if (arguments.resume) job = continued(std::move(job));
+  return trainer::train(job, arguments.options, stop, emit) ? End::done : End::stopped;
 }
 
 }  // namespace lowpeak::runner

@@ -120,7 +120,7 @@ void save_checkpoint(const std::string& path, const Progress& progress, const st
     {
       const Descriptor file = Descriptor::open(temporary, O_WRONLY | O_CREAT | O_TRUNC);
       write_safetensors(file.get(), tensors, {{"format", kFormat}, {"progress", to_json(progress)}}, written);
-      if (::fsync(file.get()) != 0) throw SystemError();
+      sync(file.get());
     }
     if (::rename(temporary.c_str(), path.c_str()) != 0) throw SystemError();
     sync_folder(parent_of(path));

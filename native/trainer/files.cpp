@@ -22,6 +22,15 @@ Descriptor Descriptor::open(const std::string& path, int flags, int mode) {
   return Descriptor(fd);
 }
 
+Descriptor Descriptor::open_file(const std::string& path) {
+  // A pipe without a writer would block here.
+  Descriptor file = open(path, O_RDONLY | O_NONBLOCK);
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) throw SystemError();
+  if (!S_ISREG(status.st_mode)) throw SystemError(S_ISDIR(status.st_mode) ? EISDIR : EINVAL);
+  return file;
+}
+
 Mapping::Mapping(Mapping&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
@@ -88,7 +97,7 @@ void read_ahead(const void* data, std::size_t size) {
 }
 
 std::string read_text(const std::string& path) {
-  const Descriptor file = Descriptor::open(path, O_RDONLY);
+  const Descriptor file = Descriptor::open_file(path);
   std::string text;
   char piece[1 << 14];
   while (true) {
@@ -111,9 +120,15 @@ void write_all(int fd, const void* data, std::size_t size) {
   }
 }
 
+void sync(int fd) {
+  // A signal may come while the disk is waited for.
+  while (::fsync(fd) != 0) {
+    if (errno != EINTR) throw SystemError();
+  }
+}
+
 void sync_folder(const std::string& folder) {
-  const Descriptor descriptor = Descriptor::open(folder, O_RDONLY | O_DIRECTORY);
-  if (::fsync(descriptor.get()) != 0) throw SystemError();
+  sync(Descriptor::open(folder, O_RDONLY | O_DIRECTORY).get());
 }
 
 std::string parent_of(const std::string& path) {

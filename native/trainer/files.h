@@ -28,6 +28,9 @@ class Descriptor {
   // As open(2). Throws SystemError.
   static Descriptor open(const std::string& path, int flags, int mode = 0644);
 
+  // For reading; SystemError also for what is no regular file, which could block or have no end.
+  static Descriptor open_file(const std::string& path);
+
   int get() const { return fd_; }
 
  private:
@@ -66,6 +69,9 @@ void read_ahead(const void* data, std::size_t size);
 std::string read_text(const std::string& path);  // throws SystemError
 
 void write_all(int fd, const void* data, std::size_t size);  // throws SystemError
+
+// What was written to the file survives a power failure. Throws SystemError.
+void sync(int fd);
 
 // Makes a rename in the folder survive a power failure. Throws SystemError.
 void sync_folder(const std::string& folder);

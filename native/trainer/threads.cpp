@@ -54,7 +54,7 @@ void keep(const std::string& path, int count) {
     {
       const Descriptor file = Descriptor::open(temporary, O_WRONLY | O_CREAT | O_TRUNC);
       write_all(file.get(), text.data(), text.size());
-      if (::fsync(file.get()) != 0) throw SystemError();
+      sync(file.get());
     }
     if (::rename(temporary.c_str(), path.c_str()) != 0) throw SystemError();
   } catch (const SystemError& error) {

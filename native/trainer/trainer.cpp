@@ -8,7 +8,7 @@
 #include "batches.h"
 #include "bundle.h"
 #include "checkpoint.h"
-#include "folder_lock.h"
+#include "files.h"
 #include "gradient_sum.h"
 #include "json.h"
 #include "memory.h"
@@ -50,7 +50,8 @@ class Run {
     if (job.checkpoint && job.first_step > 0) restore();
   }
 
-  void run(const StopRequest& stop, const Emit& emit) {
+  // False: it stopped before its goal.
+  bool run(const StopRequest& stop, const Emit& emit) {
     std::string reason;
     while (step_ < job_.total_steps && (reason = reason_to_stop(stop)).empty()) {
       const std::optional<Event> event = make_step([&] { return !(reason = reason_to_stop_now(stop)).empty(); });
@@ -59,7 +60,9 @@ class Run {
       emit(*event);
     }
     save();
-    emit(step_ >= job_.total_steps ? done_event(step_) : stopped_event(step_, reason));
+    const bool done = step_ >= job_.total_steps;
+    emit(done ? done_event(step_) : stopped_event(step_, reason));
+    return done;
   }
 
  private:
@@ -192,18 +195,26 @@ std::optional<Event> without_pressure(const std::string& file) {
                     "): the run stops by itself for its budget only");
 }
 
+// A run that begins replaces no other.
+void require_no_run(const std::string& checkpoint) {
+  if (!file_exists(checkpoint)) return;
+  const std::int64_t step = read_progress(checkpoint).step;
+  throw artifact_error(parent_of(checkpoint) + " holds a training run of " + std::to_string(step) +
+                           " steps: resume it, or give a new folder",
+                       {{"steps", step}});
+}
+
 }  // namespace
 
-void train(const Job& job, const TrainerOptions& options, const StopRequest& stop, const Emit& emit) {
+bool train(const Job& job, const TrainerOptions& options, const StopRequest& stop, const Emit& emit) {
   start_runtime();
   trim_allocator();
   const MemoryUse baseline = memory_now();
   emit(ready_event(baseline));
-  std::optional<FolderLock> lock;
-  if (job.checkpoint) lock.emplace(parent_of(*job.checkpoint));
+  if (job.checkpoint && job.first_step == 0) require_no_run(*job.checkpoint);
   if (const auto note = use_threads(options.threads, job.checkpoint, job.first_step > 0)) emit(*note);
   if (const auto note = without_pressure(options.pressure_file)) emit(*note);
-  Run(job, options, baseline).run(stop, emit);
+  return Run(job, options, baseline).run(stop, emit);
 }
 
 }  // namespace lowpeak::trainer

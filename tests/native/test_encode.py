@@ -17,6 +17,7 @@ from export.artifact import Artifact
 from lowpeak import compile_for_device
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.session import Job
+from runtime_py.stop import STOPPED
 from runtime_py.trainer import train
 from tests.native.build import build
 from tests.native.encoding import (
@@ -326,7 +327,7 @@ def test_nothing_is_left_of_what_did_not_end(made_before: bool, artifact: Artifa
         time.sleep(0.02)
     started.send_signal(signal.SIGTERM)
     out, _ = started.communicate()
-    assert json.loads(out)["event"] == "stopped" and started.returncode == 0
+    assert json.loads(out)["event"] == "stopped" and started.returncode == STOPPED
     assert not files(folder) and folder.exists() == made_before
 
 

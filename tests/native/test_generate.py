@@ -26,6 +26,7 @@ from runtime_py.checkpoint import Progress, artifact_id, save_checkpoint
 from runtime_py.generate import generate
 from runtime_py.prepare import tokenizer_of
 from runtime_py.reference_model import own_weights
+from runtime_py.stop import STOPPED
 from tests.model.tiny import tiny_model
 from tests.native.build import build
 from tests.native.encoding import list_files
@@ -259,7 +260,7 @@ def test_a_signal_stops_it_with_what_was_said(artifact: Artifact, tmp_path: Path
     started.send_signal(signal.SIGTERM)
     out, _ = started.communicate()
     last = json.loads(out.decode().splitlines()[-1])
-    assert last["event"] == "generated" and started.returncode == 0
+    assert last["event"] == "generated" and started.returncode == STOPPED
     assert last["stop_reason"] != "end"
 
 

@@ -24,6 +24,7 @@ from runtime_py.executorch_session import ExecuTorchProgram
 from runtime_py.feed import write_batches
 from runtime_py.prepare import training_data
 from runtime_py.session import Job
+from runtime_py.stop import STOPPED
 from runtime_py.trainer import CHECKPOINT
 from tests.native.build import build
 from tests.native.runner import Ended, Runner
@@ -164,7 +165,7 @@ def test_a_signal_within_a_step_ends_it(artifact: Artifact, tmp_path: Path, oper
         time.sleep(0.5)
         child.send_signal(signal.SIGHUP)
         last = json.loads(child.stdout.read().splitlines()[-1])
-    assert child.returncode == 0 and last == {"event": "stopped", "step": 0, "reason": "SIGHUP"}
+    assert child.returncode == STOPPED and last == {"event": "stopped", "step": 0, "reason": "SIGHUP"}
     assert not (tmp_path / CHECKPOINT).exists()
 
 

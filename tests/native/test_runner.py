@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -21,13 +22,13 @@ from safetensors.torch import load_file, save_file
 from compiler.errors import ArtifactError, DataError, EnvironmentProblem
 from export.artifact import MANIFEST, Artifact
 from lowpeak import compile_for_device
-from runtime_py import trainer
-from runtime_py.checkpoint import read_progress
+from runtime_py.checkpoint import read_progress, require_same_run
 from runtime_py.command import Engine
 from runtime_py.feed import write_batches
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import training_data
 from runtime_py.session import Job
+from runtime_py.stop import STOPPED
 from runtime_py.supervisor import StepReport
 from runtime_py.trainer import CHECKPOINT, train
 from tests.native.runner import Runner, use_runner
@@ -221,7 +222,7 @@ def test_a_signal_stops_between_steps(
             if json.loads(line).get("step") == 2:
                 child.send_signal(number)
             last = json.loads(line)
-    assert child.returncode == 0
+    assert child.returncode == STOPPED
     assert last == {"event": "stopped", "step": last["step"], "reason": number.name}
     assert read_progress(tmp_path / CHECKPOINT).step == last["step"] < 20_000
 
@@ -233,7 +234,7 @@ def test_stops_when_nobody_reads(tiny: TinyStep, artifact: Artifact, tmp_path: P
         assert child.stdout is not None
         child.stdout.readline()
         child.stdout.close()
-        assert child.wait() == 0
+        assert child.wait() == STOPPED
     assert read_progress(tmp_path / CHECKPOINT).step < 20_000
 
 
@@ -437,7 +438,7 @@ def test_checkpoints_of_another_run_are_refused_in_the_same_words(
         found = read_progress(tmp_path / CHECKPOINT)
         wanted = changed.progress(artifact_of.manifest, STEPS, STEPS)
         with pytest.raises(ArtifactError) as problem:
-            trainer.require_same_run(tmp_path / CHECKPOINT, found, wanted)
+            require_same_run(tmp_path / CHECKPOINT, found, wanted)
         assert message(changed) == str(problem.value)
     assert "has moved to step 12: another process trains there" in message(
         dataclasses.replace(again, first_step=STEPS - 1, total_steps=STEPS)
@@ -463,7 +464,9 @@ def test_one_process_trains_into_a_folder(tiny: TinyStep, artifact: Artifact, tm
         child.terminate()
         reader.join()
     assert last["class"] == "ArtifactError"
-    assert last["message"].startswith(f"another process still trains into {tmp_path}: wait for its end")
+    assert re.match(
+        rf"another process \(process \d+\) still trains into {tmp_path}: wait for its end", last["message"]
+    )
 
 
 def test_batches_and_options_that_do_not_fit(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from runtime_py.feed import Feed, write_batches
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import TrainingData, training_data
 from runtime_py.session import Job
+from runtime_py.stop import STOPPED
 from runtime_py.supervisor import StepReport
 from runtime_py.trainer import CHECKPOINT, prepare, train
 from tests.native.runner import runner, use_runner
@@ -289,14 +290,14 @@ def test_a_trainer_waits_for_batches_and_for_what_happens(waiting: Waiting, tmp_
     assert waiting.event()["step"] == 3
     waiting.child.send_signal(signal.SIGTERM)
     assert waiting.event() == {"event": "stopped", "step": 4, "reason": "SIGTERM"}
-    assert waiting.child.wait() == 0 and read_progress(tmp_path / CHECKPOINT).step == 4
+    assert waiting.child.wait() == STOPPED and read_progress(tmp_path / CHECKPOINT).step == 4
     os.close(waiting.pipe)
 
 
 def test_a_trainer_whose_parent_died_saves_and_ends(waiting: Waiting, tmp_path: Path) -> None:
     os.close(waiting.pipe)
     assert waiting.event() == {"event": "stopped", "step": 3, "reason": NOBODY_WRITES}
-    assert waiting.child.wait() == 0
+    assert waiting.child.wait() == STOPPED
     progress = read_progress(tmp_path / CHECKPOINT)
     order = list(shuffled(20, 0, 0))
     third = [number for number in order if number % 3][2]
