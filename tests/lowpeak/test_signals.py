@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from export.executorch.library import RUNNER_VARIABLE
 from lowpeak.cli import main
 from lowpeak.cli.signals import Ended, ended_by_signals, stop_by_signals
 from lowpeak.cli.training import exit_code
@@ -20,6 +21,7 @@ from runtime_py.checkpoint import read_progress
 from runtime_py.run_folder import CHECKPOINT
 from runtime_py.stop import STOPPED
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
+from tests.native.runner import runner
 
 LOWPEAK = [sys.executable, "-m", "lowpeak.cli"]
 
@@ -50,7 +52,7 @@ def test_a_signal_to_the_command_alone_keeps_the_run(
         [*before, *LOWPEAK, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(temporary)},
+        env={**os.environ, "TMPDIR": str(temporary), RUNNER_VARIABLE: str(runner())},
     ) as child:
         while not metrics.exists() or not metrics.read_text():
             assert child.poll() is None
