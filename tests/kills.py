@@ -220,7 +220,8 @@ class Kills:
             shutil.rmtree(out, ignore_errors=True)
             told.unlink(missing_ok=True)
             while True:
-                before = step_of(out)
+                # Steps that an earlier kill lost are told again.
+                before, lines_before = step_of(out), len(lines_of(told))
                 verb = self.start(*self.training(engine, out, "--resume", "--metrics", str(told)))
                 killed = None
                 if done < kills:
@@ -232,7 +233,7 @@ class Kills:
                 if verb.code == 0:
                     break
                 assert killed is not None, verb.errors.read_text()
-                self.require_kept(out, told, before, verb, *killed)
+                self.require_kept(out, lines_of(told)[lines_before:], before, verb, *killed)
             assert step_of(out) == STEPS[engine]
             assert (out / CHECKPOINT).read_bytes() == (straight / CHECKPOINT).read_bytes()
             for name in ("adapter_config.json", "adapter_model.safetensors"):
@@ -242,9 +243,11 @@ class Kills:
             assert set(os.listdir(out)) <= OUT_NAMES, os.listdir(out)
             self.require_nothing_temporary()
 
-    def require_kept(self, out: Path, told: Path, before: int, verb: Verb, target: str, number: int) -> None:
+    def require_kept(
+        self, out: Path, told: list[str], before: int, verb: Verb, target: str, number: int
+    ) -> None:
         """What must hold after a kill."""
-        step, known = step_of(out), max(losses_of(told), default=-1) + 1
+        step, known = step_of(out), max((json.loads(line)["step"] + 1 for line in told), default=0)
         lost_at_most = EVERY if number == signal.SIGKILL and target != "process" else 0
         assert step >= before, f"{before} steps were saved, there are {step}"
         assert step >= known - lost_at_most, f"{known} steps were told, {step} are kept ({target}, {number})"
@@ -324,13 +327,18 @@ def step_of(out: Path) -> int:
     return read_progress(out / CHECKPOINT).step if (out / CHECKPOINT).exists() else 0
 
 
+def lines_of(metrics: Path) -> list[str]:
+    """Whole ones."""
+    lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
+    return [line for line in lines if line.endswith("\n")]
+
+
 def losses_of(metrics: Path) -> dict[int, float]:
     """By step; one that was repeated must have had the same loss."""
     losses: dict[int, float] = {}
-    for line in metrics.read_text().splitlines(keepends=True) if metrics.exists() else ():
-        if line.endswith("\n"):
-            step: dict[str, Any] = json.loads(line)
-            assert losses.setdefault(step["step"], step["loss"]) == step["loss"]
+    for line in lines_of(metrics):
+        step: dict[str, Any] = json.loads(line)
+        assert losses.setdefault(step["step"], step["loss"]) == step["loss"]
     return losses
 
 
