@@ -21,8 +21,10 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from compiler.errors import ArtifactError, EnvironmentProblem
-from export.artifact import MANIFEST, is_plain_name, sha256_of
-from export.manifest import FileRecord, Manifest
+from export.artifact import sha256_of
+from export.manifest import MANIFEST, MOST_BYTES, FileRecord, Manifest
+from export.manifest_checks import SIGNATURE
+from export.plain_file import is_plain_name, read_plain
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TEMPORARY_SUFFIX = ".writing"
@@ -40,7 +42,7 @@ class BundleWriter:
 
     def path(self, name: str) -> Path:
         """Where to write the file `name`."""
-        assert is_plain_name(name), name
+        assert is_plain_name(name) and name not in (MANIFEST, SIGNATURE), name
         return self.folder / name
 
     def finish(self, manifest: Manifest) -> Manifest:
@@ -121,11 +123,11 @@ def require_free_name(out: Path, overwrite: bool) -> None:
 def _own_files(folder: Path) -> set[str]:
     """Names that the artifact in the folder lists, whatever its version; none if it is no artifact."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = json.loads(read_plain(folder, MANIFEST, str(folder), MOST_BYTES))
         if "schema_version" not in manifest:
             return set()
-        return {MANIFEST, *map(str, manifest["files"])}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {MANIFEST, SIGNATURE, *map(str, manifest["files"])}
+    except (ArtifactError, ValueError, KeyError, TypeError, RecursionError):
         return set()
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -58,7 +57,7 @@ class Progress:
 
 def artifact_id(manifest: Manifest) -> str:
     """Changes with anything that the manifest says, so with every file of the artifact."""
-    return hashlib.sha256(manifest.to_json().encode()).hexdigest()
+    return manifest.sha256
 
 
 def save_checkpoint(

@@ -178,6 +178,7 @@ def tiny_manifest(tiny: TinyStep, **changes: Any) -> Manifest:
         adapter_config = _plain(tiny.model.peft_config["default"].to_dict())
     plan = dataclasses.replace(
         blank_manifest().largest.plan,
+        budget_bytes=step.arena_bytes + 1000,
         planned_peak_bytes=step.arena_bytes + 300,
         arena_bytes=step.arena_bytes,
         optimizer_bytes=100,

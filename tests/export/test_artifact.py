@@ -157,7 +157,7 @@ def test_weights_outside_of_their_file_are_refused(
     with writing(tmp_path / "artifact") as bundle:
         fill(bundle, b"7 bytes")
         bundle.finish(manifest)
-    with pytest.raises(ArtifactError, match=r"manifest\.json: w"):
+    with pytest.raises(ArtifactError, match=r"manifest\.json: (manifest\.weights|w is)"):
         Artifact.open(tmp_path / "artifact").tensor("w")
 
 
