@@ -135,7 +135,11 @@ class Artifact:
 
         Raises ArtifactError for a malformed or unsafe graph.
         """
-        return from_json(self.read((bucket or self.manifest.largest).file(GRAPH)))
+        name = (bucket or self.manifest.largest).file(GRAPH)
+        graph = from_json(self.read(name))
+        if list(graph.gradients) != [record.name for record in self.manifest.parameters]:
+            raise ArtifactError(f"{name} and {MANIFEST} of the artifact {self.path} train other parameters")
+        return graph
 
     def constants(self, bucket: BucketRecord | None = None) -> dict[str, Tensor]:
         """The compiler's own small tensors, by the graph's names for them."""

@@ -138,7 +138,7 @@ class SourceRecord:
     """The files that the model came from, so that a simulation can compare with them."""
 
     path: str
-    """Of the checkpoint folder or GGUF file, relative to the artifact's folder."""
+    """Base name of the checkpoint folder or GGUF file, looked for beside the artifact's folder."""
     hub_name: str | None
     sha256: str
     """Of config and weights, as compiler/model/origin.py has it."""

@@ -72,6 +72,13 @@ def _check_bucket(bucket: BucketRecord) -> None:
     _require_unique(f"input of {where}", (each.name for each in bucket.inputs))
     for each in bucket.inputs:
         _check_input(each)
+    batch = bucket.batch
+    if batch.causal_lm:
+        known = {"input_ids", "targets"}
+        known |= set() if batch.rows is None else {"rows"}
+        known |= set() if batch.subset_size is None else {"token_subset"}
+        for each in bucket.inputs:
+            _require(each.name in known, f"{where} takes {each.name[:80]!r}, which no batch has")
 
 
 def _check_batch(batch: BatchSpec, where: str) -> None:

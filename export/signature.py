@@ -6,15 +6,21 @@ every file, for the manifest has their hashes.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compiler.errors import ArtifactError, EnvironmentProblem
-from export.manifest_checks import MANIFEST, SIGNATURE
+from export.manifest import MANIFEST
+from export.manifest import MOST_BYTES as MANIFEST_BYTES
+from export.manifest_checks import SIGNATURE
 from export.plain_file import read_plain
+
+if TYPE_CHECKING:
+    from export.artifact import Artifact
 
 MOST_BYTES = 1 << 16
 """Of a key or a signature; the longest comment has 8 kB."""
@@ -47,11 +53,16 @@ def require_signature(folder: Path, manifest: bytes, public_key: str) -> None:
         ) from error
 
 
-def sign(folder: Path, manifest: bytes, secret_key: Path, password: str | None) -> Path:
-    """Writes the signature -> its file. An earlier one is replaced.
+def sign(artifact: Artifact, secret_key: Path, password: str | None) -> Path:
+    """Signs the manifest that was opened -> the signature's file. An earlier one is replaced.
 
-    Raises ArtifactError for a key that cannot be used, or a folder that cannot be written.
+    Raises ArtifactError for a key that cannot be used, a folder that cannot be written, or a manifest that is
+    not any more what was opened.
     """
+    folder = artifact.path
+    manifest = read_plain(folder, MANIFEST, f"the artifact {folder}", MANIFEST_BYTES)
+    if hashlib.sha256(manifest).hexdigest() != artifact.sha256:
+        raise ArtifactError(f"the manifest of {folder} was changed while its files were checked: sign again")
     minisign = _minisign()
     try:
         key = minisign.SecretKey.from_file(secret_key)

@@ -104,7 +104,7 @@ def run(job: Job, emit: Emit, stop: StopRequest, *, checkpointing: bool = False)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     warm_up(job.optimizer)
     emit(ready_event())
-    artifact = Artifact.open(job.artifact, verify=False)
+    artifact = Artifact.open(job.artifact, verify=False, expect=job.expect)
     reference = own_weights(artifact)
     model, frozen = reference.module, reference.frozen
     if checkpointing:

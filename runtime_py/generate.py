@@ -75,6 +75,7 @@ def generate(
     with tempfile.TemporaryDirectory(prefix="lowpeak-generate-") as folder:
         job = {
             "artifact": str(opened.path),
+            "expect": opened.sha256,
             "work": folder,
             "checkpoint": None if checkpoint is None else str(checkpoint),
             **_as_given(prompt),

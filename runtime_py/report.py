@@ -33,6 +33,8 @@ class SimulationReport:
     """Whose loss and gradients they are, in words."""
     predicted_step_seconds: float
     timeline: tuple[TimelineStep, ...]
+    manifest_sha256: str
+    """Of the artifact."""
 
     @property
     def peak(self) -> TimelineStep:
@@ -47,6 +49,7 @@ class SimulationReport:
     def to_json(self) -> str:
         """The figures and `by_category`. What is not finite is a string: JSON has no NaN."""
         figures: dict[str, Any] = {
+            "manifest_sha256": self.manifest_sha256,
             "planned_peak_bytes": self.planned_peak_bytes,
             "simulated_peak_bytes": self.simulated_peak_bytes,
             "loss": _finite(self.loss),

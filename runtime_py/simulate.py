@@ -91,6 +91,7 @@ def simulate(
         reference=None if model is None else model.words,
         predicted_step_seconds=plan.predicted_step_seconds,
         timeline=run.timeline,
+        manifest_sha256=artifact.sha256,
     )
 
 

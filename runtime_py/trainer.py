@@ -76,6 +76,8 @@ class TrainReport:
     """The PEFT folder, or the file of a plain module's parameters; None without `out` or a whole step."""
     data: Summary | None
     """What the steps of this call saw of the examples; None for given batches, or without a step."""
+    manifest_sha256: str
+    """Of the artifact."""
 
     @property
     def stopped(self) -> bool:
@@ -176,6 +178,7 @@ def train(
         stop_reason=run.stop_reason,
         adapter=None if out is None or not (out / CHECKPOINT).exists() else save_adapter(out, artifact),
         data=run.steps[-1].data if run.steps else None,
+        manifest_sha256=artifact.sha256,
     )
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 import torch
 
 from compiler.errors import ArtifactError, LowpeakError
-from export.manifest import Manifest
 from runtime_py.batch_file import BatchFolder
 from runtime_py.events import Event, end_event, error_event, ready_event, step_event
 from runtime_py.optimizer import not_finite
@@ -42,7 +41,7 @@ class StopRequest:
 
 def run(job: Job, emit: Emit, stop: StopRequest) -> None:
     """Trains from `first_step` to `total_steps`, or until asked to stop; then writes the checkpoint."""
-    manifest = Manifest.from_json(Path(job.manifest).read_text(encoding="utf-8"))
+    manifest = job.read_manifest()
     prepare_process(manifest, job.optimizer)
     emit(ready_event())
 

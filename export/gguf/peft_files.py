@@ -5,6 +5,7 @@ PEFT adds scale * B @ A to a matrix; llama.cpp adds (alpha / rank of B) * B @ A,
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from torch import Tensor
 
 from compiler.errors import ArtifactError, ModelError
 from export.adapter import CONFIG_FILE, TENSORS_FILE
+from export.plain_file import read_plain
 
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
+MOST_CONFIG_BYTES = 1 << 24
 _COPY = ".base_layer.weight"
 """Of the base's own weight: PEFT saves one of an output matrix that has a LoRA."""
 _OWN_WEIGHTS = ("pissa", "olora", "corda", "loftq", "lora_ga")
@@ -49,13 +52,11 @@ def read_loras(folder: Path) -> list[Lora]:
 
     Raises ArtifactError when the files are not there or damaged, ModelError for what no GGUF LoRA can hold.
     """
+    config = read_config(folder)
     try:
-        config = PeftConfig.from_pretrained(str(folder))
         tensors = load_file(folder / TENSORS_FILE)
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
-        raise ArtifactError(
-            f"{folder} holds no PEFT adapter that can be read ({CONFIG_FILE} and {TENSORS_FILE}): {error}"
-        ) from error
+        raise _unreadable(folder, error) from error
     _require_plain(config)
     assert isinstance(config, LoraConfig)
     sides: dict[str, dict[str, Tensor]] = {}
@@ -69,6 +70,23 @@ def read_loras(folder: Path) -> list[Lora]:
             )
         sides.setdefault(match["module"], {})[match["side"]] = tensor
     return [_lora(config, module, pair) for module, pair in sides.items()]
+
+
+def read_config(folder: Path) -> PeftConfig:
+    """Of an adapter's own file, opened by name. Raises ArtifactError."""
+    data = read_plain(folder, CONFIG_FILE, f"the adapter {folder}", MOST_CONFIG_BYTES)
+    try:
+        config: PeftConfig = PeftConfig.from_peft_type(**json.loads(data))  # type: ignore[no-untyped-call]
+    # Its fields may be of any type and value.
+    except Exception as error:
+        raise _unreadable(folder, error) from error
+    return config
+
+
+def _unreadable(folder: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(
+        f"{folder} holds no PEFT adapter that can be read ({CONFIG_FILE} and {TENSORS_FILE}): {error}"
+    )
 
 
 def _require_plain(config: PeftConfig) -> None:

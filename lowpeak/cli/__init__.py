@@ -22,6 +22,7 @@ from lowpeak.cli.generate import generate_command
 from lowpeak.cli.mistakes import options_by_verb, unknown_option
 from lowpeak.cli.output import quiet_libraries, report_error
 from lowpeak.cli.pull import pull_command
+from lowpeak.cli.sign import sign_command
 from lowpeak.cli.simulate import simulate_command
 from lowpeak.cli.train import train_command
 
@@ -67,6 +68,7 @@ app.command("train")(train_command)
 app.command("deploy")(deploy_command)
 app.command("pull")(pull_command)
 app.command("export-gguf")(export_gguf_command)
+app.command("sign")(sign_command)
 app.command("generate")(generate_command)
 app.command("estimate")(estimate_command)
 app.command("demo")(demo_command)

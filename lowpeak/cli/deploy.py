@@ -27,6 +27,7 @@ from lowpeak.cli.run_options import (
 from lowpeak.cli.simulate import ArtifactArgument
 from lowpeak.cli.train import data_figures, data_row, say_what_is_left_out
 from lowpeak.cli.training import RunView, how_to_continue, telling_of_interrupts
+from lowpeak.cli.trust import Expect, SignedBy
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,6 +87,8 @@ def deploy_command(
     seed: Seed = 0,
     accumulate: Accumulate = 1,
     checkpoint_every: CheckpointEvery = 50,
+    expect: Expect = None,
+    signed_by: SignedBy = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -105,7 +108,7 @@ def deploy_command(
             from lowpeak.phone.deploy import deploy
 
             say(0, "checking the artifact")
-            opened = Artifact.open(artifact)
+            opened = Artifact.open(artifact, expect=expect, signed_by=signed_by)
             say(0, "asking the device")
             view = RunView(steps or 0, opened.manifest.budget_bytes, say)
             with telling_of_interrupts(view.stopping):

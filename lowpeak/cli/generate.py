@@ -13,6 +13,7 @@ import typer
 from lowpeak.cli.checks import require_artifact
 from lowpeak.cli.output import Debug, Json, mb, note, print_result, table, working
 from lowpeak.cli.simulate import ArtifactArgument
+from lowpeak.cli.trust import Expect, SignedBy
 
 
 def generate_command(
@@ -28,6 +29,8 @@ def generate_command(
     seed: Annotated[
         int, typer.Option(min=-(2**63), max=2**63 - 1, help="Of the tokens drawn by chance.")
     ] = 0,
+    expect: Expect = None,
+    signed_by: SignedBy = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -43,7 +46,7 @@ def generate_command(
         from runtime_py.generate import generate
 
         say("checking the artifact")
-        opened = Artifact.open(artifact)
+        opened = Artifact.open(artifact, expect=expect, signed_by=signed_by)
 
     def show(piece: str) -> None:
         if not json:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from lowpeak.cli.checks import require_artifact, require_data
 from lowpeak.cli.output import Debug, Json, print_result, stdout_console, working
+from lowpeak.cli.trust import Expect, SignedBy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,16 +31,23 @@ def simulate_command(
         str | None,
         typer.Option(help="Checkpoint folder or GGUF file to compare with; by default where it came from."),
     ] = None,
+    expect: Expect = None,
+    signed_by: SignedBy = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Run an artifact's step in its planned memory and compare loss and gradients with eager PyTorch."""
-    report = simulate_with_progress(artifact, data, seq_len, model)
+    report = simulate_with_progress(artifact, data, seq_len, model, expect, signed_by)
     print_result(simulate_figures(report), json, Text(report.to_text(timeline_columns())))
 
 
 def simulate_with_progress(
-    folder: Path, data: Path | None, seq_len: int | None = None, model: str | None = None
+    folder: Path,
+    data: Path | None,
+    seq_len: int | None = None,
+    model: str | None = None,
+    expect: str | None = None,
+    signed_by: str | None = None,
 ) -> SimulationReport:
     require_artifact(folder)
     if data is not None:
@@ -50,7 +58,7 @@ def simulate_with_progress(
         from runtime_py.simulate import simulate
 
         say("checking the artifact")
-        artifact = Artifact.open(folder)
+        artifact = Artifact.open(folder, expect=expect, signed_by=signed_by)
         batch = None if data is None else _first_batch(artifact, data)
 
         def progress(done: int, total: int) -> None:
@@ -67,6 +75,7 @@ def timeline_columns() -> int:
 def simulate_figures(report: SimulationReport) -> dict[str, Any]:
     """The verb's JSON. Bytes and seconds."""
     return {
+        "manifest_sha256": report.manifest_sha256,
         "planned_peak_bytes": report.planned_peak_bytes,
         "simulated_peak_bytes": report.simulated_peak_bytes,
         "loss": report.loss,

@@ -28,6 +28,7 @@ from lowpeak.cli.run_options import (
 )
 from lowpeak.cli.simulate import ArtifactArgument
 from lowpeak.cli.training import RunView, how_to_continue, telling_of_interrupts
+from lowpeak.cli.trust import Expect, SignedBy
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,6 +63,8 @@ def train_command(
     prepare: Annotated[
         bool, typer.Option("--prepare", help="Only write job and batches, for lowpeak-runner elsewhere.")
     ] = False,
+    expect: Expect = None,
+    signed_by: SignedBy = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -71,7 +74,10 @@ def train_command(
     folder = out or artifact.resolve().with_name(f"{artifact.resolve().name}-trained")
     options = optimizer_options(optimizer, learning_rate, weight_decay, clip, warmup, schedule)
     if prepare:
-        _prepare(artifact, data, steps, folder, options, resume, seed, accumulate, checkpoint_every, json)
+        _prepare(
+            artifact, data, steps, folder, options, resume, seed, accumulate, checkpoint_every, expect,
+            signed_by, json,
+        )  # fmt: skip
         return
     try:
         with counting("training", steps) as say:
@@ -80,7 +86,7 @@ def train_command(
             from runtime_py.trainer import train
 
             say(0, "checking the artifact")
-            opened = Artifact.open(artifact)
+            opened = Artifact.open(artifact, expect=expect, signed_by=signed_by)
             say(0, "looking through the data")
             view = RunView(steps, opened.manifest.budget_bytes, say)
             with telling_of_interrupts(view.stopping):
@@ -119,16 +125,21 @@ def _prepare(
     seed: int,
     accumulate: int,
     checkpoint_every: int,
+    expect: str | None,
+    signed_by: str | None,
     json: bool,
 ) -> None:
     with working("preparing") as say:
         say("loading torch and transformers")
+        from export.artifact import Artifact
         from export.executorch.library import OPS, RUNNER
         from runtime_py.trainer import prepare
 
+        say("checking the artifact")
+        opened = Artifact.open(artifact, expect=expect, signed_by=signed_by)
         say("encoding the data")
         prepared = prepare(
-            artifact,
+            opened,
             data,
             steps=steps,
             out=folder,
@@ -162,6 +173,7 @@ def _kept_steps(folder: Path) -> int:
 def train_figures(report: TrainReport) -> dict[str, Any]:
     """The verb's JSON. Bytes and seconds."""
     return {
+        "manifest_sha256": report.manifest_sha256,
         "engine": report.engine,
         "steps": report.steps,
         "start_step": report.start_step,

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from compiler.errors import ArtifactError, EnvironmentProblem
-from export.artifact import MANIFEST, Artifact
-from export.manifest import Manifest
+from export.artifact import Artifact
+from export.manifest import MANIFEST, Manifest
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.app import install
 from lowpeak.phone.checks import (
@@ -80,6 +80,8 @@ class DeployReport:
     """Why it ended before the goal."""
     data: Summary | None
     """What the steps up to the goal see of the examples; None for given batches, or without a run."""
+    manifest_sha256: str
+    """Of the artifact."""
 
 
 def deploy(
@@ -310,4 +312,5 @@ def _report(
         budget_bytes=manifest.budget_bytes,
         stop_reason=trained.stop_reason,
         data=data,
+        manifest_sha256=manifest.sha256,
     )
