@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -102,7 +103,7 @@ def needs_password(secret_key: Path) -> bool:
 
 def _public_key(minisign: ModuleType, given: str) -> Any:
     path = Path(given)
-    if os.sep not in given and not path.exists():
+    if re.fullmatch("[A-Za-z0-9+/]{56}", given) and not path.exists():
         return minisign.PublicKey.from_base64(given)
     data = read_plain(path.parent, path.name, str(path.parent), MOST_BYTES)
     return minisign.PublicKey.from_bytes(data)

@@ -205,7 +205,7 @@ def run_bytes(manifest: Manifest) -> int:
 def _artifact_files(artifact: Artifact, target: Target) -> list[Outgoing]:
     folder, files = target.artifact(artifact.manifest), artifact.manifest.files
     return [
-        Outgoing.of(artifact.path / MANIFEST, folder / MANIFEST),
+        Outgoing.of(artifact.path / MANIFEST, folder / MANIFEST, artifact.sha256),
         *(Outgoing.of(artifact.path / name, folder / name, record.sha256) for name, record in files.items()),
     ]
 

@@ -4,8 +4,8 @@
     python -m tests.fuzz.python --mutations 2000                so many of each
     python -m tests.fuzz.python --target NAME --input FILE      one that was kept, again
 
-Inputs that fail are kept in --keep. Every module of this folder that has TARGETS brings some; one that has `seeds`, `target` and
-perhaps `mutate` is one.
+Inputs that fail are kept in --keep. Every module of this folder that has TARGETS brings some; one that has
+`seeds`, `target` and perhaps `mutate` is one.
 """
 
 from __future__ import annotations

@@ -13,17 +13,7 @@ VALUES: list[Any] = [
     *("", "a", "0", "..", "/", "\x00", "\udc80", "x" * 1000),
     *("float32", "int64", "uint8", "bfloat16", "manifest.json", "weights.ptd"),
     *("aten.add.Tensor", "aten.full.default", "aten.empty.memory_format", "getitem"),
-    *(
-        [],
-        {},
-        [[]],
-        [0],
-        {"": 0},
-        {"node": "loss"},
-        {"float": "inf"},
-        {"dtype": "float32"},
-        {"device": "cpu"},
-    ),
+    *([], {}, [[]], [0], {"": 0}, {"node": "loss"}, {"float": "inf"}, {"dtype": "float32"}),
 ]
 
 
