@@ -126,6 +126,8 @@ def _loaded(path: Path) -> PreTrainedModel:
     # Whatever transformers raises is about the model that was named.
     except Exception as error:
         raise ModelError(f"transformers cannot load {path}: {type(error).__name__}: {error}") from error
+    # PEFT compares it with the adapter's config.
+    model.name_or_path = path.resolve().name
     model.train(False)
     return model
 
