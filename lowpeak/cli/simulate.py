@@ -29,7 +29,7 @@ def simulate_command(
     seq_len: Annotated[int | None, typer.Option(help="Which sample; by default the longest.")] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Checkpoint folder or GGUF file to compare with; by default where it came from."),
+        typer.Option(help="Checkpoint folder or GGUF file to compare with; by default that beside DIR."),
     ] = None,
     expect: Expect = None,
     signed_by: SignedBy = None,

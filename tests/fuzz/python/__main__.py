@@ -1,6 +1,6 @@
 """Mutated files to our readers: only a LowpeakError may come out, in bounded time and memory.
 
-    python -m tests.fuzz.python --target NAME --seconds 60      one target, or `all`
+    python -m tests.fuzz.python --target NAME --seconds 60      one target, some (A,B), or `all`
     python -m tests.fuzz.python --mutations 2000                so many of each
     python -m tests.fuzz.python --target NAME --input FILE      one that was kept, again
 
@@ -42,7 +42,7 @@ def main() -> int:
     keep = options.keep or Path(tempfile.mkdtemp(prefix="lowpeak-fuzz-"))
     keep.mkdir(parents=True, exist_ok=True)
     targets = known_targets()
-    chosen = sorted(targets) if options.target == "all" else [options.target]
+    chosen = sorted(targets) if options.target == "all" else options.target.split(",")
     if unknown := set(chosen) - targets.keys():
         parser.error(f"no target {min(unknown)}; there are {', '.join(sorted(targets))}")
     failed = []

@@ -1,4 +1,4 @@
-"""A short run of every fuzzer of a reader; a long one: `python -m tests.fuzz.python --seconds 600`."""
+"""A short run of the fuzzers of an artifact's files; long: `python -m tests.fuzz.python --seconds 600`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[3]
-MUTATIONS = {"manifest": 200, "graph": 5, "plan": 200, "tensors": 100, "artifact": 5}
+TARGETS = ("manifest", "graph", "plan", "tensors", "artifact")
+MUTATIONS = 10
 
 
-@pytest.mark.parametrize("target", MUTATIONS)
-def test_nothing_but_our_errors_comes_out(target: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.fuzz.python", "--target", target, "--keep", str(tmp_path)]
-    done = subprocess.run(
-        [*command, "--mutations", str(MUTATIONS[target])],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+def test_nothing_but_our_errors_comes_out(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.fuzz.python", "--target", ",".join(TARGETS)]
+    command += ["--mutations", str(MUTATIONS), "--keep", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    assert f"{target}: passed" in done.stdout
+    assert [line for line in done.stdout.splitlines() if line.endswith("passed")] == [
+        f"{target}: passed" for target in TARGETS
+    ]
