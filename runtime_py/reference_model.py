@@ -82,11 +82,11 @@ def _own_files(artifact: Artifact) -> tuple[Path | None, str]:
     source = artifact.manifest.source
     if source is None:
         return None, "pass --model to compare with the model itself"
-    path = _place_of(source, artifact.path)
-    if path is None:
-        return None, "its model is not beside it; pass --model to compare with it"
-    if path.is_file():
+    if source.path.endswith(".gguf"):
         return None, "pass --model to compare with the GGUF file itself, which is slow"
+    path = _place_of(source, artifact.path)
+    if path is None or not path.is_dir():
+        return None, "its model is not beside it; pass --model to compare with it"
     try:
         same = Origin(path).sha256() == source.sha256
     except (LowpeakError, OSError):

@@ -35,8 +35,8 @@ def simulate(
 
     `reference`: what was compiled: a module in eval mode, or the path of a checkpoint folder or GGUF file,
     which transformers then loads. By default the model's folder beside the artifact, or the hub's cache of
-    it, if it is still as it was, or else the artifact's own weights; the report says which. For a plain module that is not passed the
-    sample's stored loss is all there is to compare.
+    it, if it is still as it was, or else the artifact's own weights; the report says which. For a plain
+    module that is not passed the sample's stored loss is all there is to compare.
     `perturb_adapter`: tensors that are all zero, as a fresh LoRA's B, get small values in both, for
     gradients of A would all be zero otherwise. `progress(operations done, in all)`.
 

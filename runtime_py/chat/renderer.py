@@ -20,6 +20,8 @@ MEMORY_BYTES = 1 << 29
 """Address space beyond what the imports take."""
 PROCESSOR_SECONDS = 3.0
 """Of one rendering."""
+LONGEST_MESSAGE = 2000
+"""Characters of an error."""
 LENGTH = struct.Struct("<Q")
 
 
@@ -51,7 +53,7 @@ def main() -> None:
         except MemoryError:
             answer = {"stopped": "memory"}
         except Exception as error:
-            answer = {"refused": str(error) or type(error).__name__}
+            answer = {"refused": str(error)[:LONGEST_MESSAGE] or type(error).__name__}
         signal.setitimer(signal.ITIMER_PROF, 0)
         _answer(target, answer)
 

@@ -48,7 +48,7 @@ NAME_BYTES = 255
 def small_artifact() -> Path:
     """One layer, a tokenizer of single characters and a chat template."""
     folder = Path(tempfile.mkdtemp(prefix="lowpeak-fuzz-artifact-")) / "artifact"
-    write_artifact(folder, planned_step(tiny_llama(num_hidden_layers=1), seq_len=24))
+    write_artifact(folder, planned_step(tiny_llama(num_hidden_layers=1), seq_len=40))
     characters = {chr(code): index for index, code in enumerate(range(32, 127))}
     made = Tokenizer(models.BPE(vocab={**characters, "<pad>": 95}, merges=[], unk_token="<pad>"))
     fast = PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="<pad>")
