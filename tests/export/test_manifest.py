@@ -80,7 +80,6 @@ FAULTS: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
     (r"budget_bytes is 0; it must be from 1", _plan(budget_bytes=0)),
     (r"budget_bytes is -1", _plan(budget_bytes=-1)),
     (r"budget_bytes is 4611686018427387904", _plan(budget_bytes=1 << 62)),
-    (r"planned_peak_bytes of bucket is 501, over its budget_bytes of 500", _plan(planned_peak_bytes=501)),
     (r"planned_anonymous_bytes of bucket is 401", _plan(planned_anonymous_bytes=401)),
     (r"arena_bytes of bucket is 401", _plan(arena_bytes=401)),
     (r"arena_lower_bound_bytes of bucket is 201", _plan(arena_lower_bound_bytes=201)),
