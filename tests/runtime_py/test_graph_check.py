@@ -66,7 +66,7 @@ def test_a_graph_of_the_compiler_passes(text: str) -> None:
         ),
         (
             r"is \d+ bytes; with an arena of \d+ bytes",
-            lambda r: _viewed(r)["tensors"][0].__setitem__(1, [1 << 40]),
+            lambda r: _viewed(r).update(tensors=[["float32", [1 << 40], None, None]]),
         ),
         (
             r"cannot be run",

@@ -485,7 +485,7 @@ def test_truncated_weights(artifact: Artifact, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"weights\.safetensors of .* truncated: 9000 bytes instead of"):
         train(folder, steps=1)
     unchecked = changed(artifact, tmp_path / "b", lambda folder, _: cut(folder / SAFETENSORS_WEIGHTS, 9000))
-    with pytest.raises(ArtifactError, match="ONNX Runtime cannot load the artifact"):
+    with pytest.raises(ArtifactError, match=r"is no place in weights\.safetensors of 9000 bytes"):
         session_of(unchecked, tmp_path)
 
 
@@ -495,7 +495,7 @@ def test_damaged_files_that_fit_their_manifest(
     name: str, kept: int, artifact: Artifact, tmp_path: Path
 ) -> None:
     folder = changed(artifact, tmp_path / "a", lambda folder, _: cut(folder / name, kept))
-    with pytest.raises(ArtifactError, match="ONNX Runtime cannot load the artifact"):
+    with pytest.raises(ArtifactError, match=r"ONNX Runtime cannot load the artifact|\.onnx .* cannot be read"):
         session_of(Artifact.open(folder), tmp_path)
 
 
