@@ -22,6 +22,7 @@ from compiler.causal_lm import with_lora
 from compiler.errors import ArtifactError, LowpeakError, summary
 from compiler.model.complete import derived_buffers
 from export.manifest import Manifest
+from export.model_config import own_config
 from export.portable import with_floats
 
 PEFT_PREFIX = "base_model.model."
@@ -29,10 +30,7 @@ T = TypeVar("T")
 _MODULES = 10_000
 _MODULES_PER_WEIGHT = 64
 """Most that a model has: a LoRA is a dozen modules around one weight."""
-_MOST_LAYERS = 10_000
 _BUFFER_BYTES = 1 << 28
-_FROM_ELSEWHERE = re.compile(r"^auto_map$|^quantization_config$|_implementation")
-"""Keys of a config that name code, or a package to load."""
 _REGULAR = ("target_modules", "exclude_modules", "layers_pattern")
 _PATTERNS = ("rank_pattern", "alpha_pattern")
 _MOST_REPETITIONS = 3
@@ -44,7 +42,7 @@ def rebuilt(manifest: Manifest) -> tuple[nn.Module, dict[str, Tensor]]:
     Raises ArtifactError when the manifest's configs make none.
     """
     assert manifest.model_config is not None
-    config = _own(with_floats(manifest.model_config))
+    config = own_config(manifest.model_config)
 
     def built() -> tuple[nn.Module, dict[str, Tensor]]:
         with _bounded(manifest), torch.device("meta"):
@@ -83,17 +81,6 @@ def with_adapter(model: PreTrainedModel, manifest: Manifest) -> PeftModel:
             return with_lora(model, PeftConfig.from_peft_type(**config))  # type: ignore[no-untyped-call]
 
     return _from_manifest(adapted)
-
-
-def _own(config: Any, key: str = "") -> Any:
-    """Without what is loaded from elsewhere. Raises ArtifactError for a count of layers that no model has."""
-    if isinstance(config, dict):
-        return {k: _own(v, str(k)) for k, v in config.items() if not _FROM_ELSEWHERE.search(str(k))}
-    if isinstance(config, list):
-        return [_own(item, key) for item in config]
-    if isinstance(config, int | float) and re.search("layer|expert", key) and config > _MOST_LAYERS:
-        raise ArtifactError(f"manifest.json: {key} of the model's config is {config}, over {_MOST_LAYERS}")
-    return config
 
 
 def _require_quick(expression: object) -> None:

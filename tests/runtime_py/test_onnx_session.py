@@ -495,7 +495,7 @@ def test_damaged_files_that_fit_their_manifest(
     name: str, kept: int, artifact: Artifact, tmp_path: Path
 ) -> None:
     folder = changed(artifact, tmp_path / "a", lambda folder, _: cut(folder / name, kept))
-    with pytest.raises(ArtifactError, match=r"ONNX Runtime cannot load the artifact|\.onnx .* cannot be read"):
+    with pytest.raises(ArtifactError, match=r"ONNX Runtime cannot load|\.onnx .* cannot be read"):
         session_of(Artifact.open(folder), tmp_path)
 
 
