@@ -15,7 +15,7 @@ _FROM_ELSEWHERE = re.compile(r"^auto_map$|^quantization_config$|_implementation"
 
 
 def own_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What transformers may make a config of. Raises ArtifactError for a count of layers that no model has."""
+    """What transformers may make a config of. Raises ArtifactError for more layers than a model has."""
     made: dict[str, Any] = _own(with_floats(dict(config)))
     return made
 
