@@ -15,6 +15,7 @@ from export.gguf.architectures import Base
 from export.gguf.lora_file import shared_alpha, tensors_of, write_lora
 from export.gguf.peft_files import read_config, read_loras
 from export.manifest import MANIFEST
+from export.plain_file import is_plain_name
 from lowpeak.demo_model import fetch_demo_model
 from runtime_py.checkpoint import artifact_id, read_progress
 from runtime_py.trainer import ADAPTER, CHECKPOINT
@@ -52,9 +53,9 @@ def export_gguf(
 
     base: what it was trained for: the artifact, or the model as a checkpoint folder, .gguf file, hub name or
     `demo`; only its config is read. By default the artifact DIR of a run DIR-trained, else the model that
-    the adapter's config names. The file's matrices are float32; llama.cpp loads it beside a base of any
-    quantization, `llama-cli -m base.gguf --lora adapter.gguf`. expect, signed_by: of the artifact, see
-    Artifact.open; a base that is no artifact is then refused.
+    the adapter's config names, beside the run or on the hub. The file's matrices are float32; llama.cpp
+    loads it beside a base of any quantization, `llama-cli -m base.gguf --lora adapter.gguf`. expect,
+    signed_by: of the artifact, see Artifact.open; a base that is no artifact is then refused.
 
     Raises ArtifactError (no adapter, a damaged one, a file that cannot be written), ModelError (no base, or
     an adapter that no GGUF LoRA can hold: DoRA, whole trained layers, embeddings, biases) and
@@ -131,12 +132,13 @@ def _config_of_run(run: Path, adapter: Path, opening: _Opening) -> Mapping[str, 
     if artifact is not None:
         return _config(artifact, opening)
     named = read_config(adapter).base_model_name_or_path
-    if not named:
+    if not named or not isinstance(named, str):
         raise ModelError(
             f"{run} does not say what model its adapter is for: give the artifact or the model with --base"
         )
+    beside = run.resolve().parent / named
     try:
-        return _config(named, opening)
+        return _config(beside if is_plain_name(named) and beside.exists() else named, opening)
     except ModelError as error:
         raise ModelError(
             f"the adapter's config names the base {named!r}: {error}. Give the artifact or the model with "

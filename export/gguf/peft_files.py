@@ -74,8 +74,8 @@ def read_loras(folder: Path) -> list[Lora]:
 
 def read_config(folder: Path) -> PeftConfig:
     """Of an adapter's own file, opened by name. Raises ArtifactError."""
-    data = read_plain(folder, CONFIG_FILE, f"the adapter {folder}", MOST_CONFIG_BYTES)
     try:
+        data = read_plain(folder, CONFIG_FILE, f"the adapter {folder}", MOST_CONFIG_BYTES)
         config: PeftConfig = PeftConfig.from_peft_type(**json.loads(data))  # type: ignore[no-untyped-call]
     # Its fields may be of any type and value.
     except Exception as error:
