@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+SUMMARY = 500
+"""Characters of another library's message that are told."""
+
 
 class LowpeakError(Exception):
     """Base of every error a user can cause or meet.
@@ -62,8 +65,13 @@ def told_as_model_error(doing: str) -> Iterator[None]:
         ) from error
 
 
-def summary(error: Exception) -> str:
-    """The first line of an exception's message, with its kind: torch goes on with whole graphs behind it."""
+def summary(error: BaseException) -> str:
+    """The first line of an exception's message, with its kind: torch goes on with whole graphs behind it, and
+    other libraries quote the file.
+    """
     lines = str(error).strip().splitlines()
     kind = type(error).__name__
-    return f"{kind}: {lines[0].rstrip('. ')}" if lines else kind
+    if not lines:
+        return kind
+    line = "".join(each if each.isprintable() else "?" for each in lines[0].rstrip(". "))
+    return f"{kind}: {line if len(line) <= SUMMARY else line[:SUMMARY] + '...'}"

@@ -12,7 +12,8 @@ from typing import Any
 
 from transformers import AutoConfig
 
-from compiler.errors import ModelError
+from compiler.errors import ModelError, summary
+from compiler.model.config_file import require_sound
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,19 @@ class Base:
     @staticmethod
     def of(config: Mapping[str, Any]) -> Base:
         """`config`: as `PretrainedConfig.to_dict` has it. Raises ModelError for one that is not listed."""
-        kind = config.get("model_type", "none")
+        kind = str(config.get("model_type", "none"))
         if kind not in ARCHITECTURES:
             raise ModelError(
                 f"a model of type {kind} cannot be written as a GGUF LoRA here; it can for "
                 f"{', '.join(sorted(ARCHITECTURES))}. Others: merge the adapter with PEFT's "
                 "merge_and_unload, and convert the model by llama.cpp's convert_hf_to_gguf.py"
             )
-        whole = AutoConfig.for_model(**config)
+        require_sound(config, "the base's config")
+        try:
+            whole = AutoConfig.for_model(**config)
+        # Config classes compute with what they are given.
+        except Exception as error:
+            raise ModelError(f"the base's config cannot be read: {summary(error)}") from error
         return Base(
             ARCHITECTURES[kind],
             whole.num_hidden_layers,
