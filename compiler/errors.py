@@ -71,7 +71,11 @@ def summary(error: BaseException) -> str:
     """
     lines = str(error).strip().splitlines()
     kind = type(error).__name__
-    if not lines:
-        return kind
-    line = "".join(each if each.isprintable() else "?" for each in lines[0].rstrip(". "))
-    return f"{kind}: {line if len(line) <= SUMMARY else line[:SUMMARY] + '...'}"
+    return f"{kind}: {one_line(lines[0]).rstrip('. ')}" if lines else kind
+
+
+def one_line(text: str) -> str:
+    """Another library's message without control characters and line breaks, cut where it is long."""
+    words = " ".join(text[: 2 * SUMMARY].split())
+    line = "".join(each if each.isprintable() else "?" for each in words)
+    return line if len(line) <= SUMMARY else line[:SUMMARY] + "..."

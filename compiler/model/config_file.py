@@ -19,8 +19,8 @@ from compiler.model.json_file import read_object, shown
 MOST_CONFIG_BYTES = 4_000_000
 MOST_NUMBER = 1 << 24
 """Of a whole number: over the longest context of today's models, 10 million tokens."""
-MOST_LAYERS = 10_000
-"""And experts, and rounds: lists of so many are harmless; modules are held against the tensors."""
+MOST_LAYERS = 20_000
+"""And experts, and cycles: lists of so many are harmless; modules are held against the tensors."""
 
 _INFINITE = "time_step_limit"
 """Whose end is open in Mamba models."""
@@ -28,23 +28,24 @@ _FLOAT = "__float__"
 """In transformers' files the only key of a number that JSON has not."""
 
 
-def _names(pattern: str) -> re.Pattern[str]:
-    return re.compile(rf"(?:^|_)(?:{pattern})$")
+def _ending(pattern: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:\w*_)?(?:{pattern})")
 
 
-_COUNTS = _names("layers?|blocks?|depth|experts?|groups?|cycles|loops|steps")
-_EPSILONS = _names("eps|epsilon")
-_POSITIVE = _names(
-    "theta|base|base_freq|factors?|multiplier|scaling|scalar|logit_scale|soft_?cap|soft_?capping|mscale"
-)
-"""That divide, or take part in a power or a product that nothing survives if they are 0."""
-_UNBOUNDED = _names("theta|base|base_freq|params|parameters|flops|seed")
-_SIZES = _names("size|dim|heads|layers?|experts?|position_embeddings|positions|n_embd|n_head|d_model")
+_COUNTS = _ending("layers?|blocks?|depth|experts?|groups?|cycles|loops|steps")
+_EPSILONS = re.compile(r"\w+_(?:eps|epsilon)")
+_BASES = _ending("theta|base|base_freq")
+"""Of rotary embeddings; 0 is for a layer without in a list of them."""
+_POSITIVE = re.compile(r"(?!.*loss)(?:\w*_)?(?:factors?|multiplier|scaling|scalar|logit_scale|mscale)")
+"""That divide, or take part in a product that nothing survives if they are 0."""
+_UNBOUNDED = _ending("theta|base|base_freq|params|parameters|flops|seed")
 _NEVER_ZERO = {
     "hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "max_position_embeddings",
     "n_embd", "n_layer", "n_head", "n_positions", "d_model", "n_heads", "n_layers", "num_layers", "num_heads",
 }  # fmt: skip
-_WHOLE = re.compile(r"(?:num|n|max)_\w+")
+"""Of the model itself; what else is in its config may be switched off so."""
+_WHOLE = re.compile(r"(?:num|n|max)_\w+|head_dim|intermediate_size")
+_OWN = re.compile(r"(?:text_config\.)?\w+")
 _IMPLEMENTATIONS = re.compile(r"_?(?:attn|experts)_implementation\w*")
 
 
@@ -62,7 +63,7 @@ def read_config(folder: Path, trust_remote_code: bool) -> dict[str, Any]:
 def require_sound(config: Mapping[str, Any], where: str) -> None:
     """`where` begins the message of the ModelError."""
     for key, name, value in _entries(config, "", ""):
-        problem = _problem(name, value, _INFINITE in key)
+        problem = _problem(key, name, value)
         if problem:
             raise ModelError(f"{where}: {key} is {shown(value)}: {problem}")
 
@@ -81,24 +82,29 @@ def _entries(value: Any, key: str, name: str) -> Iterator[tuple[str, str, Any]]:
         yield key, name, value
 
 
-def _problem(name: str, value: Any, may_be_infinite: bool) -> str | None:
+def _problem(key: str, name: str, value: Any) -> str | None:
+    whole = name in _NEVER_ZERO or _WHOLE.fullmatch(name)
     if isinstance(value, bool):
-        return "it must be a number" if name in _NEVER_ZERO or _WHOLE.fullmatch(name) else None
+        return "it must be a number" if whole else None
+    if isinstance(value, str) and (_EPSILONS.fullmatch(name) or _BASES.fullmatch(name)):
+        return "it must be a number"
     if not isinstance(value, int | float):
         return None
-    if isinstance(value, float) and not math.isfinite(value) and not (may_be_infinite and value == math.inf):
+    if isinstance(value, float) and not math.isfinite(value) and not (_INFINITE in key and value == math.inf):
         return "it must be finite"
-    if isinstance(value, int) and abs(value) > MOST_NUMBER and not _UNBOUNDED.search(name):
+    if isinstance(value, int) and abs(value) > MOST_NUMBER and not _UNBOUNDED.fullmatch(name):
         return f"it may be at most {MOST_NUMBER}"
-    if _EPSILONS.search(name) and not 0 < value < 1:
-        return "it must be over 0 and below 1"
-    if _POSITIVE.search(name) and not value > 0:
+    if _EPSILONS.fullmatch(name) and not 0 < value <= 1:
+        return "it must be over 0, and at most 1"
+    if _BASES.fullmatch(name) and (value < 0 or (value == 0 and not key.endswith("]"))):
         return "it must be over 0"
-    if _SIZES.search(name) and value < 0:
+    if _POSITIVE.fullmatch(name) and not value > 0:
+        return "it must be over 0"
+    if whole and value < 0 and not name.startswith("max_"):
         return "it must not be negative"
-    if name in _NEVER_ZERO and value == 0:
+    if name in _NEVER_ZERO and value <= 0 and _OWN.fullmatch(key):
         return "it must be at least 1"
-    if _COUNTS.search(name) and value > MOST_LAYERS:
+    if _COUNTS.fullmatch(name) and value > MOST_LAYERS:
         return f"it may be at most {MOST_LAYERS}"
     return None
 
@@ -111,8 +117,12 @@ def _require_alone(config: dict[str, Any], path: Path) -> None:
             "(configuration_files): put the right one in its place"
         )
     kinds = config.get("architectures")
-    if kinds is not None and not (isinstance(kinds, list) and all(isinstance(each, str) for each in kinds)):
+    names = isinstance(kinds, list) and kinds and all(isinstance(each, str) for each in kinds)
+    if kinds is not None and not names:
         raise ModelError(f"{path}: architectures is {shown(kinds)}: it must be a list of names")
+    kind = config.get("model_type")
+    if kind is not None and not isinstance(kind, str):
+        raise ModelError(f"{path}: model_type is {shown(kind)}: it must be a name")
 
 
 def _require_no_kernels(config: dict[str, Any], path: Path) -> None:

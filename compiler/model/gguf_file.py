@@ -178,6 +178,12 @@ class _Cursor:
         self.skip(count)
         return bytes(self._data[start : self.position])
 
+    def text(self, count: int, what: str) -> str:
+        try:
+            return self.take(count).decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{what} is no UTF-8 text ({error})") from error
+
     def unpack(self, layout: str) -> Any:
         (value,) = struct.unpack_from(layout, self._data, self.position)
         self.position += struct.calcsize(layout)
@@ -197,7 +203,7 @@ class _Cursor:
         length = self.unpack("<Q")
         if not 0 < length <= most:
             raise ValueError(f"the name of {what} has {length} bytes, not 1 to {most}")
-        name = self.take(length).decode()
+        name = self.text(length, f"the name of {what}")
         if not name.isprintable():
             raise ValueError(f"the name {shown(name)} of {what} has characters that cannot be printed")
         return name
@@ -212,7 +218,7 @@ class _Cursor:
             if length > MOST_TEXT:
                 self.skip(length)
                 return _Unread(0)
-            return self.take(length).decode()
+            return self.text(length, f"its field {key}")
         if kind != _ARRAY:
             raise ValueError(f"its field {key} has the unknown type {kind}")
         item = self.unpack("<I")

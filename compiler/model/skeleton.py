@@ -42,7 +42,9 @@ def build_skeleton(
         raise
     # Whatever its code raises for numbers that do not go together.
     except Exception as error:
-        raise ModelError(f"{where} makes no {config.model_type} model: {summary(error)}") from error
+        named = [key for key, value in config.to_dict().items() if repr(value) == str(error)]
+        keys = f" ({', '.join(named)})" if named else ""
+        raise ModelError(f"{where} makes no {config.model_type} model: {summary(error)}{keys}") from error
     model.train(False)
     return model
 

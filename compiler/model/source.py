@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from compiler.errors import ModelError, summary
+from compiler.errors import ModelError, one_line, summary
 from compiler.model.complete import CompleteWeights, unlike_ties
 from compiler.model.config_file import read_config
 from compiler.model.configs import SCHEME, known_config
@@ -147,7 +147,8 @@ def _config(folder: Path, fields: Mapping[str, Any], trusted: bool) -> Pretraine
 
 def _told(error: Exception) -> str:
     """transformers says what is wrong of a field; anything else names its kind."""
-    return str(error) if isinstance(error, StrictDataclassError | OSError | ValueError) else summary(error)
+    known = isinstance(error, StrictDataclassError | OSError | ValueError)
+    return one_line(str(error)) if known else summary(error)
 
 
 def _open_file(path: Path) -> ModelSource:

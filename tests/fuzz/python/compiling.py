@@ -16,10 +16,14 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+
+import torch
+import transformers
 
 from compiler.errors import LowpeakError
 from compiler.model.source import open_model
@@ -159,6 +163,10 @@ def main() -> int:
     parser.add_argument("--gguf", type=float, default=0.3, help="part of the cases that are GGUF files")
     parser.add_argument("--keep", type=Path, help="folder for the files of bad cases")
     given = parser.parse_args()
+    transformers.logging.set_verbosity(transformers.logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    # The threads of a pool do not live on in a copied process.
+    torch.set_num_threads(1)
     if given.keep:
         given.keep.mkdir(parents=True, exist_ok=True)
     kinds = [kind for kind in given.kinds.split(",") if kind]
