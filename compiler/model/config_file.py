@@ -74,7 +74,7 @@ def _entries(value: Any, key: str, name: str) -> Iterator[tuple[str, str, Any]]:
         yield key, name, float(value[_FLOAT]) if value[_FLOAT].lstrip("+-").isalpha() else value[_FLOAT]
     elif isinstance(value, dict):
         for each, item in value.items():
-            yield from _entries(item, f"{key}.{each}" if key else each, each)
+            yield from _entries(item, f"{key}.{each}" if key else str(each), str(each))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _entries(item, f"{key}[{index}]", name)

@@ -6,8 +6,8 @@ from contextlib import suppress
 from random import Random
 
 from compiler.errors import LowpeakError
+from tests.fuzz.python.model_mutations import mutated_bytes, mutated_json
 from tests.fuzz.python.models import checkpoint, copy_of, read_model
-from tests.fuzz.python.mutate import mutated_bytes, mutated_json
 
 
 def seeds() -> list[bytes]:

@@ -6,8 +6,8 @@ from contextlib import suppress
 from random import Random
 
 from compiler.errors import LowpeakError
+from tests.fuzz.python.model_mutations import mutated_bytes
 from tests.fuzz.python.models import gguf_file, read_model, work
-from tests.fuzz.python.mutate import mutated_bytes
 
 _HEAD = 6000
 """Bytes of metadata and the table of tensors in the seed."""

@@ -11,8 +11,8 @@ from random import Random
 
 from compiler.errors import LowpeakError
 from compiler.model.folder import INDEX
+from tests.fuzz.python.model_mutations import mutated_bytes, mutated_json
 from tests.fuzz.python.models import copy_of, read_model, sharded
-from tests.fuzz.python.mutate import mutated_bytes, mutated_json
 
 
 def _names() -> list[str]:

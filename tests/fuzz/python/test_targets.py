@@ -20,9 +20,9 @@ def test_only_lowpeak_errors_come_out(module: ModuleType) -> None:
         module.target(seed)
     for _ in range(MUTATIONS):
         data = module.mutate(random.choice(seeds), random)
-        started = time.monotonic()
+        started = time.process_time()
         module.target(data)
-        assert time.monotonic() - started < compiling.SECONDS
+        assert time.process_time() - started < compiling.SECONDS
 
 
 @pytest.mark.slow
