@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
@@ -160,7 +161,10 @@ def _open_file(path: Path) -> ModelSource:
 
     def tokenizer() -> PreTrainedTokenizerBase:
         problem = f"{path} has no tokenizer that transformers can convert"
-        return _tokenizer(problem, path.parent, False, gguf_file=path.name)
+        # transformers reads what else lies beside the file, which is of other models.
+        with TemporaryDirectory(prefix="lowpeak-") as alone:
+            (Path(alone) / path.name).symlink_to(path.resolve())
+            return _tokenizer(problem, Path(alone), False, gguf_file=path.name)
 
     return ModelSource(path.stem, config, CompleteWeights(weights, skeleton), tokenizer, Origin(path))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import time
 from pathlib import Path
@@ -186,3 +187,16 @@ def test_a_scale_that_is_no_number(tmp_path: Path) -> None:
     weights = GgufWeights(GgufFile(tmp_path / "m.gguf"))
     with pytest.raises(ModelError, match=r"scales of model.layers.0.self_attn.v_proj.weight has 1 NaN"):
         weights.dense("model.layers.0.self_attn.v_proj.weight")
+
+
+def test_the_tokenizer_of_a_file_is_not_that_of_its_neighbours(tmp_path: Path) -> None:
+    words = ["ab", "<s>", "</s>", *(chr(97 + index) for index in range(26))]
+    vocabulary = [*words, *(f"x{index}" for index in range(96 - len(words)))]
+    write_gguf(tmp_path / "m.gguf", tiny_model(), {}, vocabulary=vocabulary)
+    expected = open_model(tmp_path / "m.gguf").load_tokenizer()
+    assert expected.chat_template is None
+    (tmp_path / "chat_template.jinja").write_text("{{ 'of another model' }}")
+    settings = {"auto_map": {"AutoTokenizer": ["own.Own", None]}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    again = open_model(tmp_path / "m.gguf").load_tokenizer()
+    assert again.chat_template is None and again("abc")["input_ids"] == expected("abc")["input_ids"]

@@ -160,7 +160,7 @@ def test_half_precision_is_written_in_full(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"lora_alpha": float("nan")}, "adapter_config.json: lora_alpha is nan: it must be finite"),
-        ({"lora_alpha": -3}, "lora_alpha of .* is -3 in adapter_config.json: it must be a number, not below 0"),
+        ({"lora_alpha": -3}, "lora_alpha of .* is -3 in adapter_config.json: it must be a number"),
         ({"lora_alpha": "16"}, "lora_alpha of .* is '16' in adapter_config.json"),
         ({"lora_alpha": None}, "lora_alpha of .* is None in adapter_config.json"),
         ({"lora_alpha": [[16]]}, "lora_alpha of"),
