@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from compiler.system_errors import number_of, words_of
+
 
 class LowpeakError(Exception):
     """Base of every error a user can cause or meet.
@@ -46,6 +48,26 @@ class EnvironmentProblem(LowpeakError):
     user_mistake = False
 
 
+def system_problem(error: BaseException) -> EnvironmentProblem | None:
+    """What the system refused (a full disk, too many open files), in words; None for any other exception."""
+    words = words_of(error)
+    return None if words is None else EnvironmentProblem(words, errno=number_of(error) or 0)
+
+
+@contextmanager
+def told_as_environment_problem() -> Iterator[None]:
+    """An error of the system that nobody has put into words leaves as an EnvironmentProblem."""
+    try:
+        yield
+    except LowpeakError:
+        raise
+    except Exception as error:
+        problem = system_problem(error)
+        if problem is None:
+            raise
+        raise problem from error
+
+
 @contextmanager
 def told_as_model_error(doing: str) -> Iterator[None]:
     """Any other exception than a LowpeakError or one of the system leaves as a ModelError that says what was
@@ -56,6 +78,8 @@ def told_as_model_error(doing: str) -> Iterator[None]:
     except (LowpeakError, OSError):
         raise
     except Exception as error:
+        if (problem := system_problem(error)) is not None:
+            raise problem from error
         raise ModelError(
             f"{doing}: {summary(error)}. lowpeak does not know this kind of model; --debug (in Python, the "
             "error's cause) shows where it happened"

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from compiler.errors import ArtifactError
 from export.artifact import Artifact
+from export.disk import cannot_write
 
 CONFIG_FILE = "adapter_config.json"
 TENSORS_FILE = "adapter_model.safetensors"
@@ -37,7 +38,8 @@ def save_peft_adapter(
     `tensors` are named as `get_peft_model_state_dict` does; `peft_config` is what `LoraConfig.to_dict()`
     gives. Everything is written to a temporary folder beside `folder` and renamed; an earlier adapter there
     is replaced, and kept on failure.
-    Raises ArtifactError when there is nothing to save, `folder` holds anything else, or the disk refuses.
+    Raises ArtifactError when there is nothing to save or `folder` holds anything else, EnvironmentProblem
+    when the disk refuses.
     """
     folder = Path(folder)
     if not tensors:
@@ -58,7 +60,7 @@ def save_peft_adapter(
             _replace(folder, fresh)
     except (OSError, SafetensorError) as error:
         size = sum(tensor.nbytes for tensor in separate.values())
-        raise ArtifactError(f"the adapter of {size} bytes cannot be written to {folder}: {error}") from error
+        raise cannot_write(f"the adapter of {size} bytes", folder, error) from error
 
 
 def _to_json(value: Any) -> Any:

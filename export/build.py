@@ -16,7 +16,8 @@ from transformers import PreTrainedTokenizerBase
 
 from compiler.decode import Decoder
 from compiler.errors import ArtifactError
-from compiler.graph import Adapter, Frozen, Quantized
+from compiler.footprint import bytes_of
+from compiler.graph import Adapter, Frozen, Quantized, TrainGraph
 from compiler.model.origin import Origin
 from compiler.model.quantized import QuantizedTensor, quantize
 from compiler.model.weights import WeightSource
@@ -83,7 +84,7 @@ def build(
     """
     largest = parts[-1].compiled
     adapter = _adapter(largest)
-    expected = largest.footprint.weights + (1 + len(parts)) * sum(t.nbytes for t in adapter.values())
+    expected = stored_bytes(largest.step.graph, programs=len(parts))
     with writing(out, overwrite=overwrite, expected_bytes=expected) as bundle:
         if tokenizer is not None:
             _save_tokenizer(tokenizer, bundle.folder)
@@ -111,6 +112,19 @@ def build(
             )
         )
     return Artifact.open(out, verify=False)
+
+
+def stored_bytes(graph: TrainGraph, programs: int) -> int:
+    """Of the artifact: its weights, and the adapter's first values, which each program has, too. Little else
+    is large.
+    """
+    sizes = {Adapter: 0, Frozen: 0}
+    for node, role in graph.inputs():
+        if isinstance(role, Adapter):
+            sizes[Adapter] += bytes_of(node)
+        elif isinstance(role, Frozen | Quantized):
+            sizes[Frozen] += bytes_of(node)
+    return sizes[Frozen] + (1 + programs) * sizes[Adapter]
 
 
 def _save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

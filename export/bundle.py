@@ -21,10 +21,11 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from compiler.errors import ArtifactError, EnvironmentProblem
+from compiler.system_errors import MEANINGS, NO_ROOM, meaning, number_of, remedy_of
 from export.artifact import MANIFEST, is_plain_name, sha256_of
+from export.disk import Need, require_room
 from export.manifest import FileRecord, Manifest
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TEMPORARY_SUFFIX = ".writing"
 
 _AT_FDCWD = -100
@@ -68,9 +69,9 @@ def writing(out: str | Path, *, overwrite: bool = False, expected_bytes: int = 0
     require_free_name(out, overwrite)
     folder: Path | None = None
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(out)
-        _require_room(out.parent, expected_bytes)
+        require_room_for_artifact(out, expected_bytes)
+        out.parent.mkdir(parents=True, exist_ok=True)
         folder, lock = _temporary_folder(out)
         try:
             writer = BundleWriter(folder)
@@ -81,13 +82,18 @@ def writing(out: str | Path, *, overwrite: bool = False, expected_bytes: int = 0
         finally:
             os.close(lock)
     except (OSError, SafetensorError) as error:
-        if not _is_disk_full(error):
+        number = number_of(error)
+        if number in MEANINGS and number not in NO_ROOM:
+            what = f"the artifact {out} cannot be written: {meaning(number)}; {remedy_of(number)}"
+            raise EnvironmentProblem(what) from error
+        if number not in NO_ROOM:
             raise ArtifactError(f"the artifact {out} cannot be written: {error}") from error
         written = sum(file.stat().st_size for file in folder.iterdir()) if folder else 0
         free = shutil.disk_usage(out.parent).free
         needed = f"{expected_bytes} bytes" if expected_bytes else f"more than {written} bytes"
+        why = "the disk is full" if number == errno.ENOSPC else meaning(number)
         raise EnvironmentProblem(
-            f"the disk is full: the artifact {out} needs {needed}, {written} could be written and {free} are "
+            f"{why}: the artifact {out} needs {needed}, {written} could be written and {free} are "
             "free; free some space or give a folder on another disk",
             needed_bytes=max(expected_bytes, written),
             free_bytes=free,
@@ -167,15 +173,11 @@ def _escaped(name: str) -> str:
     return re.sub(r"([\[*?])", r"[\1]", name)
 
 
-def _require_room(folder: Path, expected_bytes: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < expected_bytes:
-        raise EnvironmentProblem(
-            f"the artifact needs {expected_bytes} bytes, {free} are free at {folder}; free some space or "
-            "give a folder on another disk",
-            needed_bytes=expected_bytes,
-            free_bytes=free,
-        )
+def require_room_for_artifact(out: Path, nbytes: int) -> None:
+    """Raises EnvironmentProblem unless the folder of `out` can be written and has room; worth asking before a
+    long compile, as soon as the bytes are known and, without them, before.
+    """
+    require_room(Need(out.parent, (nbytes,) * bool(nbytes), "the artifact"))
 
 
 def _publish(folder: Path, out: Path) -> None:
@@ -209,9 +211,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _is_disk_full(error: OSError | SafetensorError) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in DISK_FULL
-    return any(f"os error {code})" in str(error) for code in DISK_FULL)

@@ -9,7 +9,7 @@ from typing import Any
 
 from peft import PeftConfig
 
-from compiler.errors import ArtifactError, ModelError
+from compiler.errors import ArtifactError, ModelError, told_as_environment_problem
 from compiler.model.source import ModelSource, open_model
 from export.adapter import CONFIG_FILE
 from export.artifact import MANIFEST, Artifact
@@ -41,6 +41,7 @@ class GgufReport:
     file_bytes: int
 
 
+@told_as_environment_problem()
 def export_gguf(
     run: str | Path,
     *,
@@ -54,9 +55,9 @@ def export_gguf(
     the adapter's config names. The file's matrices are float32; llama.cpp loads it beside a base of any
     quantization, `llama-cli -m base.gguf --lora adapter.gguf`.
 
-    Raises ArtifactError (no adapter, a damaged one, a file that cannot be written), ModelError (no base, or
+    Raises ArtifactError (no adapter, a damaged one, another file in the way), ModelError (no base, or
     an adapter that no GGUF LoRA can hold: DoRA, whole trained layers, embeddings, biases) and
-    EnvironmentProblem (the package gguf is missing).
+    EnvironmentProblem (the package gguf is missing, the file cannot be written).
     """
     folder = _adapter_folder(Path(run))
     loras = read_loras(folder)

@@ -26,6 +26,7 @@ from transformers import PreTrainedModel
 from compiler.causal_lm import CausalLMLoss
 from compiler.errors import DataError
 from export.artifact import Artifact
+from export.disk import temporary_folder
 from runtime_py.batch_file import BatchFolder
 from runtime_py.command import python_command
 from runtime_py.events import end_event, ready_event, step_event
@@ -68,7 +69,7 @@ def train_eagerly(
     spec = artifact.manifest.largest.batch
     if not spec.causal_lm or spec.rows is not None or spec.subset_size is not None:
         raise DataError("eager training is compared with the exact loss of a language model, on every token")
-    with tempfile.TemporaryDirectory(prefix="lowpeak-eager-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="lowpeak-eager-", dir=temporary_folder()) as temporary:
         prepared = training_data(artifact, data)
         job = Job.of(artifact, temporary, steps=steps, streamed=True, optimizer=optimizer, seed=seed)
         feed = Feed(job, prepared)

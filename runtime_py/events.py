@@ -59,6 +59,8 @@ def end_event(step: int, goal: int, reason: str | None) -> Event:
 
 
 def error_event(error: Exception) -> Event:
+    if not isinstance(error, LowpeakError):
+        error = errors.system_problem(error) or error
     numbers = error.numbers if isinstance(error, LowpeakError) else {}
     return {"event": "error", "class": type(error).__name__, "message": str(error), "numbers": numbers}
 

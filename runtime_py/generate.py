@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compiler.errors import ArtifactError, DataError, EnvironmentProblem
+from compiler.errors import ArtifactError, DataError, EnvironmentProblem, told_as_environment_problem
 from export.artifact import Artifact
+from export.disk import temporary_folder
 from export.executorch.library import ops_library, require_runner
 from runtime_py.events import told_error
 from runtime_py.trainer import CHECKPOINT
@@ -38,6 +39,7 @@ class Generated:
     it."""
 
 
+@told_as_environment_problem()
 def generate(
     artifact: Artifact | str | Path,
     prompt: str | Sequence[Message] | Sequence[int],
@@ -72,7 +74,7 @@ def generate(
         checkpoint = Path(run) / CHECKPOINT
     if checkpoint is not None and not Path(checkpoint).is_file():
         raise ArtifactError(f"there is no checkpoint {checkpoint}: train first, or generate without")
-    with tempfile.TemporaryDirectory(prefix="lowpeak-generate-") as folder:
+    with tempfile.TemporaryDirectory(prefix="lowpeak-generate-", dir=temporary_folder()) as folder:
         job = {
             "artifact": str(opened.path),
             "work": folder,

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from compiler.batch import SUBSET
 from compiler.batch_checks import tensors_of
-from compiler.errors import ArtifactError, DataError
+from compiler.errors import ArtifactError, DataError, told_as_environment_problem
 from export.artifact import Artifact, Progress
+from export.disk import TMPDIR_REMEDY, Need, require_room, temporary_folder
 from runtime_py.execute import execute
 from runtime_py.reference import reference_step
 from runtime_py.reference_model import reference_of
@@ -21,6 +22,7 @@ PERTURBATION = 0.02
 """Standard deviation of what adapter tensors that are all zero are set to."""
 
 
+@told_as_environment_problem()
 def simulate(
     artifact: Artifact | str | Path,
     *,
@@ -40,7 +42,8 @@ def simulate(
     `perturb_adapter`: tensors that are all zero, as a fresh LoRA's B, get small values in both, for
     gradients of A would all be zero otherwise. `progress(operations done, in all)`.
 
-    Raises ArtifactError for a damaged artifact and DataError for a batch that does not fit.
+    Raises ArtifactError for a damaged artifact, DataError for a batch that does not fit and
+    EnvironmentProblem when there is no room for a temporary file.
     """
     if not isinstance(artifact, Artifact):
         artifact = Artifact.open(artifact)
@@ -58,6 +61,10 @@ def simulate(
     if graph.arena_bytes != plan.arena_bytes:
         raise ArtifactError(
             f"the graph's arena has {graph.arena_bytes} bytes, the manifest says {plan.arena_bytes}"
+        )
+    if plan.offload_bytes:
+        require_room(
+            Need(temporary_folder(), (plan.offload_bytes,), "the file of offloaded values", TMPDIR_REMEDY)
         )
     run = execute(
         graph,

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from compiler.errors import EnvironmentProblem
+from compiler.errors import EnvironmentProblem, LowpeakError
 from runtime_py.command import Command
 from runtime_py.events import told_error
 from runtime_py.feed import Feed
+from runtime_py.mapped_files import bus_error
 from runtime_py.memory import MemoryUse, PeakSampler
 from runtime_py.session import Job
 from runtime_py.summary import Summary
@@ -179,8 +180,10 @@ def _step(event: dict[str, Any], run: WorkerRun, data: Summary | None) -> StepRe
     )
 
 
-def _ended(returncode: int, stderr: str, run: WorkerRun, job: Job) -> EnvironmentProblem:
+def _ended(returncode: int, stderr: str, run: WorkerRun, job: Job) -> LowpeakError:
     kept = "; resume from the last checkpoint" if job.checkpoint else ""
+    if returncode == -signal.SIGBUS:
+        return bus_error(job.artifact, job.work)
     if returncode == -signal.SIGKILL:
         return EnvironmentProblem(
             f"the training process was killed after {len(run.steps)} steps, holding {run.peak_rss_bytes} "

@@ -18,7 +18,7 @@ from typing import Literal
 
 from safetensors.torch import save_file
 
-from compiler.errors import ArtifactError, EnvironmentProblem
+from compiler.errors import ArtifactError, EnvironmentProblem, told_as_environment_problem
 from export.adapter import save_peft_adapter, tensors_of_file
 from export.artifact import Artifact
 from export.manifest import Manifest
@@ -28,6 +28,7 @@ from runtime_py.data import OnRead
 from runtime_py.feed import Feed, write_batches
 from runtime_py.metrics import metrics_file
 from runtime_py.optimizer import OptimizerOptions
+from runtime_py.preflight import require_room_for_batches, require_room_for_run
 from runtime_py.prepare import Data, training_data
 from runtime_py.session import BATCHES, ONNXRUNTIME, Job
 from runtime_py.summary import Summary
@@ -86,6 +87,7 @@ class TrainReport:
         return json.dumps(dataclasses.asdict(self), default=str, indent=1)
 
 
+@told_as_environment_problem()
 def train(
     artifact: Artifact | str | Path,
     data: Data = None,
@@ -126,7 +128,11 @@ def train(
     command = worker_command(manifest, engine)
     out = None if out is None else Path(out)
     with ExitStack() as stack:
-        temporary = stack.enter_context(work_folder(out))
+        temporary = stack.enter_context(work_folder(out, artifact.path, tell))
+        native = command.engine == "native"
+        require_room_for_run(
+            manifest, out, temporary, optimizer, native=native, steps=steps, accumulate=accumulate
+        )
         listeners = [] if on_step is None else [on_step]
         if metrics is not None:
             listeners.insert(0, stack.enter_context(metrics_file(Path(metrics), manifest)).write)
@@ -189,6 +195,7 @@ class Prepared:
     """What the steps will see of the examples; None for batches that were given."""
 
 
+@told_as_environment_problem()
 def prepare(
     artifact: Artifact | str | Path,
     data: Data = None,
@@ -216,6 +223,7 @@ def prepare(
         raise EnvironmentProblem(
             "lowpeak-runner trains artifacts for ExecuTorch, this one is for onnxruntime"
         )
+    require_room_for_batches(artifact.manifest, out, steps * accumulate)
     prepared = training_data(artifact, data)
     job = Job.of(
         artifact,

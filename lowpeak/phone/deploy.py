@@ -7,7 +7,6 @@ lowpeak-runner under adb's shell.
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import statistics
 import tempfile
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from compiler.errors import ArtifactError, EnvironmentProblem
+from compiler.errors import ArtifactError, EnvironmentProblem, told_as_environment_problem
 from export.artifact import MANIFEST, Artifact
 from export.manifest import Manifest
 from lowpeak.phone.adb import Adb
@@ -38,6 +37,7 @@ from lowpeak.phone.shell import Device
 from lowpeak.phone.target import Run, Target, shell_target, targets
 from runtime_py.checkpoint import read_progress, require_same_run
 from runtime_py.optimizer import OptimizerOptions
+from runtime_py.preflight import files_of_out, files_of_work
 from runtime_py.prepare import Data
 from runtime_py.session import ONNXRUNTIME
 from runtime_py.summary import Summary
@@ -45,7 +45,6 @@ from runtime_py.supervisor import StepReport, WorkerRun
 from runtime_py.trainer import CHECKPOINT, prepare
 
 JOB = "job.json"
-FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,7 @@ class DeployReport:
     """What the steps up to the goal see of the examples; None for given batches, or without a run."""
 
 
+@told_as_environment_problem()
 def deploy(
     artifact: Artifact | str | Path,
     data: Data = None,
@@ -172,7 +172,10 @@ def deploy(
         )
         first_step = _move_job(folder / JOB, target.artifact(manifest))
         of_run = _run_files(folder, run.folder)
-        sent = _push(target, [*files, *of_run], run_bytes(manifest), on_push)
+        options = optimizer or OptimizerOptions()
+        written = sum(files_of_work(manifest, options, native=True, accumulate=accumulate))
+        written += sum(files_of_out(manifest, options, adapter=False))
+        sent = _push(target, [*files, *of_run], written, on_push)
         # Of a start that ended before its first checkpoint nothing is left.
         made_there = [run.folder / each for each in target.made_there] if first_step else []
         remove_others(target.device, run.folder, [*(file.target for file in of_run), *made_there])
@@ -190,16 +193,6 @@ def default_out(artifact: Artifact) -> Path:
     return path.with_name(f"{path.name}-trained")
 
 
-def run_bytes(manifest: Manifest) -> int:
-    """Most that a run writes to the device's disk beside what is sent: adapter, gradients and optimizer state
-    while it works, what is offloaded, and two checkpoints, as one is written before the other goes.
-    """
-    adapter = sum(FLOAT_BYTES * math.prod(parameter.shape) for parameter in manifest.parameters)
-    state = max(bucket.plan.optimizer_bytes for bucket in manifest.buckets)
-    offloaded = max(bucket.plan.offload_bytes for bucket in manifest.buckets)
-    return 2 * adapter + state + offloaded + 2 * (adapter + state)
-
-
 def _artifact_files(artifact: Artifact, target: Target) -> list[Outgoing]:
     folder, files = target.artifact(artifact.manifest), artifact.manifest.files
     return [
@@ -213,9 +206,10 @@ def _run_files(folder: Path, target: PurePosixPath) -> list[Outgoing]:
     return [Outgoing.of(path, target / path.relative_to(folder).as_posix()) for path in files]
 
 
-def _push(target: Target, files: list[Outgoing], run_bytes: int, on_push: Progress) -> int:
+def _push(target: Target, files: list[Outgoing], written: int, on_push: Progress) -> int:
+    """`written`: bytes that the run itself writes there."""
     absent = missing(target.device, files)
-    require_room(target.device, target.room, sum(each.left for each in absent), run_bytes)
+    require_room(target.device, target.room, sum(each.left for each in absent), written)
     sent = send(target.device, absent, on_push)
     if not target.in_app:
         # Libraries of another runner would be loaded.

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from compiler.errors import ArtifactError
+from compiler.errors import ArtifactError, told_as_environment_problem
 from export.artifact import Artifact
+from export.disk import Need, require_room
 from export.manifest import Manifest
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.deploy import default_out
@@ -21,6 +22,7 @@ from lowpeak.phone.shell import Device, join
 from lowpeak.phone.target import Target, targets
 from runtime_py.checkpoint import artifact_id, read_progress, require_same_run
 from runtime_py.metrics import metrics_file
+from runtime_py.preflight import OUT_REMEDY, adapter_bytes
 from runtime_py.supervisor import WorkerRun
 from runtime_py.trainer import CHECKPOINT, save_adapter
 
@@ -42,6 +44,7 @@ class PullReport:
     """The PEFT folder, or the file of a plain module's parameters."""
 
 
+@told_as_environment_problem()
 def pull(
     artifact: Artifact | str | Path,
     *,
@@ -54,7 +57,7 @@ def pull(
 
     `app`: from the demo app, or (False) from adb's shell; by default from where there is such a run, the app
     first. The run on the phone stays as it is, and may be going on. A connection that breaks is gone on from
-    by the same call. Raises EnvironmentProblem (no adb, no device, a
+    by the same call. Raises EnvironmentProblem (no adb, no device, no room in `out`, a
     broken connection) and ArtifactError: there is no such run or no checkpoint of it, it is of another
     artifact, or `out` holds another run or one with more steps.
     """
@@ -74,6 +77,8 @@ def pull(
             f"the run {run_called!r} on {phone} has no checkpoint yet: its first step has not ended"
         )
     _require_continues(checkpoint, here / CHECKPOINT, opened)
+    kept = (checkpoint.size, adapter_bytes(opened.manifest))
+    require_room(Need(here, kept, "the run's checkpoint and adapter", OUT_REMEDY))
     here.mkdir(parents=True, exist_ok=True)
     checkpoint.fetch(here / CHECKPOINT)
     steps_file = folder / target.steps_file

@@ -12,7 +12,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from compiler.errors import ArtifactError
+from compiler.errors import ArtifactError, EnvironmentProblem
 from export.adapter import CONFIG_FILE, TENSORS_FILE, save_peft_adapter
 
 IDS = torch.arange(12).view(1, 12) % 40
@@ -118,7 +118,7 @@ def test_earlier_adapter_survives_a_failed_write(
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail_once)
-    with pytest.raises(ArtifactError, match="No space left"):
+    with pytest.raises(EnvironmentProblem, match="No space left"):
         save_peft_adapter(
             tmp_path / "adapter", {name: tensor * 2 for name, tensor in tensors.items()}, config
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -273,14 +274,14 @@ def test_a_full_disk_is_reported_with_numbers(existing: bool, how: str, tmp_path
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 from compiler.errors import EnvironmentProblem
 try:
-    with b.writing(pathlib.Path({str(folder)!r}), overwrite=True, expected_bytes=30000) as bundle:
+    with b.writing(pathlib.Path({str(folder)!r}), overwrite=True, expected_bytes=3000) as bundle:
         {write}
 except EnvironmentProblem as error:
-    print(error.numbers["needed_bytes"], error.numbers["free_bytes"] > 0, "disk is full" in str(error))
+    print(error.numbers["needed_bytes"], error.numbers["free_bytes"] > 0, "become so large" in str(error))
 """
     )
     out, err = child.communicate()
-    assert out == "30000 True True\n", err
+    assert re.fullmatch(r"(4096|3000) True True\n", out), err
     assert os.listdir(tmp_path) == (["artifact"] if existing else [])
     if existing:
         Artifact.open(folder)
@@ -288,7 +289,7 @@ except EnvironmentProblem as error:
 
 def test_room_is_asked_for_beforehand(tmp_path: Path) -> None:
     with (
-        pytest.raises(EnvironmentProblem, match="are free at") as caught,
+        pytest.raises(EnvironmentProblem, match="are free there") as caught,
         writing(tmp_path / "artifact", expected_bytes=1 << 60),
     ):
         raise AssertionError("the block is not entered")

@@ -1,0 +1,45 @@
+"""Small real file systems, mounted by root."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+
+@contextmanager
+def mounted(
+    folder: Path, nbytes: int, kind: Literal["ext4", "tmpfs"] = "ext4", options: str = ""
+) -> Iterator[Path]:
+    """Such a file system at `folder`, which is made; an ext4 lies in a file beside it."""
+    folder.mkdir()
+    if kind == "tmpfs":
+        _run("mount", "-t", "tmpfs", "-o", f"size={nbytes}{options and ','}{options}", "none", str(folder))
+    else:
+        image = folder.with_suffix(".image")
+        with image.open("wb") as file:
+            file.truncate(nbytes)
+        _run("mkfs.ext4", "-q", "-O", "^has_journal", "-m", "0", str(image))
+        _run("mount", "-o", f"loop{options and ','}{options}", str(image), str(folder))
+    try:
+        yield folder
+    finally:
+        _run("umount", "--lazy", str(folder))
+
+
+def fill(folder: Path, but: int = 0) -> Path:
+    """A file that takes all the room but so many bytes."""
+    file = folder / "filler"
+    with file.open("wb", buffering=0) as sink:
+        try:
+            while True:
+                sink.write(bytes(1 << 16))
+        except OSError:
+            sink.truncate(max(0, sink.tell() - but - (1 << 12)))
+    return file
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
