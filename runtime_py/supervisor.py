@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from compiler.errors import EnvironmentProblem, LowpeakError
+from compiler.errors import EnvironmentProblem
 from runtime_py.command import Command
 from runtime_py.events import told_error
 from runtime_py.feed import Feed
@@ -180,7 +180,7 @@ def _step(event: dict[str, Any], run: WorkerRun, data: Summary | None) -> StepRe
     )
 
 
-def _ended(returncode: int, stderr: str, run: WorkerRun, job: Job) -> LowpeakError:
+def _ended(returncode: int, stderr: str, run: WorkerRun, job: Job) -> EnvironmentProblem:
     kept = "; resume from the last checkpoint" if job.checkpoint else ""
     if returncode == -signal.SIGBUS:
         return bus_error(job.artifact, job.work)

@@ -1,7 +1,10 @@
-"""Small real file systems, mounted by root."""
+"""Disks without room: small real file systems, mounted by root, and limits of the size of files."""
 
 from __future__ import annotations
 
+import os
+import resource
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +42,19 @@ def fill(folder: Path, but: int = 0) -> Path:
         except OSError:
             sink.truncate(max(0, sink.tell() - but - (1 << 12)))
     return file
+
+
+def children() -> list[int]:
+    """Processes that this one has started."""
+    tasks = Path("/proc/self/task").iterdir()
+    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+
+
+def no_more_room(nbytes: int) -> None:
+    """The processes started may make no longer files from now on, as on a full disk, and are asked to end."""
+    for pid in children():
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (nbytes, nbytes))
+        os.kill(pid, signal.SIGTERM)
 
 
 def _run(*command: str) -> None:

@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from export.disk import temporary_folder
 from lowpeak.cli.compile import compile_figures
 from lowpeak.cli.output import Debug, Json, counting, mb, print_result, working
 from lowpeak.cli.simulate import simulate_figures, simulate_with_progress, timeline_columns
@@ -55,7 +56,7 @@ def demo_command(
     debug: Debug = False,
 ) -> None:
     """Compile SmolLM2-135M + LoRA, simulate it, train it in ExecuTorch, and compare with eager PEFT."""
-    folder = out or Path(tempfile.mkdtemp(prefix="lowpeak-demo-")) / "artifact"
+    folder = out or Path(tempfile.mkdtemp(prefix="lowpeak-demo-", dir=temporary_folder())) / "artifact"
     kernels = kernels or _installed_kernels()
     artifact, seconds = _compile(
         budget_mb or BUDGETS_MB.get(kernels, BUDGETS_MB[STOCK]), seq_len, kernels, folder

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 
 #include "trainer/batch_ranges.h"
 #include "trainer/error.h"
 #include "trainer/files.h"
+#include "trainer/room.h"
 #include "trainer/safetensors.h"
 
 namespace lowpeak::encode {
@@ -110,6 +112,19 @@ BatchFiles::~BatchFiles() {
   if (finished_) return;
   for (const std::string& path : written_) ::unlink(path.c_str());
   if (made_folder_) ::rmdir(folder_.c_str());
+}
+
+void BatchFiles::require_room(std::int64_t count) const {
+  std::int64_t least = std::numeric_limits<std::int64_t>::max();
+  for (const BatchShape& shape : buckets_) {
+    const std::int64_t ids = shape.batch_size * shape.seq_len, targets = shape.rows.value_or(ids);
+    const auto rows = shape.rows ? *shape.rows * static_cast<std::int64_t>(shape.rows_type->bytes) : 0;
+    least = std::min(least, ids * static_cast<std::int64_t>(shape.input_type->bytes) +
+                                targets * static_cast<std::int64_t>(shape.target_type->bytes) + rows);
+  }
+  if (count > 0 && !buckets_.empty()) {
+    trainer::require_room(folder_, {least}, "the data as " + std::to_string(count) + " batches", count);
+  }
 }
 
 void BatchFiles::add(Batch batch) {

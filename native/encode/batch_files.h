@@ -20,6 +20,9 @@ class BatchFiles {
   // Without `finish` nothing is left of what was written.
   ~BatchFiles();
 
+  // For so many batches, of the shortest sequences. Throws EnvironmentProblem.
+  void require_room(std::int64_t count) const;
+
   // Writes a file once it has a megabyte. Throws EnvironmentProblem when the disk has no room.
   void add(Batch batch);
   void finish();  // writes what is left

@@ -115,6 +115,7 @@ Event encoded(const EncodeJob& job, bool verify, const trainer::StopRequest& sto
   const EncodePlan plan = read_encode_plan(job.artifact);
   const std::int64_t first = job.first_step * job.accumulate, limit = job.total_steps * job.accumulate;
   BatchFiles files(job.batches, plan.buckets, first);
+  files.require_room(limit - first);
   const auto tokenizer = opened(job.artifact + "/" + kTokenizer);
   const auto chat = tokenizer::Chat::from_artifact(job.artifact, kOnComputer);
   const Room room(plan.budget_bytes, tokenizer);

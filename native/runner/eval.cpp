@@ -9,6 +9,7 @@
 #include "trainer/memory.h"
 #include "trainer/operators.h"
 #include "trainer/programs.h"
+#include "trainer/room.h"
 #include "trainer/threads.h"
 #include "verbs.h"
 #include "watch.h"
@@ -47,6 +48,7 @@ void eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit)
   const EvalJob job = EvalJob::from_json(read_job(arguments.job));
   start_runtime();
   if (const auto chosen = use_threads(arguments.options.threads, std::nullopt, false)) emit(*chosen);
+  if (const auto words = told_of_memory(job.work)) emit(note_event(*words));
   trim_allocator();
   const MemoryUse baseline = memory_now();
   const Manifest manifest = read_manifest(job.artifact);

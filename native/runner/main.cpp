@@ -15,6 +15,7 @@
 #include <map>
 
 #include "arguments.h"
+#include "trainer/bus_error.h"
 #include "trainer/error.h"
 #include "trainer/files.h"
 #include "trainer/operators.h"
@@ -51,6 +52,7 @@ int main(int count, char** values) {
   // What a library prints must not end up between the events.
   const int events = ::dup(1);
   ::dup2(2, 1);
+  report_bus_errors(events);
   const Emit emit = [events](const Event& event) {
     const std::string line = line_of(event);
     try {
@@ -67,6 +69,12 @@ int main(int count, char** values) {
     return 1;
   } catch (const std::bad_alloc&) {
     emit(error_event(environment_problem("the system has no memory left")));
+    return 1;
+  } catch (const SystemError& error) {
+    emit(error_event(environment_problem(std::string("the system refuses: ") + error.what())));
+    return 1;
+  } catch (const std::system_error& error) {
+    emit(error_event(environment_problem(std::string("the system refuses: ") + error.what())));
     return 1;
   } catch (const std::exception& error) {
     emit(error_event(Error("RuntimeError", error.what())));

@@ -9,6 +9,7 @@
 #include "error.h"
 #include "files.h"
 #include "json.h"
+#include "room.h"
 #include "safetensors.h"
 
 namespace lowpeak::trainer {
@@ -137,6 +138,17 @@ void save_checkpoint(const std::string& path, const Progress& progress, const st
             bytes + " bytes or give another folder, and resume",
         {{"bytes", static_cast<std::int64_t>(size)}});
   }
+}
+
+void require_checkpoint_room(const std::string& path, const std::vector<TensorView>& adapter,
+                             const std::vector<TensorView>& state) {
+  std::int64_t bytes = 0;
+  for (const TensorView& tensor : adapter) bytes += static_cast<std::int64_t>(tensor.bytes());
+  for (const TensorView& tensor : state) bytes += static_cast<std::int64_t>(tensor.bytes());
+  // Two are kept, and the next is written beside them.
+  std::vector<std::int64_t> files(3, bytes);
+  if (file_exists(path)) files.pop_back();
+  require_room(parent_of(path), files, "what the run keeps, " + std::to_string(files.size()) + " checkpoints");
 }
 
 std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted,

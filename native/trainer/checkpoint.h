@@ -32,6 +32,11 @@ Progress read_progress(const std::string& path);
 void save_checkpoint(const std::string& path, const Progress& progress, const std::vector<TensorView>& adapter,
                      const std::vector<TensorView>& state, const Touched& written);
 
+// Before the first step: throws EnvironmentProblem unless the folder of `path` can be written and has room for the
+// checkpoints that will be there at once.
+void require_checkpoint_room(const std::string& path, const std::vector<TensorView>& adapter,
+                             const std::vector<TensorView>& state);
+
 // Writes the checkpoint into the tensors given -> the updates made. Throws ArtifactError unless it is of this run
 // and fits.
 std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted,

@@ -15,6 +15,7 @@
 #include "operators.h"
 #include "optimizer.h"
 #include "programs.h"
+#include "room.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -48,6 +49,7 @@ class Run {
         position_(job.position) {
     if (manifest_.offload_bytes() > 0) offload_file_.emplace(job.work, manifest_.offload_bytes());
     if (job.checkpoint && job.first_step > 0) restore();
+    if (job.checkpoint) require_checkpoint_room(*job.checkpoint, programs_.current().parameters(), optimizer_.state());
   }
 
   void run(const StopRequest& stop, const Emit& emit) {
@@ -202,6 +204,7 @@ void train(const Job& job, const TrainerOptions& options, const StopRequest& sto
   std::optional<FolderLock> lock;
   if (job.checkpoint) lock.emplace(parent_of(*job.checkpoint));
   if (const auto note = use_threads(options.threads, job.checkpoint, job.first_step > 0)) emit(*note);
+  if (const auto words = told_of_memory(job.work)) emit(note_event(*words));
   if (const auto note = without_pressure(options.pressure_file)) emit(*note);
   Run(job, options, baseline).run(stop, emit);
 }
