@@ -144,7 +144,7 @@ def temporary_folder() -> Path:
 
 def _refusal(need: Need, number: int, wanted: int, free: int) -> EnvironmentProblem:
     mount = Mount.of(need.folder)
-    beside = f", and all that is to be written to that disk {wanted}" if wanted > need.nbytes else ""
+    beside = f", and {wanted} on that disk in all" if wanted > need.nbytes else ""
     if number in NO_ROOM:
         why = f"{free} are free there ({mount})"
         if number != errno.ENOSPC:
@@ -152,13 +152,11 @@ def _refusal(need: Need, number: int, wanted: int, free: int) -> EnvironmentProb
         elif free >= wanted:
             names = os.statvfs(_nearest(need.folder)).f_favail
             why += ", but no more files can be made" if names == 0 else ", but it refuses them"
-        message = f"{need.what} takes {need.nbytes} bytes in {need.folder}{beside}; {why}. Free some, or "
-        message += need.remedy
+        message = f"{need.nbytes} bytes are needed in {need.folder} for {need.what}{beside}; {why}. "
+        message += f"Free some, or {need.remedy}"
     else:
         remedy = remedy_of(number) if number in NOT_OF_THE_DISK else need.remedy
-        message = (
-            f"{need.folder} ({mount}) cannot be written, where {need.what} is to go: {meaning(number)}; "
-        )
+        message = f"{need.folder} ({mount}), the place for {need.what}, cannot be written: "
         message += f"{meaning(number)}; {remedy}"
     return EnvironmentProblem(message, needed_bytes=wanted, free_bytes=free)
 

@@ -91,7 +91,7 @@ def require_room_for_run(
     temporary = files_of_work(
         manifest, options, native=native, accumulate=accumulate, batches=steps * accumulate
     )
-    needs = [Need(Path(work), temporary, "what the run puts into temporary files", TMPDIR_REMEDY)]
+    needs = [Need(Path(work), temporary, "the run's temporary files", TMPDIR_REMEDY)]
     if out is not None:
         present = len(list(out.glob("checkpoint*.safetensors"))) if out.is_dir() else 0
         kept = files_of_out(manifest, options, present)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -100,6 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments or os.environ.get("LOWPEAK_DEBUG") == "1"
     quiet_libraries(debug)
+    if not faulthandler.is_enabled():
+        # A mapped file that is cut ends the process by a bus error: this says where.
+        faulthandler.enable(2)
     try:
         with _ended_by_signals():
             code = app(args=list(arguments), prog_name="lowpeak", standalone_mode=False)

@@ -35,6 +35,13 @@ std::string temporary_of(const std::string& path) {
   return path.substr(0, path.size() - name.size()) + "." + name + ".tmp";
 }
 
+// "a/checkpoint.safetensors" -> "a/checkpoint.previous.safetensors"
+std::string previous_of(const std::string& path) {
+  const auto dot = path.find_last_of("./");
+  const bool has_kind = dot != std::string::npos && path[dot] == '.';
+  return has_kind ? path.substr(0, dot) + ".previous" + path.substr(dot) : path + ".previous";
+}
+
 std::string to_json(const Progress& progress) {
   return "{\"artifact\": " + python_json_string(progress.artifact) + ", \"step\": " + std::to_string(progress.step) +
          ", \"seed\": " + std::to_string(progress.seed) + ", \"options\": " + python_json_string(progress.options) +
@@ -146,9 +153,9 @@ void require_checkpoint_room(const std::string& path, const std::vector<TensorVi
   for (const TensorView& tensor : adapter) bytes += static_cast<std::int64_t>(tensor.bytes());
   for (const TensorView& tensor : state) bytes += static_cast<std::int64_t>(tensor.bytes());
   // Two are kept, and the next is written beside them.
-  std::vector<std::int64_t> files(3, bytes);
-  if (file_exists(path)) files.pop_back();
-  require_room(parent_of(path), files, "what the run keeps, " + std::to_string(files.size()) + " checkpoints");
+  const int present = file_exists(path) + file_exists(previous_of(path));
+  const std::vector<std::int64_t> files(static_cast<std::size_t>(3 - present), bytes);
+  require_room(parent_of(path), files, std::to_string(files.size()) + " checkpoints of the run");
 }
 
 std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted,

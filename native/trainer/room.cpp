@@ -56,7 +56,7 @@ void require_room(const std::string& folder, const std::vector<std::int64_t>& fi
       if (failure != 0) throw SystemError(failure);
     }
   } catch (const SystemError& error) {
-    throw environment_problem(what + " of " + std::to_string(needed) + " bytes cannot be written to " + folder + ": " +
+    throw environment_problem(std::to_string(needed) + " bytes for " + what + " cannot be written to " + folder + ": " +
                                   error.what() + (free ? ", " + std::to_string(*free) + " bytes are free" : "") +
                                   "; free room there, or give another folder",
                               {{"needed_bytes", needed}, {"free_bytes", free.value_or(0)}});

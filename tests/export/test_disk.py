@@ -40,13 +40,15 @@ def test_a_folder_with_room_is_left_as_it_was(tmp_path: Path) -> None:
 
 def test_more_than_the_disk_has_is_refused_with_figures(tmp_path: Path) -> None:
     needs = Need(tmp_path / "out", (HUGE,), "the run", "give another --out"), Need(tmp_path, (5000,), "files")
-    with pytest.raises(EnvironmentProblem, match=rf"the run takes {HUGE} bytes in {tmp_path}/out") as refused:
+    with pytest.raises(
+        EnvironmentProblem, match=rf"{HUGE} bytes are needed in {tmp_path}/out for the run"
+    ) as refused:
         require_room(*needs)
     assert refused.value.numbers["needed_bytes"] == HUGE + 5000
     assert 0 < refused.value.numbers["free_bytes"] < HUGE
     assert "are free there" in str(refused.value) and str(refused.value).endswith("give another --out")
-    assert f"to that disk {HUGE + 5000}" in str(refused.value)
-    with pytest.raises(EnvironmentProblem, match=rf"bytes in {tmp_path}/many"):
+    assert f"and {HUGE + 5000} on that disk in all" in str(refused.value)
+    with pytest.raises(EnvironmentProblem, match=rf"needed in {tmp_path}/many"):
         require_room(Need(tmp_path / "many", (1 << 20,), "batches", times=1 << 40))
     assert os.listdir(tmp_path) == []
 
@@ -69,7 +71,7 @@ def test_what_can_be_no_folder(name: str, words: str, tmp_path: Path) -> None:
 
 def test_a_folder_that_nobody_may_write_to() -> None:
     with pytest.raises(
-        EnvironmentProblem, match=r"/sys/lowpeak .* cannot be written, where the run is to go"
+        EnvironmentProblem, match=r"/sys/lowpeak .*, the place for the run, cannot be written"
     ):
         require_room(Need(Path("/sys/lowpeak"), (5,), "the run"))
 
@@ -121,7 +123,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         require_room(Need(folder / "out", (1 << 20,), "the run"), Need(tmp_path, (HUGE >> 30,), "files"))
         with pytest.raises(EnvironmentProblem, match=rf"are free there \(ext4 at {folder}\)"):
             require_room(Need(folder / "out", (2 << 20, 2 << 20), "the run"))
-        with pytest.raises(EnvironmentProblem, match="all that is to be written to that disk 4194304"):
+        with pytest.raises(EnvironmentProblem, match="and 4194304 on that disk in all"):
             require_room(Need(folder / "out", (2 << 20,), "the run"), Need(folder, (2 << 20,), "files"))
         assert sorted(os.listdir(folder)) == ["filler", "lost+found"]
 

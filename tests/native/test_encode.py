@@ -336,7 +336,7 @@ def test_more_batches_than_the_disk_has_room_for_are_refused_before_any(
     data = write_lines(tmp_path / "data.jsonl", records("text", 9))
     _, event = by_runner(artifact.path, data, tmp_path / "batches", Run(1 << 39))
     assert event["class"] == "EnvironmentProblem"
-    assert event["message"].startswith(f"the data as {1 << 39} batches of ")
+    assert f"bytes for the data as {1 << 39} batches cannot be written to {tmp_path}" in event["message"]
     assert event["numbers"]["needed_bytes"] > event["numbers"]["free_bytes"] > 0
     assert not (tmp_path / "batches").exists()
 

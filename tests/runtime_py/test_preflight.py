@@ -59,12 +59,14 @@ def test_a_run_folder_that_cannot_be_written(artifact: Artifact) -> None:
     for verb in (train, prepare):
         with pytest.raises(EnvironmentProblem, match=r"/sys/out .*cannot be written.*--out"):
             verb(artifact, NO_DATA, steps=5, out="/sys/out")
-    with pytest.raises(EnvironmentProblem, match=r"/sys .*cannot be written, where the artifact is to go"):
+    with pytest.raises(EnvironmentProblem, match=r"/sys .*, the place for the artifact, cannot be written"):
         compile_for_device("no-such-model", 20, seq_len=16, out="/sys/artifact")
 
 
 def test_data_of_more_bytes_than_the_disk_has(artifact: Artifact, tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentProblem, match=rf"as {1 << 50} batches takes \d+ bytes in {tmp_path}/out"):
+    with pytest.raises(
+        EnvironmentProblem, match=rf"needed in {tmp_path}/out for the data as {1 << 50} batches"
+    ):
         prepare(artifact, NO_DATA, steps=1 << 50, out=tmp_path / "out")
     assert os.listdir(tmp_path) == []
 
@@ -126,7 +128,9 @@ def test_a_full_disk_is_told_at_the_start(
                 verb(artifact, NO_DATA, steps=5000, out=folder / "out")
         monkeypatch.setenv("TMPDIR", str(folder))
         monkeypatch.setattr(tempfile, "tempdir", None)
-        with pytest.raises(EnvironmentProblem, match=r"temporary files takes \d+ bytes in .*by TMPDIR"):
+        with pytest.raises(
+            EnvironmentProblem, match=r"\d+ bytes are needed in .* for the run's temporary files.*by TMPDIR"
+        ):
             train(artifact, NO_DATA, steps=5000, out=tmp_path / "out")
         assert sorted(os.listdir(folder)) == ["filler", "lost+found"]
     assert not (tmp_path / "out").exists()
@@ -137,7 +141,9 @@ def test_a_disk_without_room_for_the_artifact(tmp_path: Path) -> None:
     said: list[str] = []
     with mounted(tmp_path / "disk", 4 << 20) as folder:
         fill(folder, but=50_000)
-        with pytest.raises(EnvironmentProblem, match=rf"the artifact takes \d+ bytes in {folder}/a;"):
+        with pytest.raises(
+            EnvironmentProblem, match=rf"\d+ bytes are needed in {folder}/a for the artifact;"
+        ):
             compile_for_device(tiny_llama(), 100, seq_len=16, out=folder / "a" / "b", progress=said.append)
         assert "planning memory" in said and not any(words.startswith("planning memory,") for words in said)
         assert sorted(os.listdir(folder)) == ["filler", "lost+found"]
