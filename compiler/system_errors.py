@@ -37,6 +37,8 @@ MEANINGS = {
 }  # fmt: skip
 """What it is, and what to do next."""
 
+LONGEST = 300
+"""Characters of what a library says."""
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _TOLD_BY_LIBRARIES = re.compile(
     r"\(os error (\d+)\)|\[Errno (\d+)\]|you tried to allocate \d+ bytes. Error code (\d+)"
@@ -73,6 +75,8 @@ def words_of(error: BaseException) -> str | None:
     names = [getattr(error, name, None) for name in ("filename", "filename2")]
     paths = [os.fsdecode(name) for name in names if isinstance(name, str | bytes)]
     where = f"{' -> '.join(paths)}: " if paths else ""
+    if not isinstance(error, OSError | MemoryError):
+        where = f"{str(error).strip().splitlines()[0][:LONGEST]}: "
     room = _room_of_temporary_files() if number in NO_ROOM and not paths else ""
     return f"{where}{meaning(number)}{room}; {MEANINGS[number][1]}"
 

@@ -90,7 +90,7 @@ def writing(out: str | Path, *, overwrite: bool = False, expected_bytes: int = 0
             raise ArtifactError(f"the artifact {out} cannot be written: {error}") from error
         written = sum(file.stat().st_size for file in folder.iterdir()) if folder else 0
         free = shutil.disk_usage(out.parent).free
-        needed = f"{expected_bytes} bytes" if expected_bytes else f"more than {written} bytes"
+        needed = f"{max(expected_bytes, written)} bytes or more"
         why = "the disk is full" if number == errno.ENOSPC else meaning(number)
         raise EnvironmentProblem(
             f"{why}: the artifact {out} needs {needed}, {written} could be written and {free} are "

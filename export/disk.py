@@ -216,7 +216,7 @@ def _allocate(descriptor: int, nbytes: int) -> None:
     fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
     while fallocate(descriptor, 0, 0, nbytes) != 0:
         number = ctypes.get_errno()
-        if number in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+        if number in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EPERM):
             return
         if number != errno.EINTR:
             raise OSError(number, os.strerror(number))

@@ -203,7 +203,7 @@ def test_overwriting_replaces_the_whole_artifact(
     [
         (RuntimeError("bug"), RuntimeError),
         (KeyboardInterrupt(), KeyboardInterrupt),
-        (PermissionError(13, "denied"), ArtifactError),
+        (PermissionError(13, "denied"), EnvironmentProblem),
     ],
 )
 def test_a_failed_write_leaves_the_earlier_artifact(
