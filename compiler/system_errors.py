@@ -85,5 +85,5 @@ def _room_of_temporary_files() -> str:
     """Where a library wrote to is not known; most often it is there."""
     with suppress(OSError):
         folder = tempfile.gettempdir()
-        return f", or {folder} is, which has {shutil.disk_usage(folder).free} bytes free"
+        return f"; {folder} has {shutil.disk_usage(folder).free} bytes free"
     return ""
