@@ -19,7 +19,8 @@ from runtime_py.batch_file import BatchFolder
 from runtime_py.events import end_event, ready_event, step_event
 from runtime_py.reference_model import own_weights
 from runtime_py.session import Job
-from runtime_py.worker import Emit, StopRequest, main
+from runtime_py.stop import StopRequest
+from runtime_py.worker import Emit, main
 
 
 def export_classic(artifact: Artifact, folder: Path) -> None:

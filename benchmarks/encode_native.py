@@ -69,7 +69,9 @@ def main() -> None:
 
 def _artifact(folder: Path) -> Artifact:
     """A small model with the demo model's tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(fetch_demo_model().parent, gguf_file=FILE_NAME)
+    tokenizer = AutoTokenizer.from_pretrained(
+        fetch_demo_model().parent, gguf_file=FILE_NAME, trust_remote_code=False
+    )
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,

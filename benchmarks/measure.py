@@ -32,6 +32,7 @@ from safetensors import safe_open
 from compiler.config import CompileOptions
 from export.artifact import Artifact
 from lowpeak import compile_for_device
+from runtime_py.checkpoint import CHECKPOINT
 from runtime_py.command import worker_command
 from runtime_py.eager import train_eagerly
 from runtime_py.feed import write_batches
@@ -39,7 +40,6 @@ from runtime_py.memory import run_under_limit
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import Data, training_data
 from runtime_py.session import Job
-from runtime_py.trainer import CHECKPOINT
 
 DEMO_CHAT = Path(str(files("lowpeak") / "demo_chat.jsonl"))
 GRADIENT = OptimizerOptions("sgd", learning_rate=1.0)

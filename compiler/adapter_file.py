@@ -124,7 +124,8 @@ def _rows_of_checkpoint(base: PreTrainedModel) -> int | None:
         return None
     try:
         config = AutoConfig.from_pretrained(base.name_or_path, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError):
+    # The name may lead to any folder; what is no config there has no vocabulary.
+    except Exception:
         return None
     return _rows(config)
 

@@ -16,6 +16,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils._pytree import tree_leaves
 
 from compiler.autograd_only import refusing_own_gradients
+from compiler.bounded_calls import bounded_calls
 from compiler.errors import LowpeakError, ModelError, UnsupportedOperator, summary, told_as_model_error
 from compiler.graph import (
     Adapter,
@@ -81,7 +82,7 @@ def capture(
     with to_fake(module):
         inputs = {name: torch.zeros(shape, dtype=dtype) for name, (shape, dtype) in batch.items()}
         try:
-            with refusing_own_gradients():
+            with refusing_own_gradients(), bounded_calls(module):
                 program = torch.export.export(module, (), kwargs=inputs, strict=False)
         except LowpeakError:
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from typing import Any, TypeVar
 
 import torch
@@ -87,14 +88,28 @@ def require_modules(lora: LoraConfig) -> None:
         )
 
 
+def _require_scales(lora: LoraConfig) -> None:
+    """Raises ModelError for an alpha that scales the adapter to nothing or no number, and for such a rank."""
+    alphas = {"lora_alpha": lora.lora_alpha, **(lora.alpha_pattern or {})}
+    ranks = {"r": lora.r, **(lora.rank_pattern or {})}
+    for name, value in (*alphas.items(), *ranks.items()):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 < value < math.inf:
+            raise ModelError(f"{name} of the LoRA configuration is {value!r}: it must be a number over 0")
+    for name, value in ranks.items():
+        if value != int(value):
+            raise ModelError(f"the rank {name} of the LoRA configuration is {value!r}: it must be whole")
+
+
 def with_lora(skeleton: PreTrainedModel, lora: LoraConfig | None) -> PeftModel:
     """Adds the adapter on the meta device.
 
-    Raises ModelError for a rank below 1 or targets that match nothing.
+    Raises ModelError for a rank below 1, an alpha that is no positive number, or targets that match nothing.
     """
     lora = lora or default_lora()
     if lora.r < 1:
         raise ModelError(f"LoRA rank is {lora.r}; it must be at least 1 (16 is a good start)", rank=lora.r)
+    _require_scales(lora)
     require_modules(lora)
     skeleton.requires_grad_(False)
     try:

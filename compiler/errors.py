@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from compiler.system_errors import number_of, words_of
+
+SUMMARY = 500
+"""Characters of another library's message that are told."""
+
 
 class LowpeakError(Exception):
     """Base of every error a user can cause or meet.
@@ -46,6 +51,26 @@ class EnvironmentProblem(LowpeakError):
     user_mistake = False
 
 
+def system_problem(error: BaseException) -> EnvironmentProblem | None:
+    """What the system refused (a full disk, too many open files), in words; None for any other exception."""
+    words = words_of(error)
+    return None if words is None else EnvironmentProblem(words, errno=number_of(error) or 0)
+
+
+@contextmanager
+def told_as_environment_problem() -> Iterator[None]:
+    """An error of the system that nobody has put into words leaves as an EnvironmentProblem."""
+    try:
+        yield
+    except LowpeakError:
+        raise
+    except Exception as error:
+        problem = system_problem(error)
+        if problem is None:
+            raise
+        raise problem from error
+
+
 @contextmanager
 def told_as_model_error(doing: str) -> Iterator[None]:
     """Any other exception than a LowpeakError or one of the system leaves as a ModelError that says what was
@@ -56,14 +81,25 @@ def told_as_model_error(doing: str) -> Iterator[None]:
     except (LowpeakError, OSError):
         raise
     except Exception as error:
+        if (problem := system_problem(error)) is not None:
+            raise problem from error
         raise ModelError(
             f"{doing}: {summary(error)}. lowpeak does not know this kind of model; --debug (in Python, the "
             "error's cause) shows where it happened"
         ) from error
 
 
-def summary(error: Exception) -> str:
-    """The first line of an exception's message, with its kind: torch goes on with whole graphs behind it."""
+def summary(error: BaseException) -> str:
+    """The first line of an exception's message, with its kind: torch goes on with whole graphs behind it, and
+    other libraries quote the file.
+    """
     lines = str(error).strip().splitlines()
     kind = type(error).__name__
-    return f"{kind}: {lines[0].rstrip('. ')}" if lines else kind
+    return f"{kind}: {one_line(lines[0]).rstrip('. ')}" if lines else kind
+
+
+def one_line(text: str) -> str:
+    """Another library's message without control characters and line breaks, cut where it is long."""
+    words = " ".join(text[: 2 * SUMMARY].split())
+    line = "".join(each if each.isprintable() else "?" for each in words)
+    return line if len(line) <= SUMMARY else line[:SUMMARY] + "..."

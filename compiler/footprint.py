@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import fx
 
-from compiler.graph import Adapter, Constant, Frozen, Quantized, TrainGraph
+from compiler.graph import Adapter, Batch, Constant, Frozen, Quantized, TrainGraph
 from compiler.op_table import VIEWS
 from compiler.passes.rewrite import operands
 from compiler.targets import MAPPED_AROUND_BYTES, Target
@@ -38,9 +38,11 @@ class Footprint:
     weights: int
     """Most pages of the weights file, and of the adapter's where it has one, that are resident at a time."""
     runtime: int
-    """Its own memory for the program, and the kernels' scratch."""
+    """Its own memory for the program, the kernels' scratch, and the batch that is trained on."""
     attention: int
     """The part of it that attention's backward takes beyond the scratch that every graph is given."""
+    batch: int
+    """The part of it that the graph's inputs take, which are read into memory of their own."""
     code: int
     """Pages of the runtime's libraries and of the program's file."""
 
@@ -62,7 +64,7 @@ class Footprint:
         return replace(
             self,
             arena=arena,
-            runtime=runtime_bytes(target, operations) + self.attention,
+            runtime=runtime_bytes(target, operations) + self.attention + self.batch,
             code=code_bytes(target, operations),
         )
 
@@ -76,6 +78,7 @@ def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, 
     else:
         gradients, state = adapter if target.gradients_in_state else 0, states * adapter
     attention = max(0, _attention_scratch(graph) - target.attention_scratch_bytes)
+    batch = sum(bytes_of(node) for node, role in graph.inputs() if isinstance(role, Batch))
     return Footprint(
         arena=arena,
         adapter=adapter,
@@ -83,8 +86,9 @@ def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, 
         optimizer=state,
         saving=int(adapter * target.checkpoint_copies),
         weights=_resident_weights(graph, target),
-        runtime=runtime_bytes(target, operations) + attention,
+        runtime=runtime_bytes(target, operations) + attention + batch,
         attention=attention,
+        batch=batch,
         code=code_bytes(target, operations),
     )
 

@@ -6,10 +6,8 @@ capture -> attention, quantize, mask_logits, loss -> differentiate -> normalize 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-
-from torch import fx
 
 from compiler.batch import BatchSpec
 from compiler.batch_input import BatchInput
@@ -234,12 +232,12 @@ def compile_step(
     intake: Intake,
     options: CompileOptions,
     *,
-    check: Callable[[Iterable[fx.Node]], None] = lambda _: None,
+    check: Callable[[TrainGraph], None] = lambda _: None,
     progress: Progress = lambda _: None,
     observe: Observer | None = None,
 ) -> Compiled:
-    """`check` sees the lowered operations before anything is planned, and refuses what the target has no
-    kernel for.
+    """`check` sees the lowered graph before anything is planned, and refuses what the target has no kernel
+    for, or the disk no room.
 
     Raises BudgetTooSmall with the smallest budget, ModelError and UnsupportedOperator.
     """
@@ -250,7 +248,7 @@ def compile_step(
     progress("planning memory")
     with told_as_model_error("the step cannot be planned"):
         planning = Planning(joint, options, progress)
-        check(planning.variants[0].graph.operations())
+        check(planning.variants[0].graph)
         step, plan, footprint = _fitting_step(planning, options, runner)
     batch = BatchSpec(
         intake.model_config is not None,

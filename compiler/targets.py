@@ -151,7 +151,7 @@ ONNXRUNTIME = Target(
     inexact=frozenset(
         {
             aten.sigmoid.default, aten.native_layer_norm.default, aten.native_group_norm.default,
-            aten._native_batch_norm_legit.no_stats, aten.native_batch_norm.default,
+            aten._native_batch_norm_legit.no_stats, aten.native_batch_norm.default, aten.index_put.default,
         }
     ),
     gradients_in_state=True,

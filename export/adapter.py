@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -17,6 +16,9 @@ from torch import Tensor
 
 from compiler.errors import ArtifactError
 from export.artifact import Artifact
+from export.bundle import publish, remove_stale, temporary_folder
+from export.disk import cannot_write
+from export.whole_file import sync
 
 CONFIG_FILE = "adapter_config.json"
 TENSORS_FILE = "adapter_model.safetensors"
@@ -37,7 +39,8 @@ def save_peft_adapter(
     `tensors` are named as `get_peft_model_state_dict` does; `peft_config` is what `LoraConfig.to_dict()`
     gives. Everything is written to a temporary folder beside `folder` and renamed; an earlier adapter there
     is replaced, and kept on failure.
-    Raises ArtifactError when there is nothing to save, `folder` holds anything else, or the disk refuses.
+    Raises ArtifactError when there is nothing to save or `folder` holds anything else, EnvironmentProblem
+    when the disk refuses.
     """
     folder = Path(folder)
     if not tensors:
@@ -50,15 +53,20 @@ def save_peft_adapter(
     _require_replaceable(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
-            fresh = Path(temporary) / "new"
-            fresh.mkdir()
+        remove_stale(folder)
+        fresh, lock = temporary_folder(folder)
+        try:
             save_file(separate, fresh / TENSORS_FILE, metadata={"format": "pt"})
             (fresh / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-            _replace(folder, fresh)
+            for name in (TENSORS_FILE, CONFIG_FILE):
+                sync(fresh / name)
+            publish(fresh, folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+            os.close(lock)
     except (OSError, SafetensorError) as error:
         size = sum(tensor.nbytes for tensor in separate.values())
-        raise ArtifactError(f"the adapter of {size} bytes cannot be written to {folder}: {error}") from error
+        raise cannot_write(f"the adapter of {size} bytes", folder, error) from error
 
 
 def _to_json(value: Any) -> Any:
@@ -74,22 +82,3 @@ def _require_replaceable(folder: Path) -> None:
             raise ArtifactError(f"{folder} also holds {min(foreign)}: give a new folder for the adapter")
     elif os.path.lexists(folder):
         raise ArtifactError(f"{folder} is not a folder: give a new one for the adapter")
-
-
-def _replace(folder: Path, fresh: Path) -> None:
-    """Move `fresh` to `folder`; what was there is moved aside first, and back if that fails."""
-    if not folder.exists():
-        fresh.rename(folder)
-        return
-    # Not in the temporary folder: should the process die between two renames, the earlier adapter remains.
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.previous.", dir=folder.parent)) / folder.name
-    try:
-        folder.rename(aside)
-        try:
-            fresh.rename(folder)
-        except OSError:
-            aside.rename(folder)
-            raise
-    finally:
-        if folder.exists():
-            shutil.rmtree(aside.parent)

@@ -1,31 +1,39 @@
 """An artifact on disk, read: a folder whose manifest lists every file with its size and hash.
 
 Nothing in the folder is trusted before it was checked. Files that the manifest lists lie directly in the
-folder; others are never opened. The writer is export/bundle.py.
+folder; others are never opened, but for the manifest's signature. What is read whole is hashed as it is
+read, so the bytes that were checked are those that are used; weights and programs, which are mapped, are
+hashed when the artifact is opened. Whether the manifest is the right one only `expect` and `signed_by` tell.
+The writer is export/bundle.py.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
+import os
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from compiler.errors import ArtifactError, ModelError
 from compiler.model.quantized import QuantizedTensor
 from export.emitter import CONSTANTS
 from export.graph_file import from_json
-from export.manifest import BucketRecord, FileRecord, Manifest, TensorRecord
+from export.manifest import MANIFEST as MANIFEST
+from export.manifest import MOST_BYTES, BucketRecord, FileRecord, Manifest, TensorRecord
+from export.plain_file import open_plain, read_plain
 from export.scheduled import ScheduledGraph, TensorPlace, dtype_named
+from export.signature import require_signature
 
-MANIFEST = "manifest.json"
 ADAPTER = "adapter.safetensors"
 ADAPTER_FROZEN = "adapter_frozen.safetensors"
 """What the trained adapter's file holds beside what is trained; there if there is any."""
@@ -51,15 +59,31 @@ class Artifact:
     manifest: Manifest
 
     @staticmethod
-    def open(path: str | Path, verify: bool = True, progress: Progress | None = None) -> Artifact:
+    def open(
+        path: str | Path,
+        verify: bool = True,
+        progress: Progress | None = None,
+        *,
+        expect: str | None = None,
+        signed_by: str | None = None,
+    ) -> Artifact:
         """Checks names, presence and sizes; with `verify` hashes too, which reads every byte once.
 
-        Raises ArtifactError naming the file that is missing, truncated, tampered with or outside the folder.
+        expect: the SHA-256 of manifest.json, as `Artifact.sha256` has it. signed_by: a minisign public key
+        (its file, or the line in it) that must have signed the manifest.
+        Raises ArtifactError naming the file that is missing, truncated, tampered with or no regular file, and
+        for a manifest that is another one, or is not signed.
         """
         path = Path(path)
-        if not path.is_dir():
-            raise ArtifactError(f"no artifact at {path}: it is {'a file' if path.exists() else 'missing'}")
-        artifact = Artifact(path, _read_manifest(path))
+        require_folder(path)
+        what = f"the artifact {path}"
+        if not os.path.lexists(path / MANIFEST):
+            raise ArtifactError(f"{path} is no artifact: it has no {MANIFEST}")
+        data = read_plain(path, MANIFEST, what, MOST_BYTES)
+        require_expected(path, hashlib.sha256(data).hexdigest(), expect)
+        if signed_by is not None:
+            require_signature(path, data, signed_by)
+        artifact = Artifact(path, Manifest.from_json(data))
         files = artifact.manifest.files
         each = (*REQUIRED, SAMPLE) if artifact.manifest.sample else REQUIRED
         of_buckets = [bucket.file(name) for bucket in artifact.manifest.buckets for name in each]
@@ -69,11 +93,20 @@ class Artifact:
             raise ArtifactError(
                 f"{MANIFEST} of {path} does not list {missing[0]}; compile the artifact again"
             )
+        total, before = sum(record.bytes for record in files.values()), 0
         for name, record in files.items():
-            _check_presence(path, name, record)
-        if verify:
-            _check_hashes(path, files, progress)
+            with open_plain(path, name, what) as file:
+                _check_size(path, name, os.fstat(file.fileno()).st_size, record)
+        for name, record in files.items() if verify else ():
+            with open_plain(path, name, what) as file:
+                _check_hash(path, name, _hash_of(file, path / name, before, total, progress), record)
+            before += record.bytes
         return artifact
+
+    @property
+    def sha256(self) -> str:
+        """Of manifest.json, and so of every file that it lists: what `expect` is compared with."""
+        return self.manifest.sha256
 
     def file(self, name: str) -> Path:
         """The path of a listed file. Raises ArtifactError when the artifact has none of that name."""
@@ -82,6 +115,15 @@ class Artifact:
                 f"the artifact {self.path} has no {name}; it was compiled for {self.manifest.target}"
             )
         return self.path / name
+
+    def read(self, name: str) -> bytes:
+        """A listed file as a whole; its bytes are hashed. Raises ArtifactError when they are others."""
+        self.file(name)
+        record = self.manifest.files[name]
+        data = read_plain(self.path, name, f"the artifact {self.path}", record.bytes)
+        _check_size(self.path, name, len(data), record)
+        _check_hash(self.path, name, hashlib.sha256(data).hexdigest(), record)
+        return data
 
     @property
     def weights(self) -> Path:
@@ -94,10 +136,10 @@ class Artifact:
         Raises ArtifactError for a malformed or unsafe graph.
         """
         name = (bucket or self.manifest.largest).file(GRAPH)
-        try:
-            return from_json(self.file(name).read_bytes())
-        except OSError as error:
-            raise ArtifactError(f"{name} cannot be read: {error}") from error
+        graph = from_json(self.read(name))
+        if list(graph.gradients) != [record.name for record in self.manifest.parameters]:
+            raise ArtifactError(f"{name} and {MANIFEST} of the artifact {self.path} train other parameters")
+        return graph
 
     def constants(self, bucket: BucketRecord | None = None) -> dict[str, Tensor]:
         """The compiler's own small tensors, by the graph's names for them."""
@@ -106,6 +148,9 @@ class Artifact:
     def adapter(self) -> dict[str, Tensor]:
         """First values of what is trained, by parameter name, as the manifest describes them."""
         tensors = self._tensors(ADAPTER)
+        unknown = tensors.keys() - {record.name for record in self.manifest.parameters}
+        if unknown:
+            raise ArtifactError(f"{ADAPTER} has {min(unknown)}, which {MANIFEST} has no parameter of")
         for record in self.manifest.parameters:
             place = _place(record)
             found = tensors.get(record.name)
@@ -138,13 +183,8 @@ class Artifact:
         if record is None:
             raise ArtifactError(f"the artifact {self.path} has no frozen tensor {name}")
         place = _place(record)
-        end = -1 if place.offset is None or place.offset < 0 else place.offset + place.nbytes
-        if place.offset is None or not 0 <= end <= self._mapped.nbytes or place.offset % place.dtype.itemsize:
-            raise ArtifactError(
-                f"{MANIFEST}: {name} is {place.nbytes} bytes at offset {record.offset}, which is no place in "
-                f"{self.weights.name} of {self._mapped.nbytes} bytes"
-            )
-        return self._mapped[place.offset : end].view(place.dtype).view(place.shape)
+        assert place.offset is not None
+        return self._mapped[place.offset : place.offset + place.nbytes].view(place.dtype).view(place.shape)
 
     def quantized(self, name: str) -> QuantizedTensor | None:
         """A frozen matrix that is stored quantized, mapped; None if the artifact has none of that name."""
@@ -161,17 +201,46 @@ class Artifact:
 
     @functools.cached_property
     def _mapped(self) -> Tensor:
-        file = self.weights
-        if not file.stat().st_size:
-            return torch.empty(0, dtype=torch.uint8)
-        # Copy-on-write, as torch has no read-only tensors.
-        return torch.from_numpy(np.memmap(file, np.uint8, mode="c"))
+        name = self.manifest.weights_file
+        with open_plain(self.path, name, f"the artifact {self.path}") as file:
+            size = os.fstat(file.fileno()).st_size
+            _check_size(self.path, name, size, self.manifest.files[name])
+            # Copy-on-write, as torch has no read-only tensors.
+            return (
+                torch.from_numpy(np.memmap(file, np.uint8, mode="c"))
+                if size
+                else torch.empty(0, dtype=torch.uint8)
+            )
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
+        data = self.read(name)
         try:
-            return load_file(self.file(name))
-        except (SafetensorError, OSError) as error:
+            return load(data)
+        # The reader knows types that this torch lacks, and raises what torch does for shapes it cannot make.
+        except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{name} cannot be read: {error}") from error
+
+
+def require_folder(path: Path) -> None:
+    """Raises ArtifactError when there is none."""
+    if not path.is_dir():
+        raise ArtifactError(f"no artifact at {path}: it is {'a file' if path.exists() else 'missing'}")
+
+
+def require_expected(path: Path, found: str, expect: str | None) -> None:
+    """Raises ArtifactError when the manifest's hash `found` is not `expect`, or that is no SHA-256."""
+    if expect is None:
+        return
+    wanted = expect.strip().lower()
+    if re.fullmatch("[0-9a-f]{64}", wanted) is None:
+        raise ArtifactError(
+            f"the expected hash {expect!r} is no SHA-256: give all 64 hexadecimal digits that compile printed"
+        )
+    if found != wanted:
+        raise ArtifactError(
+            f"{path} is not the artifact that was expected: the sha256 of its {MANIFEST} is {found}, "
+            f"expected is {wanted}; get the right one, or compile it again and expect its hash"
+        )
 
 
 def sha256_of(path: Path, read: Callable[[int], object] = lambda _: None) -> str:
@@ -186,39 +255,20 @@ def sha256_of(path: Path, read: Callable[[int], object] = lambda _: None) -> str
     return digest.hexdigest()
 
 
-def is_plain_name(name: str) -> bool:
-    """Whether a file of that name lies directly in the folder, on every system."""
-    return name not in ("", ".", "..", MANIFEST) and not any(c in '/\\:"<>|?*' or c < " " for c in name)
-
-
-def _read_manifest(path: Path) -> Manifest:
-    file = path / MANIFEST
-    if not file.is_file():
-        raise ArtifactError(f"{path} is no artifact: it has no {MANIFEST}")
-    _require_inside(path, MANIFEST)
+def _hash_of(file: BinaryIO, path: Path, before: int, total: int, progress: Progress | None) -> str:
+    digest, done = hashlib.sha256(), before
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{file} cannot be read: {error}") from error
-    return Manifest.from_json(text)
+        while piece := file.read(CHUNK_BYTES):
+            digest.update(piece)
+            done += len(piece)
+            if progress:
+                progress(done, total)
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from error
+    return digest.hexdigest()
 
 
-def _require_inside(path: Path, name: str) -> None:
-    if (path / name).resolve().parent != path.resolve():
-        raise ArtifactError(
-            f"{name} of the artifact {path} is a link to {(path / name).resolve()}, outside of it"
-        )
-
-
-def _check_presence(path: Path, name: str, record: FileRecord) -> None:
-    if not is_plain_name(name):
-        raise ArtifactError(
-            f"{MANIFEST} of {path} lists {name!r}, which is not a file directly in the folder"
-        )
-    _require_inside(path, name)
-    if not (path / name).is_file():
-        raise ArtifactError(f"{name} is missing from the artifact {path}; copy or compile it again")
-    size = (path / name).stat().st_size
+def _check_size(path: Path, name: str, size: int, record: FileRecord) -> None:
     if size != record.bytes:
         what = "truncated" if size < record.bytes else "too long"
         raise ArtifactError(
@@ -229,27 +279,13 @@ def _check_presence(path: Path, name: str, record: FileRecord) -> None:
         )
 
 
-def _check_hashes(path: Path, files: Mapping[str, FileRecord], progress: Progress | None) -> None:
-    total, before = sum(record.bytes for record in files.values()), 0
-
-    def report(read: int) -> None:
-        if progress:
-            progress(before + read, total)
-
-    for name, record in files.items():
-        try:
-            found = sha256_of(path / name, report)
-        except OSError as error:
-            raise ArtifactError(f"{path / name} cannot be read: {error}") from error
-        if found != record.sha256:
-            raise ArtifactError(
-                f"{name} of the artifact {path} is not the file that was compiled: its sha256 is {found}, "
-                f"the manifest says {record.sha256}; copy or compile it again"
-            )
-        before += record.bytes
+def _check_hash(path: Path, name: str, found: str, record: FileRecord) -> None:
+    if found != record.sha256:
+        raise ArtifactError(
+            f"{name} of the artifact {path} is not the file that was compiled: its sha256 is {found}, "
+            f"the manifest says {record.sha256}; copy or compile it again"
+        )
 
 
 def _place(record: TensorRecord) -> TensorPlace:
-    if any(size < 0 for size in record.shape):
-        raise ArtifactError(f"{MANIFEST}: {record.name} has shape {record.shape}")
     return TensorPlace(tuple(record.shape), dtype_named(record.dtype), record.offset, None)

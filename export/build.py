@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -16,7 +15,8 @@ from transformers import PreTrainedTokenizerBase
 
 from compiler.decode import Decoder
 from compiler.errors import ArtifactError
-from compiler.graph import Adapter, Frozen, Quantized
+from compiler.footprint import bytes_of
+from compiler.graph import Adapter, Frozen, Quantized, TrainGraph
 from compiler.model.origin import Origin
 from compiler.model.quantized import QuantizedTensor, quantize
 from compiler.model.weights import WeightSource
@@ -41,6 +41,7 @@ from export.manifest import (
     SourceRecord,
     TensorRecord,
 )
+from export.portable import portable, portable_name, without_place
 from export.safetensors_file import Entry, write_safetensors
 
 PACKAGES = ("lowpeak", "torch", "torchao", "transformers", "peft")
@@ -83,7 +84,7 @@ def build(
     """
     largest = parts[-1].compiled
     adapter = _adapter(largest)
-    expected = largest.footprint.weights + (1 + len(parts)) * sum(t.nbytes for t in adapter.values())
+    expected = stored_bytes(largest.step.graph, programs=len(parts))
     with writing(out, overwrite=overwrite, expected_bytes=expected) as bundle:
         if tokenizer is not None:
             _save_tokenizer(tokenizer, bundle.folder)
@@ -100,17 +101,31 @@ def build(
             decoder = generator.decoder if generator and part is parts[-1] else None
             _write_bucket(part, _suffix(part.compiled, parts), emitter, adapter, weights, bundle, decoder)
         save_file({name: tensor.contiguous() for name, tensor in adapter.items()}, bundle.path(ADAPTER))
-        source = None if largest.intake.origin is None else _source(largest.intake.origin, out)
+        source = None if largest.intake.origin is None else _source(largest.intake.origin)
         bundle.finish(
             replace(
                 _manifest(parts, emitter, weights, sample_loss),
                 source=source,
-                tokenizer_problem=tokenizer_problem,
+                tokenizer_problem=tokenizer_problem
+                and without_place(tokenizer_problem, largest.intake.origin),
                 generate=_generate(generator),
                 generate_problem=generator.problem if generator else None,
             )
         )
     return Artifact.open(out, verify=False)
+
+
+def stored_bytes(graph: TrainGraph, programs: int) -> int:
+    """Of the artifact: its weights, and the adapter's first values, which each program has, too. Little else
+    is large.
+    """
+    sizes = {Adapter: 0, Frozen: 0}
+    for node, role in graph.inputs():
+        if isinstance(role, Adapter):
+            sizes[Adapter] += bytes_of(node)
+        elif isinstance(role, Frozen | Quantized):
+            sizes[Frozen] += bytes_of(node)
+    return sizes[Frozen] + (1 + programs) * sizes[Adapter]
 
 
 def _save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -123,9 +138,9 @@ def _save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         raise ArtifactError(f"the tokenizer ({type(tokenizer).__name__}) cannot be saved: {error}") from error
 
 
-def _source(origin: Origin, out: Path) -> SourceRecord:
-    path = os.path.relpath(origin.path.resolve(), out.resolve())
-    return SourceRecord(Path(path).as_posix(), origin.hub_name, origin.sha256())
+def _source(origin: Origin) -> SourceRecord:
+    name = (origin.hub_name or "").rpartition("/")[2] or origin.path.resolve().name
+    return SourceRecord(name, origin.hub_name, origin.sha256())
 
 
 def _suffix(compiled: Compiled, parts: Sequence[Part]) -> str:
@@ -234,9 +249,9 @@ def _manifest(
         target=options.target,
         kernels=options.kernels,
         device=options.device,
-        model_name=intake.name,
-        model_config=intake.model_config,
-        adapter_config=intake.adapter_config,
+        model_name=portable_name(intake.name),
+        model_config=portable(intake.model_config),
+        adapter_config=portable(intake.adapter_config),
         adapter_names=None if intake.adapter_file is None else intake.adapter_file.trained,
         options={**asdict(options), "head": compiled.head, "passes": compiled.applied},
         buckets=[_bucket(part.compiled, _suffix(part.compiled, parts)) for part in parts],

@@ -9,22 +9,23 @@ import contextlib
 import ctypes
 import dataclasses
 import errno
-import fcntl
 import json
 import os
-import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from compiler.errors import ArtifactError, EnvironmentProblem
-from export.artifact import MANIFEST, is_plain_name, sha256_of
-from export.manifest import FileRecord, Manifest
+from compiler.system_errors import MEANINGS, NO_ROOM, meaning, number_of, remedy_of
+from export.artifact import sha256_of
+from export.disk import Need, require_room
+from export.manifest import MANIFEST, MOST_BYTES, FileRecord, Manifest
+from export.manifest_checks import SIGNATURE
+from export.plain_file import is_plain_name, read_plain
+from export.private_folder import new_private_folder, remove_leftovers
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TEMPORARY_SUFFIX = ".writing"
 
 _AT_FDCWD = -100
@@ -40,7 +41,7 @@ class BundleWriter:
 
     def path(self, name: str) -> Path:
         """Where to write the file `name`."""
-        assert is_plain_name(name), name
+        assert is_plain_name(name) and name not in (MANIFEST, SIGNATURE), name
         return self.folder / name
 
     def finish(self, manifest: Manifest) -> Manifest:
@@ -68,26 +69,31 @@ def writing(out: str | Path, *, overwrite: bool = False, expected_bytes: int = 0
     require_free_name(out, overwrite)
     folder: Path | None = None
     try:
+        remove_stale(out)
+        require_room_for_artifact(out, expected_bytes)
         out.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(out)
-        _require_room(out.parent, expected_bytes)
-        folder, lock = _temporary_folder(out)
+        folder, lock = temporary_folder(out)
         try:
             writer = BundleWriter(folder)
             yield writer
             assert writer.finished, "the artifact has no manifest"
             require_free_name(out, overwrite)
-            _publish(folder, out)
+            publish(folder, out)
         finally:
             os.close(lock)
     except (OSError, SafetensorError) as error:
-        if not _is_disk_full(error):
+        number = number_of(error)
+        if number in MEANINGS and number not in NO_ROOM:
+            what = f"the artifact {out} cannot be written: {meaning(number)}; {remedy_of(number)}"
+            raise EnvironmentProblem(what) from error
+        if number not in NO_ROOM:
             raise ArtifactError(f"the artifact {out} cannot be written: {error}") from error
         written = sum(file.stat().st_size for file in folder.iterdir()) if folder else 0
         free = shutil.disk_usage(out.parent).free
-        needed = f"{expected_bytes} bytes" if expected_bytes else f"more than {written} bytes"
+        needed = f"{max(expected_bytes, written)} bytes or more"
+        why = "the disk is full" if number == errno.ENOSPC else meaning(number)
         raise EnvironmentProblem(
-            f"the disk is full: the artifact {out} needs {needed}, {written} could be written and {free} are "
+            f"{why}: the artifact {out} needs {needed}, {written} could be written and {free} are "
             "free; free some space or give a folder on another disk",
             needed_bytes=max(expected_bytes, written),
             free_bytes=free,
@@ -121,28 +127,21 @@ def require_free_name(out: Path, overwrite: bool) -> None:
 def _own_files(folder: Path) -> set[str]:
     """Names that the artifact in the folder lists, whatever its version; none if it is no artifact."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = json.loads(read_plain(folder, MANIFEST, str(folder), MOST_BYTES))
         if "schema_version" not in manifest:
             return set()
-        return {MANIFEST, *map(str, manifest["files"])}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {MANIFEST, SIGNATURE, *map(str, manifest["files"])}
+    except (ArtifactError, ValueError, KeyError, TypeError, RecursionError):
         return set()
 
 
-def _temporary_folder(out: Path) -> tuple[Path, int]:
-    """A new folder beside `out` and a descriptor with its lock: without a lock it is a dead writer's."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=TEMPORARY_SUFFIX, dir=out.parent))
-        folder.chmod(0o777 & ~_umask())
-        with contextlib.suppress(OSError):
-            lock = os.open(folder, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if folder.exists():
-                    return folder, lock
-            except BlockingIOError:
-                pass  # another writer took it for a dead one's before it was locked
-            os.close(lock)
+def temporary_folder(out: Path) -> tuple[Path, int]:
+    """A new folder beside `out` and the descriptor of its lock, as `new_private_folder` has them; of the mode
+    that `out` will have.
+    """
+    folder, lock = new_private_folder(f".{out.name}.", TEMPORARY_SUFFIX, out.parent)
+    folder.chmod(0o777 & ~_umask())
+    return folder, lock
 
 
 def _umask() -> int:
@@ -151,34 +150,19 @@ def _umask() -> int:
     return mask
 
 
-def _remove_stale(out: Path) -> None:
+def remove_stale(out: Path) -> None:
     """Removes what killed writers of the same artifact left behind."""
-    for folder in out.parent.glob(f".{_escaped(out.name)}.*{TEMPORARY_SUFFIX}"):
-        with contextlib.suppress(OSError):
-            lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)
+    remove_leftovers(f".{out.name}.", TEMPORARY_SUFFIX, out.parent)
 
 
-def _escaped(name: str) -> str:
-    return re.sub(r"([\[*?])", r"[\1]", name)
+def require_room_for_artifact(out: Path, nbytes: int) -> None:
+    """Raises EnvironmentProblem unless the folder of `out` can be written and has room; worth asking before a
+    long compile, as soon as the bytes are known and, without them, before.
+    """
+    require_room(Need(out.parent, (nbytes,) * bool(nbytes), "the artifact"))
 
 
-def _require_room(folder: Path, expected_bytes: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < expected_bytes:
-        raise EnvironmentProblem(
-            f"the artifact needs {expected_bytes} bytes, {free} are free at {folder}; free some space or "
-            "give a folder on another disk",
-            needed_bytes=expected_bytes,
-            free_bytes=free,
-        )
-
-
-def _publish(folder: Path, out: Path) -> None:
+def publish(folder: Path, out: Path) -> None:
     """`folder` becomes `out`; an artifact that was there becomes `folder`, to be removed."""
     if not out.exists() or not any(out.iterdir()):
         folder.rename(out)
@@ -209,9 +193,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _is_disk_full(error: OSError | SafetensorError) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in DISK_FULL
-    return any(f"os error {code})" in str(error) for code in DISK_FULL)

@@ -6,12 +6,12 @@ Sizes are bytes, times seconds. Every file that the manifest names lies directly
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import json
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, cast
 
 from torch import Tensor
 
@@ -19,14 +19,20 @@ from compiler.batch import BatchSpec
 from compiler.batch_input import BatchInput
 from compiler.errors import ArtifactError
 from compiler.model.quantized import QuantFormat
+from export import manifest_checks
+from export.json_text import strict_json
+from export.typed_json import Bytes, Count, Range, Seconds, typed
 
+MANIFEST = "manifest.json"
 SCHEMA_VERSION = 4
+MOST_BYTES = 1 << 24
+"""That a manifest may have: that of a 70B model has about one MB."""
 
 
 @dataclass(frozen=True)
 class FileRecord:
     sha256: str
-    bytes: int
+    bytes: Bytes
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,9 @@ class TensorRecord:
     """
 
     name: str
-    shape: list[int]
+    shape: list[Bytes]
     dtype: str
-    offset: int | None = None
+    offset: Bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -67,29 +73,29 @@ class QuantRecord:
 
 @dataclass(frozen=True)
 class PlanRecord:
-    budget_bytes: int
-    planned_peak_bytes: int
+    budget_bytes: Annotated[int, Range(1, 2**48)]
+    planned_peak_bytes: Bytes
     """Everything resident because of the step: arena, gradients, optimizer state, weights, runtime."""
-    planned_anonymous_bytes: int
+    planned_anonymous_bytes: Bytes
     """The part of it that is anonymous memory: all but the mapped weights and code."""
-    arena_bytes: int
-    arena_lower_bound_bytes: int
-    gradients_bytes: int
+    arena_bytes: Bytes
+    arena_lower_bound_bytes: Bytes
+    gradients_bytes: Bytes
     """Buffers that gradients are added to; 0 if they lie in the arena."""
-    optimizer_bytes: int
-    weights_bytes: int
-    runtime_bytes: int
+    optimizer_bytes: Bytes
+    weights_bytes: Bytes
+    runtime_bytes: Bytes
     """Anonymous memory of the runtime beside all these."""
-    code_bytes: int
+    code_bytes: Bytes
     """Pages of the runtime's libraries and of the program's file; most are in a Python process anyway."""
-    predicted_step_seconds: float
-    recomputed_operations: int
+    predicted_step_seconds: Seconds
+    recomputed_operations: Count
     offload: bool
     """Whether the target can put values into a file; the plan is made without that where it cannot."""
-    offloaded_values: int
-    offload_bytes: int
+    offloaded_values: Count
+    offload_bytes: Bytes
     """Size of that file."""
-    by_category: dict[str, int]
+    by_category: dict[str, Bytes]
     """Bytes at the arena's peak step, by kind of value."""
 
 
@@ -132,7 +138,7 @@ class SourceRecord:
     """The files that the model came from, so that a simulation can compare with them."""
 
     path: str
-    """Of the checkpoint folder or GGUF file, relative to the artifact's folder."""
+    """Base name of the checkpoint folder or GGUF file, looked for beside the artifact's folder."""
     hub_name: str | None
     sha256: str
     """Of config and weights, as compiler/model/origin.py has it."""
@@ -142,24 +148,24 @@ class SourceRecord:
 class GenerateRecord:
     """The program of `lowpeak-runner generate`, generate.pte, over the same weights and adapter."""
 
-    tokens: int
+    tokens: Annotated[int, Range(1, 2**31)]
     """That its caches hold: prompt and answer together."""
-    prompt_tokens: int
+    prompt_tokens: Annotated[int, Range(1, 2**31)]
     """Of a prompt that go through at a time."""
-    vocabulary: int
-    ends: list[int]
+    vocabulary: Annotated[int, Range(1, 2**31)]
+    ends: list[Count]
     """Tokens that an answer ends with."""
-    planned_peak_bytes: int
+    planned_peak_bytes: Bytes
     """Everything resident because of generating."""
-    planned_anonymous_bytes: int
+    planned_anonymous_bytes: Bytes
     """The part of it that is anonymous memory: all but the mapped weights and code."""
-    arena_bytes: int
-    state_bytes: int
+    arena_bytes: Bytes
+    state_bytes: Bytes
     """Adapter and caches."""
-    weights_bytes: int
-    runtime_bytes: int
-    code_bytes: int
-    predicted_token_seconds: float
+    weights_bytes: Bytes
+    runtime_bytes: Bytes
+    code_bytes: Bytes
+    predicted_token_seconds: Seconds
 
 
 @dataclass(frozen=True)
@@ -221,51 +227,28 @@ class Manifest:
     def planned_anonymous_bytes(self) -> int:
         return max(bucket.plan.planned_anonymous_bytes for bucket in self.buckets)
 
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Of the bytes of manifest.json, as they were read or will be written: the artifact's identity, for
+        it changes with any file.
+        """
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True)
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True, allow_nan=False)
 
     @staticmethod
-    def from_json(text: str) -> Manifest:
-        """Raises ArtifactError for what is no manifest, or of another schema version."""
-        try:
-            raw = json.loads(text)
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ArtifactError(f"manifest.json is not JSON: {error}") from error
+    def from_json(text: str | bytes) -> Manifest:
+        """Raises ArtifactError for what is no manifest, has another schema version, or contradicts itself."""
+        data = text.encode() if isinstance(text, str) else text
+        raw = strict_json(data, MANIFEST, MOST_BYTES)
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version != SCHEMA_VERSION:
             raise ArtifactError(
                 f"the artifact has schema version {version!r}, this lowpeak reads {SCHEMA_VERSION}; compile "
                 "it again"
             )
-        manifest = typing.cast(Manifest, _typed(Manifest, raw, "manifest"))
-        if not manifest.buckets:
-            raise ArtifactError("manifest.json: there is no bucket")
+        manifest = cast(Manifest, typed(Manifest, raw, MANIFEST, "manifest"))
+        manifest_checks.check(manifest)
+        vars(manifest)["sha256"] = hashlib.sha256(data).hexdigest()
         return manifest
-
-
-def _typed(kind: Any, value: Any, where: str) -> Any:
-    """`value` as an instance of the annotation `kind`; ArtifactError names the place that does not fit."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        fields = {f.name for f in dataclasses.fields(kind)}
-        optional = {f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
-        if not isinstance(value, dict) or not fields - optional <= set(value) <= fields:
-            raise ArtifactError(f"manifest.json: {where} should have the fields {', '.join(sorted(fields))}")
-        hints = typing.get_type_hints(kind)
-        return kind(**{name: _typed(hints[name], value[name], f"{where}.{name}") for name in value})
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        (inner,) = (a for a in arguments if a is not type(None))
-        return _typed(inner, value, where)
-    if origin is list and isinstance(value, list):
-        return [_typed(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if origin is dict and isinstance(value, dict):
-        return {key: _typed(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if kind is Any:
-        return value
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(kind, type) and type(value) is kind:
-        return value
-    raise ArtifactError(f"manifest.json: {where} should be {kind}, it is {type(value).__name__}")

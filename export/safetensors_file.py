@@ -8,7 +8,7 @@ import json
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,12 @@ HEADER_ALIGNMENT = 64
 """Of the first tensor; those behind it follow without a gap, as the format wants it."""
 
 Declared = tuple[str, tuple[int, ...], torch.dtype]
+
+
+class Sink(Protocol):
+    """What bytes are written to."""
+
+    def write(self, data: bytes | memoryview, /) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ def tensor_bytes(shape: tuple[int, ...], dtype: torch.dtype) -> int:
 
 
 def write_safetensors(
-    file: BinaryIO,
+    file: Sink,
     tensors: Iterable[Declared],
     load: Callable[[str], Tensor],
     metadata: Mapping[str, str] | None = None,

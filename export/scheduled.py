@@ -32,6 +32,11 @@ NAMESPACES = ("aten", "lowpeak")
 FACTORIES = frozenset({"arange", "empty", "full", "ones", "scalar_tensor", "zeros"})
 """Operators without a tensor operand that a graph may call; others may reach outside, as from_file does."""
 
+OPAQUE = re.compile(
+    "pack|fbgemm|mkldnn|cudnn|miopen|cslt|sparse|quantized|_dyn_quant|nested|jagged|xnn|kleidi|from_file|_pin"
+)
+"""Operators that take a tensor's bytes for a program's own structures, or for a layout without checks."""
+
 
 @dataclass(frozen=True)
 class NodeRef:
@@ -124,7 +129,8 @@ def resolve_operator(name: str) -> Callable[..., Any]:
     if found is None:
         raise ArtifactError(f"the graph calls {name}, which is no operator of {' or '.join(NAMESPACES)} here")
     has_tensors = any("Tensor" in str(argument.type) for argument in found._schema.arguments)
-    if found._schema.is_mutable or not (has_tensors or packet_name in FACTORIES):
+    opaque = namespace == "aten" and OPAQUE.search(packet_name) is not None
+    if found._schema.is_mutable or opaque or not (has_tensors or packet_name in FACTORIES):
         raise ArtifactError(f"the graph calls {name}, which a graph may not")
     return cast(Callable[..., Any], found)
 

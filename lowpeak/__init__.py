@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         UnsupportedOperator,
     )
     from export.artifact import Artifact
+    from export.signature import sign
     from lowpeak.api import compile_for_device, memory_time_curve
     from lowpeak.gguf_adapter import export_gguf
     from lowpeak.phone.deploy import deploy
@@ -43,6 +44,7 @@ __all__ = [
     "generate",
     "memory_time_curve",
     "pull",
+    "sign",
     "simulate",
     "train",
 ]
@@ -55,6 +57,7 @@ _MODULES = {
     "generate": "runtime_py.generate",
     "memory_time_curve": "lowpeak.api",
     "pull": "lowpeak.phone.pull",
+    "sign": "export.signature",
     "simulate": "runtime_py.simulate",
     "train": "runtime_py.trainer",
 }

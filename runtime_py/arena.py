@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from compiler.errors import ArtifactError, EnvironmentProblem
+from export.disk import temporary_folder
 from export.scheduled import TensorPlace
 
 POISON = 0xFF
@@ -49,7 +50,7 @@ class OffloadFile:
     """Offloaded values in a temporary file, which is gone at the end of the `with` block."""
 
     def __enter__(self) -> OffloadFile:
-        self._file = tempfile.TemporaryFile()
+        self._file = tempfile.TemporaryFile(dir=temporary_folder())
         self._sizes: dict[int, int] = {}
         return self
 

@@ -5,8 +5,9 @@
         ends         int64 [batches]                  where each ends in the data's order, for checkpoints
         <i>.<input>  [batches of bucket i, *shape]    in the order of the steps
 
-A file appears whole, by a rename. Where they are written while the run goes on, a byte on the trainer's stdin
-tells of each, and the end of stdin that no more will come.
+A file appears whole, by a rename. Where they are written while the run goes on (a streamed job), a byte on
+the trainer's stdin tells of each, and the end of stdin that no more will come; such a file loses its name as
+it is opened, so that what is private in it does not outlive the run, however that ends.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +26,7 @@ from torch import Tensor
 
 from compiler.errors import DataError, EnvironmentProblem
 from export.safetensors_file import write_safetensors
+from export.whole_file import writing_beside
 
 NOBODY_WRITES = "nobody writes the batches"
 """Why a run stops whose batches do not come any more."""
@@ -62,15 +65,18 @@ def packed(batches: Iterable[PreparedBatch]) -> dict[str, Tensor]:
 
 
 def write_batch_file(folder: Path, first: int, batches: list[PreparedBatch]) -> Path:
-    """Raises EnvironmentProblem when the disk has no room or the folder cannot be written."""
+    """Of mode 0600, as it holds the user's text.
+
+    Raises EnvironmentProblem when the disk has no room or the folder cannot be written.
+    """
     path = folder / f"{first}-{first + len(batches)}{_SUFFIX}"
-    temporary = folder / f".{path.name}.tmp"
     tensors = packed(batches)
     try:
-        with temporary.open("wb") as file:
+        # They are made again after a power failure.
+        with writing_beside(path, lasting=False, mode=0o600) as file:
             declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()]
             write_safetensors(file, declared, tensors.__getitem__)
-        return temporary.replace(path)
+        return path
     except OSError as error:
         size = sum(tensor.nbytes for tensor in tensors.values())
         raise EnvironmentProblem(
@@ -78,6 +84,28 @@ def write_batch_file(folder: Path, first: int, batches: list[PreparedBatch]) -> 
             "name another folder for temporary files by TMPDIR",
             bytes=size,
         ) from error
+
+
+def remove_batches(folder: Path) -> None:
+    """All files of batches in the folder, also half written ones, and the folder if nothing is left in it.
+
+    What else lies there is not touched, nor what a link leads to.
+    """
+    if not folder.is_dir() or folder.is_symlink():
+        return
+    for path in folder.iterdir():
+        if _numbers(path.name.removeprefix(".").removesuffix(".tmp")) is not None:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _numbers(name: str) -> tuple[int, int] | None:
+    """The first of the batches in the file of that name, and the one behind the last; None for others."""
+    numbers = name.removesuffix(_SUFFIX).split("-")
+    if not name.endswith(_SUFFIX) or len(numbers) != 2 or not all(map(str.isdecimal, numbers)):
+        return None
+    return int(numbers[0]), int(numbers[1])
 
 
 class BatchFolder:
@@ -100,6 +128,8 @@ class BatchFolder:
             path = self._find(index)
             if path is not None:
                 self._file = _BatchFile(path)
+                if self._streamed:
+                    path.unlink(missing_ok=True)
             elif not self._streamed:
                 raise DataError(f"the batches in {self._folder} lack batch {index}: prepare them again")
             elif not _told_of_more() and self._find(index) is None:
@@ -112,11 +142,9 @@ class BatchFolder:
     def _find(self, index: int) -> Path | None:
         with os.scandir(self._folder) as entries:
             for entry in entries:
-                numbers = entry.name.removesuffix(_SUFFIX).split("-")
-                if len(numbers) == 2 and all(map(str.isdigit, numbers)) and entry.name.endswith(_SUFFIX):
-                    first, limit = map(int, numbers)
-                    if first <= index < limit:
-                        return Path(entry.path)
+                numbers = _numbers(entry.name)
+                if numbers is not None and numbers[0] <= index < numbers[1]:
+                    return Path(entry.path)
         return None
 
 

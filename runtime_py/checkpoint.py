@@ -1,111 +1,149 @@
-"""The state of a training run in one safetensors file that is whole or absent, whatever happens meanwhile.
+"""The two generations of a run's checkpoint: the newest whole one is what a run goes on from.
 
-    adapter.<name>       the adapter's tensors
-    optimizer.<name>     the optimizer's state
+    checkpoint.safetensors             the newest
+    checkpoint.previous.safetensors    the one before it
 
-The header's metadata says of which artifact, step, data order and optimizer it is. Tensors are written one by
-one from where they lie: a checkpoint costs no memory.
+At every moment one of them is whole, whatever ends the process. Nothing here needs torch; what is in the
+files is runtime_py/checkpoint_tensors.py's.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import errno
-import hashlib
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from compiler.errors import ArtifactError
+from export.whole_file import sync
+from runtime_py.checkpoint_format import Damaged, read_header, verify
+from runtime_py.checkpoint_format import Progress as Progress
 
-from compiler.errors import ArtifactError, EnvironmentProblem
-from export.manifest import Manifest
-from export.safetensors_file import write_safetensors
+if TYPE_CHECKING:
+    from export.manifest import Manifest
 
-FORMAT = "lowpeak-checkpoint-2"
+CHECKPOINT = "checkpoint.safetensors"
+PREVIOUS = "checkpoint.previous.safetensors"
+FILES_AT_ONCE = 3
+"""Most that a run's folder holds: two generations, and the next while it is written."""
 
-_PIECE_BYTES = 1 << 22
-_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run is, and what it must not change in order to continue."""
-
-    artifact: str
-    """`artifact_id` of the artifact that is trained."""
-
-    step: int
-    """Updates made."""
-
-    seed: int
-    """Of the data's order."""
-
-    options: str
-    """Fingerprint of the optimizer's options and all else that later steps depend on."""
-
-    data: str
-    """SHA-256 of what is trained on."""
-
-    position: int
-    """Where the last step ended in the order of the data."""
+Tell = Callable[[str], None]
 
 
 def artifact_id(manifest: Manifest) -> str:
     """Changes with anything that the manifest says, so with every file of the artifact."""
-    return hashlib.sha256(manifest.to_json().encode()).hexdigest()
+    return manifest.sha256
 
 
-def save_checkpoint(
-    path: Path, progress: Progress, adapter: Mapping[str, Tensor], state: Mapping[str, Tensor]
-) -> None:
-    """Writes a temporary file beside `path`, syncs it and renames it over an earlier checkpoint.
-
-    One process at a time may write there. Raises EnvironmentProblem when the disk has no room or the folder
-    cannot be written; the earlier checkpoint is then intact.
-    """
-    tensors = _names(adapter, state)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()]
-            metadata = {"format": FORMAT, "progress": json.dumps(dataclasses.asdict(progress))}
-            write_safetensors(file, declared, tensors.__getitem__, metadata)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        size = sum(tensor.nbytes for tensor in tensors.values())
-        kept = "the earlier checkpoint is intact" if path.exists() else "there is no checkpoint yet"
-        what = "no room" if error.errno in _NO_ROOM else str(error.strerror)
-        raise EnvironmentProblem(
-            f"a checkpoint of {size} bytes cannot be written to {path}: {what}; {kept}. Free {size} bytes or "
-            "give another folder, and resume",
-            bytes=size,
-        ) from error
+def previous_of(path: Path) -> Path:
+    """`checkpoint.safetensors` -> `checkpoint.previous.safetensors`."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 def read_progress(path: Path) -> Progress:
-    """Raises ArtifactError when the file is no checkpoint or damaged."""
+    """By the header alone. Raises ArtifactError when the file is no checkpoint or its header is damaged."""
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ArtifactError(f"{path} cannot be read as a checkpoint: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise ArtifactError(f"{path} is no checkpoint of this version of lowpeak")
+        return read_header(path)
+    except Damaged as error:
+        raise ArtifactError(f"{path} is no whole checkpoint: {error}") from error
+
+
+def newest_whole(out: Path, tell: Tell = lambda _: None) -> Path | None:
+    """The checkpoint of the run in the folder `out`, every byte of it checked; None if it has none.
+
+    Where the newest is damaged, `tell` is told that it is the one before and how many steps that has. Raises
+    ArtifactError when there are checkpoints and none is whole, or one is of another version of lowpeak.
+    """
+    return newest_of(out / CHECKPOINT, tell)
+
+
+def newest_of(path: Path, tell: Tell = lambda _: None) -> Path | None:
+    """As `newest_whole`, of the generations of the checkpoint that is written to `path`."""
+    previous, damage = previous_of(path), dict[Path, str]()
+    found = list[tuple[Path, Progress]]()
+    for each in (path, previous):
+        if os.path.lexists(each):
+            try:
+                found.append((each, _header(each)))
+            except Damaged as error:
+                damage[each] = str(error)
+    if len(found) == 2 and found[0][1].same_run(found[1][1]):
+        # The same name first where both have as many steps.
+        found.sort(key=lambda each: -each[1].step)
+    for each, progress in found:
+        wrong = _damage(each)
+        if wrong:
+            damage |= wrong
+            continue
+        if each == previous:
+            if path not in damage and os.path.lexists(path):
+                # Fewer steps it may have by a flipped bit.
+                damage |= _damage(path)
+            tell(_instead(path, previous, damage.get(path), progress.step))
+        return each
+    if not damage:
+        return None
+    words = " and ".join(f"{each} is damaged ({why})" for each, why in damage.items())
+    without = f", and there is no {previous.name} before it" if damage.keys() == {path} else ""
+    raise ArtifactError(f"{words}{without}: `lowpeak fsck {path.parent}` tells what can be saved")
+
+
+def _damage(path: Path) -> dict[Path, str]:
     try:
-        return Progress(**json.loads(metadata["progress"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{path} is a damaged checkpoint: {error}") from error
+        verify(path)
+    except Damaged as error:
+        return {path: str(error)}
+    return {}
+
+
+def _header(path: Path) -> Progress:
+    try:
+        return read_header(path)
+    except ArtifactError:
+        # Of another version it may be by a flipped bit.
+        return verify(path)
+
+
+def _instead(path: Path, previous: Path, why: str | None, steps: int) -> str:
+    if why is not None:
+        reason = f"{path} is damaged ({why})"
+    elif not os.path.lexists(path):
+        reason = f"there is no {path}, as a process ended while it replaced it"
+    else:
+        reason = f"{path} has fewer steps than {previous.name}"
+    return f"{reason}: {previous.name} is used, with {steps} steps"
+
+
+def settle(path: Path, tell: Tell = lambda _: None) -> None:
+    """Gives the newest whole generation the name `path`, before a run goes on from it: the next one would
+    else push out the whole one and keep the damaged. The caller holds the folder's lock. Raises as
+    `newest_whole`.
+    """
+    if newest_of(path, tell) == previous_of(path):
+        previous_of(path).replace(path)
+        sync(path.parent)
+
+
+def install(fresh: Path, path: Path) -> None:
+    """The checkpoint `fresh`, which is whole and on the disk, becomes the newest, and the newest the one
+    before. OSError is the caller's; the newest is then whole under one of the names.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(previous_of(path))
+    fresh.replace(path)
+    sync(path.parent)
+
+
+def give_up_previous(path: Path) -> bool:
+    """Removes the generation before, for its room, if the newest is whole; whether it did."""
+    previous = previous_of(path)
+    with contextlib.suppress(OSError, Damaged, ArtifactError):
+        if os.path.lexists(previous):
+            verify(path)
+            previous.unlink()
+            return True
+    return False
 
 
 def require_same_run(path: Path, found: Progress, wanted: Progress) -> None:
@@ -127,70 +165,3 @@ def require_same_run(path: Path, found: Progress, wanted: Progress) -> None:
             f"{path} is a checkpoint of a run on other data (sha256 {found.data[:12]}, now it is "
             f"{wanted.data[:12]}): resume with that data, or train into a new folder"
         )
-
-
-def restore_checkpoint(
-    path: Path, wanted: Progress, adapter: Mapping[str, Tensor], state: Mapping[str, Tensor]
-) -> int:
-    """Writes the checkpoint into the tensors given -> the updates made; ArtifactError unless it fits."""
-    found = read_progress(path)
-    require_same_run(path, found, wanted)
-    tensors = _names(adapter, state)
-    try:
-        with safe_open(path, "pt") as file:
-            if set(file.keys()) != set(tensors):
-                odd = min(set(file.keys()) ^ set(tensors))
-                raise ArtifactError(f"{path} is of another artifact: {odd} is in only one of the two")
-            for name, tensor in tensors.items():
-                shape = file.get_slice(name).get_shape()
-                if list(shape) != list(tensor.shape):
-                    raise ArtifactError(
-                        f"{path} is of another artifact: {name} has shape {shape}, not {list(tensor.shape)}"
-                    )
-                tensor.copy_(file.get_tensor(name))
-    except (SafetensorError, OSError) as error:
-        raise ArtifactError(f"{path} cannot be read as a checkpoint: {error}") from error
-    return found.step
-
-
-def copy_state(path: Path, name: str, file: BinaryIO) -> None:
-    """Writes the bytes of a part of the optimizer's state to `file`, piece by piece. Raises ArtifactError
-    when the checkpoint has no such part or cannot be read.
-    """
-    try:
-        with safe_open(path, "pt") as checkpoint:
-            if f"optimizer.{name}" not in checkpoint.keys():  # noqa: SIM118
-                raise ArtifactError(f"{path} is of another artifact: it has no state of {name}")
-            state = checkpoint.get_slice(f"optimizer.{name}")
-            (size,) = state.get_shape()
-            for start in range(0, size, _PIECE_BYTES):
-                file.write(state[start : min(start + _PIECE_BYTES, size)].numpy().data)
-    except (SafetensorError, OSError) as error:
-        raise ArtifactError(f"{path} cannot be read as a checkpoint: {error}") from error
-
-
-def load_adapter(path: Path) -> dict[str, Tensor]:
-    """The adapter's tensors of a checkpoint by name. Raises ArtifactError when it cannot be read."""
-    read_progress(path)
-    try:
-        with safe_open(path, "pt") as file:
-            names = [name for name in file.keys() if name.startswith("adapter.")]  # noqa: SIM118
-            return {name.removeprefix("adapter."): file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise ArtifactError(f"{path} cannot be read as a checkpoint: {error}") from error
-
-
-def _names(adapter: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        **{f"adapter.{name}": tensor for name, tensor in adapter.items()},
-        **{f"optimizer.{name}": tensor for name, tensor in state.items()},
-    }
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the rename itself survive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

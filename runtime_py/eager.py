@@ -11,7 +11,6 @@ import math
 import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from transformers import PreTrainedModel
 from compiler.causal_lm import CausalLMLoss
 from compiler.errors import DataError
 from export.artifact import Artifact
+from export.private_folder import private_folder
 from runtime_py.batch_file import BatchFolder
 from runtime_py.command import python_command
 from runtime_py.events import end_event, ready_event, step_event
@@ -35,8 +35,9 @@ from runtime_py.prepare import Data, training_data
 from runtime_py.reference import LOSS_PREFIX
 from runtime_py.reference_model import own_weights
 from runtime_py.session import Job
+from runtime_py.stop import StopRequest
 from runtime_py.supervisor import StepReport, supervise
-from runtime_py.worker import Emit, StopRequest, main
+from runtime_py.worker import Emit, main
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def train_eagerly(
     spec = artifact.manifest.largest.batch
     if not spec.causal_lm or spec.rows is not None or spec.subset_size is not None:
         raise DataError("eager training is compared with the exact loss of a language model, on every token")
-    with tempfile.TemporaryDirectory(prefix="lowpeak-eager-") as temporary:
+    with private_folder("lowpeak-eager-") as temporary:
         prepared = training_data(artifact, data)
         job = Job.of(artifact, temporary, steps=steps, streamed=True, optimizer=optimizer, seed=seed)
         feed = Feed(job, prepared)
@@ -104,7 +105,7 @@ def run(job: Job, emit: Emit, stop: StopRequest, *, checkpointing: bool = False)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     warm_up(job.optimizer)
     emit(ready_event())
-    artifact = Artifact.open(job.artifact, verify=False)
+    artifact = Artifact.open(job.artifact, verify=False, expect=job.expect)
     reference = own_weights(artifact)
     model, frozen = reference.module, reference.frozen
     if checkpointing:

@@ -20,6 +20,7 @@ from runtime_py.chat.turns import ADVICE
 from runtime_py.dropped_characters import finder_of_dropped
 from runtime_py.labels import NO_LOSS, added_tokens, labels_of, repeated
 from runtime_py.record import Chat, chat_of, kind_of, text_of
+from runtime_py.tokenizer_files import is_panic
 
 DROPPED = "the tokenizer has no token for (a part of) {!r} and would leave it out: write the text without it"
 
@@ -142,8 +143,10 @@ def _encodings(
             return_token_type_ids=False,
             verbose=False,
         )
-    except Exception as error:
-        # What the tokenizers package raises has no class of its own.
+    except BaseException as error:
+        # What the tokenizers package raises has no class of its own, and is no Exception where it gave up.
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         if len(texts) == 1:
             return [DataError(f"the tokenizer cannot encode it: {error}")]
         return [outcome for text in texts for outcome in _encodings([text], is_chat, tokenizer)]

@@ -51,6 +51,11 @@ def step_event(step: int, loss: float, seconds: float, tokens: int | None) -> Ev
     }
 
 
+def note_event(words: str) -> Event:
+    """Something that the user should know and that does not stop the run."""
+    return {"event": "note", "note": words}
+
+
 def end_event(step: int, goal: int, reason: str | None) -> Event:
     """`reason`: why it stopped, if the goal is not reached."""
     if step >= goal:
@@ -59,6 +64,8 @@ def end_event(step: int, goal: int, reason: str | None) -> Event:
 
 
 def error_event(error: Exception) -> Event:
+    if not isinstance(error, LowpeakError):
+        error = errors.system_problem(error) or error
     numbers = error.numbers if isinstance(error, LowpeakError) else {}
     return {"event": "error", "class": type(error).__name__, "message": str(error), "numbers": numbers}
 

@@ -15,12 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compiler.errors import ArtifactError, DataError
+from compiler.errors import ArtifactError, DataError, LowpeakError
 from export.scheduled import NodeRef, Operation, ScheduledGraph, TensorPlace
 from runtime_py.arena import Arena, OffloadFile
-
-STORE = "lowpeak.store.default"
-LOAD = "lowpeak.load.default"
+from runtime_py.graph_check import LOAD, STORE, check_operations
 
 Root = tuple[str, int]
 """A value that owns bytes: output number of a node."""
@@ -62,11 +60,12 @@ def execute(
     Raises DataError for a batch that does not fit, ArtifactError for an operation that cannot be run or a
     step that overwrites the adapter.
     """
+    check_operations(graph)
     with OffloadFile() as offloaded, torch.no_grad():
         run = _Run(graph, Arena(graph.arena_bytes), offloaded)
         sources: dict[str, Callable[[str], Tensor | None]] = {
             "batch": batch.get,
-            "adapter": adapter.__getitem__,
+            "adapter": adapter.get,
             "frozen": frozen,
             "constant": constants.get,
         }
@@ -191,10 +190,13 @@ class _Run:
         kwargs = {key: self._resolve(argument) for key, argument in operation.kwargs.items()}
         try:
             result = self._special(operation, args) or operation.function(*args, **kwargs)
-        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        except LowpeakError:
+            raise
+        # Whatever torch raises is about the arguments that the graph names.
+        except Exception as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise ArtifactError(
-                f"{operation.operator} at {operation.node} cannot be run: {reason[0]}"
+                f"{operation.operator} at {operation.node} cannot be run: {reason[0][:400]}"
             ) from error
         results = (result,) if isinstance(result, Tensor) else tuple(result)
         found = [(tuple(each.shape), each.dtype) for each in results]

@@ -23,7 +23,8 @@ from compiler.errors import ArtifactError, EnvironmentProblem
 from export.executorch.emitter import PROGRAM
 from export.executorch.library import LOWPEAK, load_ops, offload_failure, open_offload_file
 from export.manifest import Manifest, TensorRecord
-from runtime_py.checkpoint import Progress, restore_checkpoint, save_checkpoint
+from runtime_py.checkpoint import Progress
+from runtime_py.checkpoint_tensors import restore_checkpoint, save_checkpoint
 from runtime_py.optimizer import AdapterOptimizer
 from runtime_py.session import Job, checked, dtype_name, require_step
 

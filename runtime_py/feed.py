@@ -43,7 +43,7 @@ def write_batches(job: Job, data: TrainingData, on_read: OnRead = lambda summary
     Raises DataError and EnvironmentProblem.
     """
     folder = Path(job.batches)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     summary = None
     for piece in _pieces(job, data, on_read):
         write_batch_file(folder, piece.first, piece.batches)
@@ -52,7 +52,7 @@ def write_batches(job: Job, data: TrainingData, on_read: OnRead = lambda summary
 
 
 class Feed:
-    """Writes the files of a streamed job, and deletes those whose steps have ended."""
+    """Writes the files of a streamed job, and deletes those whose steps have ended, if still there."""
 
     def __init__(self, job: Job, data: TrainingData, on_read: OnRead = lambda summary: None) -> None:
         """Writes the first one. `on_read` is told what is seen of the data until it is there.
@@ -66,7 +66,7 @@ class Feed:
         """What was seen of the data up to the end of the last step."""
         self._job = job
         self._folder = Path(job.batches)
-        self._folder.mkdir(parents=True)
+        self._folder.mkdir(parents=True, mode=0o700)
         self._on_read = on_read
         self._pieces = _pieces(job, data, self._read)
         self._changed = Condition()

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compiler.errors import ArtifactError, DataError, EnvironmentProblem
+from compiler.errors import ArtifactError, DataError, EnvironmentProblem, told_as_environment_problem
 from export.artifact import Artifact
 from export.executorch.library import ops_library, require_runner
+from export.private_folder import private_folder
+from runtime_py.checkpoint import CHECKPOINT, newest_of
 from runtime_py.events import told_error
-from runtime_py.trainer import CHECKPOINT
 
 Message = Mapping[str, str]
 
@@ -37,7 +38,13 @@ class Generated:
     """`end`: the model has said all; `length`: max_tokens, or there is no room for more; else what stopped
     it."""
 
+    @property
+    def stopped(self) -> bool:
+        """Before the answer's end."""
+        return self.stop_reason not in ("end", "length")
 
+
+@told_as_environment_problem()
 def generate(
     artifact: Artifact | str | Path,
     prompt: str | Sequence[Message] | Sequence[int],
@@ -70,11 +77,12 @@ def generate(
         if checkpoint is not None:
             raise ValueError("give the folder of a run or a checkpoint, not both")
         checkpoint = Path(run) / CHECKPOINT
-    if checkpoint is not None and not Path(checkpoint).is_file():
+    if checkpoint is not None and newest_of(Path(checkpoint)) is None:
         raise ArtifactError(f"there is no checkpoint {checkpoint}: train first, or generate without")
-    with tempfile.TemporaryDirectory(prefix="lowpeak-generate-") as folder:
+    with private_folder("lowpeak-generate-") as folder:
         job = {
             "artifact": str(opened.path),
+            "expect": opened.sha256,
             "work": folder,
             "checkpoint": None if checkpoint is None else str(checkpoint),
             **_as_given(prompt),

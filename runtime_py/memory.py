@@ -6,12 +6,14 @@ can. A run is measured from another process: the runtime may keep the interprete
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +22,7 @@ from compiler.errors import EnvironmentProblem
 
 SAMPLE_SECONDS = 0.002
 
+_PR_SET_THP_DISABLE = 41
 _FIELDS = {b"VmRSS": "rss_bytes", b"RssAnon": "anonymous_bytes", b"RssFile": "file_bytes"}
 
 
@@ -106,6 +109,14 @@ class PeakSampler:
             self._stopped.wait(SAMPLE_SECONDS)
 
 
+def refuse_huge_pages() -> None:
+    """For this process from now on, whatever the system is set to. Where the kernel has none nothing happens.
+
+    A huge page takes megabytes for the first byte of it, which no plan knows of.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
+
+
 @dataclass(frozen=True)
 class LimitedRun:
     """How a command ended under a limit."""
@@ -123,13 +134,54 @@ class LimitedRun:
     """stdout and stderr, interleaved."""
 
 
+@dataclass(frozen=True)
+class MemoryGroup:
+    """A memory control group with a hard limit."""
+
+    folder: Path
+
+    def entering(self, command: Sequence[str]) -> list[str]:
+        """The command, run in the group."""
+        # The shell enters the group and becomes the command, so that all of its memory is charged.
+        enter = 'echo $$ > "$0" && exec "$@"'
+        return ["/bin/sh", "-c", enter, str(self.folder / "cgroup.procs"), *command]
+
+    @property
+    def has_killed(self) -> bool:
+        """Whether the system killed a process of it at the limit."""
+        control = (self.folder / "memory.oom_control").read_text()
+        return dict(line.split() for line in control.splitlines()).get("oom_kill", "0") != "0"
+
+    @property
+    def peak_bytes(self) -> int:
+        """Most that was charged at once: anonymous memory, page cache and kernel memory."""
+        return int((self.folder / "memory.max_usage_in_bytes").read_text())
+
+
 def run_under_limit(
     command: Sequence[str], limit_bytes: int, timeout_seconds: float | None = None
 ) -> LimitedRun:
-    """Runs the command in a memory control group (version 1) of its own: over the limit it is killed.
+    """Runs the command in a memory control group of its own: over the limit it is killed.
 
-    Raises EnvironmentProblem when there is no such controller or this process may not use it, and
-    subprocess.TimeoutExpired. The group, and what still runs in it, is gone afterwards.
+    Raises as `memory_group`, and subprocess.TimeoutExpired.
+    """
+    with memory_group(limit_bytes) as group:
+        run = subprocess.run(
+            group.entering(command),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout_seconds,
+        )
+        return LimitedRun(run.returncode, group.has_killed, group.peak_bytes, run.stdout)
+
+
+@contextmanager
+def memory_group(limit_bytes: int) -> Iterator[MemoryGroup]:
+    """A control group (version 1) of that limit; afterwards it is gone, and what still runs in it.
+
+    Raises EnvironmentProblem when there is no such controller or this process may not use it.
     """
     group = _memory_controller() / f"lowpeak-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
@@ -150,19 +202,7 @@ def run_under_limit(
             raise EnvironmentProblem(
                 f"a limit of {limit_bytes} bytes is refused: {error.strerror}"
             ) from error
-        # The shell enters the group and becomes the command, so that all of its memory is charged.
-        enter = 'echo $$ > "$0" && exec "$@"'
-        run = subprocess.run(
-            ["/bin/sh", "-c", enter, str(group / "cgroup.procs"), *command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=timeout_seconds,
-        )
-        control = dict(line.split() for line in (group / "memory.oom_control").read_text().splitlines())
-        peak = int((group / "memory.max_usage_in_bytes").read_text())
-        return LimitedRun(run.returncode, control.get("oom_kill", "0") != "0", peak, run.stdout)
+        yield MemoryGroup(group)
     finally:
         _remove_group(group)
 

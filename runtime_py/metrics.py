@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
 from compiler.errors import EnvironmentProblem
+from export.folder_lock import take
 from export.manifest import Manifest
 from runtime_py.supervisor import StepReport
 
@@ -46,13 +49,18 @@ class Metrics:
 
 @contextmanager
 def metrics_file(path: Path, manifest: Manifest) -> Iterator[Metrics]:
-    """Raises EnvironmentProblem when the file cannot be written."""
+    """One run's at a time. Raises ArtifactError when another process has it, EnvironmentProblem when it is no
+    regular file or cannot be written.
+    """
     try:
-        # Without a buffer a full disk is met by the line that does not fit.
-        file = path.open("ab", buffering=0)
+        # Without a buffer a full disk is met by the line that does not fit; a pipe without a reader blocks.
+        file = FileIO(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK, 0o666))
     except OSError as error:
         raise _cannot_write(path, error) from error
     with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise EnvironmentProblem(f"the metrics cannot be written to {path}: it is no regular file")
+        take(file.fileno(), path, "writes its metrics to", "file")
         yield Metrics(file, manifest)
 
 

@@ -20,13 +20,16 @@ from compiler.errors import ArtifactError, EnvironmentProblem
 from export.manifest import Manifest
 from export.onnx.emitter import CHECKPOINT, TRAINING_MODEL
 from export.onnx.runtime import session_options
-from runtime_py.checkpoint import Progress, copy_state, read_progress, require_same_run, save_checkpoint
-from runtime_py.optimizer import not_finite
+from runtime_py.checkpoint import Progress, read_progress, require_same_run
+from runtime_py.checkpoint_tensors import copy_state, save_checkpoint
+from runtime_py.optimizer import not_finite, spoiled
 from runtime_py.run_optimizer import RUN_OPTIMIZER
 from runtime_py.session import Job, checked, require_step
 
 MOST_OF_A_REASON = 400
 """Characters."""
+_LARGEST_SQUARED = np.sqrt(np.finfo(np.float32).max)
+"""A gradient beyond it has no square."""
 STATE = "onnxruntime"
 """Name of the runtime's own checkpoint among the tensors of ours."""
 
@@ -79,10 +82,18 @@ class OnnxSession:
 
     def update(self, step: int) -> None:
         self._scale(self._weight, self._weights)
-        if not all(np.isfinite(self._parameter(name).grad).all() for name in self._parameters):
-            raise not_finite("the gradient is not finite", step)
+        for name in self._parameters:
+            largest = _largest(self._parameter(name).grad)
+            if not np.isfinite(largest):
+                raise not_finite("the gradient is not finite", step)
+            # The runtime keeps its state to itself: means of gradients and of their squares.
+            if self._options.algorithm == "adamw" and largest > _LARGEST_SQUARED:
+                raise spoiled(f"optimizer.exp_avg_sq.{name}", step)
         self._optimizer.set_learning_rate(self._options.learning_rate_at(step, self._total_steps))
         self._optimizer.step()
+        for name in self._parameters:
+            if not np.isfinite(_largest(self._parameter(name).data)):
+                raise spoiled(f"adapter.{name}", step)
         self._module.lazy_reset_grad()
         self._weight = self._weights = 0
 
@@ -127,6 +138,11 @@ class OnnxSession:
 
     def _parameter(self, name: str) -> Any:
         return self._state.parameters[name]
+
+
+def _largest(values: np.ndarray) -> np.float32:
+    """By its size; not finite where one is not. Nothing as large as `values` is made for it."""
+    return np.float32(np.maximum(abs(values.max()), abs(values.min())))
 
 
 def _reason(error: RuntimeError) -> str:

@@ -95,6 +95,11 @@ def not_finite(what: str, step: int) -> DataError:
     )
 
 
+def spoiled(tensor: str, step: int) -> DataError:
+    """Of a step after which the adapter, or the optimizer's state, is of no use; no checkpoint has it."""
+    return not_finite(f"the update makes {tensor} infinite or NaN", step)
+
+
 def optimizer_bytes(parameters: Iterable[tuple[int, int]], options: OptimizerOptions) -> int:
     """Bytes of optimizer state for parameters given as (elements, bytes an element)."""
     copies = 2 if options.algorithm == "adamw" else int(options.momentum > 0)
@@ -123,11 +128,16 @@ class AdapterOptimizer:
             made = _initial_state(parameter, options)
             self._optimizer.state[parameter].update(made)
             self.state.update({f"{part}.{name}": tensor for part, tensor in made.items()})
+        self._tensors = {
+            **{f"adapter.{name}": tensor for name, tensor in parameters.items()},
+            **{f"optimizer.{name}": tensor for name, tensor in self.state.items()},
+        }
 
     def update(self, step: int) -> None:
         """Applies the gradients, scaled in place when it clips; `step` is the number of updates before.
 
-        Raises DataError, and nothing is changed, when a gradient is not finite.
+        Raises DataError, and nothing is changed, when a gradient is not finite; and when the update makes a
+        tensor infinite or NaN, which must not come into a checkpoint then.
         """
         norm = math.hypot(*(float(torch.linalg.vector_norm(g, dtype=torch.float32)) for g in self._gradients))
         if not math.isfinite(norm):
@@ -136,9 +146,25 @@ class AdapterOptimizer:
         if limit is not None and norm > limit:
             for gradient in self._gradients:
                 gradient.mul_(limit / norm)
+        rate = self._options.learning_rate_at(step, self._total_steps)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._options.learning_rate_at(step, self._total_steps)
-        self._optimizer.step()
+            group["lr"] = rate
+        try:
+            self._optimizer.step()
+        except RuntimeError as error:
+            if "without overflow" not in str(error):
+                raise
+            raise not_finite(f"the learning rate {rate:g} is beyond what an update can have", step) from error
+        for name, tensor in self._tensors.items():
+            if not is_finite(tensor):
+                raise spoiled(name, step)
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Without a temporary as large as the tensor."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    return bool(torch.isfinite(torch.stack(torch.aminmax(tensor))).all())
 
 
 def _torch_optimizer(parameters: list[Tensor], options: OptimizerOptions) -> torch.optim.Optimizer:

@@ -16,10 +16,10 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from compiler.batch import SUBSET
-from compiler.errors import DataError
+from compiler.errors import ArtifactError, DataError
 from compiler.subset import choose_subset
 from export.artifact import Artifact
 from export.safetensors_file import bytes_of
@@ -28,9 +28,9 @@ from runtime_py.data import Batch, ExampleList, OnRead, Source, batches
 from runtime_py.encode import Example
 from runtime_py.jsonl import JsonlFile
 from runtime_py.summary import Summary
+from runtime_py.tokenizer_files import TOKENIZER_CONFIG, load_tokenizer
 from runtime_py.user_data import batches_with_labels, naming_example, padding_id, require_examples
 
-TOKENIZER_CONFIG = "tokenizer_config.json"
 TensorBatch = Mapping[str, Tensor]
 Data = str | Path | Sequence[Example] | Sequence[TensorBatch] | None
 """JSONL, encoded examples, batches like the artifact's sample (taken in turn), or None: the sample itself."""
@@ -145,20 +145,20 @@ def tokenizer_of(artifact: Artifact) -> PreTrainedTokenizerBase:
             f"{problem}. Mend that and compile again, or give encoded examples"
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            artifact.path, local_files_only=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return load_tokenizer(artifact.manifest.files.keys(), artifact.read)
+    except DataError as error:
         raise DataError(
             f"the artifact {artifact.path} has no tokenizer that can be loaded, so text cannot be encoded: "
             f"compile it from a model folder with tokenizer files, or give encoded examples ({error})"
         ) from error
-    assert isinstance(tokenizer, PreTrainedTokenizerBase)
-    return tokenizer
 
 
 def head(artifact: Artifact) -> Tensor:
     """The output embedding, float32 [vocabulary, hidden], dequantized if the artifact has it quantized."""
-    name = artifact.manifest.options["head"]
+    name = artifact.manifest.options.get("head")
+    if not isinstance(name, str):
+        raise ArtifactError(
+            f"manifest.json of {artifact.path}: options has no head; compile the artifact again"
+        )
     matrix = artifact.quantized(name)
     return artifact.tensor(name).to(torch.float32) if matrix is None else matrix.dequantize()

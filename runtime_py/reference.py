@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from compiler.causal_lm import CausalLMLoss
-from compiler.errors import ModelError
+from compiler.errors import ModelError, summary
 from export.artifact import Artifact
 from runtime_py.reference_model import Reference, own_weights
 
@@ -48,8 +48,15 @@ def reference_step(
         module = CausalLMLoss(module)
         values = {LOSS_PREFIX + name: value for name, value in values.items()}
         inputs = dataclasses.replace(spec, rows=None, subset_size=None).graph_inputs(batch)
-    loss = functional_call(module, values, (), inputs)
-    gradients = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+    try:
+        loss = functional_call(module, values, (), inputs)
+        gradients = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+    # Whatever the model raises is about tensors that do not fit its config.
+    except Exception as error:
+        raise ModelError(
+            f"the reference ({reference.words}) cannot be run with the artifact's tensors: "
+            f"{summary(error)[:400]}; it is not what was compiled"
+        ) from error
     return loss.item(), {
         name: torch.zeros_like(value) if gradient is None else gradient
         for (name, value), gradient in zip(trained.items(), gradients, strict=True)

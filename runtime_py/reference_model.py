@@ -7,31 +7,30 @@ own weights stand for it, and the report says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from peft import PeftConfig, PeftModel
 from torch import Tensor, nn
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from compiler.causal_lm import skeleton_of, with_lora
-from compiler.errors import ArtifactError, LowpeakError, ModelError
+from compiler.causal_lm import skeleton_of
+from compiler.errors import LowpeakError, ModelError
 from compiler.intake import checkpoint_name
-from compiler.model.complete import derived_buffers
+from compiler.model.folder import checkpoint_files
 from compiler.model.in_memory import unwrapped
 from compiler.model.origin import Origin
 from compiler.model.quantized import quantize
 from export.artifact import Artifact
-from export.manifest import Manifest, SourceRecord
+from export.manifest import SourceRecord
+from export.plain_file import is_plain_name
+from export.private_folder import private_folder
+from runtime_py.rebuilt_model import rebuilt, with_adapter
 
-PEFT_PREFIX = "base_model.model."
-T = TypeVar("T")
+_INDEX = "model.safetensors.index.json"
 _PARTS = ("data", "scale", "zero_point")
 _AS_STORED = 1e-6
 """Largest difference, relative to a matrix's largest value, of one that the artifact holds unrounded."""
@@ -69,7 +68,7 @@ def own_weights(artifact: Artifact, why: str = "") -> Reference:
 
     Raises ArtifactError when the manifest does not say how to build it.
     """
-    module, buffers = _rebuilt(artifact.manifest)
+    module, buffers = rebuilt(artifact.manifest)
     quantized = {record.name for record in artifact.manifest.quantized}
     parts = {f"{name}.{part}" for name in quantized for part in _PARTS}
     dense = {r.name: artifact.tensor(r.name) for r in artifact.manifest.weights if r.name not in parts}
@@ -83,11 +82,11 @@ def _own_files(artifact: Artifact) -> tuple[Path | None, str]:
     source = artifact.manifest.source
     if source is None:
         return None, "pass --model to compare with the model itself"
-    path = _place_of(source, artifact.path)
-    if path is None:
-        return None, "its model has moved; pass --model to compare with it"
-    if path.is_file():
+    if source.path.endswith(".gguf"):
         return None, "pass --model to compare with the GGUF file itself, which is slow"
+    path = _place_of(source, artifact.path)
+    if path is None or not path.is_dir():
+        return None, "its model is not beside it; pass --model to compare with it"
     try:
         same = Origin(path).sha256() == source.sha256
     except (LowpeakError, OSError):
@@ -96,32 +95,53 @@ def _own_files(artifact: Artifact) -> tuple[Path | None, str]:
 
 
 def _place_of(source: SourceRecord, artifact: Path) -> Path | None:
+    """The hub's cache, or what lies beside the artifact under the model's name."""
     if source.hub_name is not None:
         try:
             return Path(snapshot_download(source.hub_name, local_files_only=True))
         except (HfHubHTTPError, HFValidationError, OSError):
             return None
-    path = (artifact.resolve() / source.path).resolve()
+    if not is_plain_name(source.path):
+        return None
+    path = artifact.resolve().parent / source.path
     return path if path.exists() else None
 
 
 def _loaded(path: Path) -> PreTrainedModel:
-    """As a user would: nothing of ours reads config or weights. A name that is no path is the hub's."""
-    of_file = {"gguf_file": path.name} if path.is_file() else {}
+    """As a user would: nothing of ours reads config or weights, and transformers nothing beside them."""
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            path.parent if of_file else path,
-            dtype=torch.float32,
-            attn_implementation="sdpa",
-            trust_remote_code=False,
-            local_files_only=True,
-            **of_file,
-        )
+        with private_folder("lowpeak-model-") as folder:
+            names = _model_files(path)
+            for name in names:
+                Path(folder, name).symlink_to((path.parent if path.is_file() else path).resolve() / name)
+            form = {"gguf_file": path.name} if path.is_file() else {"use_safetensors": True}
+            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                attn_implementation="sdpa",
+                trust_remote_code=False,
+                local_files_only=True,
+                **form,
+            )
     # Whatever transformers raises is about the model that was named.
     except Exception as error:
         raise ModelError(f"transformers cannot load {path}: {type(error).__name__}: {error}") from error
+    # PEFT compares it with the adapter's config.
+    model.name_or_path = path.resolve().name
     model.train(False)
     return model
+
+
+def _model_files(path: Path) -> list[str]:
+    """Config and weights: not an adapter, code or a generation config that lie beside them."""
+    if path.is_file():
+        return [path.name]
+    names = ["config.json", *checkpoint_files(path)]
+    names += [name for name in (_INDEX,) if (path / name).is_file()]
+    for name in names:
+        if not is_plain_name(name):
+            raise ModelError(f"the file {name!r} does not lie directly in the folder")
+    return names
 
 
 def _of_module(artifact: Artifact, module: nn.Module, words: str) -> Reference:
@@ -129,7 +149,7 @@ def _of_module(artifact: Artifact, module: nn.Module, words: str) -> Reference:
     manifest = artifact.manifest
     values = _tensors(module)
     if isinstance(module, PreTrainedModel) and manifest.adapter_config is not None:
-        module = _with_adapter(skeleton_of(module), manifest).train(False)
+        module = with_adapter(skeleton_of(module), manifest).train(False)
         bare = {name: checkpoint_name(name) for name in _tensors(module)}
         values = {name: values[own] for name, own in bare.items() if own in values}
     aliases: dict[int, list[str]] = {}
@@ -167,46 +187,6 @@ def _rounded(artifact: Artifact, name: str, dense: Tensor) -> Tensor:
     if (stored.dequantize() - dense).abs().max() <= _AS_STORED * dense.abs().max():
         return dense
     return quantize(dense, stored.format).dequantize()
-
-
-def _rebuilt(manifest: Manifest) -> tuple[nn.Module, dict[str, Tensor]]:
-    """The model without weights, with its adapter; and the buffers that its config determines, by name."""
-    assert manifest.model_config is not None
-
-    def built() -> tuple[nn.Module, dict[str, Tensor]]:
-        config = AutoConfig.for_model(**manifest.model_config)  # type: ignore[arg-type]
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-                config, dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False
-            )
-        assert isinstance(model, PreTrainedModel)
-        model.tie_weights()
-        model.train(False)
-        buffers = derived_buffers(model)
-        if manifest.adapter_config is None:
-            return model, buffers
-        adapted = _with_adapter(model, manifest).eval()
-        return adapted, {PEFT_PREFIX + name: value for name, value in buffers.items()}
-
-    return _from_manifest(built)
-
-
-def _with_adapter(model: PreTrainedModel, manifest: Manifest) -> PeftModel:
-    assert manifest.adapter_config is not None
-    config = manifest.adapter_config
-    adapter = _from_manifest(lambda: PeftConfig.from_peft_type(**config))  # type: ignore[no-untyped-call]
-    return with_lora(model, adapter)
-
-
-def _from_manifest(build: Callable[[], T]) -> T:
-    """Raises ArtifactError, for the manifest's fields were the reason."""
-    try:
-        return build()
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ArtifactError(
-            f"the model cannot be rebuilt from the artifact's manifest: {error}; pass the model to compare "
-            "with it (reference=)"
-        ) from error
 
 
 def _dequantized(artifact: Artifact, name: str) -> Tensor:

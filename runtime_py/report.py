@@ -11,6 +11,12 @@ from typing import Any
 from runtime_py.execute import TimelineStep
 
 BARS = " ▁▂▃▄▅▆▇█"
+TOLERANCE = 1e-5
+"""What the passes leave of float32: the relative error of the loss."""
+GRADIENTS = 100
+"""Times as much, of gradients."""
+LEAST = 1e-6
+"""Of a loss near 0: float32 has no more behind a sum of numbers around 1."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,43 @@ class SimulationReport:
     """Whose loss and gradients they are, in words."""
     predicted_step_seconds: float
     timeline: tuple[TimelineStep, ...]
+    manifest_sha256: str
+    """Of the artifact."""
+    exact: bool = True
+    """The loss is the reference's own; False for a softmax subset, which approximates it."""
+
+    def problem(self, tolerance: float = TOLERANCE) -> str | None:
+        """What is wrong with the step, in words: a value that is not finite, or a difference from the
+        reference that rounding does not explain. None if nothing is.
+
+        `tolerance`: the largest relative error of the loss; gradients may have GRADIENTS times as much, for
+        rounding adds up on the way back. An approximate loss is not compared.
+        """
+        found = (self.loss, self.gradient_cosine_min, self.gradient_relative_error_max)
+        if not all(math.isfinite(value) for value in found if value is not None):
+            return f"the step gives values that are not finite: loss {self.loss}{self._gradients_in_words()}"
+        if not self.exact or self.reference_loss is None:
+            return None
+        apart = abs(self.loss - self.reference_loss)
+        # Also true where the reference is not finite.
+        if not apart <= max(tolerance * abs(self.reference_loss), LEAST):
+            return (
+                f"the loss is {self.loss:.9g}, the reference's {self.reference_loss:.9g}: relative error "
+                f"{self.loss_relative_error:.1e}, of rounding it would be at most {tolerance:.1e}"
+            )
+        error = self.gradient_relative_error_max
+        if error is not None and error > GRADIENTS * tolerance:
+            return (
+                f"the gradients differ from the reference's{self._gradients_in_words()}, of rounding at most "
+                f"{GRADIENTS * tolerance:.1e}"
+            )
+        return None
+
+    def _gradients_in_words(self) -> str:
+        if self.gradient_relative_error_max is None:
+            return ""
+        cosine, error = self.gradient_cosine_min, self.gradient_relative_error_max
+        return f", gradients' cosine at least {cosine:.8f}, relative error at most {error:.1e}"
 
     @property
     def peak(self) -> TimelineStep:
@@ -47,6 +90,7 @@ class SimulationReport:
     def to_json(self) -> str:
         """The figures and `by_category`. What is not finite is a string: JSON has no NaN."""
         figures: dict[str, Any] = {
+            "manifest_sha256": self.manifest_sha256,
             "planned_peak_bytes": self.planned_peak_bytes,
             "simulated_peak_bytes": self.simulated_peak_bytes,
             "loss": _finite(self.loss),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from compiler.errors import ArtifactError
 from export.artifact import Artifact
 from export.onnx.emitter import OPTIMIZER_MODEL
+from export.onnx.external import require_listed
 from runtime_py.optimizer import OptimizerOptions
 
 RUN_OPTIMIZER = "run_optimizer.onnx"
@@ -15,13 +15,14 @@ RUN_OPTIMIZER = "run_optimizer.onnx"
 
 
 def write_run_optimizer(artifact: Artifact, options: OptimizerOptions, folder: Path) -> None:
-    """Raises ArtifactError for SGD that the runtime lacks.
+    """Raises ArtifactError for SGD that the runtime lacks, or models that read files which nobody listed.
 
     Where the bundle's own model does the same, it is taken.
     """
+    require_listed(artifact)
     path = folder / RUN_OPTIMIZER
-    if _model_of(options) == _model_of(OptimizerOptions(artifact.manifest.options["optimizer"])):
-        shutil.copy(artifact.file(OPTIMIZER_MODEL), path)
+    if _model_of(options) == _model_of(_compiled_for(artifact)):
+        path.write_bytes(artifact.read(OPTIMIZER_MODEL))
         return
     import onnx_ir
 
@@ -42,6 +43,16 @@ def write_run_optimizer(artifact: Artifact, options: OptimizerOptions, folder: P
     else:
         model = sgd_model(clip_norm=options.clip_norm)
     onnx_ir.save(model, path)
+
+
+def _compiled_for(artifact: Artifact) -> OptimizerOptions:
+    algorithm = artifact.manifest.options.get("optimizer")
+    try:
+        return OptimizerOptions(algorithm)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ArtifactError(
+            f"manifest.json of {artifact.path}: options.optimizer is wrong: {error}"
+        ) from error
 
 
 def _model_of(options: OptimizerOptions) -> tuple[object, ...]:

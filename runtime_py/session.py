@@ -14,8 +14,9 @@ from torch import Tensor
 
 from compiler.batch_input import BatchInput
 from compiler.errors import ArtifactError, DataError
-from export.artifact import MANIFEST, Artifact
-from export.manifest import Manifest
+from export.artifact import Artifact, require_expected
+from export.manifest import MANIFEST, MOST_BYTES, Manifest
+from export.plain_file import read_plain
 from runtime_py.checkpoint import Progress, artifact_id
 from runtime_py.optimizer import OptimizerOptions
 
@@ -52,6 +53,8 @@ class Job:
     """Where to write it; continued from if `first_step` is not 0. None: nothing is kept."""
     checkpoint_every: int
     """Steps."""
+    expect: str | None = None
+    """The SHA-256 of the manifest that is trained by; None: any."""
 
     @staticmethod
     def of(
@@ -83,7 +86,16 @@ class Job:
             optimizer=optimizer or OptimizerOptions(),
             checkpoint=None if checkpoint is None else str(checkpoint),
             checkpoint_every=checkpoint_every,
+            expect=artifact.sha256,
         )
+
+    def read_manifest(self) -> Manifest:
+        """Raises ArtifactError when it is another than was expected."""
+        folder = Path(self.manifest).parent
+        data = read_plain(folder, MANIFEST, f"the artifact {folder}", MOST_BYTES)
+        manifest = Manifest.from_json(data)
+        require_expected(folder, manifest.sha256, self.expect)
+        return manifest
 
     def relative_to(self, folder: Path) -> Job:
         """With paths from the folder on."""

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from compiler.batch import SUBSET
 from compiler.batch_checks import tensors_of
-from compiler.errors import ArtifactError, DataError
+from compiler.errors import ArtifactError, DataError, told_as_environment_problem
 from export.artifact import Artifact, Progress
+from export.disk import TMPDIR_REMEDY, Need, require_room, temporary_folder
 from runtime_py.execute import execute
 from runtime_py.reference import reference_step
 from runtime_py.reference_model import reference_of
@@ -21,6 +22,7 @@ PERTURBATION = 0.02
 """Standard deviation of what adapter tensors that are all zero are set to."""
 
 
+@told_as_environment_problem()
 def simulate(
     artifact: Artifact | str | Path,
     *,
@@ -34,13 +36,14 @@ def simulate(
     of the artifact's buckets; None: the sample of the bucket of `seq_len`, by default the largest.
 
     `reference`: what was compiled: a module in eval mode, or the path of a checkpoint folder or GGUF file,
-    which transformers then loads. By default the folder that the artifact came from, if it is still as it
-    was, or else the artifact's own weights; the report says which. For a plain module that is not passed the
-    sample's stored loss is all there is to compare.
+    which transformers then loads. By default the model's folder beside the artifact, or the hub's cache of
+    it, if it is still as it was, or else the artifact's own weights; the report says which. For a plain
+    module that is not passed the sample's stored loss is all there is to compare.
     `perturb_adapter`: tensors that are all zero, as a fresh LoRA's B, get small values in both, for
     gradients of A would all be zero otherwise. `progress(operations done, in all)`.
 
-    Raises ArtifactError for a damaged artifact and DataError for a batch that does not fit.
+    Raises ArtifactError for a damaged artifact, DataError for a batch that does not fit and
+    EnvironmentProblem when there is no room for a temporary file.
     """
     if not isinstance(artifact, Artifact):
         artifact = Artifact.open(artifact)
@@ -58,6 +61,10 @@ def simulate(
     if graph.arena_bytes != plan.arena_bytes:
         raise ArtifactError(
             f"the graph's arena has {graph.arena_bytes} bytes, the manifest says {plan.arena_bytes}"
+        )
+    if plan.offload_bytes:
+        require_room(
+            Need(temporary_folder(), (plan.offload_bytes,), "the file of offloaded values", TMPDIR_REMEDY)
         )
     run = execute(
         graph,
@@ -91,6 +98,8 @@ def simulate(
         reference=None if model is None else model.words,
         predicted_step_seconds=plan.predicted_step_seconds,
         timeline=run.timeline,
+        manifest_sha256=artifact.sha256,
+        exact=bucket.batch.subset_size is None,
     )
 
 

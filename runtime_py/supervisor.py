@@ -16,8 +16,10 @@ from compiler.errors import EnvironmentProblem
 from runtime_py.command import Command
 from runtime_py.events import told_error
 from runtime_py.feed import Feed
+from runtime_py.mapped_files import bus_error
 from runtime_py.memory import MemoryUse, PeakSampler
 from runtime_py.session import Job
+from runtime_py.stop import ENDING, STOPPED, StopRequest, held_back
 from runtime_py.summary import Summary
 
 
@@ -76,20 +78,24 @@ def supervise(
     on_step: Callable[[StepReport], None] | None = None,
     feed: Feed | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    stop: StopRequest | None = None,
+    lock: int | None = None,
 ) -> WorkerRun:
     """Runs the job in a process of its own to its end. `folder` is for temporary files; a streamed job's
-    batches come from `feed`. `tell` is told the process's notes.
+    batches come from `feed`. `tell` is told the process's notes. `lock`: the descriptor of the run's folder,
+    which the process holds locked as well.
 
     Raises the error that the process or the feed met, or EnvironmentProblem when it cannot be started or was
     killed. What `on_step` raises, an error of the feed, or an interrupt here, lets it finish its step and
-    save, and goes on.
+    save, and goes on; for a wish of `stop` it does so too, and this returns.
     """
+    stop = StopRequest() if stop is None else stop
     (folder / "job.json").write_text(job.to_json(), encoding="utf-8")
     run = WorkerRun(command.engine)
     with (folder / "stderr").open("w+b") as stderr, ExitStack() as stack:
         stdin, pipe = os.pipe()
         try:
-            child = _started(command, folder / "job.json", stdin, stderr)
+            child = _started(command, folder / "job.json", stdin, stderr, lock)
         except EnvironmentProblem:
             os.close(pipe)
             raise
@@ -101,7 +107,7 @@ def supervise(
             stack.enter_context(feed.running(pipe, child.terminate))
         assert child.stdout is not None
         try:
-            with PeakSampler(child.pid) as sampler:
+            with stop.passed_on(child.terminate, child.kill), PeakSampler(child.pid) as sampler:
                 failure = _follow(child.stdout, sampler, run, feed, on_step, tell)
                 child.wait()
                 run.saw(sampler.peak_rss_bytes, sampler.peak_anonymous_bytes)
@@ -113,19 +119,36 @@ def supervise(
             raise feed.error
         if failure is not None:
             raise failure
-        if child.returncode:
+        if child.returncode == STOPPED or _ended_before_a_step(child.returncode, run, stop):
+            run.stop_reason = stop.reason or run.stop_reason or "it does not say why"
+        elif child.returncode:
             stderr.seek(0)
             raise _ended(child.returncode, stderr.read().decode(errors="replace"), run, job)
     return run
 
 
-def _started(command: Command, job: Path, stdin: int, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+def _ended_before_a_step(returncode: int, run: WorkerRun, stop: StopRequest) -> bool:
+    """By the signal that asked, which came before it could be heeded: nothing is lost."""
+    return stop.reason is not None and not run.steps and -returncode in ENDING
+
+
+def _started(
+    command: Command, job: Path, stdin: int, stderr: IO[bytes], lock: int | None
+) -> subprocess.Popen[bytes]:
     arguments = [*command.arguments, str(job)]
+    if lock is not None:
+        arguments += ["--lock", str(lock)]
     environment = {**os.environ, **command.environment}
     try:
-        return subprocess.Popen(
-            arguments, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=environment
-        )
+        with held_back():
+            return subprocess.Popen(
+                arguments,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=environment,
+                pass_fds=() if lock is None else (lock,),
+            )
     except OSError as error:
         raise EnvironmentProblem(f"{arguments[0]} cannot be started: {error.strerror}") from error
 
@@ -181,6 +204,8 @@ def _step(event: dict[str, Any], run: WorkerRun, data: Summary | None) -> StepRe
 
 def _ended(returncode: int, stderr: str, run: WorkerRun, job: Job) -> EnvironmentProblem:
     kept = "; resume from the last checkpoint" if job.checkpoint else ""
+    if returncode == -signal.SIGBUS:
+        return bus_error(job.artifact, job.work)
     if returncode == -signal.SIGKILL:
         return EnvironmentProblem(
             f"the training process was killed after {len(run.steps)} steps, holding {run.peak_rss_bytes} "

@@ -1,14 +1,13 @@
 """Training from an artifact: in a process of its own, whose memory is watched from here.
 
-`out` holds checkpoint.safetensors while training and after it, and the trained adapter: adapter/ (PEFT
-files), or trained.safetensors for a plain module. A killed run continues with `resume`, bit for bit.
+`out` holds the checkpoints (runtime_py/checkpoint.py) while training and after it, and the trained adapter:
+adapter/ (PEFT files), or trained.safetensors for a plain module. A killed run continues with `resume`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -16,28 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from safetensors.torch import save_file
-
-from compiler.errors import ArtifactError, EnvironmentProblem
-from export.adapter import save_peft_adapter, tensors_of_file
+from compiler.errors import ArtifactError, EnvironmentProblem, told_as_environment_problem
 from export.artifact import Artifact
-from export.manifest import Manifest
-from runtime_py.checkpoint import load_adapter, read_progress, require_same_run
+from export.whole_file import writing_beside
+from runtime_py.checkpoint import CHECKPOINT
 from runtime_py.command import Engine, worker_command
 from runtime_py.data import OnRead
 from runtime_py.feed import Feed, write_batches
 from runtime_py.metrics import metrics_file
 from runtime_py.optimizer import OptimizerOptions
+from runtime_py.preflight import require_room_for_batches, require_room_for_run
 from runtime_py.prepare import Data, training_data
-from runtime_py.session import BATCHES, ONNXRUNTIME, Job
+from runtime_py.run_folder import JOB, remove_prepared, run_folder, save_adapter, started
+from runtime_py.session import ONNXRUNTIME, Job
+from runtime_py.stop import StopRequest
 from runtime_py.summary import Summary
 from runtime_py.supervisor import StepReport, WorkerRun, supervise
 from runtime_py.work_folder import work_folder
-
-CHECKPOINT = "checkpoint.safetensors"
-ADAPTER = "adapter"
-TRAINED = "trained.safetensors"
-JOB = "job.json"
 
 
 @dataclass(frozen=True)
@@ -76,6 +70,8 @@ class TrainReport:
     """The PEFT folder, or the file of a plain module's parameters; None without `out` or a whole step."""
     data: Summary | None
     """What the steps of this call saw of the examples; None for given batches, or without a step."""
+    manifest_sha256: str
+    """Of the artifact."""
 
     @property
     def stopped(self) -> bool:
@@ -86,6 +82,7 @@ class TrainReport:
         return json.dumps(dataclasses.asdict(self), default=str, indent=1)
 
 
+@told_as_environment_problem()
 def train(
     artifact: Artifact | str | Path,
     data: Data = None,
@@ -102,6 +99,7 @@ def train(
     on_step: Callable[[StepReport], None] | None = None,
     on_read: OnRead = lambda summary: None,
     tell: Callable[[str], None] = lambda _: None,
+    stop: StopRequest | None = None,
 ) -> TrainReport:
     """Trains until the adapter has had `steps` updates; `resume` continues from `out`'s checkpoint, if any.
 
@@ -111,7 +109,7 @@ def train(
     lowpeak-runner, for ExecuTorch; `auto` takes it where it is built. `metrics`: a file that one JSON object
     a step is added to. `on_step` is called here as steps end; what it raises stops the run. `on_read` is told
     what is seen of the examples until the first step can begin, `tell` what the user should know and does not
-    stop the run.
+    stop the run. `stop`, asked by a signal handler, say, lets the run save, write its adapter, and return.
 
     Examples are encoded a little ahead of the steps that train on them. One that cannot be trained on is met
     when its turn comes: the run then saves, stops, and raises DataError with its line.
@@ -125,8 +123,17 @@ def train(
     manifest = artifact.manifest
     command = worker_command(manifest, engine)
     out = None if out is None else Path(out)
+    stop = StopRequest() if stop is None else stop
+    adapter = None
     with ExitStack() as stack:
-        temporary = stack.enter_context(work_folder(out))
+        # Last of all: what is temporary is removed before anything may be cut off again.
+        stack.callback(setattr, stop, "heeded", False)
+        temporary = stack.enter_context(work_folder(out, artifact.path, tell))
+        native = command.engine == "native"
+        require_room_for_run(
+            manifest, out, temporary, optimizer, native=native, steps=steps, accumulate=accumulate
+        )
+        lock = None if out is None else stack.enter_context(run_folder(out))
         listeners = [] if on_step is None else [on_step]
         if metrics is not None:
             listeners.insert(0, stack.enter_context(metrics_file(Path(metrics), manifest)).write)
@@ -144,7 +151,8 @@ def train(
             checkpoint_every=checkpoint_every,
         )
         if out is not None:
-            job = _started(job, manifest, out, resume)
+            job = started(job, manifest, out, resume)
+            remove_prepared(out)
         run = WorkerRun(command.engine)
         if job.first_step < steps:
             if manifest.target == ONNXRUNTIME:
@@ -152,10 +160,11 @@ def train(
 
                 write_run_optimizer(artifact, job.optimizer, Path(temporary))
             feed = Feed(job, prepared, on_read)
-            run = supervise(job, Path(temporary), command, _calling(listeners), feed, tell)
-    done = job.first_step + len(run.steps)
-    if out is not None and done >= steps:
-        _remove_prepared(out)
+            stop.heeded = True
+            run = supervise(job, Path(temporary), command, _calling(listeners), feed, tell, stop, lock)
+        done = job.first_step + len(run.steps)
+        if out is not None:
+            adapter = save_adapter(out, artifact, tell)
     seconds = statistics.median(step.seconds for step in run.steps) if run.steps else 0.0
     return TrainReport(
         engine=command.engine,
@@ -174,8 +183,9 @@ def train(
         peak_held_bytes=run.peak_held_bytes,
         budget_bytes=manifest.budget_bytes,
         stop_reason=run.stop_reason,
-        adapter=None if out is None or not (out / CHECKPOINT).exists() else save_adapter(out, artifact),
+        adapter=adapter,
         data=run.steps[-1].data if run.steps else None,
+        manifest_sha256=artifact.sha256,
     )
 
 
@@ -189,6 +199,7 @@ class Prepared:
     """What the steps will see of the examples; None for batches that were given."""
 
 
+@told_as_environment_problem()
 def prepare(
     artifact: Artifact | str | Path,
     data: Data = None,
@@ -204,9 +215,11 @@ def prepare(
 ) -> Prepared:
     """Writes what lowpeak-runner trains with where there is no Python: job.json and batches/ in `out`.
 
-    Paths are relative to `out`, the runner's working folder: with the artifact at the same place beside it,
-    `out` can be taken elsewhere. Brought back, `train` with `resume` and the same options goes on, or writes
-    the adapter if the goal was reached. `on_read` is told what is seen of the examples. Raises as `train`.
+    The batches hold the user's text as token ids, and only this user can read them; the next `train` or
+    `prepare` into `out` removes both. Paths are relative to `out`, the runner's working folder: with the
+    artifact at the same place beside it, `out` can be taken elsewhere. Brought back, `train` with `resume`
+    and the same options goes on, or writes the adapter if the goal was reached. `on_read` is told what is
+    seen of the examples. Raises as `train`.
     """
     _require_positive(steps=steps, checkpoint_every=checkpoint_every, accumulate=accumulate)
     if not isinstance(artifact, Artifact):
@@ -216,36 +229,34 @@ def prepare(
         raise EnvironmentProblem(
             "lowpeak-runner trains artifacts for ExecuTorch, this one is for onnxruntime"
         )
-    prepared = training_data(artifact, data)
-    job = Job.of(
-        artifact,
-        out,
-        steps=steps,
-        data=prepared.sha256,
-        optimizer=optimizer,
-        accumulate=accumulate,
-        seed=seed,
-        checkpoint=out / CHECKPOINT,
-        checkpoint_every=checkpoint_every,
-    )
-    job = _started(job, artifact.manifest, out, resume)
-    if job.first_step >= steps:
-        raise ArtifactError(f"the run in {out} has its {job.first_step} steps already", steps=job.first_step)
-    _remove_prepared(out)
-    try:
-        summary = write_batches(job, prepared, on_read)
-    except BaseException:
-        _remove_prepared(out)
-        raise
-    file = out / JOB
-    file.write_text(job.relative_to(out).to_json(), encoding="utf-8")
-    return Prepared(file, summary)
-
-
-def _remove_prepared(out: Path) -> None:
-    """What an earlier `prepare` wrote: the batches are of the user's data."""
-    shutil.rmtree(out / BATCHES, ignore_errors=True)
-    (out / JOB).unlink(missing_ok=True)
+    require_room_for_batches(artifact.manifest, out, steps * accumulate)
+    with run_folder(out):
+        prepared = training_data(artifact, data)
+        job = Job.of(
+            artifact,
+            out,
+            steps=steps,
+            data=prepared.sha256,
+            optimizer=optimizer,
+            accumulate=accumulate,
+            seed=seed,
+            checkpoint=out / CHECKPOINT,
+            checkpoint_every=checkpoint_every,
+        )
+        job = started(job, artifact.manifest, out, resume)
+        if job.first_step >= steps:
+            raise ArtifactError(
+                f"the run in {out} has its {job.first_step} steps already", steps=job.first_step
+            )
+        remove_prepared(out)
+        try:
+            summary = write_batches(job, prepared, on_read)
+        except BaseException:
+            remove_prepared(out)
+            raise
+        with writing_beside(out / JOB) as file:
+            file.write(job.relative_to(out).to_json().encode())
+    return Prepared(out / JOB, summary)
 
 
 def _require_positive(**numbers: int) -> None:
@@ -268,34 +279,3 @@ def _speed(steps: Sequence[StepReport]) -> float | None:
     seconds = sum(step.seconds for step in known)
     tokens = sum(step.seconds * (step.tokens_per_second or 0.0) for step in known)
     return tokens / seconds if seconds else None
-
-
-def _started(job: Job, manifest: Manifest, out: Path, resume: bool) -> Job:
-    """From the step to begin with; the folder is there afterwards."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentProblem(f"the folder {out} cannot be made: {error.strerror}") from error
-    checkpoint = out / CHECKPOINT
-    if not checkpoint.exists():
-        return job
-    progress = read_progress(checkpoint)
-    if not resume:
-        raise ArtifactError(
-            f"{out} holds a training run of {progress.step} steps: resume it, or give a new folder",
-            steps=progress.step,
-        )
-    require_same_run(checkpoint, progress, job.progress(manifest, progress.step, progress.position))
-    return job.continued(progress)
-
-
-def save_adapter(out: Path, artifact: Artifact) -> Path:
-    """Writes the adapter of the run's checkpoint -> the PEFT folder, or the file of a plain module."""
-    tensors = load_adapter(out / CHECKPOINT)
-    config = artifact.manifest.adapter_config
-    if config is not None:
-        save_peft_adapter(out / ADAPTER, tensors_of_file(artifact, tensors), config)
-        return out / ADAPTER
-    temporary = out / f".{TRAINED}.tmp"
-    save_file(tensors, temporary)
-    return temporary.replace(out / TRAINED)

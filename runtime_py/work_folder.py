@@ -6,36 +6,52 @@ the budget is about, where no count of a process shows it.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-IN_MEMORY = frozenset({"tmpfs", "ramfs"})
-MOUNTS = Path("/proc/self/mountinfo")
+from compiler.errors import EnvironmentProblem, told_as_environment_problem
+from export.disk import Mount, Need, cache_folder, require_room, temporary_folder
+from export.private_folder import private_folder
 
 
 @contextmanager
-def work_folder(out: Path | None) -> Iterator[str]:
-    """A folder among the system's temporary files (TMPDIR); in `out` if those are in memory and it is not."""
-    base = Path(tempfile.gettempdir())
-    if out is not None and in_memory(base) and not in_memory(out):
-        out.mkdir(parents=True, exist_ok=True)
-        base = out
-    with tempfile.TemporaryDirectory(prefix="lowpeak-train-", dir=base) as folder:
+def work_folder(
+    out: Path | None, artifact: Path | None = None, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[str]:
+    """A folder among the system's temporary files (TMPDIR), or, if those are in memory, in the first of these
+    that is on a disk and can be written: `out`, where the artifact lies, lowpeak's cache. `tell` is told so.
+
+    Raises EnvironmentProblem when TMPDIR is no folder, or none of them is on a disk.
+    """
+    base = _base(out, artifact, tell)
+    with ExitStack() as stack:
+        with told_as_environment_problem():
+            base.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(private_folder("lowpeak-train-", base))
         yield folder
 
 
-def in_memory(folder: Path, mounts: Path = MOUNTS) -> bool:
-    """Whether the folder, which may be still to be made, lies in a file system in memory, as Linux tells."""
+def _base(out: Path | None, artifact: Path | None, tell: Callable[[str], None]) -> Path:
+    wanted = temporary_folder()
+    mount = Mount.of(wanted)
+    if not mount.in_memory:
+        return wanted
+    others = [*filter(None, (out, artifact and artifact.absolute().parent)), cache_folder()]
+    for place in others:
+        if not Mount.of(place).in_memory and _can_be_written(place):
+            tell(f"temporary files go to {place}: {wanted} is in memory ({mount}), which the budget is about")
+            return place
+    tried = ", ".join(map(str, others))
+    raise EnvironmentProblem(
+        f"there is no folder on a disk for temporary files: {wanted} is in memory ({mount}), which the "
+        f"budget is about, and so is, or cannot be written, each of {tried}. Name one on a disk by TMPDIR"
+    )
+
+
+def _can_be_written(folder: Path) -> bool:
     try:
-        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        require_room(Need(folder, (), "temporary files"))
+    except EnvironmentProblem:
         return False
-    kinds = {}
-    for line in lines:
-        fields, _, rest = line.partition(" - ")
-        kinds[fields.split()[4]] = rest.split()[0]
-    place = folder.resolve()
-    mounted = next((str(p) for p in (place, *place.parents) if str(p) in kinds), "/")
-    return kinds.get(mounted) in IN_MEMORY
+    return True

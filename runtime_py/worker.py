@@ -5,89 +5,134 @@ It imports torch and the runtime only; what it holds beyond the baseline is ther
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
-import signal
+import select
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import torch
 
-from compiler.errors import ArtifactError, LowpeakError
-from export.manifest import Manifest
+from compiler.errors import LowpeakError
+from export.folder_lock import joined
 from runtime_py.batch_file import BatchFolder
-from runtime_py.events import Event, end_event, error_event, ready_event, step_event
+from runtime_py.checkpoint import newest_of, read_progress, settle
+from runtime_py.events import Event, end_event, error_event, note_event, ready_event, step_event
+from runtime_py.memory import refuse_huge_pages
 from runtime_py.optimizer import not_finite
+from runtime_py.run_checks import holds_a_run
 from runtime_py.session import Job, open_session, prepare_process
+from runtime_py.stop import STOPPED, StopRequest, ask_by_signals
 
 Emit = Callable[[Event], None]
 
 
-class StopRequest:
-    """Made by a signal, or when nobody reads the events any more; looked at between batches."""
+LOOK_SECONDS = 0.5
+PATIENCE_SECONDS = 2.0
+"""For a reader that is slow, once a stop is wanted."""
 
-    def __init__(self) -> None:
-        self.reason: str | None = None
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._handle)
 
-    def _handle(self, number: int, frame: object) -> None:
-        self.reason = signal.Signals(number).name
+class Output:
+    """Events on what was stdout, one a line; what a library prints there goes to stderr instead."""
+
+    def __init__(self, stop: StopRequest) -> None:
+        self.failure: OSError | None = None
+        """Why events are not told any more, if that is not because their reader is gone."""
+        self._stop = stop
+        self._events = os.dup(1)
+        os.dup2(2, 1)
+        self._poll = select.poll()
+        self._poll.register(self._events, select.POLLOUT)
+        self._given_up = False
+
+    def write(self, event: Event) -> None:
+        """Waits where there is no room, until a stop is wanted and a little longer."""
+        line = (json.dumps(event) + "\n").encode()
+        while line and not self._given_up and self._has_room():
+            try:
+                # No more than a pipe surely has room for, so that it does not block.
+                line = line[os.write(self._events, line[: select.PIPE_BUF]) :]
+            except BrokenPipeError:
+                self._given_up = True
+                self._stop.ask("nobody reads the events")
+            except OSError as error:
+                self._given_up, self.failure = True, error
+                self._stop.ask("the events cannot be written")
+
+    def _has_room(self) -> bool:
+        wanted = None
+        while not self._poll.poll(LOOK_SECONDS * 1000):
+            if self._stop.reason is not None:
+                wanted = wanted or time.monotonic()
+                if time.monotonic() - wanted > PATIENCE_SECONDS:
+                    self._given_up = True
+                    return False
+        return True
 
 
 def run(job: Job, emit: Emit, stop: StopRequest) -> None:
-    """Trains from `first_step` to `total_steps`, or until asked to stop; then writes the checkpoint."""
-    manifest = Manifest.from_json(Path(job.manifest).read_text(encoding="utf-8"))
-    prepare_process(manifest, job.optimizer)
+    """Trains from `first_step` to `total_steps`, or until asked to stop; then writes the checkpoint.
+
+    Whoever calls holds the lock on the checkpoint's folder.
+    """
+    refuse_huge_pages()
+    manifest = job.read_manifest()
+    if stop.reason is None:
+        prepare_process(manifest, job.optimizer)
     emit(ready_event())
+    if stop.reason is not None:
+        emit(end_event(job.first_step, job.total_steps, stop.reason))
+        return
 
     checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
+    if checkpoint is not None and job.first_step == 0 and (found := newest_of(checkpoint)) is not None:
+        raise holds_a_run(checkpoint.parent, read_progress(found).step)
     batches = BatchFolder(job.batches, streamed=job.streamed)
-    with _only_writer(checkpoint):
-        session = open_session(job, manifest)
-        position = job.position
+    if checkpoint is not None and job.first_step:
+        settle(checkpoint, lambda words: emit(note_event(words)))
+    session = open_session(job, manifest)
+    position = job.position
 
-        def save(step: int) -> None:
-            # Nothing before the first update: there is the checkpoint that the run began with, or none.
-            if checkpoint is not None and step > job.first_step:
-                session.save(checkpoint, job.progress(manifest, step, position))
+    def save(step: int) -> None:
+        # Nothing before the first update: there is the checkpoint that the run began with, or none.
+        if checkpoint is not None and step > job.first_step:
+            session.save(checkpoint, job.progress(manifest, step, position))
 
-        step = job.first_step
-        while step < job.total_steps and stop.reason is None:
-            started = time.perf_counter()
-            first = step * job.accumulate
-            losses, weights, tokens = [], 0, 0
-            for index in range(first, first + job.accumulate):
-                with _keeping(save, step):
-                    batch = batches.at(index, stop)
-                    if batch is None:
-                        break
-                    bucket, inputs = batch
-                    spec = manifest.buckets[bucket].batch
-                    weight = spec.weight_of(inputs)
-                    losses.append(weight * session.accumulate(inputs, bucket, weight))
-                weights += weight
-                tokens += spec.tokens or 0
-                if stop.reason is not None:
+    step = job.first_step
+    while step < job.total_steps and stop.reason is None:
+        started = time.perf_counter()
+        first = step * job.accumulate
+        losses, weights, tokens = [], 0, 0
+        for index in range(first, first + job.accumulate):
+            with _keeping(save, step):
+                batch = batches.at(index, stop)
+                if batch is None:
                     break
-            if len(losses) < job.accumulate:
+                bucket, inputs = batch
+                spec = manifest.buckets[bucket].batch
+                weight = spec.weight_of(inputs)
+                losses.append(weight * session.accumulate(inputs, bucket, weight))
+            weights += weight
+            tokens += spec.tokens or 0
+            if stop.reason is not None:
                 break
-            loss = sum(losses) / weights
-            if not math.isfinite(loss):
-                raise not_finite(f"the loss is {loss}", step)
-            session.update(step)
-            position = batches.end
-            event = step_event(step, loss, time.perf_counter() - started, tokens or None)
-            step += 1
-            if step % job.checkpoint_every == 0 and step < job.total_steps:
-                save(step)
-            emit(event)
-        save(step)
+        if len(losses) < job.accumulate:
+            break
+        loss = sum(losses) / weights
+        if not math.isfinite(loss):
+            raise not_finite(f"the loss is {loss}", step)
+        session.update(step)
+        position = batches.end
+        event = step_event(step, loss, time.perf_counter() - started, tokens or None)
+        step += 1
+        if step % job.checkpoint_every == 0 and step < job.total_steps:
+            save(step)
+        emit(event)
+    save(step)
     emit(end_event(step, job.total_steps, stop.reason))
 
 
@@ -103,45 +148,34 @@ def _keeping(save: Callable[[int], None], step: int) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def _only_writer(checkpoint: Path | None) -> Iterator[None]:
-    """Holds the lock on the checkpoint's folder. Raises ArtifactError when another process trains there."""
-    if checkpoint is None:
-        yield
-        return
-    descriptor = os.open(checkpoint.parent, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ArtifactError(
-                f"another process still trains into {checkpoint.parent}: wait for its end, or give a new "
-                "folder"
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def main(arguments: list[str], run: Callable[[Job, Emit, StopRequest], None] = run) -> int:
+    """`job.json [--lock DESCRIPTOR]`: the descriptor is of the run's folder, as the parent has locked it. The
+    exit code is lowpeak-runner's: 0, STOPPED, or 1.
+    """
     stop = StopRequest()
-    # What a library prints must not end up between the events.
-    events = os.dup(1)
-    os.dup2(2, 1)
+    ask_by_signals(stop)
+    output = Output(stop)
     torch.set_num_threads(1)
+    stopped = False
 
     def emit(event: Event) -> None:
-        try:
-            os.write(events, (json.dumps(event) + "\n").encode())
-        except BrokenPipeError:
-            stop.reason = "nobody reads the events"
+        nonlocal stopped
+        stopped = event["event"] == "stopped"
+        output.write(event)
 
     try:
-        run(Job.from_json(Path(arguments[0]).read_text(encoding="utf-8")), emit, stop)
+        job = Job.from_json(Path(arguments[0]).read_text(encoding="utf-8"))
+        descriptor = int(arguments[2]) if arguments[1:2] == ["--lock"] else None
+        folder = None if job.checkpoint is None else Path(job.checkpoint).parent
+        with nullcontext() if folder is None else joined(folder, descriptor):
+            run(job, emit, stop)
     except Exception as error:
         emit(error_event(error))
         return 1
-    return 0
+    if output.failure is not None:
+        print(f"events cannot be written: {output.failure.strerror}", file=sys.stderr)
+        return 1
+    return STOPPED if stopped else 0
 
 
 if __name__ == "__main__":

@@ -110,3 +110,13 @@ def test_a_number_that_the_data_decide():
 
     with pytest.raises(UnsupportedOperator, match=r"nonzero.* depends on the data"):
         captured(loss, a=nn.Linear(4, 2))
+
+
+def test_a_loop_without_end_is_stopped() -> None:
+    def loss(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(10**9):
+            x = m.a(x)
+        return x.mean()
+
+    with pytest.raises(ModelError, match=r"the forward calls its 2 modules over 2040 times: a number of"):
+        captured(loss, a=nn.Linear(4, 4))

@@ -94,3 +94,21 @@ def test_attention_with_a_softcap_is_refused():
     shapes = {name: ((1, 8), torch.int64) for name in ("input_ids", "targets")}
     with pytest.raises(ModelError, match=r"softcap"):
         capture(loss_module(with_lora(model, LoraConfig(r=2, target_modules=["q_proj"])), 8), shapes)
+
+
+@pytest.mark.parametrize(
+    ("lora", "message"),
+    [
+        ({"lora_alpha": 0}, "lora_alpha of the LoRA configuration is 0: it must be a number over 0"),
+        ({"lora_alpha": -16}, "lora_alpha of the LoRA configuration is -16"),
+        ({"lora_alpha": float("nan")}, "lora_alpha of the LoRA configuration is nan"),
+        ({"lora_alpha": float("inf")}, "lora_alpha of the LoRA configuration is inf"),
+        ({"lora_alpha": "16"}, "lora_alpha of the LoRA configuration is '16'"),
+        ({"alpha_pattern": {"q_proj": float("nan")}}, "q_proj of the LoRA configuration is nan"),
+        ({"rank_pattern": {"q_proj": 0}}, "q_proj of the LoRA configuration is 0"),
+        ({"rank_pattern": {"q_proj": 1.5}}, "the rank q_proj of the LoRA configuration is 1.5: it must be"),
+    ],
+)
+def test_scales_and_ranks_that_are_no_positive_numbers(lora, message):
+    with pytest.raises(ModelError, match=message):
+        with_lora(tiny_skeleton("llama"), LoraConfig(**{"target_modules": ["q_proj"], **lora}))

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from compiler.footprint import footprint_of
+from compiler.footprint import bytes_of, footprint_of
+from compiler.graph import Batch
 from tests.models import TOKENS, language_model
 from tests.passes.test_tile import RUNTIME, lowered
 
@@ -15,5 +16,7 @@ def test_attention_scratch_is_counted_where_it_is_more_than_every_graph_is_given
     target = replace(RUNTIME, attention_scratch_bytes=counted)
     found = footprint_of(graph, target, "adamw", 0, 7)
     assert found.attention == max(0, 4 * TOKENS * 4 - counted)
-    assert found.runtime == target.runtime_bytes + 7 * target.runtime_bytes_per_op + found.attention
+    own = target.runtime_bytes + 7 * target.runtime_bytes_per_op
+    assert found.runtime == own + found.attention + found.batch
+    assert found.batch == sum(bytes_of(node) for node, role in graph.inputs() if isinstance(role, Batch)) > 0
     assert found.with_program(target, 10, 9).runtime == found.runtime + 2 * target.runtime_bytes_per_op

@@ -17,7 +17,11 @@ from transformers import PreTrainedModel
 
 from compiler.errors import ModelError
 from compiler.model.quantized import QuantFormat, QuantizedTensor
-from compiler.model.weights import WeightSource, require_name
+from compiler.model.weights import WeightSource, require_finite, require_name
+
+MOST_BUFFER_BYTES = 1 << 30
+"""Of the tables that a model computes: of positions, mostly."""
+_FREQUENCIES = "inv_freq"
 
 
 class CompleteWeights:
@@ -59,10 +63,19 @@ def derived_buffers(skeleton: PreTrainedModel) -> dict[str, Tensor]:
     Raises ModelError for a buffer that the model's own initialisation does not fill.
     """
     buffers: dict[str, Tensor] = {}
+    held = 0
     for prefix, module in skeleton.named_modules():
         names = module._non_persistent_buffers_set
         if not names:
             continue
+        held += sum(module.get_buffer(name).nbytes for name in names)
+        if held > MOST_BUFFER_BYTES:
+            raise ModelError(
+                f"the config asks for tables of {held} bytes in {prefix}, which are not stored; at most "
+                f"{MOST_BUFFER_BYTES} are made: is max_position_embeddings right?",
+                bytes=held,
+                most=MOST_BUFFER_BYTES,
+            )
         twin = copy.deepcopy(module).to_empty(device="cpu")
         for name in names:
             buffer = twin.get_buffer(name)
@@ -71,12 +84,11 @@ def derived_buffers(skeleton: PreTrainedModel) -> dict[str, Tensor]:
         for name in sorted(names):
             full_name = f"{prefix}.{name}" if prefix else name
             buffer = twin.get_buffer(name)
-            unset = _unset(buffer.dtype)
-            if (
-                buffer.isnan() if buffer.is_floating_point() else buffer == unset
-            ).any() and unset is not False:
+            if _is_unset(buffer):
                 kind = type(module).__name__
                 raise ModelError(f"the buffer {full_name} of {kind} cannot be computed from the config")
+            if name.endswith(_FREQUENCIES):
+                require_finite(f"the rotary table {full_name}, by the config,", buffer)
             buffers[full_name] = buffer.to(torch.float32) if buffer.is_floating_point() else buffer
     return buffers
 
@@ -130,6 +142,8 @@ def _stored_names(stored: WeightSource, skeleton: PreTrainedModel) -> dict[str, 
         if found is None:
             require_name(name, available, "the checkpoint")
             continue
+        if 0 in tensor.shape:
+            raise ModelError(f"{name} has the shape {list(tensor.shape)} by the config: it would be empty")
         if stored.shape(found) != tuple(tensor.shape):
             raise ModelError(
                 f"{found} has shape {list(stored.shape(found))} in the checkpoint but {list(tensor.shape)} "

@@ -12,6 +12,7 @@ from collections.abc import Collection
 
 from compiler.errors import ModelError
 from compiler.model.gguf_file import GgufFile, Scalar
+from compiler.model.json_file import plain
 
 READ = {
     "block_count",
@@ -51,6 +52,9 @@ _NEUTRAL: dict[str, Collection[Scalar]] = {
 }
 """Values that say what is so without the field. 0 is llama.cpp's mark of a scale that is not there."""
 
+_NAMED = 20
+"""Fields in a message."""
+
 _WITHOUT_EFFECT = {
     # The rows of the embedding say it.
     "vocab_size",
@@ -66,10 +70,13 @@ def require_understood(file: GgufFile, architecture: str) -> None:
     """
     kind = file.metadata.get("general.type", "model")
     if kind != "model":
-        raise ModelError(f"{file.path} holds no model but a GGUF of type {kind}: give the model's file")
+        raise ModelError(
+            f"{file.path} holds no model but a GGUF of type {plain(kind)}: give the model's file"
+        )
     parts = file.metadata.get("split.count", 1)
     if isinstance(parts, int) and parts > 1:
-        part = int(file.metadata.get("split.no", 0)) + 1
+        number = file.metadata.get("split.no", 0)
+        part = number + 1 if isinstance(number, int) else 1
         raise ModelError(
             f"{file.path} is part {part} of {parts} of a split model: join the parts with llama.cpp's "
             "llama-gguf-split --merge, or give the checkpoint folder",
@@ -77,17 +84,17 @@ def require_understood(file: GgufFile, architecture: str) -> None:
             parts=parts,
         )
     prefix = f"{architecture}."
-    keys = file.metadata.keys() | file.lists
+    keys = file.metadata.keys() | file.lists.keys()
     fields = {key.removeprefix(prefix) for key in keys if key.startswith(prefix)}
     unread = [
-        f"{prefix}{field} = {file.metadata.get(prefix + field, 'a list')}"
+        f"{prefix}{field} = {plain(file.metadata.get(prefix + field, 'a list'))}"
         for field in sorted(fields - READ)
         if not _is_neutral(file, prefix, field)
     ]
     if unread:
         raise ModelError(
             f"{file.path} has {len(unread)} fields whose effect on the model is not implemented "
-            f"({', '.join(unread)}): give the checkpoint folder instead",
+            f"({', '.join(unread[:_NAMED])}): give the checkpoint folder instead",
             fields=len(unread),
         )
 
@@ -99,7 +106,8 @@ def _is_neutral(file: GgufFile, prefix: str, field: str) -> bool:
     if field == "attention.value_length":
         return value == file.metadata.get(f"{prefix}attention.key_length")
     if field == "attention.sliding_window" and isinstance(value, int):
-        return value == 0 or value >= int(file.metadata.get(f"{prefix}context_length", math.inf))
+        context = file.metadata.get(f"{prefix}context_length", math.inf)
+        return value == 0 or (not isinstance(context, str) and value >= context)
     neutral = _NEUTRAL.get(field, ())
     if isinstance(value, float):
         return any(not isinstance(each, str) and math.isclose(value, each) for each in neutral)

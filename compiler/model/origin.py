@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from compiler.model.weights import checkpoint_files
+from compiler.model.folder import checkpoint_files
 
 PIECE_BYTES = 1 << 22
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
@@ -21,17 +20,23 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from compiler.errors import ModelError
+from compiler.errors import ModelError, one_line, summary
 from compiler.model.complete import CompleteWeights, unlike_ties
+from compiler.model.config_file import read_config
 from compiler.model.configs import SCHEME, known_config
+from compiler.model.folder import require_own_files
 from compiler.model.gguf import GgufWeights
 from compiler.model.gguf_file import GgufFile
 from compiler.model.hub import download
 from compiler.model.origin import Origin
+from compiler.model.skeleton import build_skeleton
 from compiler.model.weights import RandomWeights, SafetensorsWeights, WeightSource
 
 # transformers leaves this mark on a float checkpoint that was once loaded from a GGUF file.
 _GGUF_ORIGIN = "gguf"
+
+_RUST_PANIC = "PanicException"
+"""A fault of the tokenizers library: no Exception, but about the file."""
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -56,7 +61,11 @@ class ModelSource:
 
     def skeleton(self) -> PreTrainedModel:
         """A new instance of the model on the meta device: float32, SDPA attention, no cache, eval mode."""
-        return _skeleton(self.config, self.origin is not None and self.origin.trust_remote_code)
+        return build_skeleton(
+            self.config,
+            self.name,
+            trust_remote_code=self.origin is not None and self.origin.trust_remote_code,
+        )
 
 
 def open_model(spec: str | Path, *, seed: int = 0, trust_remote_code: bool = False) -> ModelSource:
@@ -90,7 +99,7 @@ def _open_config(name: str, seed: int) -> ModelSource:
             f"config:{name} has no tokenizer: give token ids, or the model's folder or .gguf file"
         )
 
-    skeleton = _skeleton(config)
+    skeleton = build_skeleton(config, f"config:{name}")
     shapes = {name: tuple(tensor.shape) for name, tensor in skeleton.named_parameters()}
     weights = RandomWeights(shapes, seed=seed, std=config.initializer_range)
     return ModelSource(name, config, CompleteWeights(weights, skeleton), no_tokenizer)
@@ -103,24 +112,44 @@ def _open_folder(origin: Origin, name: str) -> ModelSource:
             f"{folder} is a PEFT adapter, not a model: open its base model, and pass the two as "
             "PeftModel.from_pretrained(base_model, adapter_folder, is_trainable=True)"
         )
-    if not (folder / "config.json").exists():
+    file = folder / "config.json"
+    if not file.exists():
         raise ModelError(f"{folder} has no config.json: it is not a Hugging Face checkpoint folder")
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
-    except (StrictDataclassError, ValueError, TypeError, OSError, KeyError, ImportError) as error:
-        _refuse_untrusted(folder, trusted)
-        raise ModelError(f"{folder / 'config.json'} cannot be read: {error}") from error
+    require_own_files(folder)
+    config = _config(folder, read_config(folder, trusted), trusted)
     if not (trusted and "AutoModelForCausalLM" in getattr(config, "auto_map", {})):
         _require_causal_lm(config, name)
     weights = SafetensorsWeights(folder)
-    config = _with_stored_ties(config, weights, trusted)
+
+    def skeleton(config: PretrainedConfig) -> PreTrainedModel:
+        tensors = len(weights.names())
+        return build_skeleton(config, str(file), tensors=tensors, trust_remote_code=trusted)
+
+    config = _with_stored_ties(config, weights, skeleton)
     return ModelSource(
         name,
         config,
-        CompleteWeights(weights, _skeleton(config, trusted)),
+        CompleteWeights(weights, skeleton(config)),
         lambda: _tokenizer(f"{folder} has no tokenizer that transformers can load", folder, trusted),
         origin,
     )
+
+
+def _config(folder: Path, fields: Mapping[str, Any], trusted: bool) -> PretrainedConfig:
+    """transformers' config of the folder, whose config.json has `fields`."""
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
+    # Config classes compute with what is in the file, each in its own way.
+    except Exception as error:
+        _refuse_untrusted(folder, fields, trusted)
+        raise ModelError(f"{folder / 'config.json'} cannot be read: {_told(error)}") from error
+    return config
+
+
+def _told(error: Exception) -> str:
+    """transformers says what is wrong of a field; anything else names its kind."""
+    known = isinstance(error, StrictDataclassError | OSError | ValueError)
+    return one_line(str(error)) if known else summary(error)
 
 
 def _open_file(path: Path) -> ModelSource:
@@ -128,14 +157,16 @@ def _open_file(path: Path) -> ModelSource:
         raise ModelError(f"{path} is a file that is not a .gguf: give the checkpoint's folder instead")
     weights = GgufWeights(GgufFile(path))
     config = weights.config
+    skeleton = build_skeleton(config, str(path), tensors=len(weights.names()))
 
     def tokenizer() -> PreTrainedTokenizerBase:
         problem = f"{path} has no tokenizer that transformers can convert"
-        return _tokenizer(problem, path.parent, False, gguf_file=path.name)
+        # transformers reads what else lies beside the file, which is of other models.
+        with TemporaryDirectory(prefix="lowpeak-") as alone:
+            (Path(alone) / path.name).symlink_to(path.resolve())
+            return _tokenizer(problem, Path(alone), False, gguf_file=path.name)
 
-    return ModelSource(
-        path.stem, config, CompleteWeights(weights, _skeleton(config)), tokenizer, Origin(path)
-    )
+    return ModelSource(path.stem, config, CompleteWeights(weights, skeleton), tokenizer, Origin(path))
 
 
 def _tokenizer(
@@ -145,36 +176,39 @@ def _tokenizer(
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code, **options)
     # Its class parses files of a dozen kinds with packages that may be missing or of another version.
-    except Exception as error:
-        raise ModelError(f"{problem}: {type(error).__name__}: {error}") from error
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != _RUST_PANIC:
+            raise
+        raise ModelError(f"{problem}: {summary(error)}") from error
 
 
-def _refuse_untrusted(folder: Path, trusted: bool) -> None:
+def _refuse_untrusted(folder: Path, fields: Mapping[str, Any], trusted: bool) -> None:
     """ModelError if the config names code of the folder's own, and may not run it."""
-    try:
-        files = json.loads((folder / "config.json").read_bytes()).get("auto_map", {}).values()
-    except (ValueError, AttributeError):
+    named = fields.get("auto_map")
+    if trusted or not named:
         return
-    if files and not trusted:
-        raise ModelError(
-            f"{folder} is of an architecture that transformers does not have; it brings its own Python code "
-            f"({', '.join(sorted(map(str, files)))}), which is not run unasked. Read it; if you trust it, "
-            "pass --trust-remote-code (trust_remote_code=True)"
-        )
+    files = named.values() if isinstance(named, dict) else [named]
+    raise ModelError(
+        f"{folder} is of an architecture that transformers does not have; it brings its own Python code "
+        f"({', '.join(sorted(map(str, files)))}), which is not run unasked. Read it; if you trust it, "
+        "pass --trust-remote-code (trust_remote_code=True)"
+    )
 
 
 def _with_stored_ties(
-    config: PretrainedConfig, weights: WeightSource, trust_remote_code: bool
+    config: PretrainedConfig,
+    weights: WeightSource,
+    skeleton: Callable[[PretrainedConfig], PreTrainedModel],
 ) -> PretrainedConfig:
     """The config, untied where it says that head and embedding are one but two unlike matrices are stored.
 
     That is how transformers loads them. ModelError if other tensors are in that state.
     """
-    if not unlike_ties(weights, _skeleton(config, trust_remote_code)):
+    if not unlike_ties(weights, skeleton(config)):
         return config
     config = copy.deepcopy(config)
     config.tie_word_embeddings = False
-    unlike = unlike_ties(weights, _skeleton(config, trust_remote_code))
+    unlike = unlike_ties(weights, skeleton(config))
     if unlike:
         one, other = unlike[0]
         raise ModelError(
@@ -206,14 +240,3 @@ def require_float(config: PretrainedConfig, name: str) -> None:
             f"{name} is quantized already, by {getattr(method, 'value', method)}: give its float checkpoint "
             "or a .gguf file"
         )
-
-
-def _skeleton(config: PretrainedConfig, trust_remote_code: bool = False) -> PreTrainedModel:
-    config = copy.deepcopy(config)
-    config.use_cache = False
-    with torch.device("meta"):
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-            config, dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=trust_remote_code
-        )
-    model.train(False)
-    return model

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from compiler.errors import ModelError
+from compiler.model.folder import INDEX, checkpoint_files
 from compiler.model.quantized import QuantFormat, QuantizedTensor
+from compiler.model.safetensors_file import open_safetensors, read_shapes
+
+_COMPARED = 2000
+"""Names that a missing one is compared with, which takes a while."""
 
 
 class WeightSource(Protocol):
@@ -91,18 +95,22 @@ class SafetensorsWeights(_DenseWeights):
     """The tensors of a checkpoint folder: `model.safetensors` or its shards and their index.
 
     Only headers are read here; each `dense` opens its file anew, so no other tensor stays mapped.
-    Raises ModelError for a missing or damaged file.
+    Raises ModelError for a missing or damaged file, a tensor in two files, and an index that says otherwise.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: dict[str, str] = {}
         self._shape: dict[str, tuple[int, ...]] = {}
-        for file in checkpoint_files(folder):
-            with _open_safetensors(folder / file) as tensors:
-                for name in tensors.keys():  # noqa: SIM118 - a safetensors handle is not a mapping
-                    self._file[name] = file
-                    self._shape[name] = tuple(tensors.get_slice(name).get_shape())
+        for file, indexed in checkpoint_files(folder).items():
+            shapes = read_shapes(folder / file)
+            twice = next((name for name in shapes if name in self._file), None)
+            if twice is not None:
+                raise ModelError(f"{twice} is in {self._file[twice]} and in {file} of {folder}: keep one")
+            if indexed is not None and shapes.keys() != indexed:
+                _refuse_index(folder, file, indexed, shapes.keys())
+            self._file |= dict.fromkeys(shapes, file)
+            self._shape |= shapes
 
     def names(self) -> Collection[str]:
         return self._file.keys()
@@ -113,11 +121,27 @@ class SafetensorsWeights(_DenseWeights):
 
     def dense(self, name: str) -> Tensor:
         require_name(name, self._file, self._folder.name)
-        with _open_safetensors(self._folder / self._file[name]) as tensors:
-            tensor = tensors.get_tensor(name)
+        path = self._folder / self._file[name]
+        with open_safetensors(path) as tensors:
+            try:
+                tensor = tensors.get_tensor(name)
+            except (SafetensorError, RuntimeError, KeyError) as error:
+                raise ModelError(f"{name} of {path} cannot be read: {error}") from error
         if not tensor.is_floating_point():
             raise ModelError(f"{name} is stored as {tensor.dtype}: give a checkpoint with float weights")
         return require_finite(name, tensor.to(torch.float32))
+
+
+def _refuse_index(folder: Path, file: str, indexed: Collection[str], present: Collection[str]) -> None:
+    absent, extra = sorted(set(indexed) - set(present)), sorted(set(present) - set(indexed))
+    lacks = f"lacks {len(absent)} of its tensors by the index (first {absent[0]})" if absent else ""
+    has = f"has {len(extra)} that the index does not have there (first {extra[0]})" if extra else ""
+    raise ModelError(
+        f"{file} of {folder} {' and '.join(filter(None, (lacks, has)))}: shards and {INDEX} are "
+        "of two models",
+        absent=len(absent),
+        extra=len(extra),
+    )
 
 
 class RandomWeights(_DenseWeights):
@@ -170,46 +194,6 @@ def require_name(name: str, names: Collection[str], where: str) -> None:
     """ModelError that names the nearest `names` when `name` is none of them."""
     if name in names:
         return
-    nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    nearest = difflib.get_close_matches(name, list(names)[:_COMPARED], n=3, cutoff=0.5)
     hint = f"; the nearest names are {', '.join(nearest)}" if nearest else ""
     raise ModelError(f"{where} has no tensor {name} among its {len(names)}{hint}")
-
-
-def checkpoint_files(folder: Path) -> list[str]:
-    """Names of the safetensors files in the folder; ModelError when there is none, or a shard is missing."""
-    index = folder / "model.safetensors.index.json"
-    if not index.exists():
-        if (folder / "model.safetensors").exists():
-            return ["model.safetensors"]
-        raise ModelError(_without_safetensors(folder))
-    try:
-        files = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{index} is not a safetensors index: {error!r}") from error
-    missing = [file for file in files if not (folder / file).exists()]
-    if missing:
-        raise ModelError(
-            f"{folder} lacks {len(missing)} of {len(files)} shards ({', '.join(missing)}): "
-            "finish the download or copy",
-            missing=len(missing),
-            shards=len(files),
-        )
-    return files
-
-
-def _without_safetensors(folder: Path) -> str:
-    if (folder / "pytorch_model.bin").exists() or (folder / "pytorch_model.bin.index.json").exists():
-        return (
-            f"{folder} has its weights as pytorch_model.bin only, a pickle that can run code. Convert it: "
-            f"AutoModelForCausalLM.from_pretrained({str(folder)!r}).save_pretrained('converted')"
-        )
-    return f"{folder} has a config.json but no model.safetensors and no model.safetensors.index.json"
-
-
-def _open_safetensors(path: Path) -> safe_open:
-    try:
-        return safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"{path} cannot be read ({error}): it is damaged or cut short; copy it again"
-        ) from error

@@ -9,10 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from compiler.graph import TrainGraph
-from compiler.passes.inexact import arithmetic, norms, sigmoid
+from compiler.passes.inexact import arithmetic, norms, rows, sigmoid
 from compiler.passes.rewrite import Rule, rewrite
 
-REPLACEMENTS: dict[object, tuple[Rule, ...]] = {**arithmetic.RULES, **norms.RULES, **sigmoid.RULES}
+REPLACEMENTS: dict[object, tuple[Rule, ...]] = {
+    **arithmetic.RULES,
+    **norms.RULES,
+    **rows.RULES,
+    **sigmoid.RULES,
+}
 """Operator -> its rules."""
 
 

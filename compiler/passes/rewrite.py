@@ -81,6 +81,12 @@ def infer(graph: TrainGraph, node: fx.Node) -> Any:
                 f"{node.format_node()} has no fake operand; create constants through add_input"
             )
         with mode, torch.no_grad():
+            # What was added to the graph at another time is of another mode.
+            args, kwargs = tree_map_only(
+                Tensor,
+                lambda t: t if getattr(t, "fake_mode", None) is mode else torch.empty(t.shape, dtype=t.dtype),
+                (args, kwargs),
+            )
             graph.inferred[key] = dense(node.target(*args, **kwargs))
     return graph.inferred[key]
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from transformers import AutoConfig
 
-from compiler.errors import ModelError
+from compiler.errors import LowpeakError, ModelError, summary
+from compiler.model.config_file import require_sound
+from export.model_config import own_config
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,20 @@ class Base:
     def of(config: Mapping[str, Any]) -> Base:
         """`config`: as `PretrainedConfig.to_dict` has it. Raises ModelError for one that is not listed."""
         kind = config.get("model_type", "none")
-        if kind not in ARCHITECTURES:
+        if not isinstance(kind, str) or kind not in ARCHITECTURES:
             raise ModelError(
                 f"a model of type {kind} cannot be written as a GGUF LoRA here; it can for "
                 f"{', '.join(sorted(ARCHITECTURES))}. Others: merge the adapter with PEFT's "
                 "merge_and_unload, and convert the model by llama.cpp's convert_hf_to_gguf.py"
             )
-        whole = AutoConfig.for_model(**config)
+        require_sound(config, "the base's config")
+        try:
+            whole = AutoConfig.for_model(**own_config(config))
+        except LowpeakError:
+            raise
+        # Config classes compute with what they are given, of any type and value.
+        except Exception as error:
+            raise ModelError(f"the base's config is none of a {kind}: {summary(error)[:400]}") from error
         return Base(
             ARCHITECTURES[kind],
             whole.num_hidden_layers,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from compiler.errors import ArtifactError, ModelError
 from compiler.model.gguf_file import GgufFile, import_gguf
+from export.disk import Need, cannot_write, require_room
 from export.gguf.architectures import Base
 from export.gguf.peft_files import Lora
 
@@ -87,10 +88,12 @@ def _rows(lora: Lora, b: Tensor, base: Base) -> Tensor:
 def write_lora(path: Path, architecture: str, alpha: float, tensors: Sequence[LoraTensor], name: str) -> None:
     """Writes a temporary file beside `path` and renames it; an adapter's file there is replaced.
 
-    Raises ArtifactError when there is another file, or the disk refuses.
+    Raises ArtifactError when there is another file, EnvironmentProblem when the disk refuses.
     """
     _require_replaceable(path)
     gguf = import_gguf()
+    size = sum(tensor.a.nbytes + tensor.b.nbytes for tensor in tensors)
+    require_room(Need(path.parent, (size,), "the adapter", "name a file on another disk with --out"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
@@ -111,8 +114,7 @@ def write_lora(path: Path, architecture: str, alpha: float, tensors: Sequence[Lo
             writer.close()
             fresh.replace(path)
     except OSError as error:
-        size = sum(tensor.a.nbytes + tensor.b.nbytes for tensor in tensors)
-        raise ArtifactError(f"the adapter of {size} bytes cannot be written to {path}: {error}") from error
+        raise cannot_write(f"the adapter of {size} bytes", path, error) from error
 
 
 def _require_replaceable(path: Path) -> None:

@@ -16,8 +16,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from compiler.errors import ArtifactError, ModelError
+from compiler.errors import ArtifactError, LowpeakError, ModelError
+from compiler.model.config_file import MOST_CONFIG_BYTES, require_sound
+from compiler.model.folder import require_own_files
+from compiler.model.json_file import parse_object
+from compiler.model.safetensors_file import read_shapes
+from compiler.model.weights import require_finite
 from export.adapter import CONFIG_FILE, TENSORS_FILE
+from export.plain_file import read_plain
 
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 _COPY = ".base_layer.weight"
@@ -49,17 +55,17 @@ def read_loras(folder: Path) -> list[Lora]:
 
     Raises ArtifactError when the files are not there or damaged, ModelError for what no GGUF LoRA can hold.
     """
+    config = read_config(folder)
     try:
-        config = PeftConfig.from_pretrained(str(folder))
+        read_shapes(folder / TENSORS_FILE)
         tensors = load_file(folder / TENSORS_FILE)
-    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
-        raise ArtifactError(
-            f"{folder} holds no PEFT adapter that can be read ({CONFIG_FILE} and {TENSORS_FILE}): {error}"
-        ) from error
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError, LowpeakError) as error:
+        raise _unreadable(folder, error) from error
     _require_plain(config)
     assert isinstance(config, LoraConfig)
     sides: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
+        _require_values(name, tensor)
         if name.endswith(_COPY):
             continue
         match = _TENSOR.fullmatch(name)
@@ -69,6 +75,35 @@ def read_loras(folder: Path) -> list[Lora]:
             )
         sides.setdefault(match["module"], {})[match["side"]] = tensor
     return [_lora(config, module, pair) for module, pair in sides.items()]
+
+
+def _require_values(name: str, tensor: Tensor) -> None:
+    if not tensor.is_floating_point() or not tensor.numel():
+        raise ArtifactError(
+            f"the adapter's tensor {name} is {tensor.dtype} {list(tensor.shape)}: it is damaged"
+        )
+    require_finite(f"the adapter's tensor {name}", tensor.float())
+
+
+def read_config(folder: Path) -> PeftConfig:
+    """Of an adapter's own file, opened by name. Raises ArtifactError."""
+    where = str(folder / CONFIG_FILE)
+    try:
+        data = read_plain(folder, CONFIG_FILE, f"the adapter {folder}", MOST_CONFIG_BYTES)
+        require_own_files(folder)
+        fields = parse_object(data, where)
+        require_sound(fields, where)
+        config: PeftConfig = PeftConfig.from_peft_type(**fields)  # type: ignore[no-untyped-call]
+    # PEFT's config class computes with what is in the file, of any type and value.
+    except Exception as error:
+        raise _unreadable(folder, error) from error
+    return config
+
+
+def _unreadable(folder: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(
+        f"{folder} holds no PEFT adapter that can be read ({CONFIG_FILE} and {TENSORS_FILE}): {error}"
+    )
 
 
 def _require_plain(config: PeftConfig) -> None:
@@ -96,6 +131,10 @@ def _lora(config: LoraConfig, module: str, pair: dict[str, Tensor]) -> Lora:
         shapes = f"{tuple(a.shape)} and {tuple(b.shape)}"
         raise ModelError(f"lora_A and lora_B of {module} are {shapes}: they are of no linear layer")
     alpha = _of_pattern(config.alpha_pattern, module, config.lora_alpha)
+    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 <= alpha < math.inf:
+        raise ModelError(
+            f"lora_alpha of {module} is {alpha!r} in {CONFIG_FILE}: it must be a number, not below 0"
+        )
     rank = a.shape[0]
     return Lora(module, a, b, alpha / (math.sqrt(rank) if config.use_rslora else rank))
 
@@ -103,6 +142,8 @@ def _lora(config: LoraConfig, module: str, pair: dict[str, Tensor]) -> Lora:
 def _of_pattern(pattern: dict[str, int] | None, module: str, otherwise: int) -> float:
     """As PEFT looks up what a pattern says of a module."""
     known = pattern or {}
+    if not isinstance(known, dict):
+        raise ModelError(f"alpha_pattern in {CONFIG_FILE} is {known!r}: it must be an object")
     return known.get(get_pattern_key(list(known), module), otherwise)
 
 

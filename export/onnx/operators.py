@@ -229,7 +229,7 @@ def _gather(nodes: Nodes, node: fx.Node) -> ir.Value:
 
 
 def _put(nodes: Nodes, node: fx.Node) -> ir.Value:
-    """index_put(source, [rows], values): whole rows of the first axis are set, or added to."""
+    """index_put(source, [rows], values): whole rows of the first axis are set."""
     given = operands(node)
     source, values, shape = given["self"], given["values"], shape_of(given["self"])
     indices = given["indices"]
@@ -244,8 +244,21 @@ def _put(nodes: Nodes, node: fx.Node) -> ir.Value:
     if shape_of(values) != (*rows, *shape[1:]):
         updates = nodes.call("Expand", updates, nodes.ints([*rows, *shape[1:]]))
     places = nodes.call("Reshape", nodes.value_of(indices[0]), nodes.ints([*rows, 1]))
-    reduction = "add" if given["accumulate"] else "none"
-    return nodes.call("ScatterND", nodes.value_of(source), places, updates, reduction=reduction)
+    # ReplaceInexact has those that are added.
+    assert not given["accumulate"]
+    return nodes.call("ScatterND", nodes.value_of(source), places, updates)
+
+
+def _scatter_add(nodes: Nodes, node: fx.Node) -> ir.Value:
+    source, axis, index, values = node.args[:4]
+    if shape_of(index) != shape_of(values):
+        raise UnsupportedOperator(
+            f"scatter_add in {place_of(node)!r} of a part of its values has no mapping to ONNX",
+            operator=operator_name(node),
+            place=place_of(node),
+        )
+    arguments = map(nodes.value_of, (source, index, values))
+    return nodes.call("ScatterElements", *arguments, axis=axis, reduction="add")
 
 
 def _to_copy(nodes: Nodes, node: fx.Node) -> ir.Value:
@@ -371,6 +384,7 @@ MAPPINGS: dict[object, Mapping] = {
     aten.index_select.default: _gather_rows,
     aten.gather.default: _gather,
     aten.index_put.default: _put,
+    aten.scatter_add.default: _scatter_add,
     aten._to_copy.default: _to_copy,
     **{op: _fill(None) for op in (aten.full.default, aten.full_like.default, aten.scalar_tensor.default)},
     **{op: _fill(0) for op in (aten.zeros.default, aten.zeros_like.default)},

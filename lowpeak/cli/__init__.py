@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -18,15 +16,17 @@ from lowpeak.cli.demo import demo_command
 from lowpeak.cli.deploy import deploy_command
 from lowpeak.cli.estimate import estimate_command
 from lowpeak.cli.export_gguf import export_gguf_command
+from lowpeak.cli.fsck import fsck_command
 from lowpeak.cli.generate import generate_command
 from lowpeak.cli.mistakes import options_by_verb, unknown_option
-from lowpeak.cli.output import quiet_libraries, report_error
+from lowpeak.cli.output import quiet_libraries, report_error, telling
 from lowpeak.cli.pull import pull_command
+from lowpeak.cli.sign import sign_command
+from lowpeak.cli.signals import INTERRUPTED, Ended, ended_by_signals
 from lowpeak.cli.simulate import simulate_command
+from lowpeak.cli.streams import let_go_of_stdout, open_streams
 from lowpeak.cli.train import train_command
 
-INTERRUPTED = 130
-ENDING = (signal.SIGTERM, signal.SIGHUP)
 PACKAGES = ("lowpeak", "torch", "transformers", "peft", "torchao", "executorch", "onnxruntime-training-cpu")
 """Whose versions decide what an artifact is."""
 
@@ -41,11 +41,12 @@ app = typer.Typer(
 def _print_versions(asked: bool) -> None:
     if not asked:
         return
-    for package in PACKAGES:
-        try:
-            print(package, version(package))
-        except PackageNotFoundError:
-            print(package, "is not installed")
+    with telling():
+        for package in PACKAGES:
+            try:
+                print(package, version(package))
+            except PackageNotFoundError:
+                print(package, "is not installed")
     raise typer.Exit
 
 
@@ -67,49 +68,42 @@ app.command("train")(train_command)
 app.command("deploy")(deploy_command)
 app.command("pull")(pull_command)
 app.command("export-gguf")(export_gguf_command)
+app.command("sign")(sign_command)
 app.command("generate")(generate_command)
+app.command("fsck")(fsck_command)
 app.command("estimate")(estimate_command)
 app.command("demo")(demo_command)
 
 
-class _Ended(BaseException):
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """What is asked to end takes its temporary files and the processes that it started along."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise _Ended(number)
-
-    # One that is ignored, as by nohup, stays so.
-    handled = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
-    for number in handled:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number in handled:
-            signal.signal(number, signal.SIG_DFL)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0; 2 for a mistake of the user; 128 and its number for a signal; 1 for anything else."""
+    """The exit code: 0; 2 for a mistake of the user; 3 for a run that stopped before its goal, with all that
+    it made kept; 128 and its number for a signal that ended a verb; 1 for anything else.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments or os.environ.get("LOWPEAK_DEBUG") == "1"
+    machine = "--json" in arguments
     quiet_libraries(debug)
+    if not faulthandler.is_enabled():
+        # A mapped file that is cut ends the process by a bus error: this says where.
+        faulthandler.enable(2)
     try:
-        with _ended_by_signals():
+        open_streams()
+        with ended_by_signals():
             code = app(args=list(arguments), prog_name="lowpeak", standalone_mode=False)
+            with telling():
+                sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except _Ended as ended:
-        return 128 + ended.number
+    except Ended as ended:
+        return ended.code
     except Exception as error:
         _name_the_near_option(error)
-        return report_error(error, machine="--json" in arguments, debug=debug)
+        let_go_of_stdout()
+        try:
+            return report_error(error, machine=machine, debug=debug)
+        except OSError:
+            let_go_of_stdout()
+            return report_error(error, machine=False, debug=debug)
     return code if isinstance(code, int) else 0
 
 

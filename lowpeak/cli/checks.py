@@ -9,6 +9,7 @@ from compiler.config import CompileOptions
 from compiler.devices import device
 from compiler.errors import ArtifactError, DataError, ModelError
 from compiler.model.configs import SCHEME, require_known
+from runtime_py.run_checks import require_idle
 
 DEMO = "demo"
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -51,3 +52,14 @@ def require_data(path: Path) -> None:
         raise DataError(f"{path} is a folder, not a JSONL file")
     if not path.exists():
         raise DataError(f"there is no {path}: give a JSONL file, one example a line")
+
+
+def require_new_run(folder: Path) -> None:
+    """ArtifactError if anything is in the folder."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ArtifactError(f"{folder}, where the run is to go, is in use: give another --out")
+
+
+def require_run_folder(folder: Path) -> None:
+    """ArtifactError if it is an artifact's, or another process works there."""
+    require_idle(folder)

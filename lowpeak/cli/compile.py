@@ -139,6 +139,7 @@ def compile_figures(artifact: Artifact, seconds: float) -> dict[str, Any]:
     plan = artifact.manifest.largest.plan
     return {
         "artifact": str(artifact.path),
+        "manifest_sha256": artifact.sha256,
         "budget_bytes": plan.budget_bytes,
         "planned_peak_bytes": plan.planned_peak_bytes,
         "planned_anonymous_bytes": plan.planned_anonymous_bytes,
@@ -179,6 +180,7 @@ def compile_table(artifact: Artifact, seconds: float) -> Table:
         **{f"{bucket.batch.seq_len} tokens": _bucket_words(bucket) for bucket in manifest.buckets[:-1]},
         **({"does not generate": manifest.generate_problem} if manifest.generate_problem else {}),
         "artifact": str(artifact.path),
+        "sha256": artifact.sha256,
         "compiled in": f"{seconds:.1f} s",
     }
     return table(manifest.model_name, rows)

@@ -14,11 +14,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from export.disk import temporary_folder
+from lowpeak.cli.checks import require_new_run
 from lowpeak.cli.compile import compile_figures
 from lowpeak.cli.output import Debug, Json, counting, mb, print_result, working
-from lowpeak.cli.simulate import simulate_figures, simulate_with_progress, timeline_columns
+from lowpeak.cli.signals import stop_by_signals
+from lowpeak.cli.simulate import require_same, simulate_figures, simulate_with_progress, timeline_columns
 from lowpeak.cli.train import train_figures
-from lowpeak.cli.training import RunView
+from lowpeak.cli.training import RunView, exit_code
 from lowpeak.demo import demo_data
 
 if TYPE_CHECKING:
@@ -55,13 +58,17 @@ def demo_command(
     debug: Debug = False,
 ) -> None:
     """Compile SmolLM2-135M + LoRA, simulate it, train it in ExecuTorch, and compare with eager PEFT."""
-    folder = out or Path(tempfile.mkdtemp(prefix="lowpeak-demo-")) / "artifact"
+    folder = out or Path(tempfile.mkdtemp(prefix="lowpeak-demo-", dir=temporary_folder())) / "artifact"
+    run = folder.with_name(folder.name + RUN_SUFFIX)
+    require_new_run(run)
     kernels = kernels or _installed_kernels()
     artifact, seconds = _compile(
         budget_mb or BUDGETS_MB.get(kernels, BUDGETS_MB[STOCK]), seq_len, kernels, folder
     )
     simulated = simulate_with_progress(folder, None)
-    trained = _train(artifact, folder, steps)
+    trained = _train(artifact, run, steps)
+    if trained.stopped:
+        raise typer.Exit(exit_code(trained.stop_reason, trained.steps, steps))
     eager = _train_eagerly(artifact, steps)
     figures = {
         "compile": compile_figures(artifact, seconds),
@@ -71,6 +78,7 @@ def demo_command(
     }
     timeline = Text(simulated.to_text(timeline_columns()))
     print_result(figures, json, timeline, demo_table(artifact, simulated, trained, eager))
+    require_same(simulated)
 
 
 def demo_table(
@@ -130,20 +138,22 @@ def _compile(budget_mb: float, seq_len: int, kernels: str, folder: Path) -> tupl
     return artifact, time.perf_counter() - started
 
 
-def _train(artifact: Artifact, folder: Path, steps: int) -> TrainReport:
+def _train(artifact: Artifact, run: Path, steps: int) -> TrainReport:
     from runtime_py.optimizer import OptimizerOptions
     from runtime_py.trainer import train
 
     with counting("training in ExecuTorch", steps) as say, demo_data() as data:
         view = RunView(steps, artifact.manifest.budget_bytes, say)
-        return train(
-            artifact,
-            data,
-            steps=steps,
-            optimizer=OptimizerOptions(learning_rate=LEARNING_RATE),
-            out=folder.with_name(folder.name + RUN_SUFFIX),
-            on_step=view.show,
-        )
+        with stop_by_signals(view.stopping) as stop:
+            return train(
+                artifact,
+                data,
+                steps=steps,
+                optimizer=OptimizerOptions(learning_rate=LEARNING_RATE),
+                out=run,
+                on_step=view.show,
+                stop=stop,
+            )
 
 
 def _train_eagerly(artifact: Artifact, steps: int) -> EagerReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,9 +25,11 @@ from lowpeak.cli.run_options import (
     WeightDecay,
     optimizer_options,
 )
+from lowpeak.cli.signals import Ended
 from lowpeak.cli.simulate import ArtifactArgument
 from lowpeak.cli.train import data_figures, data_row, say_what_is_left_out
-from lowpeak.cli.training import RunView, how_to_continue, telling_of_interrupts
+from lowpeak.cli.training import RunView, exit_code, how_to_continue
+from lowpeak.cli.trust import Expect, SignedBy
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,6 +89,8 @@ def deploy_command(
     seed: Seed = 0,
     accumulate: Accumulate = 1,
     checkpoint_every: CheckpointEvery = 50,
+    expect: Expect = None,
+    signed_by: SignedBy = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -105,36 +110,37 @@ def deploy_command(
             from lowpeak.phone.deploy import deploy
 
             say(0, "checking the artifact")
-            opened = Artifact.open(artifact)
+            opened = Artifact.open(artifact, expect=expect, signed_by=signed_by)
             say(0, "asking the device")
             view = RunView(steps or 0, opened.manifest.budget_bytes, say)
-            with telling_of_interrupts(view.stopping):
-                report = deploy(
-                    opened,
-                    data,
-                    steps=steps,
-                    out=out,
-                    device=device,
-                    runner=runner,
-                    name=name,
-                    app=app,
-                    apk=install,
-                    optimizer=options,
-                    resume=resume,
-                    seed=seed,
-                    accumulate=accumulate,
-                    checkpoint_every=checkpoint_every,
-                    on_push=lambda there, total, file: say(0, f"{_of(there, total)} are there ({file})"),
-                    on_step=view.show,
-                    tell=note,
-                )
-    except KeyboardInterrupt:
-        note(INTERRUPTED_NOTE)
+            report = deploy(
+                opened,
+                data,
+                steps=steps,
+                out=out,
+                device=device,
+                runner=runner,
+                name=name,
+                app=app,
+                apk=install,
+                optimizer=options,
+                resume=resume,
+                seed=seed,
+                accumulate=accumulate,
+                checkpoint_every=checkpoint_every,
+                on_push=lambda there, total, file: say(0, f"{_of(there, total)} are there ({file})"),
+                on_step=view.show,
+                tell=note,
+            )
+    except Ended:
+        with suppress(OSError):
+            note(INTERRUPTED_NOTE)
         raise
     print_result(deploy_figures(report), json, deploy_table(report))
     say_what_is_left_out(report.data)
-    if report.stop_reason is not None:
-        note(how_to_continue(report.steps, report.goal_steps, report.stop_reason))
+    if report.steps < report.goal_steps:
+        note(how_to_continue(report.steps, report.goal_steps, report.stop_reason or "it does not say why"))
+    raise typer.Exit(exit_code(report.stop_reason, report.steps, report.goal_steps))
 
 
 def deploy_figures(report: DeployReport) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lowpeak.cli.output import Debug, Json, mb, note, print_result, table, working
+from lowpeak.cli.trust import Expect, SignedBy
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,6 +27,8 @@ def export_gguf_command(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The file; by default RUN/adapter.gguf.")] = None,
+    expect: Expect = None,
+    signed_by: SignedBy = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -35,7 +38,7 @@ def export_gguf_command(
         from lowpeak.gguf_adapter import export_gguf
 
         say("writing the adapter")
-        report = export_gguf(run, base=base, out=out)
+        report = export_gguf(run, base=base, out=out, expect=expect, signed_by=signed_by)
     print_result(export_gguf_figures(report), json, export_gguf_table(report))
     note(f"beside the base's GGUF file: llama-cli -m BASE.gguf --lora {report.file}")
 

@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 
 from lowpeak.cli.checks import require_artifact
-from lowpeak.cli.output import Debug, Json, mb, note, print_result, table, working
+from lowpeak.cli.output import Debug, Json, mb, note, print_result, table, telling, working
 from lowpeak.cli.simulate import ArtifactArgument
+from lowpeak.cli.trust import Expect, SignedBy
+from runtime_py.stop import STOPPED
 
 
 def generate_command(
@@ -28,6 +30,8 @@ def generate_command(
     seed: Annotated[
         int, typer.Option(min=-(2**63), max=2**63 - 1, help="Of the tokens drawn by chance.")
     ] = 0,
+    expect: Expect = None,
+    signed_by: SignedBy = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -43,12 +47,13 @@ def generate_command(
         from runtime_py.generate import generate
 
         say("checking the artifact")
-        opened = Artifact.open(artifact)
+        opened = Artifact.open(artifact, expect=expect, signed_by=signed_by)
 
     def show(piece: str) -> None:
         if not json:
-            sys.stdout.write(piece)
-            sys.stdout.flush()
+            with telling():
+                sys.stdout.write(piece)
+                sys.stdout.flush()
 
     given = [{"role": "user", "content": prompt}] if chat else prompt
     answer = generate(
@@ -71,3 +76,5 @@ def generate_command(
         "peak memory": f"{mb(answer.peak_rss_bytes)}, {mb(record.planned_peak_bytes)} planned",
     }
     print_result(dataclasses.asdict(answer), json, table("generated", rows))
+    if answer.stopped:
+        raise typer.Exit(STOPPED)

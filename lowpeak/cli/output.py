@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from compiler.errors import LowpeakError
+from compiler.errors import EnvironmentProblem, LowpeakError, system_problem
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -55,13 +55,26 @@ def stdout_console() -> Console:
 
 
 def print_result(figures: Any, machine: bool, *shown: RenderableType) -> None:
-    """`figures` as JSON for machines, `shown` for people."""
-    if machine:
-        print(json.dumps(_plain(figures), allow_nan=False), flush=True)
-        return
-    console = stdout_console()
-    for part in shown:
-        console.print(part)
+    """`figures` as JSON for machines, else `shown`. Raises EnvironmentProblem when stdout takes none."""
+    with telling():
+        if machine:
+            print(json.dumps(_plain(figures), allow_nan=False), flush=True)
+            return
+        console = stdout_console()
+        for part in shown:
+            console.print(part)
+        sys.stdout.flush()
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Raises EnvironmentProblem where what is written to stdout finds no room, or nobody who reads."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"the result cannot be written to stdout: {error.strerror}; what was made is kept"
+        ) from error
 
 
 def table(title: str, rows: Mapping[str, str]) -> Table:
@@ -128,14 +141,16 @@ def note(message: str) -> None:
 
 def report_error(error: Exception, *, machine: bool, debug: bool) -> int:
     """Prints the error as one JSON object on stdout or as a message on stderr; the exit code."""
+    if debug:
+        traceback.print_exception(error)
+    if not isinstance(error, LowpeakError | TyperException):
+        error = system_problem(error) or error
     message, numbers, code = str(error), {}, 1
     if isinstance(error, LowpeakError):
         numbers, code = error.numbers, 2 if error.user_mistake else 1
     elif isinstance(error, TyperException):
         # The help that a command without arguments gives is an error by its class only.
         message, code = getattr(error, "format_message", error.__str__)(), getattr(error, "exit_code", 2)
-    if debug:
-        traceback.print_exception(error)
     name = type(error).__name__
     if machine:
         print(json.dumps(_plain({**numbers, "error": name, "message": message}), allow_nan=False), flush=True)

@@ -9,9 +9,10 @@ import typer
 
 from lowpeak.cli.checks import require_artifact
 from lowpeak.cli.deploy import DeviceOption, Name
-from lowpeak.cli.output import Debug, Json, print_result, table, working
+from lowpeak.cli.output import Debug, Json, note, print_result, table, working
 from lowpeak.cli.run_options import Out
 from lowpeak.cli.simulate import ArtifactArgument
+from lowpeak.cli.trust import Expect, SignedBy
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,6 +36,8 @@ def pull_command(
     name: Name = None,
     app: PullApp = None,
     out: Out = None,
+    expect: Expect = None,
+    signed_by: SignedBy = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -42,10 +45,12 @@ def pull_command(
     require_artifact(artifact)
     with working("pulling") as say:
         say("loading torch and transformers")
+        from export.artifact import Artifact
         from lowpeak.phone.pull import pull
 
+        opened = Artifact.open(artifact, verify=False, expect=expect, signed_by=signed_by)
         say("fetching the run")
-        report = pull(artifact, out=out, device=device, name=name, app=app)
+        report = pull(opened, out=out, device=device, name=name, app=app, tell=note)
     print_result(pull_figures(report), json, pull_table(report))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lowpeak.cli.checks import require_artifact, require_data
+from lowpeak.cli.checks import require_artifact, require_data, require_run_folder
 from lowpeak.cli.output import Debug, Json, counting, mb, note, print_result, table, working
 from lowpeak.cli.run_options import (
     Accumulate,
@@ -26,8 +26,10 @@ from lowpeak.cli.run_options import (
     WeightDecay,
     optimizer_options,
 )
+from lowpeak.cli.signals import stop_by_signals
 from lowpeak.cli.simulate import ArtifactArgument
-from lowpeak.cli.training import RunView, how_to_continue, telling_of_interrupts
+from lowpeak.cli.training import RunView, exit_code, how_to_continue
+from lowpeak.cli.trust import Expect, SignedBy
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,6 +64,8 @@ def train_command(
     prepare: Annotated[
         bool, typer.Option("--prepare", help="Only write job and batches, for lowpeak-runner elsewhere.")
     ] = False,
+    expect: Expect = None,
+    signed_by: SignedBy = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -69,44 +73,46 @@ def train_command(
     require_artifact(artifact)
     require_data(data)
     folder = out or artifact.resolve().with_name(f"{artifact.resolve().name}-trained")
+    require_run_folder(folder)
     options = optimizer_options(optimizer, learning_rate, weight_decay, clip, warmup, schedule)
     if prepare:
-        _prepare(artifact, data, steps, folder, options, resume, seed, accumulate, checkpoint_every, json)
+        _prepare(
+            artifact, data, steps, folder, options, resume, seed, accumulate, checkpoint_every, expect,
+            signed_by, json,
+        )  # fmt: skip
         return
-    try:
-        with counting("training", steps) as say:
-            say(0, "loading torch and transformers")
-            from export.artifact import Artifact
-            from runtime_py.trainer import train
+    with counting("training", steps) as say:
+        say(0, "loading torch and transformers")
+        from export.artifact import Artifact
+        from runtime_py.trainer import train
 
-            say(0, "checking the artifact")
-            opened = Artifact.open(artifact)
-            say(0, "looking through the data")
-            view = RunView(steps, opened.manifest.budget_bytes, say)
-            with telling_of_interrupts(view.stopping):
-                report = train(
-                    opened,
-                    data,
-                    steps=steps,
-                    optimizer=options,
-                    out=folder,
-                    resume=resume,
-                    seed=seed,
-                    accumulate=accumulate,
-                    checkpoint_every=checkpoint_every,
-                    engine=engine,
-                    metrics=metrics,
-                    on_step=view.show,
-                    on_read=view.reading,
-                    tell=note,
-                )
-    except KeyboardInterrupt:
-        note(how_to_continue(_kept_steps(folder), steps, "interrupted"))
-        raise
+        say(0, "checking the artifact")
+        opened = Artifact.open(artifact, expect=expect, signed_by=signed_by)
+        say(0, "looking through the data")
+        view = RunView(steps, opened.manifest.budget_bytes, say)
+        with stop_by_signals(view.stopping) as stop:
+            report = train(
+                opened,
+                data,
+                steps=steps,
+                optimizer=options,
+                out=folder,
+                resume=resume,
+                seed=seed,
+                accumulate=accumulate,
+                checkpoint_every=checkpoint_every,
+                engine=engine,
+                metrics=metrics,
+                on_step=view.show,
+                on_read=view.reading,
+                tell=note,
+                stop=stop,
+            )
+    if report.stopped:
+        note(how_to_continue(report.steps, steps, report.stop_reason or "it does not say why"))
     print_result(train_figures(report), json, train_table(report))
     say_what_is_left_out(report.data)
-    if report.stop_reason is not None:
-        note(how_to_continue(report.steps, steps, report.stop_reason))
+    raise typer.Exit(exit_code(report.stop_reason, report.steps, steps))
 
 
 def _prepare(
@@ -119,16 +125,21 @@ def _prepare(
     seed: int,
     accumulate: int,
     checkpoint_every: int,
+    expect: str | None,
+    signed_by: str | None,
     json: bool,
 ) -> None:
     with working("preparing") as say:
         say("loading torch and transformers")
+        from export.artifact import Artifact
         from export.executorch.library import OPS, RUNNER
         from runtime_py.trainer import prepare
 
+        say("checking the artifact")
+        opened = Artifact.open(artifact, expect=expect, signed_by=signed_by)
         say("encoding the data")
         prepared = prepare(
-            artifact,
+            opened,
             data,
             steps=steps,
             out=folder,
@@ -150,18 +161,10 @@ def _prepare(
     )
 
 
-def _kept_steps(folder: Path) -> int:
-    """Updates that the folder's checkpoint has; 0 without one."""
-    from runtime_py.checkpoint import read_progress
-    from runtime_py.trainer import CHECKPOINT
-
-    checkpoint = folder / CHECKPOINT
-    return read_progress(checkpoint).step if checkpoint.exists() else 0
-
-
 def train_figures(report: TrainReport) -> dict[str, Any]:
     """The verb's JSON. Bytes and seconds."""
     return {
+        "manifest_sha256": report.manifest_sha256,
         "engine": report.engine,
         "steps": report.steps,
         "start_step": report.start_step,

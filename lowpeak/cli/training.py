@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from statistics import fmean
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from lowpeak.cli.output import mb
+from lowpeak.cli.signals import SIGNALLED
 
 if TYPE_CHECKING:
     from runtime_py.summary import Summary
@@ -66,19 +65,15 @@ def _left_out(data: Summary) -> str:
     return f"{data.dropped} of {data.seen} examples left out"
 
 
-@contextmanager
-def telling_of_interrupts(tell: Callable[[], None]) -> Iterator[None]:
-    """Calls `tell` before an interrupt is raised, for what it stops takes until its step ends."""
+def exit_code(stop_reason: str | None, done: int, goal: int) -> int:
+    """Of a run that has `done` updates: STOPPED before its goal, unless a signal left nothing of it."""
+    from runtime_py.stop import STOPPED
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        tell()
-        signal.default_int_handler(number, frame)
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    if done >= goal:
+        return 0
+    if not done and stop_reason is not None and stop_reason in signal.Signals.__members__:
+        return SIGNALLED + signal.Signals[stop_reason]
+    return STOPPED
 
 
 def how_to_continue(done: int, goal: int, reason: str) -> str:

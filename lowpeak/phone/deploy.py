@@ -7,18 +7,17 @@ lowpeak-runner under adb's shell.
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import statistics
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from compiler.errors import ArtifactError, EnvironmentProblem
-from export.artifact import MANIFEST, Artifact
-from export.manifest import Manifest
+from compiler.errors import ArtifactError, EnvironmentProblem, told_as_environment_problem
+from export.artifact import Artifact
+from export.manifest import MANIFEST, Manifest
+from export.private_folder import private_folder
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.app import install
 from lowpeak.phone.checks import (
@@ -36,16 +35,24 @@ from lowpeak.phone.push import Outgoing, Progress, missing, remove_others, send
 from lowpeak.phone.runner import find_runner
 from lowpeak.phone.shell import Device
 from lowpeak.phone.target import Run, Target, shell_target, targets
-from runtime_py.checkpoint import read_progress, require_same_run
+from runtime_py.checkpoint import (
+    CHECKPOINT,
+    PREVIOUS,
+    Tell,
+    newest_whole,
+    read_progress,
+    require_same_run,
+)
 from runtime_py.optimizer import OptimizerOptions
+from runtime_py.preflight import files_of_out, files_of_work
 from runtime_py.prepare import Data
+from runtime_py.run_folder import run_folder
 from runtime_py.session import ONNXRUNTIME
 from runtime_py.summary import Summary
 from runtime_py.supervisor import StepReport, WorkerRun
-from runtime_py.trainer import CHECKPOINT, prepare
+from runtime_py.trainer import prepare
 
 JOB = "job.json"
-FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,11 @@ class DeployReport:
     """Why it ended before the goal."""
     data: Summary | None
     """What the steps up to the goal see of the examples; None for given batches, or without a run."""
+    manifest_sha256: str
+    """Of the artifact."""
 
 
+@told_as_environment_problem()
 def deploy(
     artifact: Artifact | str | Path,
     data: Data = None,
@@ -115,7 +125,7 @@ def deploy(
 
     Raises EnvironmentProblem (no adb, no device or one that is not ready, a device that the run does not fit,
     a broken connection, no app or one that cannot be reached, a run that was killed there), ArtifactError
-    (damaged, or the run's folder holds another run) and DataError.
+    (damaged, or the run's folder holds another run, or another process works there) and DataError.
     """
     if steps is None and data is not None:
         raise ValueError("there is data but no number of steps")
@@ -154,9 +164,10 @@ def deploy(
 
     here = Path(out) if out is not None else default_out(opened)
     run = target.run(run_name(here, name))
-    run.require_idle()
+    # Until the end: another call would send its job over the one that is trained.
     with _run_folder(here) as folder:
-        checkpoint = _newest_checkpoint(run, here, resume, steps)
+        run.require_idle()
+        checkpoint = _newest_checkpoint(run, here, resume, steps, tell)
         if checkpoint is not None:
             shutil.copyfile(checkpoint, folder / CHECKPOINT)
         prepared = prepare(
@@ -172,14 +183,18 @@ def deploy(
         )
         first_step = _move_job(folder / JOB, target.artifact(manifest))
         of_run = _run_files(folder, run.folder)
-        sent = _push(target, [*files, *of_run], run_bytes(manifest), on_push)
+        options = optimizer or OptimizerOptions()
+        written = sum(files_of_work(manifest, options, native=True, accumulate=accumulate))
+        written += sum(files_of_out(manifest, options, adapter=False))
+        sent = _push(target, [*files, *of_run], written, on_push)
         # Of a start that ended before its first checkpoint nothing is left.
-        made_there = [run.folder / each for each in target.made_there] if first_step else []
+        made_there = [run.folder / each for each in (PREVIOUS, *target.made_there)] if first_step else []
         remove_others(target.device, run.folder, [*(file.target for file in of_run), *made_there])
-    trained = target.train(run, manifest, steps - first_step, on_step, tell)
+        shutil.rmtree(folder)
+        trained = target.train(run, manifest, steps - first_step, on_step, tell)
     if first_step + len(trained.steps) >= steps:
         # What is trained on is the user's alone.
-        own = [run.folder / each for each in (CHECKPOINT, *target.made_there)]
+        own = [run.folder / each for each in (CHECKPOINT, PREVIOUS, *target.made_there)]
         remove_others(target.device, run.folder, own)
     return _report(target, facts.model, manifest, sent, run, first_step, steps, trained, prepared.data)
 
@@ -190,20 +205,10 @@ def default_out(artifact: Artifact) -> Path:
     return path.with_name(f"{path.name}-trained")
 
 
-def run_bytes(manifest: Manifest) -> int:
-    """Most that a run writes to the device's disk beside what is sent: adapter, gradients and optimizer state
-    while it works, what is offloaded, and two checkpoints, as one is written before the other goes.
-    """
-    adapter = sum(FLOAT_BYTES * math.prod(parameter.shape) for parameter in manifest.parameters)
-    state = max(bucket.plan.optimizer_bytes for bucket in manifest.buckets)
-    offloaded = max(bucket.plan.offload_bytes for bucket in manifest.buckets)
-    return 2 * adapter + state + offloaded + 2 * (adapter + state)
-
-
 def _artifact_files(artifact: Artifact, target: Target) -> list[Outgoing]:
     folder, files = target.artifact(artifact.manifest), artifact.manifest.files
     return [
-        Outgoing.of(artifact.path / MANIFEST, folder / MANIFEST),
+        Outgoing.of(artifact.path / MANIFEST, folder / MANIFEST, artifact.sha256),
         *(Outgoing.of(artifact.path / name, folder / name, record.sha256) for name, record in files.items()),
     ]
 
@@ -213,9 +218,10 @@ def _run_files(folder: Path, target: PurePosixPath) -> list[Outgoing]:
     return [Outgoing.of(path, target / path.relative_to(folder).as_posix()) for path in files]
 
 
-def _push(target: Target, files: list[Outgoing], run_bytes: int, on_push: Progress) -> int:
+def _push(target: Target, files: list[Outgoing], written: int, on_push: Progress) -> int:
+    """`written`: bytes that the run itself writes there."""
     absent = missing(target.device, files)
-    require_room(target.device, target.room, sum(each.left for each in absent), run_bytes)
+    require_room(target.device, target.room, sum(each.left for each in absent), written)
     sent = send(target.device, absent, on_push)
     if not target.in_app:
         # Libraries of another runner would be loaded.
@@ -225,27 +231,22 @@ def _push(target: Target, files: list[Outgoing], run_bytes: int, on_push: Progre
 
 @contextmanager
 def _run_folder(out: Path) -> Iterator[Path]:
-    """A folder in `out` for what is sent of the run."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".deploy-", dir=out))
-    except OSError as error:
-        raise EnvironmentProblem(f"the folder {out} cannot be written: {error.strerror}") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if not any(out.iterdir()):
-            out.rmdir()
+    """A folder in `out`, which is this process's meanwhile, for what is sent of the run."""
+    with run_folder(out), ExitStack() as stack:
+        try:
+            folder = stack.enter_context(private_folder(".deploy-", out))
+        except OSError as error:
+            raise EnvironmentProblem(f"the folder {out} cannot be written: {error.strerror}") from error
+        yield Path(folder)
 
 
-def _newest_checkpoint(run: Run, out: Path, resume: bool, steps: int) -> Path | None:
+def _newest_checkpoint(run: Run, out: Path, resume: bool, steps: int, tell: Tell) -> Path | None:
     """The checkpoint to go on from, brought to `out` if the phone's has more steps.
 
     Raises ArtifactError when there is one and it is not to be continued, both are of different runs, or the
     goal is reached.
     """
-    ours = out / CHECKPOINT if (out / CHECKPOINT).exists() else None
+    ours = newest_whole(out, tell)
     theirs = PhoneCheckpoint.find(run.device, run.folder)
     if not resume and (ours or theirs):
         found = read_progress(ours) if ours else theirs.progress if theirs else None
@@ -260,8 +261,9 @@ def _newest_checkpoint(run: Run, out: Path, resume: bool, steps: int) -> Path | 
         if ours is not None:
             require_same_run(Path(theirs.path), theirs.progress, read_progress(ours))
         if theirs.progress.step > done:
-            ours, done = out / CHECKPOINT, theirs.progress.step
-            theirs.fetch(ours)
+            ours = out / CHECKPOINT
+            theirs.fetch(ours, tell, done)
+            done = read_progress(ours).step
     if done >= steps:
         raise ArtifactError(
             f"the run has its {done} steps already: `lowpeak pull` brings it home, more --steps continue it",
@@ -310,4 +312,5 @@ def _report(
         budget_bytes=manifest.budget_bytes,
         stop_reason=trained.stop_reason,
         data=data,
+        manifest_sha256=manifest.sha256,
     )

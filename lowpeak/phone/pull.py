@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from compiler.errors import ArtifactError
+from compiler.errors import ArtifactError, told_as_environment_problem
 from export.artifact import Artifact
+from export.disk import Need, require_room
 from export.manifest import Manifest
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.deploy import default_out
@@ -19,10 +20,18 @@ from lowpeak.phone.progress import PhoneCheckpoint
 from lowpeak.phone.run import step_of
 from lowpeak.phone.shell import Device, join
 from lowpeak.phone.target import Target, targets
-from runtime_py.checkpoint import artifact_id, read_progress, require_same_run
+from runtime_py.checkpoint import (
+    CHECKPOINT,
+    Tell,
+    artifact_id,
+    newest_whole,
+    read_progress,
+    require_same_run,
+)
 from runtime_py.metrics import metrics_file
+from runtime_py.preflight import OUT_REMEDY, adapter_bytes
+from runtime_py.run_folder import run_folder, save_adapter
 from runtime_py.supervisor import WorkerRun
-from runtime_py.trainer import CHECKPOINT, save_adapter
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,7 @@ class PullReport:
     """The PEFT folder, or the file of a plain module's parameters."""
 
 
+@told_as_environment_problem()
 def pull(
     artifact: Artifact | str | Path,
     *,
@@ -49,14 +59,16 @@ def pull(
     device: str | None = None,
     name: str | None = None,
     app: bool | None = None,
+    tell: Tell = lambda _: None,
 ) -> PullReport:
     """Brings checkpoint, metrics and adapter of a run of `deploy` to `out`, by default DIR-trained.
 
     `app`: from the demo app, or (False) from adb's shell; by default from where there is such a run, the app
     first. The run on the phone stays as it is, and may be going on. A connection that breaks is gone on from
-    by the same call. Raises EnvironmentProblem (no adb, no device, a
+    by the same call. `tell` is told of a checkpoint that is damaged, in whose place the one before it is
+    used. Raises EnvironmentProblem (no adb, no device, no room in `out`, a
     broken connection) and ArtifactError: there is no such run or no checkpoint of it, it is of another
-    artifact, or `out` holds another run or one with more steps.
+    artifact, or `out` holds another run or one with more steps, or another process works there.
     """
     opened = artifact if isinstance(artifact, Artifact) else Artifact.open(artifact, verify=False)
     here = Path(out) if out is not None else default_out(opened)
@@ -73,18 +85,23 @@ def pull(
         raise ArtifactError(
             f"the run {run_called!r} on {phone} has no checkpoint yet: its first step has not ended"
         )
-    _require_continues(checkpoint, here / CHECKPOINT, opened)
-    here.mkdir(parents=True, exist_ok=True)
-    checkpoint.fetch(here / CHECKPOINT)
-    steps_file = folder / target.steps_file
-    losses = _fetch_metrics(target.device, steps_file, here / METRICS, opened.manifest)
+    with run_folder(here):
+        ours = newest_whole(here, tell)
+        _require_continues(checkpoint, ours, opened)
+        kept = (checkpoint.size, adapter_bytes(opened.manifest))
+        require_room(Need(here, kept, "the run's checkpoint and adapter", OUT_REMEDY))
+        checkpoint.fetch(here / CHECKPOINT, tell, 0 if ours is None else read_progress(ours).step)
+        adapter = save_adapter(here, opened, tell)
+        assert adapter is not None
+        steps_file = folder / target.steps_file
+        losses = _fetch_metrics(target.device, steps_file, here / METRICS, opened.manifest)
     return PullReport(
         device=phone.serial,
         steps=read_progress(here / CHECKPOINT).step,
         losses=losses,
         checkpoint=here / CHECKPOINT,
         metrics=here / METRICS,
-        adapter=save_adapter(here, opened),
+        adapter=adapter,
     )
 
 
@@ -104,7 +121,7 @@ def _nothing(places: Sequence[Target], name: str) -> ArtifactError:
     )
 
 
-def _require_continues(checkpoint: PhoneCheckpoint, ours: Path, artifact: Artifact) -> None:
+def _require_continues(checkpoint: PhoneCheckpoint, ours: Path | None, artifact: Artifact) -> None:
     """Raises ArtifactError unless the phone's checkpoint may replace what is here."""
     theirs, path = checkpoint.progress, Path(checkpoint.path)
     wanted = artifact_id(artifact.manifest)
@@ -113,7 +130,7 @@ def _require_continues(checkpoint: PhoneCheckpoint, ours: Path, artifact: Artifa
             f"{path} on {checkpoint.device} is of another artifact (manifest {theirs.artifact[:12]}, this "
             f"one is {wanted[:12]}): give that one, or another --name"
         )
-    if not ours.exists():
+    if ours is None:
         return
     here = read_progress(ours)
     require_same_run(path, theirs, here)

@@ -64,7 +64,7 @@ def missing(device: Device, files: Sequence[Outgoing]) -> list[Missing]:
     """What has to be sent: everything on the device that should be equal is hashed there."""
     script = f"""while IFS= read -r size && IFS= read -r name; do
       if [ "$(stat -c %s "$name" 2>/dev/null)" = "$size" ]; then echo "whole $size $(sha256sum < "$name")"
-      elif [ -f "$name{PARTIAL}" ]; then
+      elif [ -f "$name{PARTIAL}" ] && [ ! -L "$name{PARTIAL}" ]; then
         echo "part $(stat -c %s "$name{PARTIAL}") $(sha256sum < "$name{PARTIAL}")"
       else echo "none 0 -"; fi
     done"""
@@ -142,8 +142,10 @@ def _send_pieces(device: Device, file: Outgoing, present: int, report: Callable[
 
 
 def _add(device: Device, file: Outgoing, piece: bytes, append: bool) -> None:
-    target = f"{'>>' if append else '>'} {join([str(file.partial)])}"
-    ended, _ = device.attempt(f"cat {target}", piece, timeout=transfer_seconds(PIECE_BYTES))
+    partial = join([str(file.partial)])
+    # A link in its place may lead anywhere.
+    command = f"cat >> {partial}" if append else f"rm -f {partial} && cat > {partial}"
+    ended, _ = device.attempt(command, piece, timeout=transfer_seconds(PIECE_BYTES))
     if not ended.status:
         return
     if NO_SPACE in ended.stderr:

@@ -25,6 +25,7 @@ from lowpeak.phone.runner import Runner
 from lowpeak.phone.shell import Device, join
 from runtime_py.events import told_error
 from runtime_py.memory import MemoryUse
+from runtime_py.stop import STOPPED
 from runtime_py.supervisor import StepReport, WorkerRun
 
 SIGNALLED = 128
@@ -76,7 +77,7 @@ class PhoneRun:
         if ended.status is None:
             kept = f" after {len(run.steps)} steps; the run there stops and keeps them"
             raise self.device.lost(ended, kept, "run the same command with --resume")
-        if ended.status:
+        if ended.status and ended.status != STOPPED:
             raise self._failed(ended.status, ended.stderr, run)
         return run
 

@@ -1,16 +1,18 @@
 #include "batch_files.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 
 #include "trainer/batch_ranges.h"
 #include "trainer/error.h"
 #include "trainer/files.h"
+#include "trainer/room.h"
 #include "trainer/safetensors.h"
+#include "trainer/whole_file.h"
 
 namespace lowpeak::encode {
 namespace {
@@ -92,7 +94,7 @@ class Packed {
 
 BatchFiles::BatchFiles(const std::string& folder, const std::vector<BatchShape>& buckets, std::int64_t first)
     : folder_(folder), buckets_(buckets), first_(first) {
-  made_folder_ = ::mkdir(folder.c_str(), 0755) == 0;
+  made_folder_ = ::mkdir(folder.c_str(), 0700) == 0;
   if (made_folder_) return;
   if (errno != EEXIST) {
     throw trainer::environment_problem("the folder " + folder + " cannot be made: " + trainer::SystemError().what());
@@ -110,6 +112,19 @@ BatchFiles::~BatchFiles() {
   if (finished_) return;
   for (const std::string& path : written_) ::unlink(path.c_str());
   if (made_folder_) ::rmdir(folder_.c_str());
+}
+
+void BatchFiles::require_room(std::int64_t count) const {
+  std::int64_t least = std::numeric_limits<std::int64_t>::max();
+  for (const BatchShape& shape : buckets_) {
+    const std::int64_t ids = shape.batch_size * shape.seq_len, targets = shape.rows.value_or(ids);
+    const auto rows = shape.rows ? *shape.rows * static_cast<std::int64_t>(shape.rows_type->bytes) : 0;
+    least = std::min(least, ids * static_cast<std::int64_t>(shape.input_type->bytes) +
+                                targets * static_cast<std::int64_t>(shape.target_type->bytes) + rows);
+  }
+  if (count > 0 && !buckets_.empty()) {
+    trainer::require_room(folder_, {least}, "the data as " + std::to_string(count) + " batches", count);
+  }
 }
 
 void BatchFiles::add(Batch batch) {
@@ -134,16 +149,15 @@ void BatchFiles::write() {
   if (batches_.empty()) return;
   const std::int64_t end = first_ + static_cast<std::int64_t>(batches_.size());
   const std::string name = trainer::BatchRange{first_, end}.file();
-  const std::string path = folder_ + "/" + name, temporary = folder_ + "/." + name + ".tmp";
+  const std::string path = folder_ + "/" + name;
   const Packed packed(batches_, buckets_);
   try {
-    {
-      const trainer::Descriptor file = trainer::Descriptor::open(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-      trainer::write_safetensors(file.get(), packed.tensors(), {}, [] {});
-    }
-    if (::rename(temporary.c_str(), path.c_str()) != 0) throw trainer::SystemError();
+    trainer::WholeFile file(path, 0600);
+    trainer::write_safetensors(
+        [&](const void* data, std::size_t size) { trainer::write_all(file.fd(), data, size); }, packed.tensors(), {},
+        [] {});
+    file.take_place();
   } catch (const trainer::SystemError& error) {
-    ::unlink(temporary.c_str());
     throw cannot_write(bytes_, folder_, error.what());
   }
   written_.push_back(path);

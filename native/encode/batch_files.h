@@ -1,4 +1,5 @@
-// Batches written as trainer/batches.h reads them, file by file: the very bytes of runtime_py/batch_file.py's.
+// Batches written as trainer/batches.h reads them, file by file: the very bytes of runtime_py/batch_file.py's. They hold
+// the user's text: mode 0600.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,9 @@ class BatchFiles {
 
   // Without `finish` nothing is left of what was written.
   ~BatchFiles();
+
+  // For so many batches, of the shortest sequences. Throws EnvironmentProblem.
+  void require_room(std::int64_t count) const;
 
   // Writes a file once it has a megabyte. Throws EnvironmentProblem when the disk has no room.
   void add(Batch batch);

@@ -51,7 +51,10 @@ BatchShape read_shape(const JsonReader& bucket) {
                                     "int32");
     }
   }
-  if (made.batch_size < 1 || made.seq_len < 1) throw trainer::artifact_error("manifest.json: a batch is empty");
+  // Rows are of the batch's tokens, whose number the manifest's reader has bounded.
+  if (made.rows && (*made.rows < 1 || *made.rows > made.batch_size * made.seq_len)) {
+    throw trainer::artifact_error("manifest.json: a batch has " + std::to_string(*made.rows) + " rows");
+  }
   return made;
 }
 
@@ -63,6 +66,11 @@ EncodePlan read_encode_plan(const std::string& artifact) {
   EncodePlan made{};
   for (const JsonReader& bucket : manifest.at("buckets").items()) {
     made.buckets.push_back(read_shape(bucket));
+    const BatchShape& last = made.buckets.back();
+    const BatchShape& before = made.buckets.size() > 1 ? made.buckets[made.buckets.size() - 2] : last;
+    if (last.batch_size != before.batch_size || last.seq_len < before.seq_len) {
+      throw trainer::artifact_error("manifest.json: the buckets are of other batch sizes, or not in their order");
+    }
     made.budget_bytes = std::max(made.budget_bytes, bucket.at("plan").at("budget_bytes").integer());
   }
   return made;

@@ -20,7 +20,7 @@ constexpr char kByteOrderMark[] = "\xEF\xBB\xBF";
 
 trainer::Descriptor opened(const std::string& path) {
   try {
-    return trainer::Descriptor::open(path, O_RDONLY);
+    return trainer::Descriptor::open(path, O_RDONLY | O_NONBLOCK);  // a pipe is not waited for
   } catch (const SystemError& error) {
     throw data_error(path + " cannot be read: " + error.what());
   }

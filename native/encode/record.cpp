@@ -163,7 +163,7 @@ Json parsed(const std::string& line) {
     throw data_error("is not UTF-8: byte " + std::to_string(place + 1) + " is 0x" + hex[byte >> 4] + hex[byte & 15]);
   }
   try {
-    return trainer::parse_json(tokenizer::stripped(line));
+    return trainer::parse_json(tokenizer::stripped(line), trainer::Fields::repeated);
   } catch (const Json::parse_error& error) {
     const std::string what = error.what();
     if (what.find("surrogate") != std::string::npos) {

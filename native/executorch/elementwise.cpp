@@ -8,52 +8,67 @@ namespace lowpeak {
 
 namespace {
 
-Rows<const float> read(const Tensor& tensor) { return {tensor.const_data_ptr<float>(), cols_of(tensor)}; }
-Rows<float> write(const Tensor& tensor) { return {tensor.mutable_data_ptr<float>(), cols_of(tensor)}; }
+Rows<const float> read(const Call& call, size_t index) { return {call.floats(index), call['c']}; }
+Rows<float> write(const Call& call, size_t index) { return {call.written(index), call['c']}; }
 
-}  // namespace
+constexpr Argument rms_norm_arguments[] = {
+    floats("x", "*c"), floats("weight", "c"), number("epsilon"), out(floats("out", "*c"), {0}),
+    out(floats("root", "*1")),
+};
 
-// values: x, weight, epsilon, out, root, [out, root]
-void rms_norm_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
-  Call call(context, values);
-  if (!call.takes(6) || !call.are_floats({0, 1, 3, 4}) || !call.same_size({0, 3})) return;
-  const Tensor &x = call.tensor(0), &out = call.tensor(3);
-  if (!call.require(call.tensor(1).numel() == cols_of(x) && call.tensor(4).numel() == rows_of(x))) return;
+bool is_not_negative(const Call& call) { return call.number(2) >= 0; }
+
+void rms_norm(Call& call) {
   Pool pool;
-  rms_norm_forward({rows_of(x), cols_of(x), call.number(2), read(x), call.floats(1), write(out), call.written(4)}, pool);
+  rms_norm_forward({rows_of(call.tensor(0)), call['c'], call.number(2), read(call, 0), call.floats(1), write(call, 3),
+                    call.written(4)},
+                   pool);
 }
 
-// values: grad, x, weight, root, residual or None, out, out
-void rms_norm_backward_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
-  Call call(context, values);
-  if (!call.takes(7) || !call.are_floats({0, 1, 2, 3, 4, 5}) || !call.same_size({0, 1, 5})) return;
-  if (call.given(4) && !call.same_size({0, 4})) return;
-  const Tensor &grad = call.tensor(0), &x = call.tensor(1);
-  if (!call.require(call.tensor(2).numel() == cols_of(x) && call.tensor(3).numel() == rows_of(x))) return;
+constexpr Argument rms_norm_backward_arguments[] = {
+    floats("grad", "*c"), floats("x", "*c"),
+    floats("weight", "c"), floats("root", "*1"),
+    or_none(floats("residual", "*c")), out(floats("out", "*c"), {0, 1, 4}),
+};
+
+void rms_norm_back(Call& call) {
   Pool pool;
-  rms_norm_backward({rows_of(x), cols_of(x), read(grad), read(x), call.floats(2), call.floats(3),
-                     {call.floats_if_given(4), cols_of(x)}, write(call.tensor(5))},
+  rms_norm_backward({rows_of(call.tensor(0)), call['c'], read(call, 0), read(call, 1), call.floats(2), call.floats(3),
+                     {call.floats_if_given(4), call['c']}, write(call, 5)},
                     pool);
 }
 
-// values: gate, up, out, out
-void swiglu_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
-  Call call(context, values);
-  if (!call.takes(4) || !call.are_floats({0, 1, 2}) || !call.same_size({0, 1, 2})) return;
-  const Tensor& gate = call.tensor(0);
+constexpr Argument swiglu_arguments[] = {
+    floats("gate", "*c"), floats("up", "*c"), out(floats("out", "*c"), {0, 1}),
+};
+
+void swiglu(Call& call) {
   Pool pool;
-  swiglu_forward({rows_of(gate), cols_of(gate), read(gate), read(call.tensor(1)), write(call.tensor(2))}, pool);
+  swiglu_forward({rows_of(call.tensor(0)), call['c'], read(call, 0), read(call, 1), write(call, 2)}, pool);
 }
 
-// values: grad, gate, up, grad_gate, grad_up, [grad_gate, grad_up]
-void swiglu_backward_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
-  Call call(context, values);
-  if (!call.takes(6) || !call.are_floats({0, 1, 2, 3, 4}) || !call.same_size({0, 1, 2, 3, 4})) return;
-  const Tensor& gate = call.tensor(1);
+constexpr Argument swiglu_backward_arguments[] = {
+    floats("grad", "*c"),
+    floats("gate", "*c"),
+    floats("up", "*c"),
+    out(floats("grad_gate", "*c"), {0, 1, 2}),
+    out(floats("grad_up", "*c"), {0, 1, 2}),
+};
+
+void swiglu_back(Call& call) {
   Pool pool;
-  swiglu_backward({rows_of(gate), cols_of(gate), read(call.tensor(0)), read(gate), read(call.tensor(2)),
-                   write(call.tensor(3)), write(call.tensor(4))},
+  swiglu_backward({rows_of(call.tensor(0)), call['c'], read(call, 0), read(call, 1), read(call, 2), write(call, 3),
+                   write(call, 4)},
                   pool);
 }
+
+}  // namespace
+
+constexpr Operator rms_norm_operator("lowpeak::rms_norm.out", rms_norm_arguments, is_not_negative, rms_norm);
+constexpr Operator rms_norm_backward_operator("lowpeak::rms_norm_backward.out", rms_norm_backward_arguments, nullptr,
+                                              rms_norm_back);
+constexpr Operator swiglu_operator("lowpeak::swiglu.out", swiglu_arguments, nullptr, swiglu);
+constexpr Operator swiglu_backward_operator("lowpeak::swiglu_backward.out", swiglu_backward_arguments, nullptr,
+                                            swiglu_back);
 
 }  // namespace lowpeak

@@ -1,36 +1,32 @@
-// The lowpeak:: operators as kernels of an ExecuTorch runtime; compiler/ops/ says what each computes.
+// The lowpeak:: operators as an ExecuTorch runtime has them; compiler/ops/ says what each computes.
 #pragma once
 
-#include <executorch/runtime/core/evalue.h>
-#include <executorch/runtime/core/span.h>
-#include <executorch/runtime/kernel/kernel_runtime_context.h>
+#include "operator.h"
 
 namespace lowpeak {
 
-using Kernel = void(executorch::runtime::KernelRuntimeContext&, executorch::runtime::Span<executorch::runtime::EValue*>);
-
-Kernel cached_attention_kernel;
-Kernel causal_attention_kernel;
-Kernel causal_attention_backward_kernel;
-Kernel causal_attention_backward_add_kernel;
-Kernel dequantize_rows_kernel;
-Kernel give_back_kernel;
-Kernel load_kernel;
-Kernel loaded_kernel;
-Kernel matmul_kernel;
-Kernel matmul_add_kernel;
-Kernel quantized_linear_kernel;
-Kernel quantized_linear_cross_entropy_kernel;
-Kernel quantized_linear_input_gradient_kernel;
-Kernel quantized_linear_input_gradient_add_kernel;
-Kernel read_ahead_kernel;
-Kernel rms_norm_kernel;
-Kernel rms_norm_backward_kernel;
-Kernel rotary_kernel;
-Kernel select_rows_kernel;
-Kernel store_kernel;
-Kernel swiglu_kernel;
-Kernel swiglu_backward_kernel;
-Kernel write_rows_kernel;
+extern const Operator cached_attention_operator;
+extern const Operator causal_attention_operator;
+extern const Operator causal_attention_backward_operator;
+extern const Operator causal_attention_backward_add_operator;
+extern const Operator dequantize_rows_operator;
+extern const Operator give_back_operator;
+extern const Operator load_operator;
+extern const Operator loaded_operator;
+extern const Operator matmul_operator;
+extern const Operator matmul_add_operator;
+extern const Operator quantized_linear_operator;
+extern const Operator quantized_linear_cross_entropy_operator;
+extern const Operator quantized_linear_input_gradient_operator;
+extern const Operator quantized_linear_input_gradient_add_operator;
+extern const Operator read_ahead_operator;
+extern const Operator rms_norm_operator;
+extern const Operator rms_norm_backward_operator;
+extern const Operator rotary_operator;
+extern const Operator select_rows_operator;
+extern const Operator store_operator;
+extern const Operator swiglu_operator;
+extern const Operator swiglu_backward_operator;
+extern const Operator write_rows_operator;
 
 }  // namespace lowpeak

@@ -8,44 +8,57 @@
 namespace lowpeak {
 namespace {
 
-// Whether there is a file and it did what was asked.
+// The call fails if there is no file, or it does not do what is asked: it then says why (offload_file.h).
 template <typename Request>
-void with_file(Call& call, const Request& request) {
+bool with_file(Call& call, const Request& request) {
   OffloadFile* file = offload_file();
-  if (call.require(file != nullptr)) call.require(request(*file));
+  const bool done = file != nullptr && request(*file);
+  if (!done) call.fail(Error::InvalidArgument);
+  return done;
 }
 
-}  // namespace
+constexpr Argument store_arguments[] = {
+    tensor("value", Elements::any, "?"),
+    integer("offset", 'o'),
+    out(tensor("token", Elements::uint8, "0")),
+};
 
-// values: value, offset, token, token
-void store_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
-  Call call(context, values);
-  if (!call.takes(4)) return;
+void store(Call& call) {
   const Tensor& value = call.tensor(0);
-  with_file(call, [&](OffloadFile& file) {
-    return file.store(value.const_data_ptr(), value.nbytes(), call.integer(1));
-  });
+  with_file(call, [&](OffloadFile& file) { return file.store(value.const_data_ptr(), value.nbytes(), call['o']); });
 }
 
-// values: token, offset, shape, dtype, out, out
-void load_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
-  Call call(context, values);
-  if (!call.takes(6)) return;
+constexpr Argument load_arguments[] = {
+    tensor("token", Elements::uint8, "0"), integer("offset", 'o'), integers("shape"), integer("dtype", 't'),
+    out(tensor("out", Elements::any, "?")),
+};
+
+bool is_as_asked(const Call& call) {
+  return call.are_sizes(2, 4) && call['t'] == static_cast<int64_t>(call.tensor(4).scalar_type());
+}
+
+void load(Call& call) {
   const Tensor& out = call.tensor(4);
-  with_file(call, [&](OffloadFile& file) {
-    return file.load(out.mutable_data_ptr(), out.nbytes(), call.integer(1));
-  });
+  with_file(call, [&](OffloadFile& file) { return file.load(out.mutable_data_ptr(), out.nbytes(), call['o']); });
 }
 
-// values: value, out, out
-void loaded_kernel(KernelRuntimeContext& context, Span<EValue*> values) {
-  Call call(context, values);
-  if (!call.takes(3)) return;
+constexpr Argument loaded_arguments[] = {
+    tensor("value", Elements::same, "*"),
+    out(tensor("out", Elements::same, "*"), {0}),
+};
+
+void loaded(Call& call) {
   const Tensor &value = call.tensor(0), &out = call.tensor(1);
-  with_file(call, [&](OffloadFile& file) { return file.wait(value.const_data_ptr()); });
+  if (!with_file(call, [&](OffloadFile& file) { return file.wait(value.const_data_ptr()); })) return;
   if (value.const_data_ptr() != out.const_data_ptr()) {
     std::memcpy(out.mutable_data_ptr(), value.const_data_ptr(), value.nbytes());
   }
 }
+
+}  // namespace
+
+constexpr Operator store_operator("lowpeak::store.out", store_arguments, nullptr, store);
+constexpr Operator load_operator("lowpeak::load.out", load_arguments, is_as_asked, load);
+constexpr Operator loaded_operator("lowpeak::loaded.out", loaded_arguments, nullptr, loaded);
 
 }  // namespace lowpeak

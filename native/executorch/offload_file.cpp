@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "allocate.h"
+
 namespace lowpeak {
 namespace {
 
@@ -27,9 +29,7 @@ int unnamed_file(const std::string& folder, std::int64_t bytes) {
   const int file = ::mkostemp(path.data(), O_CLOEXEC);
   if (file < 0) throw std::system_error(errno, std::generic_category());
   ::unlink(path.c_str());
-  int failure = bytes > 0 ? EINTR : 0;
-  while (failure == EINTR) failure = ::posix_fallocate(file, 0, static_cast<off_t>(bytes));
-  if (failure != 0) {
+  if (const int failure = allocate(file, bytes)) {
     ::close(file);
     throw std::system_error(failure, std::generic_category());
   }
@@ -54,7 +54,8 @@ bool past_the_page_cache(int file, bool wanted) {
 }  // namespace
 
 OffloadFile::OffloadFile(const std::string& folder, std::int64_t bytes)
-    : size_(whole_pages(bytes)),
+    : folder_(folder),
+      size_(whole_pages(bytes)),
       file_(unnamed_file(folder, size_)),
       direct_(past_the_page_cache(file_, true)),
       buffer_(static_cast<char*>(aligned_memory(piece_bytes * pieces)), &std::free) {
@@ -187,8 +188,8 @@ void OffloadFile::transfer(bool write, char* piece, std::size_t bytes, std::int6
       direct_ = past_the_page_cache(file_, false);
       continue;
     }
-    if (moved < 0) throw std::system_error(errno, std::generic_category(), "the offload file");
-    if (moved == 0) throw std::runtime_error("the offload file ends early");
+    if (moved < 0) throw std::system_error(errno, std::generic_category(), "the offload file in " + folder_);
+    if (moved == 0) throw std::runtime_error("the offload file in " + folder_ + " ends early");
     if (!direct_) settle(write, place, static_cast<std::size_t>(moved));
     done += static_cast<std::size_t>(moved);
   }

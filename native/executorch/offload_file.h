@@ -60,6 +60,7 @@ class OffloadFile {
   void transfer(bool write, char* piece, std::size_t bytes, std::int64_t offset);
   void settle(bool written, std::int64_t offset, std::size_t bytes);
 
+  const std::string folder_;
   const std::int64_t size_;
   const int file_;
   bool direct_;

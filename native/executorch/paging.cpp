@@ -7,19 +7,19 @@ namespace lowpeak {
 
 namespace {
 
+constexpr Argument arguments[] = {tensor("a tensor", Elements::any, "?")};
+
 template <typename Advise>
-void for_each_tensor(Span<EValue*> values, const Advise& advise) {
-  for (const EValue* value : values) {
-    if (value->isTensor()) advise(value->toTensor().const_data_ptr(), value->toTensor().nbytes());
-  }
+void for_each_tensor(const Call& call, const Advise& advise) {
+  for (size_t i = 0; i < call.count(); ++i) advise(call.tensor(i).const_data_ptr(), call.tensor(i).nbytes());
 }
+
+void read_them_ahead(Call& call) { for_each_tensor(call, read_ahead); }
+void give_them_back(Call& call) { for_each_tensor(call, give_back); }
 
 }  // namespace
 
-// values: any tensors
-void read_ahead_kernel(KernelRuntimeContext&, Span<EValue*> values) { for_each_tensor(values, read_ahead); }
-
-// values: any tensors
-void give_back_kernel(KernelRuntimeContext&, Span<EValue*> values) { for_each_tensor(values, give_back); }
+constexpr Operator read_ahead_operator("lowpeak::read_ahead", arguments, nullptr, read_them_ahead, true);
+constexpr Operator give_back_operator("lowpeak::give_back", arguments, nullptr, give_them_back, true);
 
 }  // namespace lowpeak

@@ -37,6 +37,12 @@ void Pool::run(int64_t count, const std::function<void(int64_t, int64_t, int)>& 
 
 namespace {
 
+#ifdef LOWPEAK_SANITIZE
+constexpr bool exact = true;  // so that a step out of it is one out of the buffer
+#else
+constexpr bool exact = false;
+#endif
+
 struct Buffer {
   void* data = nullptr;
   int64_t bytes = 0;
@@ -47,7 +53,7 @@ struct Buffer {
 
 void* scratch(int64_t bytes) {
   thread_local Buffer buffer;
-  if (buffer.bytes < bytes) {
+  if (exact ? buffer.bytes != bytes : buffer.bytes < bytes) {
     std::free(buffer.data);
     buffer.data = std::malloc(static_cast<size_t>(bytes));
     buffer.bytes = buffer.data ? bytes : 0;

@@ -1,6 +1,7 @@
 #include "arguments.h"
 
 #include <algorithm>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 
@@ -14,7 +15,7 @@ namespace {
                "lowpeak-runner: %s\n"
                "usage: lowpeak-runner [%s] JOB.json [--ops-library FILE]... [--resume] [--metrics]\n"
                "       [--no-verify] [--pressure-limit PERCENT] [--pressure-file FILE]\n"
-               "       [--threads N] [--processors FOLDER]\n",
+               "       [--threads N] [--processors FOLDER] [--lock DESCRIPTOR]\n",
                problem.c_str(), choices.c_str());
   std::exit(2);
 }
@@ -53,6 +54,15 @@ Arguments parse(int count, char** values, const std::vector<std::string>& verbs)
         usage(argument + " is 1 to " + std::to_string(trainer::kMostThreads) + ", not " + text, verbs);
       }
       made.options.threads.count = count;
+    } else if (argument == "--lock") {
+      const std::string text = value();
+      char* end = nullptr;
+      const long descriptor = std::strtol(text.c_str(), &end, 10);
+      const bool whole = end != text.c_str() && *end == '\0';
+      if (!whole || descriptor < 0 || descriptor > INT_MAX) {
+        usage(argument + " is the number of a descriptor, not " + text, verbs);
+      }
+      made.lock = static_cast<int>(descriptor);
     } else if (argument == "--processors") {
       made.options.threads.processors = value();
     } else if (argument.rfind("--", 0) == 0 || !made.job.empty()) {

@@ -13,6 +13,7 @@ struct Arguments {
   std::string job;                     // a file
   std::vector<std::string> operators;  // libraries of kernels
   bool resume = false;
+  int lock = -1;  // the run's folder, as the program that started this one holds it
   trainer::TrainerOptions options;
 };
 

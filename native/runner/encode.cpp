@@ -30,6 +30,7 @@ constexpr std::int64_t kLine = 13;  // where it begins, its place in the order, 
 struct EncodeJob {
   std::string artifact, data, batches;
   std::int64_t seed, position, first_step, total_steps, accumulate;
+  std::optional<std::string> expect;
 
   static EncodeJob from_json(const std::string& text) {
     const trainer::Json raw = trainer::parse_job(text);
@@ -37,7 +38,8 @@ struct EncodeJob {
     EncodeJob made{job.at("artifact").text(),        job.at("data").text(),
                    job.at("batches").text(),         job.at("seed").integer(),
                    job.at("position").integer(),     job.at("first_step").integer(),
-                   job.at("total_steps").integer(),  job.at("accumulate").integer()};
+                   job.at("total_steps").integer(),  job.at("accumulate").integer(),
+                   trainer::expected_by(job)};
     const bool counts = made.position >= 0 && made.first_step >= 0 && made.total_steps >= made.first_step;
     constexpr std::int64_t kMost = std::int64_t{1} << 40;
     if (!counts || made.accumulate < 1 || made.total_steps > kMost / made.accumulate) {
@@ -57,7 +59,7 @@ class Room {
   // Of a line of so many bytes, before it is read. Throws BudgetTooSmall.
   void require(std::int64_t line, std::int64_t bytes) const {
     const std::int64_t needed = words_ + kBatches + kLine * line + std::max<std::int64_t>(0, bytes * kByte - kLines);
-    if (budget_ <= 0 || needed <= budget_) return;
+    if (needed <= budget_) return;
     const bool is_long = bytes * kByte > kLines;
     throw Error("BudgetTooSmall",
                 "encoding needs " + std::to_string(needed) + " bytes (tokenizer " + std::to_string(words_) + ", line " +
@@ -110,11 +112,12 @@ struct Stopped {};
 
 Event encoded(const EncodeJob& job, bool verify, const trainer::StopRequest& stop) {
   const auto started = std::chrono::steady_clock::now();
-  const trainer::Manifest manifest = trainer::read_manifest(job.artifact);
+  const trainer::Manifest manifest = trainer::read_manifest(job.artifact, job.expect);
   for (const char* name : {kTokenizer, kChat}) trainer::check_file(job.artifact, manifest, name, verify);
   const EncodePlan plan = read_encode_plan(job.artifact);
   const std::int64_t first = job.first_step * job.accumulate, limit = job.total_steps * job.accumulate;
   BatchFiles files(job.batches, plan.buckets, first);
+  files.require_room(limit - first);
   const auto tokenizer = opened(job.artifact + "/" + kTokenizer);
   const auto chat = tokenizer::Chat::from_artifact(job.artifact, kOnComputer);
   const Room room(plan.budget_bytes, tokenizer);
@@ -136,12 +139,14 @@ Event encoded(const EncodeJob& job, bool verify, const trainer::StopRequest& sto
 
 }  // namespace
 
-void encode(const Arguments& arguments, const trainer::StopRequest& stop, const trainer::Emit& emit) {
+End encode(const Arguments& arguments, const trainer::StopRequest& stop, const trainer::Emit& emit) {
   const EncodeJob job = EncodeJob::from_json(trainer::read_job(arguments.job));
   try {
     emit(encoded(job, arguments.options.verify, stop));
+    return End::done;
   } catch (const Stopped&) {
     emit(trainer::stopped_event(job.first_step, stop.reason()));
+    return End::stopped;
   }
 }
 

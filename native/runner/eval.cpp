@@ -9,6 +9,7 @@
 #include "trainer/memory.h"
 #include "trainer/operators.h"
 #include "trainer/programs.h"
+#include "trainer/room.h"
 #include "trainer/threads.h"
 #include "verbs.h"
 #include "watch.h"
@@ -22,12 +23,13 @@ struct EvalJob {
   std::string artifact, work, batches;
   std::int64_t count;
   std::optional<std::string> checkpoint;
+  std::optional<std::string> expect;
 
   static EvalJob from_json(const std::string& text) {
     const Json raw = parse_job(text);
     const JsonReader job(raw, "ValueError", "the job", "job");
     return {job.at("artifact").text(), job.at("work").text(), job.at("batches").text(), at_least(job, "count", 1),
-            job.at("checkpoint").optional_text()};
+            job.at("checkpoint").optional_text(), expected_by(job)};
   }
 
   // Those batches as a run has them, one a step.
@@ -42,14 +44,15 @@ struct EvalJob {
 
 }  // namespace
 
-void eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit) {
+End eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit) {
   const auto started = std::chrono::steady_clock::now();
   const EvalJob job = EvalJob::from_json(read_job(arguments.job));
   start_runtime();
   if (const auto chosen = use_threads(arguments.options.threads, std::nullopt, false)) emit(*chosen);
+  if (const auto words = told_of_memory(job.work)) emit(note_event(*words));
   trim_allocator();
   const MemoryUse baseline = memory_now();
-  const Manifest manifest = read_manifest(job.artifact);
+  const Manifest manifest = read_manifest(job.artifact, job.expect);
   check_bundle(job.artifact, manifest, arguments.options.verify);
   Batches batches(job.run(), manifest.buckets);
   Programs programs(job.artifact, manifest, batches.first_bucket(), job.work);
@@ -58,7 +61,8 @@ void eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit)
   if (manifest.offload_bytes() > 0) offload_file.emplace(job.work, manifest.offload_bytes());
   if (job.checkpoint) {
     restore_adapter(*job.checkpoint, manifest.id, programs.current().parameters(),
-                    [&] { programs.current().release(); });
+                    [&] { programs.current().release(); },
+                    [&](const std::string& words) { emit(note_event(words)); });
   }
   Watch watch(stop, {manifest.buckets[0].plan.budget_bytes, manifest.planned_anonymous(), baseline.anonymous,
                      arguments.options.pressure_file, arguments.options.pressure_limit});
@@ -73,7 +77,7 @@ void eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit)
         batch ? programs.use(batch->bucket).step(batch->inputs, interrupted) : std::nullopt;
     if (!loss) {
       emit(stopped_event(i, watch.reason()));
-      return;
+      return End::stopped;
     }
     const std::int64_t weight = weight_of(*batch, manifest.buckets[batch->bucket]);
     losses += static_cast<double>(weight) * *loss;
@@ -86,6 +90,7 @@ void eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit)
         {"batches", job.count},
         {"seconds", seconds.count()},
         {"peak_rss_bytes", memory_now().peak_rss}});
+  return End::done;
 }
 
 }  // namespace lowpeak::runner

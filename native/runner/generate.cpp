@@ -27,7 +27,7 @@ constexpr char kTokenizer[] = "tokenizer.json";
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 Manifest opened(const GenerateJob& job, const TrainerOptions& options) {
-  Manifest manifest = read_manifest(job.artifact);
+  Manifest manifest = read_manifest(job.artifact, job.expect);
   check_bundle(job.artifact, manifest, options.verify);
   return manifest;
 }
@@ -45,10 +45,13 @@ class Generation {
     open_tokenizer();
     prompt_ = prompt();
     require_room();
-    load_adapter(job.artifact, manifest_, job.checkpoint, decoder_.adapter());
+    load_adapter(job.artifact, manifest_, job.checkpoint, decoder_.adapter(),
+                 [&](const std::string& words) { of_adapter_ = words; });
   }
 
-  void run(const Emit& emit) {
+  // False: it stopped before the answer's end.
+  bool run(const Emit& emit) {
+    if (!of_adapter_.empty()) emit(note_event(of_adapter_));
     if (!without_text_.empty()) emit(note_event("the answer comes without its text: " + without_text_));
     std::string reason;
     const Interrupted interrupted = [&] { return watch_.again(); };
@@ -76,6 +79,7 @@ class Generation {
           {"tokens_per_second", seconds > 0 ? Event(static_cast<double>(count - 1) / seconds) : Event()},
           {"peak_rss_bytes", memory_now().peak_rss},
           {"stop_reason", reason.empty() ? watch_.reason() : reason}});
+    return !reason.empty();
   }
 
  private:
@@ -156,18 +160,19 @@ class Generation {
   std::optional<TextStream> text_;
   std::vector<std::int64_t> prompt_;
   std::string said_, without_text_;  // the latter: why there is none
+  std::string of_adapter_;  // what is to be told of it
 };
 
 }  // namespace
 
-void generate(const Arguments& arguments, const StopRequest& stop, const Emit& emit) {
+End generate(const Arguments& arguments, const StopRequest& stop, const Emit& emit) {
   const GenerateJob job = GenerateJob::from_json(read_job(arguments.job));
   start_runtime();
   if (const auto chosen = use_threads(arguments.options.threads, std::nullopt, false)) emit(*chosen);
   trim_allocator();
   const MemoryUse baseline = memory_now();
   emit(ready_event(baseline));
-  Generation(job, arguments.options, baseline, stop).run(emit);
+  return Generation(job, arguments.options, baseline, stop).run(emit) ? End::done : End::stopped;
 }
 
 }  // namespace lowpeak::runner

@@ -30,7 +30,8 @@ GenerateJob GenerateJob::from_json(const std::string& text) {
                    std::nullopt,
                    trainer::at_least(job, "max_tokens", 1),
                    job.at("temperature").number(),
-                   job.at("seed").integer()};
+                   job.at("seed").integer(),
+                   trainer::expected_by(job)};
   if (is_given(job, "prompt")) made.prompt = job.at("prompt").text();
   if (is_given(job, "messages")) made.messages = messages_of(job.at("messages"));
   if (is_given(job, "ids")) made.ids = job.at("ids").integers();

@@ -20,6 +20,7 @@ struct GenerateJob {
   std::int64_t max_tokens;                                  // of the answer
   double temperature;                                       // 0: the likeliest tokens
   std::int64_t seed;
+  std::optional<std::string> expect;  // the sha256 of the artifact's manifest.json; none: any
 
   // Throws an Error of kind ValueError for what is no such job.
   static GenerateJob from_json(const std::string& text);

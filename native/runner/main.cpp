@@ -10,13 +10,21 @@
 //     --threads N             of the kernels: 1 to 4. By default as the run began; at its beginning what is fastest
 //                             on the fast processors, where some are slower, or else as many as ExecuTorch takes
 //     --processors FOLDER     where the system tells how fast they are (/sys/devices/system/cpu)
+//     --lock DESCRIPTOR       the run's folder, which the program that started this one has opened and locked
+//
+// It ends with 0; 3 when it stopped before its goal, by a signal or for memory, with everything kept; 1 after an error
+// event, or when events cannot be written; 2 for a command line that cannot be read.
 #include <unistd.h>
 
+#include <cstdio>
+#include <cstring>
 #include <map>
 
 #include "arguments.h"
+#include "output.h"
+#include "trainer/bus_error.h"
 #include "trainer/error.h"
-#include "trainer/files.h"
+#include "trainer/methods.h"
 #include "trainer/operators.h"
 #include "trainer/signals.h"
 #include "verbs.h"
@@ -25,8 +33,12 @@ namespace {
 
 using namespace lowpeak::trainer;
 using lowpeak::runner::Arguments;
+using lowpeak::runner::End;
+using lowpeak::runner::Output;
 
-using Verb = void (*)(const Arguments&, const StopRequest&, const Emit&);
+constexpr int kFailed = 1;
+
+using Verb = End (*)(const Arguments&, const StopRequest&, const Emit&);
 
 const std::map<std::string, Verb> kVerbs = {
     {"encode", lowpeak::runner::encode},
@@ -48,29 +60,38 @@ int main(int count, char** values) {
   static StopRequest stop;
   handle_signals(stop);
   tame_allocator();
-  // What a library prints must not end up between the events.
-  const int events = ::dup(1);
-  ::dup2(2, 1);
-  const Emit emit = [events](const Event& event) {
-    const std::string line = line_of(event);
-    try {
-      write_all(events, line.data(), line.size());
-    } catch (const SystemError&) {
-      stop.request("nobody reads the events");
-    }
-  };
   try {
-    for (const std::string& library : arguments.operators) load_operators(library);
-    kVerbs.at(arguments.verb)(arguments, stop, emit);
+    Output output(stop);
+    report_bus_errors(output.descriptor());
+    const Emit emit = [&output](const Event& event) { output.write(event); };
+    const auto failed = [&output](const Error& error) {
+      if (!output.write(error_event(error))) std::fprintf(stderr, "lowpeak-runner: %s\n", error.what());
+      return kFailed;
+    };
+    on_fatal([&output](const Error& error) {
+      output.write(error_event(error));
+      ::_exit(kFailed);
+    });
+    try {
+      for (const std::string& library : arguments.operators) load_operators(library);
+      const End end = kVerbs.at(arguments.verb)(arguments, stop, emit);
+      if (output.failure() == 0) return static_cast<int>(end);
+      std::fprintf(stderr, "lowpeak-runner: events cannot be written to stdout: %s\n",
+                   std::strerror(output.failure()));
+      return kFailed;
+    } catch (const Error& error) {
+      return failed(error);
+    } catch (const std::bad_alloc&) {
+      return failed(environment_problem("the system has no memory left"));
+    } catch (const SystemError& error) {
+      return failed(environment_problem(std::string("the system refuses: ") + error.what()));
+    } catch (const std::system_error& error) {
+      return failed(environment_problem(std::string("the system refuses: ") + error.what()));
+    } catch (const std::exception& error) {
+      return failed(Error("RuntimeError", error.what()));
+    }
   } catch (const Error& error) {
-    emit(error_event(error));
-    return 1;
-  } catch (const std::bad_alloc&) {
-    emit(error_event(environment_problem("the system has no memory left")));
-    return 1;
-  } catch (const std::exception& error) {
-    emit(error_event(Error("RuntimeError", error.what())));
-    return 1;
+    std::fprintf(stderr, "lowpeak-runner: %s\n", error.what());
+    return kFailed;
   }
-  return 0;
 }

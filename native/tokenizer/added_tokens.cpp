@@ -21,6 +21,9 @@ AddedTokens::AddedTokens(const trainer::JsonReader& json, const Vocabulary& voca
     const std::int32_t known = vocabulary.find(content);
     const std::int64_t id = known != Vocabulary::kNone ? known : each.at("id").integer();
     if (id < 0 || id >= 1 << 24) throw trainer::artifact_error("tokenizer.json: " + content + " has no id");
+    if (content.size() > kLongestText) {
+      throw unsupported("an added token of " + std::to_string(content.size()) + " bytes");
+    }
     ids_[content] = static_cast<std::int32_t>(id);
     contents_[id] = content;
     size_ = std::max(size_, static_cast<std::size_t>(id) + 1);
@@ -88,8 +91,7 @@ std::vector<Section> AddedTokens::sections(const Trie& trie, std::string_view te
       if (!begins || !ends) continue;
     }
     if (token.left) {
-      while (start > 0 && is_space(character_at(text.data() + before(text, start)))) start = before(text, start);
-      start = std::max(start, done);
+      while (start > done && is_space(character_at(text.data() + before(text, start)))) start = before(text, start);
     }
     if (token.right) {
       while (end < text.size() && is_space(character_at(text.data() + end))) end += length_at(text.data() + end);

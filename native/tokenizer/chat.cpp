@@ -16,6 +16,7 @@ using trainer::Json;
 using trainer::JsonReader;
 
 constexpr char kFile[] = "chat.json";
+constexpr std::size_t kMostWatched = 1000;
 
 template <typename Drops>
 std::string_view without_leading(std::string_view text, const Drops& drops) {
@@ -42,6 +43,20 @@ std::vector<std::string> texts(const JsonReader& list) {
 std::optional<std::size_t> place(const JsonReader& glue, const char* name) {
   const auto found = glue.at(name).optional_integer();
   return found ? std::optional<std::size_t>(static_cast<std::size_t>(*found)) : std::nullopt;
+}
+
+// Every message is looked through for each of them.
+void require_few(const std::vector<std::string>& watched, const char* name) {
+  if (watched.size() <= kMostWatched) return;
+  throw trainer::artifact_error(std::string(kFile) + ": " + name + " has " + std::to_string(watched.size()) +
+                                " texts, more than " + std::to_string(kMostWatched));
+}
+
+void require_room(std::size_t bytes) {
+  if (bytes > trainer::kMostText) {
+    throw data_error("the chat template makes more than " + std::to_string(trainer::kMostText) +
+                     " bytes of the chat: split it");
+  }
 }
 
 }  // namespace
@@ -90,6 +105,8 @@ Chat Chat::from_artifact(const std::string& folder, const std::string& advice) {
   made.asked_ = table("asked");
   made.watched_ = texts(file.at("watched"));
   made.begun_ = texts(file.at("begun"));
+  require_few(made.watched_, "watched");
+  require_few(made.begun_, "begun");
   return made;
 }
 
@@ -159,6 +176,7 @@ Rendered Chat::rendered(const std::vector<Message>& messages) const {
       made.turns.back().ended = glue[i]->ended;
     }
     made.text += glue[i]->text;
+    require_room(made.text.size());
     if (i == messages.size()) break;
     if (messages[i].role == "assistant") made.turns.push_back({i, start + glue[i]->begins.value_or(0), 0, false});
     made.text += words_of(messages[i], *glue[i], *glue[i + 1]);
@@ -175,6 +193,7 @@ std::string Chat::prompt(const std::vector<Message>& messages) const {
   std::string text = glue[0]->text;
   for (std::size_t i = 0; i < messages.size(); ++i) {
     text += words_of(messages[i], *glue[i], *glue[i + 1]) + glue[i + 1]->text;
+    require_room(text.size());
   }
   return text;
 }

@@ -18,10 +18,13 @@ inline trainer::Error unsupported(const std::string& what) {
 void require_known(const trainer::JsonReader& json, const std::string& what,
                    std::initializer_list<const char*> known);
 
-// A text that may not be empty. Throws for one that is.
+// Of what is looked for in texts, or put into them; bytes.
+constexpr std::size_t kLongestText = 1024;
+
+// A text that may be neither empty nor longer than that. Throws for one that is.
 std::string some_text(const trainer::JsonReader& json, const char* field, const std::string& type);
 
-// The members of a Sequence under `list`, or the one that it is; none of null.
+// The members of a Sequence under `list`, or the one that it is; none of null. Throws for more than a few dozen.
 std::vector<trainer::JsonReader> members_of(const trainer::JsonReader& json, const char* list);
 
 }  // namespace lowpeak::tokenizer

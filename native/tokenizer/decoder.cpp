@@ -30,7 +30,13 @@ std::string from_alphabet(std::string_view token) {
   return made;
 }
 
+// Throws DataError for a text far beyond those of tokens.
 void replace_all(std::string& text, const std::vector<Match>& matches, const std::string& content) {
+  constexpr std::size_t kMost = 1 << 20;
+  if (text.size() + matches.size() * content.size() > kMost) {
+    throw trainer::data_error("the decoder of tokenizer.json makes more than " + std::to_string(kMost) +
+                              " bytes of a token");
+  }
   std::string made;
   std::size_t done = 0;
   for (const Match& match : matches) {

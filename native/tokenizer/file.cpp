@@ -1,13 +1,31 @@
 #include "file.h"
 
+#include <unistd.h>
+
 #include <fstream>
 
 #include "trainer/error.h"
+#include "trainer/files.h"
 
 namespace lowpeak::tokenizer {
 namespace {
 
 using trainer::Json;
+
+// Ids are from 0 on, each of a token that takes some bytes of the file; a few may be left out.
+constexpr std::size_t kIds = 1 << 16, kBytesAnId = 12;
+
+std::size_t bytes_of(const std::string& path) {
+  try {
+    const trainer::Descriptor file = trainer::Descriptor::regular(path);
+    const off_t end = ::lseek(file.get(), 0, SEEK_END);
+    if (end < 0) throw trainer::SystemError();
+    return static_cast<std::size_t>(end);
+  } catch (const trainer::SystemError& error) {
+    throw trainer::artifact_error(path + " cannot be read (" + error.what() +
+                                  "): compile from a model folder with tokenizer files");
+  }
+}
 
 // Where the values of the model lie: {"model": {"vocab": {token: id}, "merges": ["a b" or ["a", "b"]]}}.
 constexpr int kTop = 1, kModel = 2, kInside = 3, kPair = 4;
@@ -24,10 +42,13 @@ class Reader {
 
   // Of the merges, no token is known before the whole vocabulary is.
   bool lacks_merges() const { return lacks_merges_; }
-  void again() { has_vocabulary_ = true, reads_vocabulary_ = false, lacks_merges_ = false; }
+  void again() { limits_ = trainer::JsonLimits(trainer::Fields::unique), has_vocabulary_ = true, reads_vocabulary_ = false, lacks_merges_ = false; }
 
   bool operator()(int depth, Json::parse_event_t event, Json& value) {
-    trainer::require_shallow(depth, event);
+    // Vocabulary and merges go into forms of their own, however many they are.
+    const bool compact = depth > kModel && (in("vocab") || in("merges"));
+    if (compact) trainer::JsonLimits::require_shallow(depth, event);
+    else limits_.see(depth, event, value);
     if (event == Json::parse_event_t::key) {
       const auto& key = value.get_ref<const std::string&>();
       if (depth == kTop) top_ = key, field_.clear();
@@ -41,6 +62,8 @@ class Reader {
                       (in("vocab") ? "an object of tokens and their ids" : "a list of pairs of tokens") +
                       ", it has " + type_of(event, value);
     }
+    // What is there instead is not kept.
+    if (depth >= kModel && !made_.problem.empty() && (in("vocab") || in("merges"))) return false;
     if (in("vocab") && event == Json::parse_event_t::object_end && depth == kModel) {
       made_.vocabulary.finish();
       has_vocabulary_ = true;
@@ -107,6 +130,7 @@ class Reader {
   }
 
   TokenizerFile& made_;
+  trainer::JsonLimits limits_{trainer::Fields::unique};
   std::string top_, field_, token_;
   std::vector<std::string> pair_;
   bool has_vocabulary_ = false, reads_vocabulary_ = true, lacks_merges_ = false;
@@ -115,7 +139,7 @@ class Reader {
 }  // namespace
 
 TokenizerFile read_tokenizer_file(const std::string& path) {
-  TokenizerFile made;
+  TokenizerFile made{Vocabulary(kIds + bytes_of(path) / kBytesAnId), {}, {}, {}};
   Reader reader(made);
   const auto parse = [&] {
     std::ifstream file(path, std::ios::binary);

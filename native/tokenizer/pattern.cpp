@@ -7,7 +7,9 @@ namespace lowpeak::tokenizer {
 Pattern::Pattern(const trainer::JsonReader& json) {
   if (json.has("String")) {
     string_ = json.at("String").text();
-    if (string_.empty()) throw unsupported("a pattern that is empty");
+    if (string_.empty() || string_.size() > kLongestText) {
+      throw unsupported("a pattern of " + std::to_string(string_.size()) + " bytes");
+    }
   } else if (json.has("Regex")) {
     regex_.emplace(json.at("Regex").text());
   } else {
@@ -16,12 +18,8 @@ Pattern::Pattern(const trainer::JsonReader& json) {
 }
 
 std::vector<Match> Pattern::matches(std::string_view text) const {
+  if (regex_) return regex_->matches(text);
   std::vector<Match> made;
-  if (regex_) {
-    std::optional<Match> match = regex_->find(text, 0);
-    for (; match; match = regex_->find(text, match->end)) made.push_back(*match);
-    return made;
-  }
   for (std::size_t place = text.find(string_); place != std::string_view::npos;) {
     made.push_back({place, place + string_.size()});
     place = text.find(string_, place + string_.size());

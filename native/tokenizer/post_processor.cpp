@@ -3,6 +3,11 @@
 #include "config.h"
 
 namespace lowpeak::tokenizer {
+namespace {
+
+constexpr std::size_t kMostAdded = 1000;
+
+}  // namespace
 
 PostProcessor::PostProcessor(const trainer::JsonReader& json) {
   bool has_template = false;
@@ -34,7 +39,11 @@ void PostProcessor::read_template(const trainer::JsonReader& json) {
     }
     const std::string name = part.at("SpecialToken").at("id").text();
     for (const std::int64_t id : json.at("special_tokens").at(name).at("ids").integers()) {
+      if (id < 0 || id > INT32_MAX) throw unsupported("a template with the id " + std::to_string(id));
       (seen ? behind_ : before_).push_back(static_cast<std::int32_t>(id));
+    }
+    if (before_.size() + behind_.size() > kMostAdded) {
+      throw unsupported("a template of more than " + std::to_string(kMostAdded) + " tokens");
     }
   }
   if (!seen) throw unsupported("a template without the text");

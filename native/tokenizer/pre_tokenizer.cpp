@@ -104,12 +104,7 @@ PreTokenizer::PreTokenizer(const trainer::JsonReader& json) {
       }
       if (!each.has("use_regex") || each.at("use_regex").boolean()) {
         steps_.emplace_back([regex = Regex(kOfBytes)](const Piece& piece, std::vector<Piece>& out) {
-          std::vector<Match> matches;
-          for (auto match = regex.find(piece.characters(), 0); match;
-               match = regex.find(piece.characters(), match->end)) {
-            matches.push_back(*match);
-          }
-          split_at(piece, matches, Behavior::kIsolated, false, out);
+          split_at(piece, regex.matches(piece.characters()), Behavior::kIsolated, false, out);
         });
       }
     } else if (type == "Metaspace") {

@@ -47,8 +47,9 @@ class Regex {
   // Throws DataError naming the part of the pattern that is not supported.
   explicit Regex(const std::string& pattern);
 
-  // The first match at or behind `start` that is not empty, in UTF-8.
-  std::optional<Match> find(std::string_view text, std::size_t start) const;
+  // All matches from left to right that are not empty, in UTF-8. Throws DataError for a pattern that takes far more
+  // steps than the text has bytes, or more than the stack has room for.
+  std::vector<Match> matches(std::string_view text) const;
 
  private:
   friend class RegexParser;
@@ -63,8 +64,16 @@ class Regex {
     std::vector<int> ways = {};       // kEither; kAhead: the one
   };
 
-  std::optional<std::size_t> match(int node, std::string_view text, std::size_t place) const;
-  std::size_t repeated(const Node& node, std::string_view text, std::size_t place, int most, int& count) const;
+  // What is left of what a text may cost.
+  struct Effort {
+    std::size_t steps;
+    int depth = 0;  // of alternatives that are still open
+  };
+
+  std::optional<Match> find(std::string_view text, std::size_t start, Effort& effort) const;
+  std::optional<std::size_t> match(int node, std::string_view text, std::size_t place, Effort& effort) const;
+  std::size_t repeated(const Node& node, std::string_view text, std::size_t place, int most, int& count,
+                       Effort& effort) const;
 
   std::vector<CharacterSet> sets_;
   std::vector<Node> nodes_;

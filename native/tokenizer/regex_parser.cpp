@@ -11,6 +11,9 @@ namespace lowpeak::tokenizer {
 class RegexParser {
  public:
   RegexParser(const std::string& pattern, Regex& made) : pattern_(pattern), made_(made) {
+    if (pattern.size() > kLongest) {
+      throw unsupported("a regular expression of " + std::to_string(pattern.size()) + " bytes");
+    }
     made_.nodes_.push_back({Regex::Node::kMatch});
     const Tree tree = alternatives(false);
     if (!ended()) fail("a bracket that closes nothing");
@@ -29,7 +32,8 @@ class RegexParser {
   static constexpr int kUnbounded = std::numeric_limits<int>::max();
   static constexpr int kMostCopies = 32;
   static constexpr int kDeepest = 100;
-  static constexpr int kMostParts = 100'000;
+  static constexpr int kMostParts = 10'000;
+  static constexpr std::size_t kLongest = 10'000;
 
   [[noreturn]] void fail(const std::string& what) const {
     throw unsupported("the regular expression " + pattern_ + " with " + what);
@@ -257,7 +261,7 @@ class RegexParser {
 
   // -> the node that matches the tree, then goes on at `next`.
   int compiled(const Tree& tree, int next) {
-    if (++compiled_ > kMostParts) fail("groups that repeat each other to more than 100,000 parts");
+    if (++compiled_ > kMostParts) fail("groups that repeat each other to more than 10,000 parts");
     if (tree.kind == Tree::kSet && (tree.least != 1 || tree.most != 1)) {
       Regex::Node node{Regex::Node::kRepeat};
       node.set = tree.set;

@@ -1,9 +1,11 @@
 #include "text.h"
 
+#include "trainer/error.h"
+
 namespace lowpeak::tokenizer {
 
 Text::Text(const Text& other, std::size_t start, std::size_t end)
-    : characters_(other.characters_.substr(start, end - start)), origin_(other.origin_ + start) {
+    : characters_(other.characters_.substr(start, end - start)), origin_(other.origin_ + start), most_(most_of(end - start)) {
   if (other.places_.empty()) return;
   places_.assign(other.places_.begin() + static_cast<std::ptrdiff_t>(start),
                  other.places_.begin() + static_cast<std::ptrdiff_t>(end));
@@ -19,6 +21,11 @@ Place Text::place_at(std::size_t byte) const {
 
 Place Text::place_of(std::size_t start, std::size_t end) const {
   return {place_at(start).start, place_at(end - 1).end};
+}
+
+void Text::require_room(std::size_t bytes) const {
+  if (bytes <= most_) return;
+  throw trainer::data_error("tokenizer.json makes " + std::to_string(bytes) + " bytes of a text with far less");
 }
 
 void Text::track() {
@@ -48,6 +55,7 @@ void Text::compose() {
 
 void Text::replace(const std::vector<Match>& matches, const std::string& content) {
   if (matches.empty()) return;
+  require_room(characters_.size() + matches.size() * content.size());
   track();
   std::string made;
   std::vector<Place> places;
@@ -70,6 +78,7 @@ void Text::replace(const std::vector<Match>& matches, const std::string& content
 
 void Text::prepend(const std::string& content) {
   if (empty()) return;
+  require_room(characters_.size() + content.size());
   track();
   places_.insert(places_.begin(), content.size(), places_.front());
   characters_.insert(0, content);

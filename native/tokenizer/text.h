@@ -19,9 +19,10 @@ struct Place {
 class Text {
  public:
   // Unchanged: the part lies at `origin` of the whole.
-  Text(std::string_view part, std::size_t origin) : characters_(part), origin_(origin) {}
+  Text(std::string_view part, std::size_t origin) : characters_(part), origin_(origin), most_(most_of(part.size())) {}
 
-  // A part of another, which may have been changed.
+  // A part of another, which may have been changed. Changes throw DataError when the text becomes far longer than it
+  // was.
   Text(const Text& other, std::size_t start, std::size_t end);
 
   std::string_view characters() const { return characters_; }
@@ -36,10 +37,12 @@ class Text {
 
  private:
   Place place_at(std::size_t byte) const;
+  static std::size_t most_of(std::size_t bytes) { return 16 * bytes + 4096; }
+  void require_room(std::size_t bytes) const;
   void track();  // from now on, every byte has a place of its own
 
   std::string characters_;
-  std::size_t origin_;
+  std::size_t origin_, most_;  // the most bytes that it may get
   std::vector<Place> places_;  // of each byte; empty while nothing is changed
 };
 

@@ -5,9 +5,6 @@
 namespace lowpeak::tokenizer {
 namespace {
 
-// Ids beyond that are a mistake: there would be no room for what lies between.
-constexpr std::int64_t kMostTokens = 1 << 24;
-
 // Half of the slots stay empty.
 std::size_t slots_for(std::size_t count) {
   std::size_t slots = 2;
@@ -24,7 +21,7 @@ std::size_t hash_of(std::string_view text) {
 }
 
 void Vocabulary::add(std::string_view token, std::int64_t id) {
-  if (id < 0 || id >= kMostTokens || has(id)) {
+  if (id < 0 || id >= most_ || has(id)) {
     throw trainer::artifact_error("tokenizer.json: the token " + std::string(token) + " has the id " +
                                   std::to_string(id) + (has(id) ? ", as another" : ", which is none"));
   }
@@ -41,7 +38,11 @@ void Vocabulary::finish() {
   for (std::size_t id = 0; id < places_.size(); ++id) {
     if (!places_[id].there) continue;
     const std::size_t slot = slot_of(token(static_cast<std::int64_t>(id)));
-    if (slots_[slot] == kNone) slots_[slot] = static_cast<std::int32_t>(id);
+    if (slots_[slot] != kNone) {
+      throw trainer::artifact_error("tokenizer.json: the token " +
+                                    std::string(token(static_cast<std::int64_t>(id))) + " is there twice");
+    }
+    slots_[slot] = static_cast<std::int32_t>(id);
   }
 }
 

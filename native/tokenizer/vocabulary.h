@@ -14,9 +14,14 @@ class Vocabulary {
  public:
   static constexpr std::int32_t kNone = -1;
 
+  // Ids are below `most`: there would be no room for what lies between.
+  explicit Vocabulary(std::size_t most) : most_(static_cast<std::int64_t>(most)) {}
+
   // Throws ArtifactError for an id that is taken or cannot be one.
   void add(std::string_view token, std::int64_t id);
-  void finish();  // after the last; before that nothing is found
+
+  // After the last; before that nothing is found. Throws ArtifactError for a token that is there twice.
+  void finish();
 
   std::int32_t find(std::string_view token) const;  // kNone if there is none
   std::string_view token(std::int64_t id) const;    // empty for an id that there is not
@@ -32,6 +37,7 @@ class Vocabulary {
 
   std::size_t slot_of(std::string_view token) const;
 
+  std::int64_t most_;
   std::string characters_;
   std::vector<Place> places_;
   std::vector<std::int32_t> slots_;

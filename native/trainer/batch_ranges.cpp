@@ -22,7 +22,9 @@ std::optional<BatchRange> range_of(const char* name) {
   if (one != std::errc() || dash == stop || *dash != '-') return std::nullopt;
   const auto [suffix, other] = std::from_chars(dash + 1, stop, range.end);
   if (other != std::errc() || std::string(suffix) != kSuffix) return std::nullopt;
-  return range;
+  // Signs and leading zeros would make two names of one range.
+  const bool counts = range.first >= 0 && range.first < range.end && range.file() == name;
+  return counts ? std::optional(range) : std::nullopt;
 }
 
 }  // namespace

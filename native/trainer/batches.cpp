@@ -14,6 +14,9 @@ namespace lowpeak::trainer {
 namespace {
 
 constexpr int kWaitMilliseconds = 1000;
+constexpr std::size_t kAlignment = 16;  // of an input
+
+std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 SafetensorsFile opened(const std::string& path) {
   try {
@@ -73,8 +76,9 @@ std::vector<std::int64_t> BatchFile::numbers(const char* name, std::int64_t coun
     throw data_error(path_ + " has " + std::to_string(entry->second.shape[0]) + " " + name +
                      ", by its name it should have " + std::to_string(count));
   }
-  const auto* values = reinterpret_cast<const std::int64_t*>(file_.data(entry->second));
-  return {values, values + count};
+  std::vector<std::int64_t> values(static_cast<std::size_t>(count));
+  read(entry->second, values.data(), 0, values.size() * sizeof values[0]);
+  return values;
 }
 
 BatchFile::Input BatchFile::input(const TensorRecord& record, const std::string& name, std::size_t count) const {
@@ -93,16 +97,35 @@ BatchFile::Input BatchFile::input(const TensorRecord& record, const std::string&
     throw data_error(path_ + " has " + std::to_string(entry.shape[0]) + " batches of " + record.name +
                      ", by its buckets it should have " + std::to_string(count));
   }
-  return {file_.data(entry), record.elements() * entry.dtype->bytes};
+  return {entry, record.elements() * entry.dtype->bytes};
 }
 
-Batch BatchFile::at(std::int64_t index) const {
-  file_.release();
+void BatchFile::read(const SafetensorsFile::Entry& entry, void* to, std::size_t from, std::size_t bytes) const {
+  try {
+    file_.read(entry, to, from, bytes);
+  } catch (const std::exception& error) {
+    throw data_error("the batches in " + path_ + " cannot be read: " + error.what());
+  }
+}
+
+Batch BatchFile::at(std::int64_t index, std::uint8_t* memory) const {
   Batch batch{place(index).bucket, {}};
   for (const Input& input : inputs_[batch.bucket]) {
-    batch.inputs.push_back(input.data + place(index).row * input.bytes);
+    read(input.entry, memory, place(index).row * input.bytes, input.bytes);
+    batch.inputs.push_back(memory);
+    memory += aligned(input.bytes);
   }
   return batch;
+}
+
+std::size_t batch_bytes(const Bucket& bucket) {
+  std::size_t bytes = 0;
+  for (const TensorRecord& input : bucket.inputs) {
+    const DType* dtype = dtype_named(input.dtype);
+    if (dtype == nullptr) throw artifact_error("the input " + input.name + " has the unknown type " + input.dtype);
+    bytes += aligned(input.elements() * dtype->bytes);
+  }
+  return bytes;
 }
 
 Batches::Batches(const Job& job, const std::vector<Bucket>& buckets)
@@ -121,6 +144,14 @@ Batches::Batches(const Job& job, const std::vector<Bucket>& buckets)
     throw data_error("the batches in " + folder_ + " lack batch " + std::to_string(needed) + ", the run needs " +
                      std::to_string(next_) + " to " + std::to_string(all - 1) + ": prepare them again");
   }
+  std::size_t most = 0;
+  for (const Bucket& bucket : buckets) most = std::max(most, batch_bytes(bucket));
+  try {
+    memory_ = Mapping::anonymous(most);
+  } catch (const SystemError& error) {
+    throw environment_problem("a batch of " + std::to_string(most) + " bytes cannot be held: " + error.what(),
+                              {{"bytes", static_cast<std::int64_t>(most)}});
+  }
   if (next_ < all) open(next_);
 }
 
@@ -128,7 +159,9 @@ bool Batches::open(std::int64_t index) {
   file_.reset();
   for (const BatchRange& range : ranges_in(folder_)) {
     if (range.first <= index && index < range.end) {
-      file_.emplace(folder_ + "/" + range.file(), range.first, range.end, buckets_);
+      const std::string path = folder_ + "/" + range.file();
+      file_.emplace(path, range.first, range.end, buckets_);
+      if (streamed_) ::unlink(path.c_str());
       return true;
     }
   }
@@ -142,7 +175,7 @@ std::optional<Batch> Batches::at(std::int64_t index, const std::function<bool()>
     abandoned_ = !told_of_more() && !open(index);
   }
   end_ = file_->end(index);
-  return file_->at(index);
+  return file_->at(index, memory_.data());
 }
 
 }  // namespace lowpeak::trainer

@@ -5,8 +5,9 @@
 //         ends         int64 [batches]                  where each ends in the data's order, for checkpoints
 //         <i>.<input>  [batches of bucket i, *shape]    in the order of the steps
 //
-// A file appears whole, by a rename. Where they are written while the run goes on, a byte on stdin tells of each,
-// and the end of stdin that no more will come.
+// A file appears whole, by a rename. Where they are written while the run goes on (a streamed job), a byte on stdin
+// tells of each, and the end of stdin that no more will come; such a file loses its name as it is opened, so that what
+// is private in it does not outlive the run, however that ends.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ namespace lowpeak::trainer {
 
 struct Batch {
   std::size_t bucket;
-  std::vector<const void*> inputs;  // where they lie, in the program's order
+  std::vector<const void*> inputs;  // where they lie until the next batch is read, in the program's order
 };
 
 // One file of them.
@@ -35,16 +36,16 @@ class BatchFile {
 
   bool has(std::int64_t index) const { return first_ <= index && index < first_ + std::int64_t(places_.size()); }
 
-  // The pages of the one before are given back.
-  Batch at(std::int64_t index) const;
+  // Reads the batch into the memory given, of `batch_bytes` of its bucket. Throws DataError.
+  Batch at(std::int64_t index, std::uint8_t* memory) const;
 
   std::size_t bucket(std::int64_t index) const { return place(index).bucket; }
   std::int64_t end(std::int64_t index) const { return ends_[static_cast<std::size_t>(index - first_)]; }
 
  private:
   struct Input {
-    const std::uint8_t* data;
-    std::size_t bytes;  // a batch
+    SafetensorsFile::Entry entry;
+    std::size_t bytes;  // of a batch
   };
   struct Place {
     std::size_t bucket, row;
@@ -53,6 +54,7 @@ class BatchFile {
   const Place& place(std::int64_t index) const { return places_[static_cast<std::size_t>(index - first_)]; }
   std::vector<std::int64_t> numbers(const char* name, std::int64_t count) const;
   Input input(const TensorRecord& record, const std::string& name, std::size_t count) const;
+  void read(const SafetensorsFile::Entry& entry, void* to, std::size_t from, std::size_t bytes) const;
 
   const std::string path_;
   const std::int64_t first_;
@@ -61,6 +63,9 @@ class BatchFile {
   std::vector<Place> places_;
   std::vector<std::vector<Input>> inputs_;  // by bucket; none for one without batches
 };
+
+// What the inputs of a batch take in memory.
+std::size_t batch_bytes(const Bucket& bucket);
 
 class Batches {
  public:
@@ -90,6 +95,7 @@ class Batches {
   std::int64_t end_ = 0;
   bool abandoned_ = false;
   std::optional<BatchFile> file_;  // one at a time: a long run holds no more of them than a short one
+  Mapping memory_;                 // of one batch, which the plan has counted
 };
 
 }  // namespace lowpeak::trainer

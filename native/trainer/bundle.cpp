@@ -35,25 +35,27 @@ void require_folder(const std::string& folder) {
   }
 }
 
-void require_inside(const std::string& folder, const std::string& name) {
-  const fs::path real = fs::weakly_canonical(fs::path(folder) / name);
-  if (real.parent_path() != fs::canonical(folder)) {
-    throw artifact_error(name + " of the artifact " + folder + " is a link to " + real.string() +
-                         ", outside of it");
+void require_regular(const std::string& folder, const std::string& name) {
+  const fs::path path = fs::path(folder) / name;
+  const fs::file_status status = fs::symlink_status(path);
+  const std::string whose = name + " of the artifact " + folder;
+  if (fs::is_symlink(status)) {
+    throw artifact_error(whose + " is a link to " + fs::read_symlink(path).string() +
+                         "; links are not followed: copy the file in its place");
   }
+  if (!fs::exists(status)) {
+    throw artifact_error(name + " is missing from the artifact " + folder + "; copy or compile it again");
+  }
+  if (!fs::is_regular_file(status)) throw artifact_error(whose + " is no regular file; copy or compile it again");
 }
 
 void check_presence(const std::string& folder, const std::string& name, const FileRecord& record) {
   if (!is_plain_name(name)) {
-    throw artifact_error(std::string(kManifest) + " of " + folder + " lists " + python_repr(name) +
+    throw artifact_error(std::string(kManifest) + ": lists " + python_repr(name) +
                          ", which is not a file directly in the folder");
   }
-  require_inside(folder, name);
-  const fs::path path = fs::path(folder) / name;
-  if (!fs::is_regular_file(path)) {
-    throw artifact_error(name + " is missing from the artifact " + folder + "; copy or compile it again");
-  }
-  const auto size = static_cast<std::int64_t>(fs::file_size(path));
+  require_regular(folder, name);
+  const auto size = static_cast<std::int64_t>(fs::file_size(fs::path(folder) / name));
   if (size != record.bytes) {
     throw artifact_error(name + " of the artifact " + folder + " is " +
                              (size < record.bytes ? "truncated" : "too long") + ": " + std::to_string(size) +
@@ -63,7 +65,7 @@ void check_presence(const std::string& folder, const std::string& name, const Fi
 }
 
 std::string hash_of(const std::string& path) {
-  const Descriptor file = Descriptor::open(path, O_RDONLY);
+  const Descriptor file = Descriptor::regular(path);
   std::vector<std::uint8_t> piece(1 << 16);
   Sha256 digest;
   while (true) {
@@ -90,6 +92,17 @@ void check_hash(const std::string& folder, const std::string& name, const FileRe
   }
 }
 
+// What is trained lies in the adapter's file, so memory for it is no more than a multiple of that.
+void check_parameters(const Manifest& manifest) {
+  std::size_t bytes = 0;
+  for (const TensorRecord& each : manifest.parameters) bytes += each.elements() * sizeof(float);
+  const std::int64_t found = manifest.files.at(kAdapter).bytes;
+  if (bytes <= static_cast<std::size_t>(found)) return;
+  throw artifact_error(std::string(kManifest) + ": the parameters have " + std::to_string(bytes) + " bytes, " + kAdapter +
+                           " has " + std::to_string(found) + "; compile the artifact again",
+                       {{"bytes", static_cast<std::int64_t>(bytes)}, {"file_bytes", found}});
+}
+
 }  // namespace
 
 void check_bundle(const std::string& folder, const Manifest& manifest, bool verify) {
@@ -106,6 +119,7 @@ void check_bundle(const std::string& folder, const Manifest& manifest, bool veri
     }
   }
   for (const auto& [name, record] : manifest.files) check_presence(folder, name, record);
+  check_parameters(manifest);
   if (!verify) return;
   for (const auto& [name, record] : manifest.files) check_hash(folder, name, record);
 }
@@ -120,18 +134,24 @@ void check_file(const std::string& folder, const Manifest& manifest, const std::
   if (verify) check_hash(folder, name, found->second);
 }
 
-Manifest read_manifest(const std::string& folder) {
+Manifest read_manifest(const std::string& folder, const std::optional<std::string>& expected) {
   require_folder(folder);
   const std::string path = folder + "/" + kManifest;
-  if (!fs::is_regular_file(path)) {
+  if (!fs::exists(fs::symlink_status(path))) {
     throw artifact_error(folder + " is no artifact: it has no " + kManifest);
   }
-  require_inside(folder, kManifest);
+  require_regular(folder, kManifest);
   std::string text;
   try {
     text = read_text(path);
   } catch (const SystemError& error) {
     throw artifact_error(path + " cannot be read: " + error.what());
+  }
+  // Before anything in it is looked at.
+  if (const std::string found = sha256_of(text); expected && found != *expected) {
+    throw artifact_error("the artifact " + folder + " is another than the job is for: the sha256 of its " + kManifest +
+                         " is " + found + ", the job expects " + *expected +
+                         "; copy the artifact again, or prepare the job anew");
   }
   return Manifest::from_json(text);
 }

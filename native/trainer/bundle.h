@@ -1,4 +1,7 @@
 // An artifact on disk: a folder whose manifest lists every file with its size and hash.
+//
+// Nothing in the folder is trusted; but whoever may write into it while it is read can exchange a file after its hash
+// was compared: keep it in a folder of your own.
 #pragma once
 
 #include <string>
@@ -16,7 +19,7 @@ void check_bundle(const std::string& folder, const Manifest& manifest, bool veri
 // The same of one file, which the manifest has to list.
 void check_file(const std::string& folder, const Manifest& manifest, const std::string& name, bool verify);
 
-// The folder's manifest. Throws ArtifactError.
-Manifest read_manifest(const std::string& folder);
+// The folder's manifest; `expected`: the sha256 that it must have, if one is. Throws ArtifactError.
+Manifest read_manifest(const std::string& folder, const std::optional<std::string>& expected);
 
 }  // namespace lowpeak::trainer

@@ -1,20 +1,15 @@
 #include "checkpoint.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cstdio>
 #include <set>
 
 #include "error.h"
-#include "files.h"
+#include "finite.h"
 #include "json.h"
+#include "room.h"
 #include "safetensors.h"
 
 namespace lowpeak::trainer {
 namespace {
-
-constexpr char kFormat[] = "lowpeak-checkpoint-2";
 
 struct Named {
   std::string name;
@@ -26,35 +21,6 @@ std::vector<Named> names(const std::vector<TensorView>& adapter, const std::vect
   for (const TensorView& tensor : adapter) made.push_back({"adapter." + tensor.name, &tensor});
   for (const TensorView& tensor : state) made.push_back({"optimizer." + tensor.name, &tensor});
   return made;
-}
-
-std::string temporary_of(const std::string& path) {
-  const auto slash = path.find_last_of('/');
-  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
-  return path.substr(0, path.size() - name.size()) + "." + name + ".tmp";
-}
-
-std::string to_json(const Progress& progress) {
-  return "{\"artifact\": " + python_json_string(progress.artifact) + ", \"step\": " + std::to_string(progress.step) +
-         ", \"seed\": " + std::to_string(progress.seed) + ", \"options\": " + python_json_string(progress.options) +
-         ", \"data\": " + python_json_string(progress.data) + ", \"position\": " + std::to_string(progress.position) +
-         "}";
-}
-
-Progress progress_of(const std::string& path, const SafetensorsFile& file) {
-  const auto format = file.metadata().find("format");
-  if (format == file.metadata().end() || format->second != kFormat) {
-    throw artifact_error(path + " is no checkpoint of this version of lowpeak");
-  }
-  const auto text = file.metadata().find("progress");
-  try {
-    const Json raw = parse_json(text == file.metadata().end() ? "" : text->second);
-    const JsonReader progress(raw, "ArtifactError", "progress", "progress");
-    return {progress.at("artifact").text(), progress.at("step").integer(), progress.at("seed").integer(),
-            progress.at("options").text(), progress.at("data").text(), progress.at("position").integer()};
-  } catch (const std::exception& error) {
-    throw artifact_error(path + " is a damaged checkpoint: " + error.what());
-  }
 }
 
 void require_same(const std::string& path, const char* name, const std::string& before, const std::string& now) {
@@ -82,6 +48,14 @@ void require_same_run(const std::string& path, const Progress& found, const Prog
   }
 }
 
+Progress verified(const std::string& path) {
+  try {
+    return verify(path);
+  } catch (const Damaged& error) {
+    throw artifact_error(path + " is damaged: " + error.what());
+  }
+}
+
 SafetensorsFile opened(const std::string& path) {
   try {
     return SafetensorsFile(path);
@@ -97,17 +71,33 @@ void fill(const std::string& path, const SafetensorsFile& file, const std::vecto
     if (entry == file.entries().end()) throw artifact_error(path + " is of another artifact: it has no " + name);
     if (entry->second.shape != tensor->shape || std::string(entry->second.dtype->name) != "float32") {
       throw artifact_error(path + " is of another artifact: " + name + " has shape " +
-                           python_list(entry->second.shape) + ", not " + python_list(tensor->shape));
+                           python_list(entry->second.shape) + " and type " + entry->second.dtype->safetensors +
+                           ", not " + python_list(tensor->shape) + " and F32");
     }
-    std::memcpy(tensor->data, file.data(entry->second), tensor->count * sizeof(float));
-    file.release();
+    try {
+      file.read(entry->second, tensor->data);
+    } catch (const std::exception& error) {
+      throw artifact_error(path + " cannot be read as a checkpoint: " + error.what());
+    }
+    if (!all_finite(tensor->data, tensor->count)) {
+      throw artifact_error(path + " is damaged: " + name + " holds values that are not finite");
+    }
     touched();
   }
 }
 
-}  // namespace
+void write(const std::string& path, const Progress& progress, const std::vector<TensorToWrite>& tensors,
+           const Touched& written) {
+  WholeFile file(path);
+  Checksummed summed(file.fd());
+  write_safetensors([&](const void* data, std::size_t size) { summed.write(data, size); }, tensors,
+                    metadata_of(progress), written);
+  summed.finish();
+  file.sync();
+  install(file, path);
+}
 
-Progress read_progress(const std::string& path) { return progress_of(path, opened(path)); }
+}  // namespace
 
 void save_checkpoint(const std::string& path, const Progress& progress, const std::vector<TensorView>& adapter,
                      const std::vector<TensorView>& state, const Touched& written) {
@@ -115,36 +105,45 @@ void save_checkpoint(const std::string& path, const Progress& progress, const st
   for (const auto& [name, tensor] : names(adapter, state)) {
     tensors.push_back({name, dtype_named("float32"), tensor->shape, tensor->data});
   }
-  const std::string temporary = temporary_of(path);
   try {
-    {
-      const Descriptor file = Descriptor::open(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-      write_safetensors(file.get(), tensors, {{"format", kFormat}, {"progress", to_json(progress)}}, written);
-      if (::fsync(file.get()) != 0) throw SystemError();
+    try {
+      write(path, progress, tensors, written);
+    } catch (const SystemError& error) {
+      if ((error.number != ENOSPC && error.number != EDQUOT) || !give_up_previous(path)) throw;
+      write(path, progress, tensors, written);
     }
-    if (::rename(temporary.c_str(), path.c_str()) != 0) throw SystemError();
-    sync_folder(parent_of(path));
   } catch (const SystemError& error) {
-    ::unlink(temporary.c_str());
     std::size_t size = 0;
     for (const TensorToWrite& tensor : tensors) size += tensor.bytes();
     const bool no_room = error.number == ENOSPC || error.number == EFBIG || error.number == EDQUOT;
+    const bool earlier = file_exists(path) || file_exists(previous_of(path));
     const std::string bytes = std::to_string(size);
     throw environment_problem(
         "a checkpoint of " + bytes + " bytes cannot be written to " + path + ": " +
             (no_room ? "no room" : error.what()) + "; " +
-            (file_exists(path) ? "the earlier checkpoint is intact" : "there is no checkpoint yet") + ". Free " +
+            (earlier ? "the earlier checkpoint is intact" : "there is no checkpoint yet") + ". Free " +
             bytes + " bytes or give another folder, and resume",
         {{"bytes", static_cast<std::int64_t>(size)}});
   }
 }
 
+void require_checkpoint_room(const std::string& path, const std::vector<TensorView>& adapter,
+                             const std::vector<TensorView>& state) {
+  std::int64_t bytes = 0;
+  for (const TensorView& tensor : adapter) bytes += static_cast<std::int64_t>(tensor.bytes());
+  for (const TensorView& tensor : state) bytes += static_cast<std::int64_t>(tensor.bytes());
+  // Two are kept, and the next is written beside them.
+  const int present = file_exists(path) + file_exists(previous_of(path));
+  const std::vector<std::int64_t> files(static_cast<std::size_t>(3 - present), bytes);
+  require_room(parent_of(path), files, std::to_string(files.size()) + " checkpoints of the run");
+}
+
 std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted,
                                 const std::vector<TensorView>& adapter, const std::vector<TensorView>& state,
                                 const Touched& touched) {
-  const SafetensorsFile file = opened(path);
-  const Progress found = progress_of(path, file);
+  const Progress found = verified(path);
   require_same_run(path, found, wanted);
+  const SafetensorsFile file = opened(path);
   const std::vector<Named> tensors = names(adapter, state);
   std::set<std::string> odd;
   for (const auto& each : file.entries()) odd.insert(each.first);
@@ -159,10 +158,12 @@ std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted,
 }
 
 void restore_adapter(const std::string& path, const std::string& artifact, const std::vector<TensorView>& adapter,
-                     const Touched& touched) {
-  const SafetensorsFile file = opened(path);
-  require_artifact(path, progress_of(path, file), artifact, "name a checkpoint of this one, or give that artifact");
-  fill(path, file, names(adapter, {}), touched);
+                     const Touched& touched, const Tell& tell) {
+  const std::optional<Checkpoint> newest = newest_of(path, tell);
+  if (!newest) throw artifact_error("there is no checkpoint " + path);
+  require_artifact(newest->path, newest->progress, artifact,
+                   "name a checkpoint of this one, or give that artifact");
+  fill(newest->path, opened(newest->path), names(adapter, {}), touched);
 }
 
 }  // namespace lowpeak::trainer

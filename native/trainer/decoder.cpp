@@ -29,17 +29,12 @@ std::vector<TensorRecord> inputs_of(std::int64_t tokens) {
 
 Decoder::Decoder(const std::string& artifact, const Manifest& manifest, const std::string& work)
     : record_(record_of(artifact, manifest)),
-      methods_(artifact + "/" + kProgram, artifact + "/" + manifest.weights_file, {"token", "prompt"},
+      methods_(artifact + "/" + kProgram, artifact + "/" + manifest.weights_file, manifest,
+               {{"token", inputs_of(1), 1 + manifest.parameters.size(), record_.arena_bytes, record_.state_bytes},
+                {"prompt", inputs_of(record_.prompt_tokens), 1, record_.arena_bytes, record_.state_bytes}},
                Methods::State::memory, work) {
-  methods_.declare_inputs(kToken, inputs_of(1));
-  methods_.declare_inputs(kPrompt, inputs_of(record_.prompt_tokens));
   std::vector<TensorRecord> parameters = manifest.parameters;
   std::sort(parameters.begin(), parameters.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  if (methods_.outputs(kToken) != 1 + parameters.size()) {
-    throw artifact_error(std::string(kProgram) + " has " + std::to_string(methods_.outputs(kToken)) +
-                         " outputs, for " + std::to_string(parameters.size()) + " parameters it should have " +
-                         std::to_string(1 + parameters.size()));
-  }
   logits_ = methods_.output(kToken, 0, {"the logits", {1, 1, record_.vocabulary}, "float32"}).data;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     adapter_.push_back(methods_.output(kToken, 1 + i, parameters[i]));
@@ -70,9 +65,9 @@ bool Decoder::run(std::size_t method, const std::int64_t* tokens, std::int64_t c
 }
 
 void load_adapter(const std::string& artifact, const Manifest& manifest, const std::optional<std::string>& checkpoint,
-                  const std::vector<TensorView>& adapter) {
+                  const std::vector<TensorView>& adapter, const Tell& tell) {
   if (checkpoint) {
-    restore_adapter(*checkpoint, manifest.id, adapter, [] {});
+    restore_adapter(*checkpoint, manifest.id, adapter, [] {}, tell);
     return;
   }
   const std::string path = artifact + "/" + kFirstValues;
@@ -85,8 +80,7 @@ void load_adapter(const std::string& artifact, const Manifest& manifest, const s
         throw artifact_error(path + " has no " + tensor.name + " of shape " + python_list(tensor.shape) +
                              " and type float32");
       }
-      std::memcpy(tensor.data, file.data(entry->second), tensor.bytes());
-      file.release();
+      file.read(entry->second, tensor.data);
     }
   } catch (const Error&) {
     throw;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "generations.h"
 #include "manifest.h"
 #include "methods.h"
 #include "tensor_view.h"
@@ -41,8 +42,9 @@ class Decoder {
 };
 
 // Writes an adapter's values into the tensors: those of a checkpoint of the artifact, or, without one, the first
-// values. Throws ArtifactError for a checkpoint of another artifact or a damaged file.
+// values. `tell` is told where not the newest checkpoint is used. Throws ArtifactError for a checkpoint of another
+// artifact or a damaged file.
 void load_adapter(const std::string& artifact, const Manifest& manifest, const std::optional<std::string>& checkpoint,
-                  const std::vector<TensorView>& adapter);
+                  const std::vector<TensorView>& adapter, const Tell& tell);
 
 }  // namespace lowpeak::trainer

@@ -40,4 +40,9 @@ inline Error not_finite(const std::string& what, std::int64_t step) {
                     {{"step", step}});
 }
 
+// Of a step after which the adapter, or the optimizer's state, is of no use; no checkpoint has it.
+inline Error spoiled(const std::string& tensor, std::int64_t step) {
+  return not_finite("the update makes " + tensor + " infinite or NaN", step);
+}
+
 }  // namespace lowpeak::trainer

@@ -22,6 +22,15 @@ Descriptor Descriptor::open(const std::string& path, int flags, int mode) {
   return Descriptor(fd);
 }
 
+Descriptor Descriptor::regular(const std::string& path) {
+  Descriptor file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) throw SystemError();
+  if (S_ISDIR(status.st_mode)) throw SystemError(EISDIR);
+  if (!S_ISREG(status.st_mode)) throw SystemError(EINVAL, "it is no regular file");
+  return file;
+}
+
 Mapping::Mapping(Mapping&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
@@ -47,13 +56,10 @@ std::uint8_t* map(int fd, std::size_t size, int protection, int flags) {
 }  // namespace
 
 Mapping Mapping::of_file(const std::string& path) {
-  const Descriptor file = Descriptor::open(path, O_RDONLY);
-  struct stat status {};
-  if (::fstat(file.get(), &status) != 0) throw SystemError();
-  if (S_ISDIR(status.st_mode)) throw SystemError(EISDIR);
+  const Descriptor file = Descriptor::regular(path);
   Mapping made;
-  made.data_ = map(file.get(), static_cast<std::size_t>(status.st_size), PROT_READ, MAP_PRIVATE);
-  made.size_ = static_cast<std::size_t>(status.st_size);
+  made.size_ = size_of(file.get());
+  made.data_ = map(file.get(), made.size_, PROT_READ, MAP_PRIVATE);
   return made;
 }
 
@@ -68,6 +74,8 @@ Mapping Mapping::anonymous(std::size_t size) {
   Mapping made;
   made.data_ = map(-1, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
   made.size_ = size;
+  // A huge page takes all of its memory for the first byte of it; see refuse_huge_pages in memory.h.
+  if (size > 0) ::madvise(made.data_, size, MADV_NOHUGEPAGE);
   return made;
 }
 
@@ -87,8 +95,27 @@ void read_ahead(const void* data, std::size_t size) {
   ::madvise(reinterpret_cast<void*>(begin), from - begin + size, MADV_WILLNEED);
 }
 
-std::string read_text(const std::string& path) {
-  const Descriptor file = Descriptor::open(path, O_RDONLY);
+std::size_t size_of(int fd) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) throw SystemError();
+  return static_cast<std::size_t>(status.st_size);
+}
+
+void read_at(int fd, void* to, std::size_t bytes, std::size_t offset) {
+  auto* next = static_cast<std::uint8_t*>(to);
+  while (bytes > 0) {
+    const ssize_t got = ::pread(fd, next, bytes, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw SystemError();
+    if (got == 0) throw std::runtime_error("the file ends early: another process has made it shorter");
+    next += got;
+    offset += static_cast<std::size_t>(got);
+    bytes -= static_cast<std::size_t>(got);
+  }
+}
+
+std::string read_text(const std::string& path, std::size_t most) {
+  const Descriptor file = Descriptor::regular(path);
   std::string text;
   char piece[1 << 14];
   while (true) {
@@ -97,6 +124,7 @@ std::string read_text(const std::string& path) {
     if (got < 0) throw SystemError();
     if (got == 0) return text;
     text.append(piece, static_cast<std::size_t>(got));
+    if (text.size() > most) throw SystemError(EFBIG, "it has more than " + std::to_string(most) + " bytes");
   }
 }
 
@@ -111,9 +139,15 @@ void write_all(int fd, const void* data, std::size_t size) {
   }
 }
 
+void sync(int fd) {
+  // A signal may come while the disk is waited for.
+  while (::fsync(fd) != 0) {
+    if (errno != EINTR) throw SystemError();
+  }
+}
+
 void sync_folder(const std::string& folder) {
-  const Descriptor descriptor = Descriptor::open(folder, O_RDONLY | O_DIRECTORY);
-  if (::fsync(descriptor.get()) != 0) throw SystemError();
+  sync(Descriptor::open(folder, O_RDONLY | O_DIRECTORY).get());
 }
 
 std::string parent_of(const std::string& path) {

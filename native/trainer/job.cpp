@@ -40,7 +40,8 @@ Job Job::from_json(const std::string& text) {
            OptimizerOptions::from_json(job.at("optimizer")),
            job.at("checkpoint").optional_text(),
            at_least(job, "checkpoint_every", 1),
-           ""};
+           "",
+           expected_by(job)};
   made.fingerprint = fingerprint_of(job);
   return made;
 }
@@ -51,6 +52,15 @@ std::string read_job(const std::string& path) {
   } catch (const SystemError& error) {
     throw environment_problem("the job " + path + " cannot be read: " + error.what());
   }
+}
+
+std::optional<std::string> expected_by(const JsonReader& job) {
+  if (!job.has("expect")) return std::nullopt;
+  const std::optional<std::string> hash = job.at("expect").optional_text();
+  if (hash && (hash->size() != 64 || hash->find_first_not_of("0123456789abcdef") != std::string::npos)) {
+    throw Error("ValueError", "expect is a sha256, 64 digits of 0-9 and a-f, not " + python_repr(*hash));
+  }
+  return hash;
 }
 
 std::int64_t at_least(const JsonReader& job, const char* name, std::int64_t least) {

@@ -23,6 +23,7 @@ struct Job {
   std::optional<std::string> checkpoint;  // continued from if `first_step` is not 0; none: nothing is kept
   std::int64_t checkpoint_every;          // steps
   std::string fingerprint;                // all that an update depends on, as Python's Job has it
+  std::optional<std::string> expect;      // the sha256 of the artifact's manifest.json; none: any
 
   // Throws an Error of kind ValueError for what is no job.
   static Job from_json(const std::string& text);
@@ -33,6 +34,9 @@ std::string read_job(const std::string& path);
 
 // A job of any kind. Throws an Error of kind ValueError for what is no JSON.
 Json parse_job(const std::string& text);
+
+// The field "expect" of a job, which it may leave out. Throws an Error of kind ValueError for what is no sha256.
+std::optional<std::string> expected_by(const JsonReader& job);
 
 // A whole number of a job. Throws an Error of kind ValueError when it is below `least`, which is 0 or 1.
 std::int64_t at_least(const JsonReader& job, const char* name, std::int64_t least);

@@ -8,6 +8,11 @@ namespace lowpeak::trainer {
 namespace {
 
 constexpr int kDeepest = 500;
+constexpr std::int64_t kMostValues = 1'000'000;
+
+bool opens(Json::parse_event_t event) {
+  return event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+}
 
 const char* python_type(const Json& value) {
   switch (value.type()) {
@@ -23,17 +28,35 @@ const char* python_type(const Json& value) {
 
 }  // namespace
 
-Json parse_json(std::string_view text) {
-  return Json::parse(text, [](int depth, Json::parse_event_t event, Json&) {
-    require_shallow(depth, event);
+Json parse_json(std::string_view text, Fields fields) {
+  JsonLimits limits(fields);
+  return Json::parse(text, [&](int depth, Json::parse_event_t event, Json& value) {
+    limits.see(depth, event, value);
     return true;
   });
 }
 
-void require_shallow(int depth, Json::parse_event_t event) {
-  const bool opens = event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
-  if (opens && depth >= kDeepest) {
+void JsonLimits::require_shallow(int depth, Json::parse_event_t event) {
+  if (opens(event) && depth >= kDeepest) {
     throw Json::other_error::create(kTooDeep, "it is nested too deeply", nullptr);
+  }
+}
+
+void JsonLimits::see(int depth, Json::parse_event_t event, const Json& value) {
+  require_shallow(depth, event);
+  if ((opens(event) || event == Json::parse_event_t::value) && ++values_ > kMostValues) {
+    throw Json::other_error::create(kTooMany, "it has more than " + std::to_string(kMostValues) + " values", nullptr);
+  }
+  if (fields_ == Fields::repeated) return;
+  const auto place = static_cast<std::size_t>(depth);
+  if (event == Json::parse_event_t::object_start) {
+    if (names_.size() < place + 2) names_.resize(place + 2);
+    names_[place + 1].clear();  // its keys are one deeper
+  } else if (event == Json::parse_event_t::key) {
+    const auto& name = value.get_ref<const std::string&>();
+    if (!names_.at(place).insert(name).second) {
+      throw Json::other_error::create(kTwice, "it has the field " + python_json_string(name) + " twice", nullptr);
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,13 +16,27 @@ namespace lowpeak::trainer {
 
 using Json = nlohmann::json;
 
-// Parses a document. Throws a Json::exception that says what is wrong, also of one that is nested so deeply (Python's
-// limit is about the same) that what walks through it would need too much stack; `error.id` is then kTooDeep.
-Json parse_json(std::string_view text);
-constexpr int kTooDeep = 599;
+// Whether an object may have a field twice, of which the last counts, as for Python.
+enum class Fields { unique, repeated };
 
-// For callbacks of Json::parse.
-void require_shallow(int depth, Json::parse_event_t event);
+// Parses a document. Throws a Json::exception that says what is wrong, also of one that is nested so deeply (Python's
+// limit is about the same) that what walks through it would need too much stack, that has a million values and more,
+// or a field twice; `error.id` is then kTooDeep, kTooMany or kTwice.
+Json parse_json(std::string_view text, Fields fields = Fields::unique);
+constexpr int kTooDeep = 599, kTooMany = 598, kTwice = 597;
+
+// The limits above, for what sees a document go by: a callback of Json::parse tells it everything.
+class JsonLimits {
+ public:
+  explicit JsonLimits(Fields fields) : fields_(fields) {}
+  void see(int depth, Json::parse_event_t event, const Json& value);
+  static void require_shallow(int depth, Json::parse_event_t event);
+
+ private:
+  Fields fields_;
+  std::int64_t values_ = 0;
+  std::vector<std::set<std::string>> names_;  // of the objects that are open, by their depth
+};
 
 // One value of a document. Throws an Error of `kind` for a value of another type than asked for.
 class JsonReader {

@@ -4,6 +4,8 @@
 #include <malloc.h>
 #endif
 
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -40,12 +42,19 @@ MemoryUse memory_now() {
 // glibc keeps freed memory in an arena a thread, and raises the size from which it maps and unmaps: both make the
 // peak depend on chance. Android's allocator keeps it for a time.
 void tame_allocator() {
+  refuse_huge_pages();
 #if defined(__GLIBC__)
   ::mallopt(M_ARENA_MAX, 1);
   ::mallopt(M_TRIM_THRESHOLD, 1 << 17);
   ::mallopt(M_MMAP_THRESHOLD, 1 << 17);
 #elif defined(__BIONIC__)
   ::mallopt(M_DECAY_TIME, 0);
+#endif
+}
+
+void refuse_huge_pages() {
+#if defined(PR_SET_THP_DISABLE)
+  ::prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 #endif
 }
 
@@ -75,7 +84,7 @@ Pressure read_pressure(const std::string& file) {
 std::optional<std::string> MemoryGuard::reason(const MemoryUse& now, bool before_first_step) const {
   const std::int64_t held = std::max<std::int64_t>(0, now.anonymous - baseline);
   const std::int64_t needed = before_first_step ? std::max(held, planned) : held;
-  if (budget > 0 && needed > budget) {
+  if (needed > budget) {
     return "memory budget: the next step needs " + std::to_string(needed) +
            " bytes of anonymous memory, the budget is " + std::to_string(budget);
   }

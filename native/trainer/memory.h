@@ -18,8 +18,14 @@ struct MemoryUse {
 // Throws EnvironmentProblem without /proc.
 MemoryUse memory_now();
 
-// Makes the allocator give freed memory back, and its peak the same in every run.
+// Makes the allocator give freed memory back, its peak the same in every run, and each byte of it cost no more than
+// its page: `refuse_huge_pages` as well.
 void tame_allocator();
+
+// Of this process from now on, whatever the system is set to: a huge page takes megabytes for the first byte of it,
+// which no plan knows of. A kernel that cannot refuse them has none, or is older than Linux 3.15.
+void refuse_huge_pages();
+
 void trim_allocator();
 
 // The part of the last 10 seconds in which some task waited for memory, in percent.

@@ -2,22 +2,22 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <mutex>
 #include <optional>
 
 #include <executorch/extension/data_loader/buffer_data_loader.h>
-#include <executorch/extension/data_loader/mmap_data_loader.h>
 #include <executorch/extension/flat_tensor/flat_tensor_data_map.h>
 #include <executorch/extension/memory_allocator/malloc_memory_allocator.h>
 #include <executorch/runtime/executor/program.h>
 #include <executorch/runtime/platform/platform.h>
 #include <executorch/runtime/platform/runtime.h>
 
-#include "error.h"
 #include "files.h"
 #include "json.h"
 #include "operators.h"
 #include "scratch_file.h"
+#include "weights_check.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -29,7 +29,6 @@ using executorch::aten::TensorImpl;
 using executorch::extension::BufferDataLoader;
 using executorch::extension::FlatTensorDataMap;
 using executorch::extension::MallocMemoryAllocator;
-using executorch::extension::MmapDataLoader;
 
 // The buffers of a method: the arena, and what lies outside of it if anything does.
 constexpr std::size_t kState = 1;
@@ -44,6 +43,17 @@ void keep_log(et_timestamp_t, et_pal_log_level_t level, const char* file, const 
   last_log = "[" + std::string(file) + ":" + std::to_string(line) + "] " + std::string(message, length);
   // The process ends with it.
   if (level == kFatal) std::fprintf(stderr, "%s\n", last_log.c_str());
+}
+
+std::function<void(const Error&)> handle_fatal;
+
+void end_process() {
+  if (handle_fatal) {
+    const std::lock_guard<std::mutex> lock(log_mutex);
+    handle_fatal(artifact_error("ExecuTorch cannot go on with the artifact's program: " + last_log +
+                                "; copy or compile it again"));
+  }
+  std::abort();
 }
 
 void require(et::Error error, const std::string& doing) {
@@ -63,11 +73,7 @@ T taken(et::Result<T> result, const std::string& doing) {
   return std::move(result.get());
 }
 
-MmapDataLoader mapped(const std::string& path, const std::string& doing) {
-  return taken(MmapDataLoader::from(path.c_str(), MmapDataLoader::MlockConfig::NoMlock), doing);
-}
-
-Mapping mapped_weights(const std::string& path, const std::string& doing) {
+Mapping mapped(const std::string& path, const std::string& doing) {
   try {
     return Mapping::of_file(path);
   } catch (const SystemError& error) {
@@ -138,20 +144,28 @@ struct Methods::One {
 };
 
 struct Methods::Loaded {
-  Loaded(const std::string& program_path, const std::string& weights_path, const std::vector<std::string>& names,
-         State state, const std::string& work)
+  Loaded(const std::string& program_path, const std::string& weights_path, const Manifest& manifest,
+         const std::vector<MethodRecord>& records, State state, const std::string& work)
       : doing("cannot load " + program_path),
-        program_file(mapped(program_path, doing)),
-        weights_mapping(mapped_weights(weights_path, doing)),
+        program_mapping(checked(mapped(program_path, doing),
+                                [&](const Mapping& file) {
+                                  check_program(program_path, file, records, manifest.parameters, manifest.weights);
+                                })),
+        program_file(program_mapping.data(), program_mapping.size()),
+        weights_mapping(checked(mapped(weights_path, doing),
+                                [&](const Mapping& file) { check_weights(weights_path, file, manifest.weights); })),
         weights_file(weights_mapping.data(), weights_mapping.size()),
         weights(taken(FlatTensorDataMap::load(&weights_file), doing)),
         program(taken(et::Program::load(&program_file, et::Program::Verification::InternalConsistency), doing)) {
     std::vector<std::vector<std::size_t>> sizes;
-    for (const std::string& name : names) sizes.push_back(buffer_sizes(name));
+    for (const MethodRecord& each : records) sizes.push_back(buffer_sizes(each.name));
     make_buffers(sizes, state, work);
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      methods.push_back(std::make_unique<One>(doing, program, names[i], buffers, sizes[i], weights));
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      methods.push_back(std::make_unique<One>(doing, program, records[i].name, buffers, sizes[i], weights));
+      for (const TensorRecord& input : records[i].inputs) methods.back()->inputs.emplace_back(input);
     }
+    // Its first values are copied; what of the table is asked for again comes back.
+    program_mapping.release();
     paged_weights.emplace(weights_mapping);
     if (buffers.size() > kState && state == State::file) paged_state.emplace(buffers[kState]);
   }
@@ -186,8 +200,15 @@ struct Methods::Loaded {
     }
   }
 
+  template <typename Check>
+  static Mapping checked(Mapping file, const Check& check) {
+    check(file);
+    return file;
+  }
+
   std::string doing;
-  MmapDataLoader program_file;
+  Mapping program_mapping;
+  BufferDataLoader program_file;
   Mapping weights_mapping;
   BufferDataLoader weights_file;
   FlatTensorDataMap weights;
@@ -198,16 +219,14 @@ struct Methods::Loaded {
   std::optional<Paged> paged_state;
 };
 
-Methods::Methods(const std::string& program_path, const std::string& weights_path,
-                 const std::vector<std::string>& names, State state, const std::string& work)
+Methods::Methods(const std::string& program_path, const std::string& weights_path, const Manifest& manifest,
+                 std::vector<MethodRecord> records, State state, const std::string& work)
     : program_path_(program_path),
-      loaded_(std::make_unique<Loaded>(program_path, weights_path, names, state, work)) {
+      loaded_(std::make_unique<Loaded>(program_path, weights_path, manifest, records, state, work)) {
   release();
 }
 
 Methods::~Methods() = default;
-
-std::size_t Methods::outputs(std::size_t method) const { return loaded_->methods[method]->method.outputs_size(); }
 
 TensorView Methods::output(std::size_t method, std::size_t index, const TensorRecord& record) const {
   const et::EValue& value = loaded_->methods[method]->method.get_output(index);
@@ -223,15 +242,6 @@ TensorView Methods::output(std::size_t method, std::size_t index, const TensorRe
                          ", the manifest as " + record.description());
   }
   return {record.name, shape, tensor.mutable_data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
-}
-
-void Methods::declare_inputs(std::size_t method, const std::vector<TensorRecord>& inputs) {
-  One& one = *loaded_->methods[method];
-  if (one.method.inputs_size() != inputs.size()) {
-    throw artifact_error(program_path_ + " has " + std::to_string(one.method.inputs_size()) +
-                         " inputs, the manifest " + std::to_string(inputs.size()));
-  }
-  for (const TensorRecord& record : inputs) one.inputs.emplace_back(record);
 }
 
 bool Methods::run(std::size_t method, const std::vector<const void*>& inputs, const Interrupted& interrupted) {
@@ -265,8 +275,10 @@ void Methods::read_weights_ahead() const {
 }
 
 void start_runtime() {
-  et::register_pal(et::PalImpl::create(keep_log, __FILE__));
+  et::register_pal(et::PalImpl::create(nullptr, end_process, nullptr, nullptr, keep_log, nullptr, nullptr, __FILE__));
   et::runtime_init();
 }
+
+void on_fatal(std::function<void(const Error&)> handle) { handle_fatal = std::move(handle); }
 
 }  // namespace lowpeak::trainer

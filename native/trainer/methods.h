@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "error.h"
 #include "manifest.h"
+#include "program_check.h"
 #include "tensor_view.h"
 
 namespace lowpeak::trainer {
@@ -22,20 +24,16 @@ class Methods {
   enum class State { file, memory };
 
   // Weights are mapped, not locked: the system takes their pages back when it needs room. Files are made in the
-  // folder `work`. Throws ArtifactError when the runtime refuses the files, EnvironmentProblem when there is no room.
-  Methods(const std::string& program_path, const std::string& weights_path, const std::vector<std::string>& names,
-          State state, const std::string& work);
+  // folder `work`. Throws ArtifactError when a file is not as the manifest and `records` have it or the runtime
+  // refuses it, EnvironmentProblem when there is no room.
+  Methods(const std::string& program_path, const std::string& weights_path, const Manifest& manifest,
+          std::vector<MethodRecord> records, State state, const std::string& work);
   ~Methods();
-
-  std::size_t outputs(std::size_t method) const;
 
   // Where the method puts its output: float32 of the record's shape. Throws ArtifactError for another.
   TensorView output(std::size_t method, std::size_t index, const TensorRecord& record) const;
 
-  // What `run` is given. Throws ArtifactError unless the method takes so many.
-  void declare_inputs(std::size_t method, const std::vector<TensorRecord>& inputs);
-
-  // Runs a method on inputs of the declared types, whose data it only reads -> false when it was interrupted, after
+  // Runs a method on the inputs of its record, whose data it only reads -> false when it was interrupted, after
   // which this object is not to be used any more.
   //
   // `interrupted` is called between its instructions. Throws ArtifactError when the runtime refuses,
@@ -57,5 +55,8 @@ class Methods {
 
 // Starts the runtime, its log kept away from the terminal: the part of an error that explains it is in the Error.
 void start_runtime();
+
+// What is done when the runtime cannot go on: a kernel was called with what it never expects. The process must end.
+void on_fatal(std::function<void(const Error&)> handle);
 
 }  // namespace lowpeak::trainer

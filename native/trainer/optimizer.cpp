@@ -5,6 +5,7 @@
 #include "adamw.h"
 #include "clip.h"
 #include "error.h"
+#include "finite.h"
 #include "schedule.h"
 #include "scratch_file.h"
 #include "sgd.h"
@@ -55,10 +56,21 @@ void Optimizer::update(std::int64_t step, const std::vector<TensorView>& paramet
     } else {
       sgd.update(parameter, gradient, options_.momentum > 0 ? state : nullptr, count);
     }
+    if (!all_finite(parameter, count)) throw spoiled("adapter." + parameters[i].name, step);
+    for (std::size_t part = 0; part < state_tensors_; ++part) {
+      if (all_finite(state + part * count, count)) continue;
+      throw spoiled("optimizer." + state_name(i, part), step);
+    }
     state += used;
     release();
     touched();
   }
+}
+
+// `part`: of those of the parameter that are as large as it.
+const std::string& Optimizer::state_name(std::size_t parameter, std::size_t part) const {
+  const std::size_t counter = counters_.empty() ? 0 : 1;
+  return state_[parameter * (counter + state_tensors_) + counter + part].name;
 }
 
 }  // namespace lowpeak::trainer

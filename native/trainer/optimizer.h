@@ -19,7 +19,8 @@ class Optimizer {
             const std::string& folder);
 
   // Applies the gradients, scaled in place when it clips; `step` is the number of updates before. The tensors may
-  // lie elsewhere each time. Throws DataError, and nothing is changed, when a gradient is not finite.
+  // lie elsewhere each time. Throws DataError, and nothing is changed, when a gradient is not finite; and when the
+  // update makes a tensor infinite or NaN, which must not come into a checkpoint then.
   void update(std::int64_t step, const std::vector<TensorView>& parameters, const std::vector<TensorView>& gradients,
               const Touched& touched);
 
@@ -30,6 +31,8 @@ class Optimizer {
   void release() const { mapping_.release(); }
 
  private:
+  const std::string& state_name(std::size_t parameter, std::size_t part) const;
+
   std::vector<TensorView> state_;
   OptimizerOptions options_;
   std::int64_t total_steps_;

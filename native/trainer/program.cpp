@@ -1,34 +1,40 @@
 #include "program.h"
 
-#include "error.h"
+#include "batch_ids.h"
 
 namespace lowpeak::trainer {
 namespace {
 
 constexpr char kMethod[] = "forward";
+constexpr std::int64_t kPlacement = 1 << 16;  // of each tensor in a file at most, that it begins with a page
+
+// One loss, then gradients and parameters.
+MethodRecord record_of(const Manifest& manifest, const Bucket& bucket) {
+  std::int64_t bytes = 0;
+  for (const TensorRecord& each : manifest.parameters) {
+    bytes += static_cast<std::int64_t>(each.elements() * sizeof(float)) + kPlacement;
+  }
+  return {kMethod, bucket.inputs, 1 + 2 * manifest.parameters.size(), bucket.plan.arena_bytes, 2 * bytes};
+}
 
 }  // namespace
 
-Program::Program(const std::string& program_path, const std::string& weights_path,
-                 const std::vector<TensorRecord>& inputs, const std::vector<TensorRecord>& parameters,
-                 const std::string& work)
-    : methods_(program_path, weights_path, {kMethod}, Methods::State::file, work) {
-  const std::size_t count = parameters.size(), outputs = 1 + 2 * count;
-  if (methods_.outputs(0) != outputs) {
-    throw artifact_error(program_path + " has " + std::to_string(methods_.outputs(0)) + " outputs, for " +
-                         std::to_string(count) + " parameters it should have " + std::to_string(outputs));
-  }
-  methods_.declare_inputs(0, inputs);
+Program::Program(const std::string& artifact, const Manifest& manifest, const Bucket& bucket, const std::string& work)
+    : bucket_(bucket),
+      methods_(artifact + "/" + bucket.file(kFile), artifact + "/" + manifest.weights_file, manifest,
+               {record_of(manifest, bucket)}, Methods::State::file, work) {
+  const std::size_t count = manifest.parameters.size();
   loss_ = methods_.output(0, 0, {"the loss", {}, "float32"}).data;
   for (std::size_t i = 0; i < count; ++i) {
-    gradients_.push_back(methods_.output(0, 1 + i, parameters[i]));
-    parameters_.push_back(methods_.output(0, 1 + count + i, parameters[i]));
+    gradients_.push_back(methods_.output(0, 1 + i, manifest.parameters[i]));
+    parameters_.push_back(methods_.output(0, 1 + count + i, manifest.parameters[i]));
   }
 }
 
 void Program::release() const { methods_.release(); }
 
 std::optional<float> Program::step(const std::vector<const void*>& inputs, const Interrupted& interrupted) {
+  require_ids(bucket_, inputs);
   if (!methods_.run(0, inputs, interrupted)) return std::nullopt;
   return *loss_;
 }

@@ -15,12 +15,13 @@ namespace lowpeak::trainer {
 
 class Program {
  public:
-  // The weights are mapped, not locked: the system takes their pages back when it needs room. What a program has
-  // outside of its arena, adapter and gradients, lies in a file in the folder `work`. Throws ArtifactError when the
-  // runtime refuses the files or they do not fit the manifest, EnvironmentProblem when there is no room.
-  Program(const std::string& program_path, const std::string& weights_path,
-          const std::vector<TensorRecord>& inputs, const std::vector<TensorRecord>& parameters,
-          const std::string& work);
+  // The bucket's of the artifact. The weights are mapped, not locked: the system takes their pages back when it needs
+  // room. What a program has outside of its arena, adapter and gradients, lies in a file in the folder `work`. Throws
+  // ArtifactError when the files do not fit the manifest or the runtime refuses them, EnvironmentProblem when there
+  // is no room.
+  Program(const std::string& artifact, const Manifest& manifest, const Bucket& bucket, const std::string& work);
+
+  static constexpr char kFile[] = "program.pte";
 
   // Aliases of the program's state, from before the first step on.
   const std::vector<TensorView>& parameters() const { return parameters_; }
@@ -29,14 +30,15 @@ class Program {
   const std::vector<TensorView>& gradients() const { return gradients_; }
 
   // Forward and backward of one batch, its inputs in the order of the bucket's -> loss; none when it was interrupted,
-  // after which there is no further step. Throws ArtifactError when a kernel fails, EnvironmentProblem when the disk
-  // does that values are offloaded to.
+  // after which there is no further step. Throws DataError for a batch that names rows that there are not,
+  // ArtifactError when a kernel fails, EnvironmentProblem when the disk does that values are offloaded to.
   std::optional<float> step(const std::vector<const void*>& inputs, const Interrupted& interrupted);
 
   // Takes the pages of adapter and gradients that lie in a file out of this process.
   void release() const;
 
  private:
+  const Bucket bucket_;
   Methods methods_;
   std::vector<TensorView> parameters_, gradients_;
   const float* loss_ = nullptr;

@@ -8,8 +8,6 @@
 namespace lowpeak::trainer {
 namespace {
 
-constexpr char kProgram[] = "program.pte";
-
 std::size_t bytes_of(const std::vector<TensorView>& tensors) {
   std::size_t bytes = 0;
   for (const TensorView& tensor : tensors) bytes += tensor.count * sizeof(float);
@@ -21,8 +19,8 @@ std::size_t bytes_of(const std::vector<TensorView>& tensors) {
 Programs::Programs(const std::string& artifact, const Manifest& manifest, std::size_t first, const std::string& work)
     : artifact_(artifact), work_(work), manifest_(manifest), bucket_(first) {
   for (const Bucket& bucket : manifest.buckets) {
-    if (manifest.files.count(bucket.file(kProgram)) == 0) {
-      throw artifact_error("the artifact " + artifact + " has no " + bucket.file(kProgram) +
+    if (manifest.files.count(bucket.file(Program::kFile)) == 0) {
+      throw artifact_error("the artifact " + artifact + " has no " + bucket.file(Program::kFile) +
                            "; it was compiled for " + manifest.target);
     }
   }
@@ -30,9 +28,7 @@ Programs::Programs(const std::string& artifact, const Manifest& manifest, std::s
 }
 
 void Programs::load(std::size_t bucket) {
-  const Bucket& chosen = manifest_.buckets[bucket];
-  program_.emplace(artifact_ + "/" + chosen.file(kProgram), artifact_ + "/" + manifest_.weights_file, chosen.inputs,
-                   manifest_.parameters, work_);
+  program_.emplace(artifact_, manifest_, manifest_.buckets[bucket], work_);
   bucket_ = bucket;
 }
 

@@ -8,7 +8,7 @@
 namespace lowpeak::trainer {
 namespace {
 
-constexpr std::size_t kMaximalHeader = 100'000'000;  // of the format
+constexpr std::size_t kMaximalHeader = kMostText;
 constexpr std::size_t kHeaderAlignment = 64;
 
 std::size_t bytes_of(const std::vector<std::int64_t>& shape, const DType& dtype) {
@@ -33,14 +33,19 @@ std::uint64_t little_endian(const std::uint8_t* bytes) {
 
 std::size_t TensorToWrite::bytes() const { return bytes_of(shape, *dtype); }
 
-SafetensorsFile::SafetensorsFile(const std::string& path) : mapping_(Mapping::of_file(path)) {
-  if (mapping_.size() < 8) throw std::runtime_error("the header is truncated");
-  const std::uint64_t length = little_endian(mapping_.data());
+SafetensorsFile::SafetensorsFile(const std::string& path) : file_(Descriptor::regular(path)) {
+  const std::size_t size = size_of(file_.get());
+  if (size < 8) throw std::runtime_error("the header is truncated");
+  std::uint8_t prefix[8];
+  read_at(file_.get(), prefix, sizeof prefix, 0);
+  const std::uint64_t length = little_endian(prefix);
   if (length > kMaximalHeader) throw std::runtime_error("the header is too large");
-  if (length > mapping_.size() - 8) throw std::runtime_error("the header is truncated");
-  const char* text = reinterpret_cast<const char*>(mapping_.data() + 8);
-  const Json header = parse_json({text, length});
+  if (length > size - 8) throw std::runtime_error("the header is truncated");
+  std::string text(length, '\0');
+  read_at(file_.get(), text.data(), length, 8);
+  const Json header = parse_json(text);
   const std::size_t start = 8 + length;
+  std::vector<std::pair<std::size_t, std::size_t>> taken;
   for (const auto& [name, reader] : JsonReader(header, "ArtifactError", "header", "header").fields()) {
     if (name == "__metadata__") {
       for (const auto& [key, value] : reader.fields()) metadata_.emplace(key, value.text());
@@ -50,18 +55,35 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : mapping_(Mapping::of
     if (dtype == nullptr) throw std::runtime_error(name + " has an unknown element type");
     const auto shape = reader.at("shape").integers();
     const auto places = reader.at("data_offsets").integers();
-    const std::size_t room = mapping_.size() - start;
+    const std::size_t room = size - start;
     if (places.size() != 2 || places[0] < 0 || places[1] < places[0] ||
         static_cast<std::uint64_t>(places[1]) > room) {
       throw std::runtime_error(name + " lies outside of the file");
     }
     const auto begin = static_cast<std::size_t>(places[0]), end = static_cast<std::size_t>(places[1]);
     if (end - begin != bytes_of(shape, *dtype)) throw std::runtime_error(name + " has another size than its shape");
+    if ((start + begin) % dtype->bytes != 0) throw std::runtime_error(name + " lies at an odd place");
+    taken.emplace_back(begin, end);
     entries_.emplace(name, Entry{dtype, shape, start + begin, start + end});
   }
+  // One behind the other, to the end of the file.
+  std::sort(taken.begin(), taken.end());
+  std::size_t end = 0;
+  for (const auto& [begin, next] : taken) {
+    if (begin != end) {
+      throw std::runtime_error("its tensors " + std::string(begin < end ? "lie in the same bytes" : "leave a hole") +
+                               " at byte " + std::to_string(std::min(begin, end)));
+    }
+    end = next;
+  }
+  if (end != size - start) throw std::runtime_error("it is longer than its tensors");
 }
 
-void write_safetensors(int fd, std::vector<TensorToWrite> tensors,
+void SafetensorsFile::read(const Entry& entry, void* to, std::size_t from, std::size_t bytes) const {
+  read_at(file_.get(), to, bytes, entry.begin + from);
+}
+
+void write_safetensors(const Write& write, std::vector<TensorToWrite> tensors,
                        const std::vector<std::pair<std::string, std::string>>& metadata,
                        const std::function<void()>& written) {
   std::stable_sort(tensors.begin(), tensors.end(), [](const TensorToWrite& a, const TensorToWrite& b) {
@@ -90,11 +112,11 @@ void write_safetensors(int fd, std::vector<TensorToWrite> tensors,
   header.append((kHeaderAlignment - (header.size() + 8) % kHeaderAlignment) % kHeaderAlignment, ' ');
   std::uint8_t length[8];
   for (int i = 0; i < 8; ++i) length[i] = static_cast<std::uint8_t>(std::uint64_t(header.size()) >> 8 * i);
-  write_all(fd, length, sizeof length);
-  write_all(fd, header.data(), header.size());
+  write(length, sizeof length);
+  write(header.data(), header.size());
   for (const TensorToWrite& tensor : tensors) {
     read_ahead(tensor.data, tensor.bytes());
-    write_all(fd, tensor.data, tensor.bytes());
+    write(tensor.data, tensor.bytes());
     written();
   }
 }

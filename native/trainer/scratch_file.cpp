@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "executorch/allocate.h"
+#include "room.h"
 
 namespace lowpeak::trainer {
 
@@ -16,16 +18,16 @@ Mapping scratch_file(const std::string& folder, std::size_t bytes, const std::st
     if (file.get() < 0) throw SystemError();
     ::unlink(path.c_str());
     // A page that has no block would be a bus error when it is written.
-    int failure = EINTR;
-    while (failure == EINTR) failure = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes));
-    if (failure != 0) throw SystemError(failure);
+    if (const int failure = allocate(file.get(), static_cast<std::int64_t>(bytes))) throw SystemError(failure);
     Mapping made = Mapping::shared(file.get(), bytes);
     made.expect_requests();
     return made;
   } catch (const SystemError& error) {
     const std::string size = std::to_string(bytes);
+    const std::optional<std::int64_t> free = free_bytes(folder);
     throw environment_problem(what + " of " + size + " bytes cannot be kept in " + folder + ": " + error.what() +
-                                  "; free " + size + " bytes or give another folder",
+                                  (free ? ", " + std::to_string(*free) + " bytes are free" : "") + "; free " + size +
+                                  " bytes or give another folder",
                               {{"bytes", static_cast<std::int64_t>(bytes)}});
   }
 }

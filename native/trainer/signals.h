@@ -5,7 +5,8 @@
 
 namespace lowpeak::trainer {
 
-// `stop` lives as long as the program.
+// `stop` lives as long as the program. SIGINT and SIGHUP that are ignored, as by nohup, stay so. A third SIGINT ends
+// the program at once; the second says so on stderr.
 void handle_signals(StopRequest& stop);
 
 }  // namespace lowpeak::trainer

@@ -7,8 +7,11 @@ namespace lowpeak::trainer {
 
 class StopRequest {
  public:
-  // `reason` lives as long as the program; may be called from a signal handler and any thread.
-  void request(const char* reason) { reason_.store(reason); }
+  // The first reason stays. It lives as long as the program; may be called from a signal handler and any thread.
+  void request(const char* reason) {
+    const char* none = nullptr;
+    reason_.compare_exchange_strong(none, reason);
+  }
 
   // Null: go on.
   const char* reason() const { return reason_.load(); }

@@ -1,9 +1,6 @@
 #include "threads.h"
 
-#include <fcntl.h>
 #include <unistd.h>
-
-#include <cstdio>
 
 #include "error.h"
 #include "files.h"
@@ -11,6 +8,7 @@
 #include "operators.h"
 #include "processors.h"
 #include "thread_choice.h"
+#include "whole_file.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -49,16 +47,13 @@ std::optional<int> kept(const std::string& path) {
 }
 
 void keep(const std::string& path, int count) {
-  const std::string text = "{\"threads\": " + std::to_string(count) + "}\n", temporary = path + ".tmp";
+  const std::string text = "{\"threads\": " + std::to_string(count) + "}\n";
   try {
-    {
-      const Descriptor file = Descriptor::open(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-      write_all(file.get(), text.data(), text.size());
-      if (::fsync(file.get()) != 0) throw SystemError();
-    }
-    if (::rename(temporary.c_str(), path.c_str()) != 0) throw SystemError();
+    WholeFile file(path);
+    write_all(file.fd(), text.data(), text.size());
+    file.sync();
+    file.take_place();
   } catch (const SystemError& error) {
-    ::unlink(temporary.c_str());
     throw environment_problem(path + " cannot be written: " + error.what() + "; free some kilobytes");
   }
 }

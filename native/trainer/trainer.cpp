@@ -8,13 +8,14 @@
 #include "batches.h"
 #include "bundle.h"
 #include "checkpoint.h"
-#include "folder_lock.h"
+#include "files.h"
 #include "gradient_sum.h"
 #include "json.h"
 #include "memory.h"
 #include "operators.h"
 #include "optimizer.h"
 #include "programs.h"
+#include "room.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -23,7 +24,7 @@ constexpr char kTarget[] = "executorch";
 constexpr std::chrono::seconds kBetweenLooks{1};
 
 Manifest opened(const Job& job, const TrainerOptions& options) {
-  Manifest manifest = read_manifest(job.artifact);
+  Manifest manifest = read_manifest(job.artifact, job.expect);
   check_bundle(job.artifact, manifest, options.verify);
   if (manifest.target != kTarget) {
     throw artifact_error("the artifact " + job.artifact + " has no program.pte; it was compiled for " +
@@ -48,9 +49,11 @@ class Run {
         position_(job.position) {
     if (manifest_.offload_bytes() > 0) offload_file_.emplace(job.work, manifest_.offload_bytes());
     if (job.checkpoint && job.first_step > 0) restore();
+    if (job.checkpoint) require_checkpoint_room(*job.checkpoint, programs_.current().parameters(), optimizer_.state());
   }
 
-  void run(const StopRequest& stop, const Emit& emit) {
+  // False: it stopped before its goal.
+  bool run(const StopRequest& stop, const Emit& emit) {
     std::string reason;
     while (step_ < job_.total_steps && (reason = reason_to_stop(stop)).empty()) {
       const std::optional<Event> event = make_step([&] { return !(reason = reason_to_stop_now(stop)).empty(); });
@@ -59,7 +62,9 @@ class Run {
       emit(*event);
     }
     save();
-    emit(step_ >= job_.total_steps ? done_event(step_) : stopped_event(step_, reason));
+    const bool done = step_ >= job_.total_steps;
+    emit(done ? done_event(step_) : stopped_event(step_, reason));
+    return done;
   }
 
  private:
@@ -192,18 +197,31 @@ std::optional<Event> without_pressure(const std::string& file) {
                     "): the run stops by itself for its budget only");
 }
 
+// A run that begins replaces no other.
+void require_no_run(const std::string& checkpoint) {
+  const auto found = newest_of(checkpoint, [](const std::string&) {});
+  if (!found) return;
+  const std::int64_t step = found->progress.step;
+  throw artifact_error(parent_of(checkpoint) + " holds a training run of " + std::to_string(step) +
+                           " steps: resume it, or give a new folder",
+                       {{"steps", step}});
+}
+
 }  // namespace
 
-void train(const Job& job, const TrainerOptions& options, const StopRequest& stop, const Emit& emit) {
+bool train(const Job& job, const TrainerOptions& options, const StopRequest& stop, const Emit& emit) {
   start_runtime();
   trim_allocator();
   const MemoryUse baseline = memory_now();
   emit(ready_event(baseline));
-  std::optional<FolderLock> lock;
-  if (job.checkpoint) lock.emplace(parent_of(*job.checkpoint));
+  if (job.checkpoint && job.first_step == 0) require_no_run(*job.checkpoint);
+  if (job.checkpoint && job.first_step > 0) {
+    settle(*job.checkpoint, [&](const std::string& words) { emit(note_event(words)); });
+  }
   if (const auto note = use_threads(options.threads, job.checkpoint, job.first_step > 0)) emit(*note);
+  if (const auto words = told_of_memory(job.work)) emit(note_event(*words));
   if (const auto note = without_pressure(options.pressure_file)) emit(*note);
-  Run(job, options, baseline).run(stop, emit);
+  return Run(job, options, baseline).run(stop, emit);
 }
 
 }  // namespace lowpeak::trainer

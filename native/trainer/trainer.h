@@ -16,7 +16,8 @@ struct TrainerOptions {
   ThreadOptions threads;
 };
 
+// Whoever calls holds the lock on the checkpoint's folder. False: it stopped before its goal, with all steps kept.
 // Throws Error (ArtifactError, DataError, EnvironmentProblem).
-void train(const Job& job, const TrainerOptions& options, const StopRequest& stop, const Emit& emit);
+bool train(const Job& job, const TrainerOptions& options, const StopRequest& stop, const Emit& emit);
 
 }  // namespace lowpeak::trainer

@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from compiler.errors import DataError
 from runtime_py.chat.answers import ChatTemplate, chat_template_of
 from runtime_py.chat.turns import Turn
 from runtime_py.record import Chat
+from runtime_py.tokenizer_files import load_tokenizer
 
 CHAT_FILE = "chat.json"
 _TOKENIZER_FILE = "tokenizer.json"
@@ -35,6 +36,9 @@ _CODE = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 _LEAD, _TRAIL = "\n \t", "\t \n"
 _TRIMMED = {"nothing": "", "newlines": "\n", "blanks": None}
 """What the words lose at an end: characters as for `str.strip`."""
+
+_MOST_WORDS = 500
+"""Strings in a template's code, each of which is tried in chats."""
 
 _REWRITES = "the chat template rewrites messages, or looks at what they say"
 
@@ -100,9 +104,10 @@ class CompiledChat:
 
 def write_chat_file(folder: Path) -> None:
     """Writes `chat.json` beside the tokenizer's files in the folder, if there is a fast tokenizer in them."""
+    files = {file.name: file.read_bytes() for file in folder.iterdir()}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        tokenizer = load_tokenizer(files.keys(), files.__getitem__)
+    except DataError:
         # It needs code of its own, without which no text can be encoded.
         return
     if not tokenizer.is_fast:
@@ -168,9 +173,14 @@ def _learned(template: ChatTemplate) -> tuple[Table, Table, list[str]]:
                 for role in (None, *dict.fromkeys(roles))
             ):
                 raise DataError(_REWRITES)
+    words = list(dict.fromkeys(_words_in(template.source)))
+    if len(words) > _MOST_WORDS:
+        raise DataError(
+            f"the chat template names {len(words)} strings, the most that are tried is {_MOST_WORDS}"
+        )
     watched = [
         word
-        for word in dict.fromkeys(_words_in(template.source))
+        for word in words
         if not all(
             _same(shown, table, roles, _with_word(roles, place, form.format(word)))
             for shown, table, chats in zip((trained, asked), tables, (sequences, questions), strict=True)

@@ -6,25 +6,15 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2.exceptions import TemplateError
-from transformers.utils.chat_template_utils import render_jinja_template
-
 from compiler.errors import DataError
 from runtime_py.chat.marks import Region, Style, mark
+from runtime_py.chat.sandbox import RENDERER, TemplateStopped
 from runtime_py.chat.turns import without_empty
 from runtime_py.record import ROLES, Chat, Message
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
-# What a template raises on messages that it was not written for.
-_REFUSALS = (
-    TemplateError,
-    TypeError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-)
+MOST_BYTES = 1 << 17
+"""Of a template's source: the longest in use have 20 kB."""
 
 
 class Refusal(Exception):
@@ -36,7 +26,14 @@ class Template:
 
     def __init__(self, source: str, variables: dict[str, Any], tokens: Sequence[str]) -> None:
         """`variables`: the special tokens by the names that templates have for them; `tokens`: those that the
-        tokenizer never splits."""
+        tokenizer never splits. Raises DataError for a source that is too long to be one."""
+        if len(source) > MOST_BYTES:
+            raise DataError(
+                f"the tokenizer's chat template has {len(source)} characters, the most is {MOST_BYTES}: set "
+                "another one, or give prompt and completion as text"
+            )
+        self._stopped: str | None = None
+        """Why it was stopped once: it is not tried again."""
         self.source = source
         self._variables = variables
         self.tokens = tokens
@@ -46,20 +43,29 @@ class Template:
         self, chat: Chat, messages: Sequence[Message], prompt: bool = False
     ) -> tuple[str, list[tuple[int, int]]]:
         """The text, with the prompt for the next answer or without, and where generation marks stand in
-        it."""
+        it.
+
+        Raises Refusal, and DataError when the template takes too long or too much memory.
+        """
+        if self._stopped is not None:
+            raise TemplateStopped(self._stopped)
         try:
-            rendered: Any = render_jinja_template(
-                [list(messages)],
-                tools=list(chat.tools) if chat.tools else None,
-                chat_template=self.source,
-                return_assistant_tokens_mask=self.has_generation_marks,
-                add_generation_prompt=prompt,
-                **{**self._variables, **chat.options},
+            answer = RENDERER.render(
+                {
+                    "template": self.source,
+                    "messages": list(messages),
+                    "tools": list(chat.tools) if chat.tools else None,
+                    "marks": self.has_generation_marks,
+                    "prompt": prompt,
+                    "variables": {**self._variables, **chat.options},
+                }
             )
-        except _REFUSALS as error:
-            raise Refusal(str(error) or type(error).__name__) from error
-        (text,), generated = rendered
-        return text, generated[0] if generated else []
+        except TemplateStopped as error:
+            self._stopped = str(error)
+            raise
+        if "refused" in answer:
+            raise Refusal(answer["refused"])
+        return answer["text"], [(start, end) for start, end in answer["generated"]]
 
     def check_names(self, chat: Chat) -> None:
         """Raises DataError for variables and roles that the template does not know."""

@@ -17,8 +17,9 @@ from lowpeak.cli import main
 from lowpeak.phone import app_run
 from lowpeak.phone.app import FILES, PACKAGE, require_app
 from lowpeak.phone.shell import Device
+from runtime_py.checkpoint import CHECKPOINT
 from runtime_py.supervisor import StepReport
-from runtime_py.trainer import CHECKPOINT, train
+from runtime_py.trainer import train
 from tests.device.app import APP_USER, VERSION, add_stand_ins, files_of_app, install_app
 from tests.device.phones import Phone, Phones
 from tests.device.test_train import MANY_STEPS, STEPS, files_of, printed, waits_for

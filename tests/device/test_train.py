@@ -24,9 +24,9 @@ from lowpeak.cli import INTERRUPTED, main
 from lowpeak.phone.layout import run_folder
 from lowpeak.phone.progress import PhoneCheckpoint
 from lowpeak.phone.shell import Device
-from runtime_py.checkpoint import read_progress
+from runtime_py.checkpoint import CHECKPOINT, PREVIOUS, read_progress
 from runtime_py.supervisor import StepReport
-from runtime_py.trainer import CHECKPOINT, train
+from runtime_py.trainer import train
 from tests.device.phones import DATA, Phone, Phones
 from tests.lowpeak.checkpoint import SEQ_LEN, save_data
 
@@ -235,6 +235,29 @@ def test_a_pull_that_breaks_goes_on_where_it_broke(
     with pytest.raises(EnvironmentProblem, match=r"arrives from .* as another file, sent twice"):
         pull(artifact, out=run)
     assert (run / CHECKPOINT).read_bytes() == whole and not partial.exists()
+
+
+def test_a_checkpoint_that_is_damaged_there_stays_there(
+    artifact: Artifact, data: Path, machine_runner: Path, phone: Phone, tmp_path: Path
+) -> None:
+    run, told = tmp_path / "run", list[str]()
+    deploy(artifact, data, steps=4, out=run, runner=machine_runner, checkpoint_every=2)
+    there = phone.lowpeak / "runs" / "run"
+    before = (there / PREVIOUS).read_bytes()
+    content = bytearray((there / CHECKPOINT).read_bytes())
+    content[-2] ^= 8
+    (there / CHECKPOINT).write_bytes(content)
+    private = tmp_path / "private"
+    private.write_text("x")
+    (run / f".{CHECKPOINT}.phone").symlink_to(private)
+    assert pull(artifact, out=run, tell=told.append).steps == 2
+    assert "is damaged (its bytes do not give its checksum): " in told[0]
+    assert told[0].endswith(f"{PREVIOUS} is used, with 2 steps")
+    assert (run / CHECKPOINT).read_bytes() == before and private.read_text() == "x"
+    (there / PREVIOUS).unlink()
+    with pytest.raises(ArtifactError, match="and none before it has more than 2 steps"):
+        pull(artifact, out=run)
+    assert (run / CHECKPOINT).read_bytes() == before
 
 
 def test_an_interrupt_stops_the_phones_run_with_a_checkpoint(

@@ -1,22 +1,31 @@
 """The messages in docs/troubleshooting.md are those that users meet."""
 
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 import lowpeak
+from compiler.model.gguf_config import read_config
+from compiler.model.gguf_file import GgufFile
+from compiler.model.source import open_model
 from compiler.subset import choose_subset
 from lowpeak.cli.compile import lora_config
 from lowpeak.phone.devices import choose, parse
+from runtime_py.checkpoint import CHECKPOINT, newest_whole
 from runtime_py.data import ExampleList, batches
 from runtime_py.encode import NO_LOSS, Example
 from runtime_py.jsonl import read_jsonl
+from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions
+from tests.model.tiny import tiny_model, write_gguf
 from tests.tiny import tiny_llama
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
@@ -66,6 +75,7 @@ CASES: dict[str, Callable[[], object]] = {
     "no length": lambda: compiled(seq_len=None),
     "long": lambda: compiled(seq_len=4096),
     "group": lambda: compiled(group_size=48),
+    "alpha": lambda: compiled(lora=lora_config(4, 0, "all-linear")),
     "rank": lambda: lora_config(0, 8, "all-linear"),
     "targets": lambda: compiled(lora=lora_config(4, 8, "nope")),
     "device": lambda: compiled(device="toaster"),
@@ -113,6 +123,61 @@ def test_messages_about_artifacts_are_in_the_document(tmp_path: Path) -> None:
     assert [message for message in messages if message not in DOCUMENT] == []
 
 
+MODEL_CHANGES: dict[str, dict[str, Any]] = {
+    "layers": {"num_hidden_layers": 10**6},
+    "epsilon": {"rms_norm_eps": 0},
+    "theta": {"rope_theta": -1.0},
+    "heads": {"num_attention_heads": True},
+    "classes": {"architectures": [1]},
+    "activation": {"hidden_act": "nope"},
+    "too many layers": {"num_hidden_layers": 20_000},
+    "kernel": {"_attn_implementation": "org/kernel"},
+}
+
+
+@pytest.mark.parametrize("name", MODEL_CHANGES)
+def test_messages_about_configs_are_in_the_document(name: str, tmp_path: Path) -> None:
+    tiny_model().save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | MODEL_CHANGES[name]))
+    assert told_of_model(tmp_path, tmp_path) in DOCUMENT
+
+
+def told_of_model(model: Path, folder: Path) -> str:
+    with pytest.raises(lowpeak.LowpeakError) as caught:
+        open_model(model)
+    return str(caught.value).replace(str(folder), "DIR")
+
+
+def test_messages_about_folders_are_in_the_document(tmp_path: Path) -> None:
+    tiny_model().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "one.safetensors")
+    save_file({"lm_head.weight": torch.zeros(96, 64)}, tmp_path / "two.safetensors")
+    index = tmp_path / "model.safetensors.index.json"
+    names = dict.fromkeys(load_file(tmp_path / "one.safetensors"), "one.safetensors")
+    for entries in (
+        {**names, "lm_head.weight": "../x.safetensors"},
+        {**names, "no.such": "one.safetensors"},
+    ):
+        index.write_text(json.dumps({"weight_map": entries}))
+        assert told_of_model(tmp_path, tmp_path) in DOCUMENT
+    (tmp_path / "config.json").write_text('{"a": 1, "a": 2}')
+    assert told_of_model(tmp_path, tmp_path) in DOCUMENT
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    assert told_of_model(tmp_path, tmp_path) in DOCUMENT
+    os.mkfifo(tmp_path / "tokenizer.json")
+    assert told_of_model(tmp_path, tmp_path) in DOCUMENT
+
+
+def test_the_message_about_gguf_numbers_is_in_the_document(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "m.gguf", tiny_model(), {})
+    file = GgufFile(tmp_path / "m.gguf")
+    file.metadata["llama.embedding_length"] = 128
+    with pytest.raises(lowpeak.LowpeakError) as caught:
+        read_config(file, None)
+    assert str(caught.value).replace(str(tmp_path), "DIR") in DOCUMENT
+
+
 def test_messages_about_batches_are_in_the_document() -> None:
     artifact, (batch,) = compiled(), labels_everywhere()
     no_row, hidden = batch["labels"].clone(), torch.ones_like(batch["labels"])
@@ -149,3 +214,15 @@ def test_the_message_about_examples_that_are_all_left_out_is_in_the_document() -
     with pytest.raises(lowpeak.DataError) as caught:
         next(endless)
     assert str(caught.value) in DOCUMENT
+
+
+def test_messages_about_checkpoints_are_in_the_document(tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT).write_bytes(b"\xff" * 100)
+    with pytest.raises(lowpeak.ArtifactError) as damaged:
+        newest_whole(tmp_path)
+    assert str(damaged.value).replace(str(tmp_path), "DIR") in DOCUMENT
+    parameter, gradient = {"p": torch.tensor([3.3e38])}, {"p": torch.tensor([-1.0])}
+    optimizer = AdapterOptimizer(parameter, gradient, OptimizerOptions(learning_rate=3e37), total_steps=9)
+    with pytest.raises(lowpeak.DataError) as spoiled:
+        optimizer.update(7)
+    assert str(spoiled.value) in DOCUMENT

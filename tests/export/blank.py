@@ -14,7 +14,7 @@ WEIGHTS = "weights.ptd"
 
 def blank_manifest(model_name: str = "blank") -> Manifest:
     plan = PlanRecord(
-        budget_bytes=0,
+        budget_bytes=1 << 40,
         planned_peak_bytes=0,
         planned_anonymous_bytes=0,
         arena_bytes=0,

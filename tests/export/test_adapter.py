@@ -12,7 +12,8 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from compiler.errors import ArtifactError
+from compiler.errors import ArtifactError, EnvironmentProblem
+from export import bundle
 from export.adapter import CONFIG_FILE, TENSORS_FILE, save_peft_adapter
 
 IDS = torch.arange(12).view(1, 12) % 40
@@ -117,13 +118,22 @@ def test_earlier_adapter_survives_a_failed_write(
             raise OSError(28, "No space left on device")
         return rename(self, target)
 
+    # As where the system cannot exchange two folders at once.
+    monkeypatch.setattr(bundle, "_exchange", lambda one, other: False)
     monkeypatch.setattr(Path, "rename", fail_once)
-    with pytest.raises(ArtifactError, match="No space left"):
+    with pytest.raises(EnvironmentProblem, match="No space left"):
         save_peft_adapter(
             tmp_path / "adapter", {name: tensor * 2 for name, tensor in tensors.items()}, config
         )
     loaded = saved(tmp_path / "adapter")
     assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+    assert os.listdir(tmp_path) == ["adapter"]
+
+
+def test_what_a_dead_process_left_is_removed(tmp_path: Path) -> None:
+    _, tensors, config = trained(target_modules=["q_proj"])
+    (tmp_path / ".adapter.dead.writing").mkdir()
+    save_peft_adapter(tmp_path / "adapter", tensors, config)
     assert os.listdir(tmp_path) == ["adapter"]
 
 

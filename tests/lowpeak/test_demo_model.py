@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -147,10 +146,12 @@ def test_other_wheel_of_that_name_is_refused(
 
 
 def test_full_disk_is_told_in_numbers(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(100, 93, 7_000_000))
-    with pytest.raises(EnvironmentProblem, match=r"needs 98 MB .* has 7 MB free") as caught:
+    monkeypatch.setattr("export.disk.free_bytes", lambda folder: 7_000_000)
+    with pytest.raises(
+        EnvironmentProblem, match=r"98362432 bytes are needed .* the demo model; 7000000 are free"
+    ) as caught:
         fetch_demo_model()
+    assert not cache.exists()
     assert caught.value.numbers == {"needed_bytes": NBYTES, "free_bytes": 7_000_000}
 
 

@@ -40,7 +40,7 @@ def test_a_run_is_exported_for_the_base_that_its_artifact_says(
     moved = run.rename(tmp_path / "run")
     assert export_gguf(moved).layers == 7
     renamed = checkpoint.rename(tmp_path / "renamed")
-    unknown = f"the adapter's config names the base '{checkpoint}': there is no .* with --base"
+    unknown = f"the adapter's config names the base '{checkpoint.name}': there is no .* with --base"
     with pytest.raises(ModelError, match=unknown):
         export_gguf(moved)
     for base in (artifact, artifact.path, renamed):

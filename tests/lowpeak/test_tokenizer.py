@@ -63,7 +63,7 @@ def test_the_reason_is_said_kept_and_repeated(tmp_path: Path, capfd: pytest.Capt
     assert main([*arguments, "--out", str(tmp_path / "artifact"), "--json"]) == 0
     out, err = capfd.readouterr()
     problem = json.loads(out)["tokenizer_problem"]
-    assert problem.startswith(f"{folder} has no tokenizer that transformers can load: ")
+    assert problem.startswith(f"{folder.name} has no tokenizer that transformers can load: ")
     assert f"Tokenizer: {problem}" in err
     artifact = lowpeak.Artifact.open(tmp_path / "artifact")
     assert artifact.manifest.tokenizer_problem == problem

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from lowpeak.cli import INTERRUPTED, main, output
+from lowpeak.cli import main, output
 from lowpeak.cli.output import counting
 from lowpeak.cli.training import RunView, how_to_continue
 from runtime_py.checkpoint import read_progress
+from runtime_py.stop import STOPPED
 from runtime_py.summary import Summary
 from runtime_py.supervisor import StepReport
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
@@ -99,7 +100,7 @@ def test_an_interrupt_keeps_the_run_and_says_how_to_continue(artifact: Path, tmp
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     metrics = tmp_path / "metrics.ndjson"
     with subprocess.Popen(
-        [*command, "--metrics", str(metrics)],
+        [*command, "--metrics", str(metrics), "--json"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -111,8 +112,10 @@ def test_an_interrupt_keeps_the_run_and_says_how_to_continue(artifact: Path, tmp
         # As a terminal does: to the process that trains as well.
         os.killpg(child.pid, signal.SIGINT)
         out, err = child.communicate()
-    assert (child.returncode, out) == (INTERRUPTED, "")
+    assert child.returncode == STOPPED
     kept = read_progress(tmp_path / "run" / "checkpoint.safetensors").step
-    *_, stopping, last = err.splitlines()
-    assert stopping.endswith("stopping after this step")
-    assert last == how_to_continue(kept, 5000, "interrupted")
+    assert any(line.endswith("stopping after this step") for line in err.splitlines())
+    assert how_to_continue(kept, 5000, "SIGINT") in err.splitlines()
+    figures = json.loads(out)
+    assert (figures["steps"], figures["stop_reason"]) == (kept, "SIGINT")
+    assert (Path(figures["adapter"]) / "adapter_model.safetensors").is_file()

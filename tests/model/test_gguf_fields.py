@@ -54,7 +54,7 @@ def test_a_field_with_an_effect_is_refused_by_name_and_value(file: GgufFile, fie
 
 
 def test_a_list_where_a_number_is_expected_is_refused(file: GgufFile) -> None:
-    file.lists.add("llama.rope.dimension_sections")
+    file.lists["llama.rope.dimension_sections"] = 4
     with pytest.raises(ModelError, match=r"\(llama.rope.dimension_sections = a list\)"):
         read_config(file, None)
 
@@ -89,7 +89,7 @@ def test_rotary_dimensions_that_are_not_the_heads(file: GgufFile) -> None:
 
 def test_the_fields_that_are_read_are_those_of_gguf_config() -> None:
     source = Path(gguf_config.__file__).read_text()
-    assert set(re.findall(r'(?:field|count)\("([\w.]+)"', source)) == gguf_fields.READ
+    assert set(re.findall(r'(?:field|count|number)\("([\w.]+)"', source)) == gguf_fields.READ
 
 
 def test_parts_of_a_model_and_files_that_are_none(file: GgufFile) -> None:

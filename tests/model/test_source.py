@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from transformers import (
 from compiler.errors import LowpeakError, ModelError
 from compiler.model import source
 from compiler.model.source import ModelSource, open_model
+from tests.lowpeak.checkpoint import save_checkpoint
 from tests.model.tiny import tiny_model, write_gguf
 
 
@@ -87,6 +89,39 @@ def test_tokenizer_is_the_folders(tmp_path: Path) -> None:
     words = Tokenizer(models.WordLevel({"<unk>": 0, "a": 1}, unk_token="<unk>"))
     PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>").save_pretrained(tmp_path)
     assert open_model(tmp_path).load_tokenizer().convert_tokens_to_ids("a") == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"version": "1.0", "model": {"type": "BPE", "vocab": {"a": -1}, "merges": [1]}}',
+        b'{"version": "1.0", "added_tokens": [{"id": 1e30}], "model": null}',
+    ],
+)
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"])
+def test_problems_of_tokenizer_files_are_told(tmp_path: Path, name: str, content: bytes) -> None:
+    save_checkpoint(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    opened = open_model(tmp_path)
+    with suppress(ModelError):
+        opened.load_tokenizer()
+
+
+def test_code_of_a_tokenizer_is_not_run_and_not_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path)
+    monkeypatch.setattr("builtins.input", lambda _: pytest.fail("a question was asked"))
+    settings = {"auto_map": {"AutoTokenizer": ["own.Own", None]}, "tokenizer_class": "Own"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "own.py").write_text("raise SystemExit('this code ran')")
+    with suppress(ModelError):
+        open_model(tmp_path).load_tokenizer()
 
 
 def test_hub_name_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

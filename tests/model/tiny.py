@@ -75,11 +75,15 @@ def interleave(weight: torch.Tensor, heads: int) -> torch.Tensor:
 
 
 def write_gguf(
-    path: Path, model: PreTrainedModel, types: dict[str, GgmlType], rope_factors: torch.Tensor | None = None
+    path: Path,
+    model: PreTrainedModel,
+    types: dict[str, GgmlType],
+    rope_factors: torch.Tensor | None = None,
+    vocabulary: list[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """Write the model; a tensor's type is that of the first key its GGUF name ends with, F32 otherwise.
 
-    Returns the stored bytes by GGUF name.
+    `vocabulary`: of a byte-level tokenizer that merges a and b. Returns the stored bytes by GGUF name.
     """
     config = model.config
     writer = gguf.GGUFWriter(path, config.model_type)
@@ -92,7 +96,10 @@ def write_gguf(
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_vocab_size(config.vocab_size)
-    writer.add_token_list([f"token {i}" for i in range(config.vocab_size)])
+    writer.add_token_list(vocabulary or [f"token {i}" for i in range(config.vocab_size)])
+    if vocabulary:
+        writer.add_tokenizer_model("gpt2")
+        writer.add_token_merges(["a b"])
     writer.add_token_types([1] * config.vocab_size)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)

@@ -13,6 +13,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import executorch
+
 SOURCES = Path(__file__).resolve().parents[2] / "native"
 SANITIZE = os.environ.get("LOWPEAK_SANITIZE") == "1"
 """Build with sanitizers. Python then has to run with two libraries of the compiler in LD_PRELOAD, what
@@ -37,11 +39,26 @@ def build() -> Path:
     return folder
 
 
-def build_in(folder: Path, *options: str) -> None:
+def build_in(folder: Path, *options: str, sources: Path = SOURCES) -> None:
     """Configures with CMake's options and builds."""
     python = f"-DPython_EXECUTABLE={sys.executable}"
-    run("cmake", "-S", str(SOURCES), "-B", str(folder), "-G", "Ninja", python, *options)
+    run("cmake", "-S", str(sources), "-B", str(folder), "-G", "Ninja", python, *options)
     run("cmake", "--build", str(folder))
+
+
+def executorch_program(source: Path, ops: Path, out: Path) -> Path:
+    """A program of one source file that calls the kernels of an operator library, with its sanitizers."""
+    (package,) = map(Path, executorch.__path__)
+    sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all") if SANITIZE else ()
+    run(
+        *(os.environ.get("CXX", "c++"), "-std=c++17", "-O1", "-g", *sanitizers),
+        *("-Wall", "-Wextra", "-Werror"),
+        *("-isystem", str(package / "include")),
+        *("-isystem", str(package / "include/executorch/runtime/core/portable_type/c10")),
+        *("-DC10_USING_CUSTOM_GENERATED_MACROS", "-DET_EVENT_TRACER_ENABLED", "-o", str(out), str(source)),
+        *(str(ops), str(package / "lib/libexecutorch.so"), f"-Wl,-rpath,{package / 'lib'}:{ops.parent}"),
+    )
+    return out
 
 
 @cache

@@ -20,6 +20,7 @@ from runtime_py.feed import write_batches
 from runtime_py.jsonl import JsonlFile
 from runtime_py.prepare import TrainingData
 from runtime_py.session import Job
+from runtime_py.stop import STOPPED
 from runtime_py.user_data import padding_id
 from tests.native.runner import runner
 from tests.native.tokenizer_families import BOS, EOS, strings
@@ -156,7 +157,8 @@ def ask(
     )
     assert done.stdout, done.stderr
     event: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    assert (done.returncode == 0) == (event["event"] != "error"), done.stderr
+    stopped = event["event"] == "stopped" or event.get("stop_reason", "end") not in ("end", "length")
+    assert done.returncode == (1 if event["event"] == "error" else STOPPED if stopped else 0), done.stderr
     return event
 
 

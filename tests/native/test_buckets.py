@@ -12,10 +12,11 @@ from safetensors.torch import load_file
 from compiler.errors import BudgetTooSmall, ModelError
 from export.artifact import Artifact
 from lowpeak import compile_for_device, simulate
+from runtime_py.checkpoint import CHECKPOINT
 from runtime_py.command import Engine
 from runtime_py.encode import NO_LOSS, Example
 from runtime_py.optimizer import OptimizerOptions
-from runtime_py.trainer import CHECKPOINT, train
+from runtime_py.trainer import train
 from tests.native.runner import use_runner
 from tests.tiny import tiny_llama
 

@@ -17,6 +17,7 @@ from export.artifact import Artifact
 from lowpeak import compile_for_device
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.session import Job
+from runtime_py.stop import STOPPED
 from runtime_py.trainer import train
 from tests.native.build import build
 from tests.native.encoding import (
@@ -319,15 +320,26 @@ def test_nothing_is_left_of_what_did_not_end(made_before: bool, artifact: Artifa
     folder = tmp_path / "batches"
     if made_before:
         folder.mkdir()
-    job = encode_job(artifact.path, data, folder, Run(10_000_000))
+    job = encode_job(artifact.path, data, folder, Run(1_000_000))
     (tmp_path / "job.json").write_text(json.dumps(job))
     started = Runner(command=(str(runner()), "encode")).start(tmp_path / "job.json")
     while not files(folder) and started.poll() is None:
         time.sleep(0.02)
     started.send_signal(signal.SIGTERM)
     out, _ = started.communicate()
-    assert json.loads(out)["event"] == "stopped" and started.returncode == 0
+    assert json.loads(out)["event"] == "stopped" and started.returncode == STOPPED
     assert not files(folder) and folder.exists() == made_before
+
+
+def test_more_batches_than_the_disk_has_room_for_are_refused_before_any(
+    artifact: Artifact, tmp_path: Path
+) -> None:
+    data = write_lines(tmp_path / "data.jsonl", records("text", 9))
+    _, event = by_runner(artifact.path, data, tmp_path / "batches", Run(1 << 39))
+    assert event["class"] == "EnvironmentProblem"
+    assert f"bytes for the data as {1 << 39} batches cannot be written to {tmp_path}" in event["message"]
+    assert event["numbers"]["needed_bytes"] > event["numbers"]["free_bytes"] > 0
+    assert not (tmp_path / "batches").exists()
 
 
 def test_a_line_beyond_the_budget_is_refused_before_it_is_read(artifact: Artifact, tmp_path: Path) -> None:

@@ -20,11 +20,12 @@ from export.artifact import MANIFEST, Artifact, sha256_of
 from export.executorch.library import OPS
 from lowpeak import compile_for_device
 from lowpeak.demo_model import fetch_demo_model
+from runtime_py.checkpoint import CHECKPOINT
 from runtime_py.feed import write_batches
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import training_data
 from runtime_py.session import Job
-from runtime_py.trainer import CHECKPOINT, train
+from runtime_py.trainer import train
 from tests.native.build import build
 from tests.native.encoding import Run, ask, by_runner, write_lines
 from tests.native.runner import use_runner
@@ -140,9 +141,9 @@ def test_refuses_what_it_cannot_evaluate(artifact: Artifact, tmp_path: Path) -> 
     assert lacking["class"] == "DataError" and "lack batch 2" in lacking["message"]
     assert "count must be positive" in over(artifact, folder, 0, tmp_path)["message"]
     missing = over(artifact, folder, 2, tmp_path, folder)
-    assert "cannot be read as a checkpoint: Is a directory" in missing["message"]
+    assert "is damaged (it cannot be read: Is a directory)" in missing["message"]
     missing = over(artifact, folder, 2, tmp_path, tmp_path / "no")
-    assert missing["class"] == "ArtifactError" and "cannot be read as a checkpoint" in missing["message"]
+    assert missing["class"] == "ArtifactError" and "there is no checkpoint" in missing["message"]
 
 
 def test_stops_when_memory_is_short(artifact: Artifact, tmp_path: Path) -> None:

@@ -22,10 +22,12 @@ from export.artifact import MANIFEST, Artifact
 from export.executorch.library import OPS, OPS_VARIABLE, RUNNER_VARIABLE
 from lowpeak import compile_for_device
 from lowpeak.demo_model import fetch_demo_model
-from runtime_py.checkpoint import Progress, artifact_id, save_checkpoint
+from runtime_py.checkpoint import Progress, artifact_id
+from runtime_py.checkpoint_tensors import save_checkpoint
 from runtime_py.generate import generate
 from runtime_py.prepare import tokenizer_of
 from runtime_py.reference_model import own_weights
+from runtime_py.stop import STOPPED
 from tests.model.tiny import tiny_model
 from tests.native.build import build
 from tests.native.encoding import list_files
@@ -212,7 +214,7 @@ def test_a_job_says_what_is_wrong_with_it(artifact: Artifact, tmp_path: Path) ->
     empty = told(messages=[{"role": "user", "content": " "}])
     assert empty == "DataError: message 1 is empty: leave it out"
     (tmp_path / "folder").mkdir()
-    assert "cannot be read as a checkpoint: Is a directory" in told(
+    assert "is damaged (it cannot be read: Is a directory)" in told(
         ids=[5], checkpoint=str(tmp_path / "folder")
     )
 
@@ -259,7 +261,7 @@ def test_a_signal_stops_it_with_what_was_said(artifact: Artifact, tmp_path: Path
     started.send_signal(signal.SIGTERM)
     out, _ = started.communicate()
     last = json.loads(out.decode().splitlines()[-1])
-    assert last["event"] == "generated" and started.returncode == 0
+    assert last["event"] == "generated" and started.returncode == STOPPED
     assert last["stop_reason"] != "end"
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from export.artifact import Artifact
 from export.executorch.library import RUNNER_VARIABLE
-from runtime_py.trainer import CHECKPOINT, train
+from runtime_py.checkpoint import CHECKPOINT
+from runtime_py.trainer import train
 from tests.native.runner import runner, use_runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 from tests.tiny import TinyStep

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Sequence
@@ -18,9 +19,10 @@ from safetensors.torch import load_file
 
 from compiler.errors import ArtifactError, DataError
 from export.artifact import Artifact
+from export.private_folder import SUFFIX
 from runtime_py import feed, trainer
 from runtime_py.batch_file import NOBODY_WRITES
-from runtime_py.checkpoint import read_progress
+from runtime_py.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress
 from runtime_py.command import Command, python_command
 from runtime_py.data import ExampleList, shuffled
 from runtime_py.encode import NO_LOSS, Example
@@ -28,8 +30,9 @@ from runtime_py.feed import Feed, write_batches
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import TrainingData, training_data
 from runtime_py.session import Job
+from runtime_py.stop import STOPPED
 from runtime_py.supervisor import StepReport
-from runtime_py.trainer import CHECKPOINT, prepare, train
+from runtime_py.trainer import prepare, train
 from tests.native.runner import runner, use_runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 from tests.tiny import TinyStep
@@ -138,6 +141,30 @@ def test_files_are_bounded_and_gone_once_used(artifact: Artifact, small_files: N
     assert list(temporary.iterdir()) == []
 
 
+def test_what_a_kill_left_is_removed_by_the_next_run(artifact: Artifact, temporary: Path) -> None:
+    left = temporary / f"lowpeak-train-killed{SUFFIX}" / "batches"
+    left.mkdir(parents=True)
+    (left / "0-40.safetensors").write_bytes(b"private")
+    train(artifact, EXAMPLES, steps=2)
+    assert list(temporary.iterdir()) == []
+
+
+def test_prepared_batches_are_private_and_removed_by_the_next_run(
+    artifact: Artifact, small_files: None, tmp_path: Path
+) -> None:
+    folder = tmp_path / "batches"
+    prepare(artifact, EXAMPLES, steps=3, out=tmp_path)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())] == [
+        0o700,
+        *3 * [0o600],
+    ]
+    (folder / ".3-4.safetensors.tmp").write_bytes(b"half a file")
+    (folder / "the user's own").write_text("stays")
+    train(artifact, EXAMPLES, steps=1, out=tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["the user's own"]
+    assert not (tmp_path / "job.json").exists()
+
+
 class OneBad(ExampleList):
     """`bad`: the number of the example that cannot be encoded."""
 
@@ -213,7 +240,8 @@ def test_the_folder_of_a_prepared_run(artifact: Artifact, small_files: None, tmp
         while json.loads(child.stdout.readline()).get("step") != 5:
             pass
         child.kill()
-    assert 6 <= read_progress(folder / CHECKPOINT).step < 400
+    newest = newest_whole(folder)
+    assert newest is not None and 6 <= read_progress(newest).step < 400
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     losses = [event["loss"] for event in events if event["event"] == "step"]
@@ -221,7 +249,7 @@ def test_the_folder_of_a_prepared_run(artifact: Artifact, small_files: None, tmp
     assert len(list((folder / "batches").iterdir())) == 400
     report = train(tmp_path / "artifact", EXAMPLES, steps=400, resume=True, **given)
     assert report.start_step == 400
-    assert sorted(entry.name for entry in folder.iterdir()) == ["adapter", CHECKPOINT]
+    assert sorted(entry.name for entry in folder.iterdir()) == ["adapter", PREVIOUS, CHECKPOINT]
     trained = (load_file(each / CHECKPOINT) for each in (folder, tmp_path / "straight"))
     ours, theirs = trained
     assert all(ours[name].equal(tensor) for name, tensor in theirs.items())
@@ -237,10 +265,30 @@ def test_a_prepared_run_that_lacks_batches(artifact: Artifact, small_files: None
     assert last["class"] == "DataError" and "lack batch 3, the run needs 0 to 4" in last["message"]
 
 
+def test_batches_that_become_shorter_are_an_error_that_keeps_the_steps(
+    artifact: Artifact, tmp_path: Path
+) -> None:
+    job = Job.of(artifact, tmp_path, steps=400, checkpoint=tmp_path / CHECKPOINT)
+    write_batches(job, training_data(artifact, EXAMPLES))
+    (file,) = (tmp_path / "batches").iterdir()
+    (tmp_path / "job.json").write_text(job.to_json())
+    # With metrics 400 steps are more than the pipe holds: it cannot have ended before.
+    command = [str(runner()), str(tmp_path / "job.json"), "--metrics"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        while json.loads(child.stdout.readline()).get("step") != 5:
+            pass
+        os.truncate(file, file.stat().st_size // 2)
+        last = json.loads(child.stdout.read().splitlines()[-1])
+    assert last["class"] == "DataError" and f"{file} cannot be read: the file ends early" in last["message"]
+    assert 6 <= read_progress(tmp_path / CHECKPOINT).step < 400
+
+
 class Waiting:
     """A trainer that has the first 3 batches of 5 and waits for the others."""
 
     def __init__(self, artifact: Artifact, command: Command, folder: Path) -> None:
+        self.is_native = command.engine == "native"
         self.job = Job.of(artifact, folder, steps=5, streamed=True, checkpoint=folder / CHECKPOINT)
         data = training_data(artifact, EXAMPLES)
         write_batches(self.job, data)
@@ -289,14 +337,30 @@ def test_a_trainer_waits_for_batches_and_for_what_happens(waiting: Waiting, tmp_
     assert waiting.event()["step"] == 3
     waiting.child.send_signal(signal.SIGTERM)
     assert waiting.event() == {"event": "stopped", "step": 4, "reason": "SIGTERM"}
-    assert waiting.child.wait() == 0 and read_progress(tmp_path / CHECKPOINT).step == 4
+    assert waiting.child.wait() == STOPPED and read_progress(tmp_path / CHECKPOINT).step == 4
+    os.close(waiting.pipe)
+
+
+def test_a_trainer_leaves_no_names_and_takes_no_huge_pages(waiting: Waiting, tmp_path: Path) -> None:
+    """And the native one maps no batches: a fault in a mapped file brings all that is cached in one piece."""
+    assert list((tmp_path / "batches").iterdir()) == []
+    process = Path(f"/proc/{waiting.child.pid}")
+    assert "THP_enabled:\t0\n" in (process / "status").read_text()
+    if waiting.is_native:
+        assert str(tmp_path / "batches") not in (process / "maps").read_text()
+    # What it has not opened is read as before.
+    first, _ = waiting.later
+    (tmp_path / first.name).rename(first)
+    os.write(waiting.pipe, b".")
+    assert waiting.event()["step"] == 3
+    assert not first.exists()
     os.close(waiting.pipe)
 
 
 def test_a_trainer_whose_parent_died_saves_and_ends(waiting: Waiting, tmp_path: Path) -> None:
     os.close(waiting.pipe)
     assert waiting.event() == {"event": "stopped", "step": 3, "reason": NOBODY_WRITES}
-    assert waiting.child.wait() == 0
+    assert waiting.child.wait() == STOPPED
     progress = read_progress(tmp_path / CHECKPOINT)
     order = list(shuffled(20, 0, 0))
     third = [number for number in order if number % 3][2]

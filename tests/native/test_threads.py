@@ -15,11 +15,11 @@ import pytest
 
 from export.artifact import Artifact
 from export.executorch.library import OPS
+from runtime_py.checkpoint import CHECKPOINT, previous_of
 from runtime_py.feed import write_batches
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.prepare import training_data
 from runtime_py.session import Job
-from runtime_py.trainer import CHECKPOINT
 from tests.native.build import SOURCES, build, run
 from tests.native.runner import Ended, Runner, runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
@@ -216,7 +216,8 @@ def test_a_run_stays_on_the_fast_processors_and_on_its_number_of_threads(
     (note,) = notes(trained(job, "--resume", "--processors", str(tmp_path / "none")))
     assert note["note"] == "the run is on 1 thread (as it began)"
     resumed = checkpoint.read_bytes()
-    checkpoint.unlink()
+    for generation in (checkpoint, previous_of(checkpoint)):
+        generation.unlink()
     (note,) = notes(trained(job, "--threads", "1"))
     assert note["note"] == "the run is on 1 thread (as asked for)"
     assert checkpoint.read_bytes() == resumed

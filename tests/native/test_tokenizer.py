@@ -142,8 +142,9 @@ REFUSED: Mapping[str, Callable[[dict[str, Any]], None]] = {
     "a class within a class": _splitting(r"[a[bc]]"),
     "a group that is repeated without an end": _splitting(r"(?:ab)+"),
     "a group that does not end": _splitting(r"(ab"),
-    "more than 100 groups in each other": _splitting("(" * 100_000 + "a" + ")" * 100_000),
-    "groups that repeat each other to more than 100,000 parts": _splitting(f"{'(' * 9}a|b{'){32}' * 9}"),
+    "a regular expression of 20000 bytes": _splitting("a" * 20_000),
+    "more than 100 groups in each other": _splitting("(" * 1000 + "a" + ")" * 1000),
+    "groups that repeat each other to more than 10,000 parts": _splitting(f"{'(' * 9}a|b{'){32}' * 9}"),
     'an empty "replacement" of Metaspace': _set(
         "pre_tokenizer", {"type": "Metaspace", "replacement": "", "prepend_scheme": "always"}
     ),
@@ -175,7 +176,7 @@ STRIP = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
         ([{"type": "Fuse"}, {**STRIP, "start": -1}], "a Strip of -1 characters"),
         ([{"type": "Fuse"}, {**STRIP, "content": ""}], 'an empty "content" of Strip'),
         ([{"type": "Metaspace", "replacement": "", "prepend_scheme": "never"}], 'an empty "replacement"'),
-        ([{"type": "Replace", "pattern": {"String": ""}, "content": "a"}], "a pattern that is empty"),
+        ([{"type": "Replace", "pattern": {"String": ""}, "content": "a"}], "a pattern of 0 bytes"),
     ],
 )
 def test_refuses_a_decoder_without_an_end(decoder: list[Any], expected: str, tmp_path: Path) -> None:

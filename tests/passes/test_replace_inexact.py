@@ -128,3 +128,18 @@ def step(module: nn.Module, batch: dict[str, Tensor]) -> tuple[float, dict[str, 
     loss = module(**batch)
     names, parameters = zip(*[(n, p) for n, p in module.named_parameters() if p.requires_grad], strict=True)
     return loss.item(), dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
+
+
+def test_rows_that_are_added_come_one_after_the_other():
+    build = GraphBuilder()
+    x, ids, rows = (
+        build.input("x", 7, 4),
+        build.input("ids", 2, 50, dtype=torch.int64),
+        build.input("rows", 2, 50, 4),
+    )
+    graph = build.finish(build.call(aten.index_put.default, x, [ids], rows, True))
+    values = [torch.randn(7, 4), torch.randint(0, 7, (2, 50)), torch.randn(2, 50, 4)]
+    (expected,) = evaluate(graph, values)
+    assert ReplaceInexact(frozenset({aten.index_put.default})).run(graph) == 1
+    assert [node.target for node in graph.operations()][-1] is aten.scatter_add.default
+    assert distance(evaluate(graph, values)[0], expected) < 1e-6

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
-from compiler.errors import ArtifactError, EnvironmentProblem
-from runtime_py.checkpoint import (
-    Progress,
-    load_adapter,
-    read_progress,
-    require_same_run,
-    restore_checkpoint,
-    save_checkpoint,
-)
+from compiler.errors import ArtifactError, DataError, EnvironmentProblem
+from export import whole_file
+from runtime_py.checkpoint import CHECKPOINT, Progress, previous_of, read_progress, require_same_run
+from runtime_py.checkpoint_tensors import copy_state, load_adapter, restore_checkpoint, save_checkpoint
 from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions
 
 PROGRESS = Progress(artifact="a" * 64, step=3, seed=5, options="{}", data="d" * 64, position=7)
@@ -115,7 +113,7 @@ def test_checkpoints_of_other_runs(tmp_path: Path) -> None:
             require_same_run(path, PROGRESS, dataclasses.replace(PROGRESS, **change))
     with pytest.raises(ArtifactError, match=r"adapter\.x\.lora_B is in only one"):
         restore_checkpoint(path, PROGRESS, {"x.lora_A": adapter["x.lora_A"]}, state)
-    with pytest.raises(ArtifactError, match=r"has shape \[4, 8\], not \[8, 4\]"):
+    with pytest.raises(ArtifactError, match=r"has shape \[4, 8\] and type F32, not \[8, 4\]"):
         restore_checkpoint(path, PROGRESS, {**adapter, "x.lora_A": torch.zeros(8, 4)}, state)
 
 
@@ -124,7 +122,104 @@ def test_damaged_files(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "c.safetensors"
     save_checkpoint(path, PROGRESS, *tensors(0))
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ArtifactError, match=r"c\.safetensors"):
+    with pytest.raises(ArtifactError, match=r"c\.safetensors is damaged"):
         restore_checkpoint(path, PROGRESS, *tensors(0))
-    with pytest.raises(ArtifactError, match=r"c\.safetensors"):
+    with pytest.raises(ArtifactError, match=r"c\.safetensors is no whole checkpoint: it cannot be read"):
         read_progress(tmp_path / "none" / "c.safetensors")
+
+
+def test_another_type_is_no_checkpoint_of_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    adapter, state = tensors(0)
+    save_checkpoint(path, PROGRESS, adapter, state)
+    halves = {name: tensor.to(torch.float16) for name, tensor in adapter.items()}
+    with pytest.raises(ArtifactError, match=r"type F32, not \[4, 8\] and F16"):
+        restore_checkpoint(path, PROGRESS, halves, state)
+    save_checkpoint(path, PROGRESS, adapter, {"blob": torch.zeros(3)})
+    with (
+        (tmp_path / "out").open("wb") as file,
+        pytest.raises(ArtifactError, match=r"of blob has shape \[3\]"),
+    ):
+        copy_state(path, "blob", file)
+
+
+def test_values_that_are_not_finite_are_not_restored(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    adapter, state = tensors(0)
+    save_checkpoint(path, PROGRESS, adapter, {**state, "exp_avg.x": torch.full((4, 8), torch.inf)})
+    with pytest.raises(ArtifactError, match=r"optimizer\.exp_avg\.x holds values that are not finite"):
+        restore_checkpoint(path, PROGRESS, adapter, state)
+
+
+def test_a_link_in_place_of_the_temporary_file_is_not_followed(tmp_path: Path) -> None:
+    path, other = tmp_path / CHECKPOINT, tmp_path / "other"
+    other.write_text("private")
+    (tmp_path / f".{CHECKPOINT}.tmp").symlink_to(other)
+    save_checkpoint(path, PROGRESS, *tensors(0))
+    assert other.read_text() == "private" and not path.is_symlink()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [CHECKPOINT, "other"]
+
+
+def test_the_file_is_any_readers_safetensors(tmp_path: Path) -> None:
+    path = tmp_path / CHECKPOINT
+    save_checkpoint(path, PROGRESS, *tensors(0))
+    assert sorted(load_file(path)) == sorted(
+        ["adapter.x.lora_A", "adapter.x.lora_B", "optimizer.step.x", "optimizer.exp_avg.x"]
+    )
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_full_disk_takes_the_generation_before(
+    kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where that leaves a whole one: `kept` says whether the newest is."""
+    path = tmp_path / CHECKPOINT
+    for step in (3, 4):
+        save_checkpoint(path, dataclasses.replace(PROGRESS, step=step), *tensors(step))
+    if not kept:
+        path.write_bytes(path.read_bytes()[:-1])
+    before = previous_of(path).read_bytes()
+    create, failed = whole_file.create_beside, []
+
+    def full_once(path: Path, mode: int) -> BinaryIO:
+        if previous_of(path).exists():
+            failed.append(path)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return create(path, mode)
+
+    monkeypatch.setattr(whole_file, "create_beside", full_once)
+    newer = dataclasses.replace(PROGRESS, step=5)
+    if kept:
+        save_checkpoint(path, newer, *tensors(5))
+        assert read_progress(path).step == 5 and read_progress(previous_of(path)).step == 4
+    else:
+        with pytest.raises(EnvironmentProblem, match="no room; the earlier checkpoint is intact"):
+            save_checkpoint(path, newer, *tensors(5))
+        assert previous_of(path).read_bytes() == before
+    assert failed == [path]
+
+
+@pytest.mark.parametrize(
+    ("options", "gradient", "spoiled"),
+    [
+        (OptimizerOptions(learning_rate=3e37), -1.0, r"adapter\.p"),
+        (OptimizerOptions(learning_rate=1e-3), 1e36, r"optimizer\.exp_avg_sq\.p"),
+        (OptimizerOptions("sgd", learning_rate=1e3), -1e36, r"adapter\.p"),
+    ],
+)
+def test_an_update_that_spoils_a_tensor_is_an_error(
+    options: OptimizerOptions, gradient: float, spoiled: str
+) -> None:
+    optimizer = AdapterOptimizer(
+        {"p": torch.tensor([3.3e38])}, {"p": torch.tensor([gradient])}, options, total_steps=9
+    )
+    with pytest.raises(DataError, match=rf"the update makes {spoiled} infinite or NaN at step 7") as problem:
+        optimizer.update(7)
+    assert problem.value.numbers == {"step": 7}
+
+
+def test_a_learning_rate_beyond_any_number_is_an_error() -> None:
+    wild = OptimizerOptions(learning_rate=1e38)
+    optimizer = AdapterOptimizer({"p": torch.zeros(1)}, {"p": torch.ones(1)}, wild, total_steps=9)
+    with pytest.raises(DataError, match=r"rate 1e\+38 is beyond what an update can have at step 0"):
+        optimizer.update(0)

@@ -78,7 +78,7 @@ def test_files_that_are_gone_or_changed(folder: Path, tmp_path: Path) -> None:
     shutil.rmtree(model)
     report = lowpeak.simulate(artifact)
     assert report.reference == (
-        "the artifact's own weights (its model has moved; pass --model to compare with it)"
+        "the artifact's own weights (its model is not beside it; pass --model to compare with it)"
     )
     with pytest.raises(ModelError, match=r"transformers cannot load .*model"):
         lowpeak.simulate(artifact, reference=model)
@@ -98,4 +98,4 @@ def test_a_gguf_file_is_loaded_by_transformers_if_asked(tmp_path: Path) -> None:
 
 def test_what_the_manifest_says_of_the_source(folder: Path) -> None:
     source = Artifact.open(folder / "artifact").manifest.source
-    assert source is not None and source.path == "../model" and source.hub_name is None
+    assert source is not None and source.path == "model" and source.hub_name is None

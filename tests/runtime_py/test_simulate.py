@@ -171,6 +171,7 @@ def test_without_a_sample_a_batch_has_to_be_given(tiny: TinyStep, tmp_path: Path
 def test_the_report_has_stable_names(folder: Path) -> None:
     report = simulate(folder)
     assert list(json.loads(report.to_json())) == [
+        "manifest_sha256",
         "planned_peak_bytes",
         "simulated_peak_bytes",
         "loss",

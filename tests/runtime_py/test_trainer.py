@@ -20,11 +20,11 @@ from safetensors.torch import load_file
 from compiler.errors import ArtifactError, DataError, EnvironmentProblem
 from export.artifact import Artifact
 from runtime_py import command, trainer
-from runtime_py.checkpoint import load_adapter, read_progress
+from runtime_py.checkpoint import CHECKPOINT, read_progress
+from runtime_py.checkpoint_tensors import load_adapter
 from runtime_py.encode import Example
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.supervisor import StepReport
-from runtime_py.trainer import CHECKPOINT
 from tests.runtime_py.trainable import (
     eager_loss,
     eager_model,

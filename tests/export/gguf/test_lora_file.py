@@ -5,6 +5,8 @@ What llama.cpp computes with such files is in test_llama_cpp.py.
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import load_file, save_file
 
-from compiler.errors import ArtifactError, ModelError
+from compiler.errors import ArtifactError, LowpeakError, ModelError
 from compiler.model.gguf_file import GgufFile
 from export.gguf.architectures import Base
 from lowpeak import export_gguf
@@ -151,3 +154,59 @@ def test_half_precision_is_written_in_full(tmp_path: Path) -> None:
     tensors = stored(export_gguf(tmp_path, base="config:smollm2-135m").file)
     wanted = peft.get_parameter("base_model.model.model.layers.0.self_attn.v_proj.lora_A.default.weight")
     np.testing.assert_array_equal(tensors["blk.0.attn_v.weight.lora_a"], wanted.detach().float().numpy())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lora_alpha": float("nan")}, "adapter_config.json: lora_alpha is nan: it must be finite"),
+        ({"lora_alpha": -3}, "lora_alpha of .* is -3 in adapter_config.json: it must be a number"),
+        ({"lora_alpha": "16"}, "lora_alpha of .* is '16' in adapter_config.json"),
+        ({"lora_alpha": None}, "lora_alpha of .* is None in adapter_config.json"),
+        ({"lora_alpha": [[16]]}, "lora_alpha of"),
+        ({"alpha_pattern": [1]}, "alpha_pattern|holds no PEFT adapter"),
+        ({"r": 10**30}, "adapter_config.json: r is 1000000000000000000000000000000: it may be at most"),
+        ({"peft_type": "NO_SUCH"}, "holds no PEFT adapter that can be read"),
+        ({"peft_type": None}, "holds no PEFT adapter that can be read|is of type"),
+        ({"target_modules": 3}, ""),
+    ],
+)
+def test_an_adapters_config_that_makes_no_sense(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    adapted(tiny_model(), tmp_path)
+    file = tmp_path / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    try:
+        export_gguf(tmp_path, base="config:smollm2-135m")
+    except LowpeakError as error:
+        assert re.search(message, str(error))
+    else:
+        assert not message
+
+
+def test_an_adapters_tensors_that_are_damaged(tmp_path: Path) -> None:
+    adapted(tiny_model(), tmp_path)
+    file = tmp_path / "adapter_model.safetensors"
+    stored_tensors = load_file(file)
+    name = next(iter(stored_tensors))
+    for wrong, message in (
+        (torch.full((4, 64), float("nan")), f"{name} has 256 NaN and 0 Inf values of 256"),
+        (torch.zeros(4, 64, dtype=torch.int32), f"{name} is torch.int32"),
+        (torch.zeros(0, 64), f"{name} is torch.float32 .0, 64.: it is damaged"),
+    ):
+        save_file(stored_tensors | {name: wrong}, file)
+        with pytest.raises(LowpeakError, match=message):
+            export_gguf(tmp_path, base="config:smollm2-135m")
+    file.unlink()
+    (tmp_path / "elsewhere").mkdir()
+    save_file(stored_tensors, tmp_path.parent / "other.safetensors")
+    file.symlink_to(tmp_path.parent / "other.safetensors")
+    with pytest.raises(ArtifactError, match="is a link out of its folder"):
+        export_gguf(tmp_path, base="config:smollm2-135m")
+
+
+def test_a_base_whose_layers_are_without_end() -> None:
+    for layers in (10**12, 10**6, -1, "2", None):
+        with pytest.raises(ModelError, match="the base's config"):
+            Base.of({"model_type": "llama", "num_hidden_layers": layers})

@@ -267,7 +267,7 @@ def _rows() -> Iterator[Case]:
     yield case(aten.index_select.default, bytes_(5, 2), 0, torch.tensor([4, 1]))
     yield case(aten.index_select.default, floats(5), 0, torch.tensor([4]))
     rows = torch.tensor([3, 3, 0])
-    yield case(aten.index_put.default, table, [rows], floats(3, 4), True)
+    yield case(aten.scatter_add.default, table, 0, rows[:, None].expand(-1, 4).contiguous(), floats(3, 4))
     yield case(aten.index_put.default, table, [rows[1:]], floats(2, 4))
     yield case(aten.index_put.default, table, [rows[1:]], torch.tensor(2.0))
     yield case(aten.gather.default, table, 1, integers(7, 1, low=0, high=4))

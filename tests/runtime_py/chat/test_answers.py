@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from compiler.errors import DataError
-from runtime_py.chat import template
 from runtime_py.chat.answers import LEFT_OUT, NO_END
+from runtime_py.chat.sandbox import RENDERER
 from runtime_py.encode import NO_LOSS, Example, encode, encode_many
 from tests.runtime_py.chat import templates
 from tests.runtime_py.tokenizer_kinds import BOS, EOS, kind
@@ -314,10 +314,8 @@ def test_any_words_are_learned_if_and_only_if_the_assistant_says_them(name: str)
 
 def test_a_long_chat_is_rendered_as_often_as_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
     renderings = []
-    render = template.render_jinja_template
-    monkeypatch.setattr(
-        template, "render_jinja_template", lambda *args, **keys: renderings.append(0) or render(*args, **keys)
-    )
+    render = RENDERER.render
+    monkeypatch.setattr(RENDERER, "render", lambda asked: renderings.append(0) or render(asked))
 
     def count(fast: PreTrainedTokenizerFast, turns: int, thought: str = "") -> int:
         renderings.clear()

@@ -47,7 +47,6 @@ final class AdapterPanel implements Panel {
         if (run == null) {
             return;
         }
-        File checkpoint = run.folder().checkpoint();
         ContentResolver resolver = screen.getApplicationContext().getContentResolver();
         String saving = screen.getString(R.string.saving);
         String saved = screen.getString(R.string.saved);
@@ -56,7 +55,7 @@ final class AdapterPanel implements Panel {
                 if (stream == null) {
                     throw new IOException(target + " cannot be written");
                 }
-                Files.copy(checkpoint.toPath(), stream);
+                Files.copy(run.folder().newestCheckpoint().file().toPath(), stream);
             }
             return saved;
         });
@@ -107,7 +106,7 @@ final class AdapterPanel implements Panel {
 
     private Run trained() {
         Run run = opened();
-        if (run != null && !run.folder().checkpoint().isFile()) {
+        if (run != null && !run.folder().hasCheckpoint()) {
             screen.tell(screen.getString(R.string.adapter_none));
             return null;
         }

@@ -7,6 +7,7 @@ import android.database.MatrixCursor;
 import android.net.Uri;
 import android.os.ParcelFileDescriptor;
 import android.provider.OpenableColumns;
+import dev.lowpeak.core.Checkpoint;
 import dev.lowpeak.core.RunFolder;
 import java.io.File;
 import java.io.FileNotFoundException;
@@ -83,12 +84,12 @@ public final class AdapterProvider extends ContentProvider {
     private File file(Uri uri) throws FileNotFoundException {
         try {
             Storage storage = new Storage(getContext().getFilesDir());
-            File file = new RunFolder(storage.run(uri.getLastPathSegment())).checkpoint();
-            if (uri.getPathSegments().size() == 1 && file.isFile()) {
-                return file;
+            Checkpoint newest = new RunFolder(storage.run(uri.getLastPathSegment())).newestCheckpoint();
+            if (uri.getPathSegments().size() == 1 && newest != null) {
+                return newest.file();
             }
         } catch (IOException error) {
-            // No run has such a name.
+            // No run has such a name, or none of its checkpoints is whole.
         }
         throw new FileNotFoundException(uri + " is no adapter");
     }

@@ -15,6 +15,7 @@ import java.io.IOException;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.Deque;
+import java.util.List;
 import java.util.concurrent.Executor;
 
 /**
@@ -29,6 +30,8 @@ final class Comparison {
 
     private static final long SEED = 0;
     private static final String JOB = "compare.json";
+    /** Why an answer ends that nothing stopped. */
+    private static final List<String> ENDS = Arrays.asList("end", "length");
 
     private enum Part { ENCODE, LOSS_BEFORE, LOSS_AFTER, TEXT_BEFORE, TEXT_AFTER }
 
@@ -67,7 +70,7 @@ final class Comparison {
         if (isBusy()) {
             throw new IllegalStateException("a comparison is going on");
         }
-        if (!compared.folder().checkpoint().isFile()) {
+        if (!compared.folder().hasCheckpoint()) {
             throw new IOException("the run has no checkpoint yet: there is no adapter to compare with");
         }
         this.run = compared;
@@ -175,6 +178,10 @@ final class Comparison {
                 (part == Part.TEXT_BEFORE ? textBefore : textAfter).append(event.text("text"));
             } else if (event.is(RunnerEvent.ERROR)) {
                 message = event.text("message");
+            } else if (event.is(RunnerEvent.STOPPED)) {
+                message = event.text("reason");
+            } else if (event.is(RunnerEvent.GENERATED) && !ENDS.contains(event.text("stop_reason"))) {
+                message = event.text("stop_reason");
             }
         } catch (JsonException error) {
             message = error.getMessage();

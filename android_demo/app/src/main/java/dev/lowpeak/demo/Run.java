@@ -101,8 +101,8 @@ final class Run {
         folder.removePartialBatches();
         long position = 0;
         long step = 0;
-        if (folder.checkpoint().isFile()) {
-            Checkpoint stored = Checkpoint.read(folder.checkpoint());
+        Checkpoint stored = folder.newestCheckpoint();
+        if (stored != null) {
             position = stored.position();
             step = stored.step();
         } else if (typed.isFile()) {

@@ -1,13 +1,14 @@
 package dev.lowpeak.core;
 
 import java.io.File;
-import java.io.FileOutputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.CodingErrorAction;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 
 /** Whole texts in files. */
 public final class Files {
@@ -28,9 +29,15 @@ public final class Files {
     public static void writeText(File file, String text) throws IOException {
         File temporary = new File(file.getParentFile(), "." + file.getName() + ".tmp");
         try {
-            try (FileOutputStream stream = new FileOutputStream(temporary)) {
-                stream.write(text.getBytes(StandardCharsets.UTF_8));
-                stream.getFD().sync();
+            // Whatever lies there is removed, never written through: a link may lead anywhere.
+            java.nio.file.Files.deleteIfExists(temporary.toPath());
+            try (FileChannel channel = FileChannel.open(temporary.toPath(), StandardOpenOption.CREATE_NEW,
+                    StandardOpenOption.WRITE)) {
+                ByteBuffer bytes = ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8));
+                while (bytes.hasRemaining()) {
+                    channel.write(bytes);
+                }
+                channel.force(true);
             }
             java.nio.file.Files.move(temporary.toPath(), file.toPath(), StandardCopyOption.ATOMIC_MOVE,
                     StandardCopyOption.REPLACE_EXISTING);

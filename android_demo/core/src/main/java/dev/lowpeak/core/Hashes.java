@@ -38,7 +38,7 @@ public final class Hashes {
         return hex(digest.digest());
     }
 
-    private static MessageDigest digest() {
+    static MessageDigest digest() {
         try {
             return MessageDigest.getInstance("SHA-256");
         } catch (NoSuchAlgorithmException error) {
@@ -46,7 +46,7 @@ public final class Hashes {
         }
     }
 
-    private static String hex(byte[] bytes) {
+    static String hex(byte[] bytes) {
         StringBuilder made = new StringBuilder();
         for (byte each : bytes) {
             made.append(Character.forDigit(each >> 4 & 15, 16)).append(Character.forDigit(each & 15, 16));

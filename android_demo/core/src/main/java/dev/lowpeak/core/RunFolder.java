@@ -3,11 +3,15 @@ package dev.lowpeak.core;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
 
 /** Where a run's files lie: as `lowpeak train --prepare` and `lowpeak deploy` have it. */
 public final class RunFolder {
     public static final String JOB = "job.json";
     public static final String CHECKPOINT = "checkpoint.safetensors";
+    public static final String PREVIOUS_CHECKPOINT = "checkpoint.previous.safetensors";
     public static final String BATCHES = "batches";
     public static final String PARTIAL_BATCHES = "batches.partial";
     public static final String METRICS = "metrics.ndjson";
@@ -29,8 +33,46 @@ public final class RunFolder {
         return new File(folder, JOB);
     }
 
+    /** Where the newest is written. */
     public File checkpoint() {
         return new File(folder, CHECKPOINT);
+    }
+
+    private File previousCheckpoint() {
+        return new File(folder, PREVIOUS_CHECKPOINT);
+    }
+
+    /** Whether there is one, whole or not. */
+    public boolean hasCheckpoint() {
+        return checkpoint().isFile() || previousCheckpoint().isFile();
+    }
+
+    /** The newest whole one, as the runner takes it; null without any. Throws IOException when none is whole. */
+    public Checkpoint newestCheckpoint() throws IOException {
+        List<Checkpoint> found = new ArrayList<>();
+        List<String> problems = new ArrayList<>();
+        for (File each : new File[] {checkpoint(), previousCheckpoint()}) {
+            if (each.exists()) {
+                try {
+                    found.add(Checkpoint.readHeader(each));
+                } catch (IOException error) {
+                    problems.add(error.getMessage());
+                }
+            }
+        }
+        // The same order where both have as many steps.
+        found.sort(Comparator.comparingLong(Checkpoint::step).reversed());
+        for (Checkpoint each : found) {
+            try {
+                return Checkpoint.read(each.file());
+            } catch (IOException error) {
+                problems.add(error.getMessage());
+            }
+        }
+        if (!problems.isEmpty()) {
+            throw new IOException(String.join("; ", problems));
+        }
+        return null;
     }
 
     /** All batches of the steps to come, or not there. */
@@ -51,9 +93,10 @@ public final class RunFolder {
         return new File(folder, EXAMPLES);
     }
 
-    /** Updates in the checkpoint; 0 without one. Throws IOException for one that is damaged. */
+    /** Updates in the newest whole checkpoint; 0 without one. Throws IOException when none is whole. */
     public long storedStep() throws IOException {
-        return checkpoint().exists() ? Checkpoint.read(checkpoint()).step() : 0;
+        Checkpoint newest = newestCheckpoint();
+        return newest == null ? 0 : newest.step();
     }
 
     /** Replaces job.json. */

@@ -19,7 +19,7 @@ public final class Signals {
 
     private Signals() {}
 
-    /** The signal that ended a process of this exit code, or null. lowpeak-runner itself ends with 0 to 2. */
+    /** The signal that ended a process of this exit code, or null. lowpeak-runner itself ends with 0 to 3. */
     public static Integer ofExitCode(int code) {
         return code > OF_SIGNAL && code <= OF_SIGNAL + MOST ? (Integer) (code - OF_SIGNAL) : null;
     }

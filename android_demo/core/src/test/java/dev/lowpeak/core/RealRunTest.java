@@ -258,7 +258,7 @@ public class RealRunTest {
         assertEquals(before, made);
         run.writeJob(own);
         assertEquals(expected, Training.run(run, machine).losses);
-        Checkpoint checkpoint = Checkpoint.read(run.checkpoint());
+        Checkpoint checkpoint = run.newestCheckpoint();
         assertEquals(BundleCheck.check(new File(folder.getRoot(), "artifact")).id(), checkpoint.artifact());
         assertEquals(prepared.data(), checkpoint.data());
         assertTrue(checkpoint.position() > 0);
