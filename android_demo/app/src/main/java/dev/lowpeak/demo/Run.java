@@ -109,7 +109,7 @@ final class Run {
             Files.copy(typed.toPath(), folder.examples().toPath(), StandardCopyOption.REPLACE_EXISTING);
         }
         folder.writeJob(TrainJob.builder().artifact(artifact.getPath()).data(Hashes.sha256(folder.examples()))
-                .seed(SEED).position(position).firstStep(step).totalSteps(totalSteps).build());
+                .expect(info.id()).seed(SEED).position(position).firstStep(step).totalSteps(totalSteps).build());
         EncodeJob job = EncodeJob.builder().artifact(artifact.getPath()).batches(RunFolder.PARTIAL_BATCHES).seed(SEED)
                 .position(position).firstStep(step).totalSteps(totalSteps).build();
         dev.lowpeak.core.Files.writeText(new File(folder.folder(), SETTINGS_ENCODE), job.toJson());

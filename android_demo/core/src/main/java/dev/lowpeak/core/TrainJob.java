@@ -63,6 +63,7 @@ public final class TrainJob {
         private String work = ".";
         private String batches = RunFolder.BATCHES;
         private String data;
+        private String expect;
         private long position;
         private long firstStep;
         private Long totalSteps;
@@ -93,6 +94,12 @@ public final class TrainJob {
         /** SHA-256 of the data file. */
         public Builder data(String value) {
             data = value;
+            return this;
+        }
+
+        /** SHA-256 of the artifact's manifest: BundleInfo's id. The runner refuses another; by default it takes any. */
+        public Builder expect(String value) {
+            expect = value;
             return this;
         }
 
@@ -159,6 +166,7 @@ public final class TrainJob {
             made.put("optimizer", optimizer.toMap());
             made.put("checkpoint", Require.given("checkpoint", checkpoint));
             made.put("checkpoint_every", checkpointEvery);
+            made.put("expect", expect);
             return new TrainJob(made);
         }
     }

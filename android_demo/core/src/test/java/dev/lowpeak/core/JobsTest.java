@@ -16,7 +16,7 @@ public class JobsTest {
                 + "\"total_steps\":10,\"accumulate\":2,\"seed\":5,\"optimizer\":{\"algorithm\":\"adamw\","
                 + "\"learning_rate\":0.001,\"weight_decay\":0.0,\"betas\":[0.9,0.999],\"epsilon\":1.0E-8,"
                 + "\"momentum\":0.0,\"clip_norm\":1.0,\"warmup_steps\":2,\"schedule\":\"constant\"},"
-                + "\"checkpoint\":\"checkpoint.safetensors\",\"checkpoint_every\":3}", job.toJson());
+                + "\"checkpoint\":\"checkpoint.safetensors\",\"checkpoint_every\":3,\"expect\":null}", job.toJson());
         assertEquals(job.toJson(), TrainJob.parse(job.toJson()).toJson());
         assertEquals(10, TrainJob.parse(job.toJson()).totalSteps());
     }

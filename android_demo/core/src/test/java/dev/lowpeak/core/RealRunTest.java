@@ -154,8 +154,8 @@ public class RealRunTest {
         assertEquals(stored, run.storedStep());
         String message = machine.message();
         assertEquals(message, RunState.FAILED, machine.state());
-        assertTrue(message, message.matches("A checkpoint of ([0-9]+) bytes cannot be written to checkpoint.safetensors: "
-                + "no room; the earlier checkpoint is intact\\. Free \\1 bytes or give another folder, and resume\\. "
+        assertTrue(message, message.matches("[0-9]+ bytes for 2 checkpoints of the run cannot be written to \\.: "
+                + "File too large, [0-9]+ bytes are free; free room there, or give another folder\\. "
                 + "You can continue from step " + stored + "\\."));
         Training.run(run, machine, writingAtMost(blocks / 3), (training, event) -> {});
         message = machine.message();
@@ -203,6 +203,9 @@ public class RealRunTest {
             bucket.object("plan").map().put("budget_bytes", 100_000L);
         }
         Files.writeText(manifest, Json.write(raw.map()));
+        Map<String, Object> job = new LinkedHashMap<>(Json.parseObject(run.readJob().toJson()).map());
+        job.put("expect", null);
+        run.writeJob(TrainJob.parse(Json.write(job)));
         Training training = Training.run(run, machine);
         assertTrue(training.losses.isEmpty());
         String message = machine.message();
@@ -251,7 +254,7 @@ public class RealRunTest {
         TrainJob prepared = run.readJob();
         Map<String, Object> before = new LinkedHashMap<>(Json.parseObject(prepared.toJson()).map());
         TrainJob own = TrainJob.builder().artifact(prepared.artifact()).data(prepared.data())
-                .totalSteps(prepared.totalSteps()).seed(prepared.seed())
+                .expect((String) before.get("expect")).totalSteps(prepared.totalSteps()).seed(prepared.seed())
                 .optimizer(OptimizerOptions.builder().learningRate(5e-3).build()).build();
         // Its paths begin elsewhere; all else is the same.
         Map<String, Object> made = new LinkedHashMap<>(Json.parseObject(own.toJson()).map());
