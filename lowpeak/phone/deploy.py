@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from pathlib import Path, PurePosixPath
 from compiler.errors import ArtifactError, EnvironmentProblem, told_as_environment_problem
 from export.artifact import Artifact
 from export.manifest import MANIFEST, Manifest
-from export.private_folder import private_folder
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.app import install
 from lowpeak.phone.checks import (
@@ -234,7 +234,8 @@ def _run_folder(out: Path) -> Iterator[Path]:
     """A folder in `out`, which is this process's meanwhile, for what is sent of the run."""
     with run_folder(out), ExitStack() as stack:
         try:
-            folder = stack.enter_context(private_folder(".deploy-", out))
+            # Not a locked one: `prepare` locks it as a run's.
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".deploy-", dir=out))
         except OSError as error:
             raise EnvironmentProblem(f"the folder {out} cannot be written: {error.strerror}") from error
         yield Path(folder)
