@@ -50,7 +50,7 @@ def save_peft_adapter(
     # A tied tensor is there under each of its names: the file holds it as often.
     separate = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     config = {key: _to_json(value) for key, value in peft_config.items()} | {"inference_mode": True}
-    _require_replaceable(folder)
+    require_replaceable(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         remove_stale(folder)
@@ -75,10 +75,11 @@ def _to_json(value: Any) -> Any:
     return sorted(value) if isinstance(value, set) else value
 
 
-def _require_replaceable(folder: Path) -> None:
-    if folder.is_dir():
+def require_replaceable(folder: Path) -> None:
+    """Raises ArtifactError for a place that holds anything but an adapter; worth asking before training."""
+    if folder.is_dir() and not folder.is_symlink():
         foreign = {entry.name for entry in folder.iterdir()} - {CONFIG_FILE, TENSORS_FILE}
         if foreign:
             raise ArtifactError(f"{folder} also holds {min(foreign)}: give a new folder for the adapter")
     elif os.path.lexists(folder):
-        raise ArtifactError(f"{folder} is not a folder: give a new one for the adapter")
+        raise ArtifactError(f"{folder} is not a folder of its own: give a new one for the adapter")

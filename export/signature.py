@@ -18,7 +18,7 @@ from compiler.errors import ArtifactError, EnvironmentProblem
 from export.manifest import MANIFEST
 from export.manifest import MOST_BYTES as MANIFEST_BYTES
 from export.manifest_checks import SIGNATURE
-from export.plain_file import read_plain
+from export.plain_file import open_regular, read_plain
 
 if TYPE_CHECKING:
     from export.artifact import Artifact
@@ -95,6 +95,7 @@ def needs_password(secret_key: Path) -> bool:
     """Raises ArtifactError for what is no key."""
     minisign = _minisign()
     try:
+        open_regular(secret_key).close()
         with minisign.SecretKey.from_file(secret_key) as key:
             return bool(key.is_encrypted())
     except (ValueError, OSError) as error:
@@ -105,7 +106,8 @@ def _public_key(minisign: ModuleType, given: str) -> Any:
     path = Path(given)
     if re.fullmatch("[A-Za-z0-9+/]{56}", given) and not path.exists():
         return minisign.PublicKey.from_base64(given)
-    data = read_plain(path.parent, path.name, str(path.parent), MOST_BYTES)
+    with open_regular(path) as file:
+        data = file.read(MOST_BYTES)
     return minisign.PublicKey.from_bytes(data)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from compiler.errors import ArtifactError
+from export.plain_file import open_regular
 
 FORMAT = "lowpeak-checkpoint-3"
 CHECKSUM = "checksum"
@@ -118,7 +119,7 @@ def verify(path: Path) -> Progress:
 
 def _opened(path: Path) -> BinaryIO:
     try:
-        return path.open("rb", buffering=0)
+        return open_regular(path)
     except OSError as error:
         raise Damaged(f"it cannot be read: {error.strerror}") from error
 

@@ -27,16 +27,19 @@ def look_at_artifact(folder: Path, report: FsckReport) -> None:
     except (Damaged, OSError) as error:
         report.findings.append(Finding(MANIFEST, "damaged", str(error), again))
         return
+    # It loads torch.
+    from export.manifest_checks import SIGNATURE
+
     report.findings.append(Finding(MANIFEST, "whole"))
     for name, record in files.items():
         path = folder / name
-        if name != Path(name).name or not path.is_file():
+        if name != Path(name).name or not os.path.lexists(path):
             remedy = "copy this file again from where the artifact was compiled, or compile it again"
             report.findings.append(Finding(name, "missing", remedy=remedy))
             continue
         problem = problem_of(partial(check_listed, record=record), path)
         report.add(name, problem, "copy this one file again, or compile the artifact again")
-    for name in sorted(set(os.listdir(folder)) - files.keys() - {MANIFEST}):
+    for name in sorted(set(os.listdir(folder)) - files.keys() - {MANIFEST, SIGNATURE}):
         report.findings.append(Finding(name, "foreign", "the manifest does not list it; it is never read"))
     for path in _dead_writers(folder):
         report.findings.append(Finding(f"../{path.name}", "leftover", "of a compile that was ended", REMOVES))

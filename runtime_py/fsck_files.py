@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from export.plain_file import open_regular
 from runtime_py.checkpoint_format import Damaged
 
+_MOST_JSON_BYTES = 1 << 24
 _MOST_HEADER_BYTES = 100_000_000
 """Of the safetensors format."""
 
@@ -32,7 +34,11 @@ def problem_of(check: Callable[[Path], object], path: Path) -> str | None:
 def read_json(path: Path) -> dict[str, Any]:
     """Raises Damaged, OSError."""
     try:
-        found = json.loads(path.read_bytes())
+        with open_regular(path) as file:
+            content = file.read(_MOST_JSON_BYTES + 1)
+        if len(content) > _MOST_JSON_BYTES:
+            raise Damaged(f"it has over {_MOST_JSON_BYTES} bytes")
+        found = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise Damaged(f"it is no JSON: {error}") from error
     if not isinstance(found, dict):
@@ -42,7 +48,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def check_tensors(path: Path) -> None:
     """The form of a safetensors file, whose values have no checksum. Raises Damaged, OSError."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
@@ -52,6 +58,8 @@ def check_tensors(path: Path) -> None:
     try:
         header = json.loads(text)
         ends = [record["data_offsets"][1] for name, record in header.items() if name != "__metadata__"]
+        if not all(type(each) is int and each >= 0 for each in ends):
+            raise ValueError("a tensor ends nowhere")
         end = 8 + length + max(ends, default=0)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
         raise Damaged(f"its header cannot be read: {error}") from error
@@ -63,10 +71,12 @@ def check_listed(path: Path, record: object) -> None:
     """Against what a manifest says of the file. Raises Damaged, OSError."""
     if not isinstance(record, dict) or not isinstance(record.get("sha256"), str):
         raise Damaged("the manifest does not say what it should be")
-    size = path.stat().st_size
-    if size != record.get("bytes"):
-        raise Damaged(f"it has {size} bytes, it should have {record.get('bytes')}")
-    with path.open("rb") as file:
+    if path.is_symlink():
+        raise Damaged(f"it is a link to {os.readlink(path)}; links are not followed")
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size != record.get("bytes"):
+            raise Damaged(f"it has {size} bytes, it should have {record.get('bytes')}")
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != record["sha256"]:
         raise Damaged(f"its sha256 is {found[:12]}..., it should be {record['sha256'][:12]}...")

@@ -96,9 +96,15 @@ def repair_run(folder: Path, report: FsckReport, artifact: Path | None) -> None:
         steps = read_progress(folder / CHECKPOINT).step
         report.repaired.append(f"{PREVIOUS} is {CHECKPOINT} now, with {steps} steps")
     place = artifact or _artifact_of(folder)
-    if place is not None and _needs_adapter(report):
-        made = _make_adapter(folder, place)
-        report.repaired.append(f"{made.name} was made from {CHECKPOINT}")
+    if not _needs_adapter(report):
+        return
+    if place is None:
+        raise ArtifactError(
+            f"the adapter of {folder} is not made, as the artifact lies neither beside the run nor where its "
+            "job says: name it by --artifact"
+        )
+    made = _make_adapter(folder, place)
+    report.repaired.append(f"{made.name} was made from {CHECKPOINT}")
 
 
 def _needs_adapter(report: FsckReport) -> bool:
@@ -115,7 +121,12 @@ def _artifact_of(run: Path) -> Path | None:
     known = [place.with_name(place.name.removesuffix("-trained"))]
     with contextlib.suppress(Damaged, OSError):
         known.append(run / str(read_json(run / JOB).get("artifact")))
-    return next((each for each in known if each != place and (each / MANIFEST).is_file()), None)
+    for each in known:
+        # A name in the job may be none that a file can have.
+        with contextlib.suppress(OSError, ValueError):
+            if each != place and (each / MANIFEST).is_file():
+                return each
+    return None
 
 
 def _make_adapter(folder: Path, place: Path) -> Path:

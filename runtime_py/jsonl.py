@@ -23,6 +23,11 @@ from runtime_py.record import well_formed
 _PIECE_BYTES = 1 << 20
 
 
+def _unblocked(path: str, flags: int) -> int:
+    """A pipe that nobody writes to would else be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 class JsonlFile:
     """`sha256` is of the file's bytes. See runtime_py/data.py's Source."""
 
@@ -42,7 +47,7 @@ class JsonlFile:
         self._starts = array("q")
         digest = hashlib.sha256()
         try:
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=_unblocked) as file:
                 self._state = _state(file.fileno())
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise DataError(f"{path} is no regular file, so it can be read only once: copy it to one")

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from compiler.errors import EnvironmentProblem
-from export.adapter import save_peft_adapter, tensors_of_file
+from export.adapter import require_replaceable, save_peft_adapter, tensors_of_file
 from export.artifact import Artifact
 from export.folder_lock import is_at, locked
 from export.manifest import Manifest
@@ -51,6 +51,7 @@ def run_folder(out: Path) -> Iterator[int]:
             if not is_at(descriptor, out):
                 continue
             _remove_left_behind(out)
+            require_replaceable(out / ADAPTER)
             try:
                 yield descriptor
             finally:

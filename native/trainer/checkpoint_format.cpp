@@ -35,13 +35,12 @@ class Reader {
  public:
   explicit Reader(const std::string& path) {
     try {
-      file_ = Descriptor::open(path, O_RDONLY);
+      file_ = Descriptor::regular(path);
     } catch (const SystemError& error) {
       throw unreadable(error);
     }
     struct stat status {};
     if (::fstat(file_.get(), &status) != 0) throw unreadable(SystemError());
-    if (S_ISDIR(status.st_mode)) throw unreadable(SystemError(EISDIR));
     size_ = static_cast<std::uint64_t>(status.st_size);
   }
 

@@ -1,6 +1,7 @@
 // Errors that a user can meet, under the names that compiler/errors.py has for them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <stdexcept>
@@ -15,10 +16,17 @@ class Error : public std::runtime_error {
  public:
   // `kind`: the Python class. `numbers`: the quantities of the message, for machine-readable output.
   Error(std::string kind, const std::string& message, Numbers numbers = {})
-      : std::runtime_error(message), kind(std::move(kind)), numbers(std::move(numbers)) {}
+      : std::runtime_error(printable(message)), kind(std::move(kind)), numbers(std::move(numbers)) {}
 
   const std::string kind;
   const Numbers numbers;
+
+ private:
+  // what() ends at a zero, which a name in a job may have.
+  static std::string printable(std::string message) {
+    std::replace(message.begin(), message.end(), '\0', '?');
+    return message;
+  }
 };
 
 inline Error artifact_error(const std::string& message, Numbers numbers = {}) {

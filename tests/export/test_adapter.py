@@ -142,7 +142,7 @@ def test_folders_with_anything_else_are_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ArtifactError, match=r"thesis\.tex"):
         save_peft_adapter(tmp_path, tensors, config)
-    with pytest.raises(ArtifactError, match="not a folder"):
+    with pytest.raises(ArtifactError, match="not a folder of its own"):
         save_peft_adapter(tmp_path / "thesis.tex", tensors, config)
 
 

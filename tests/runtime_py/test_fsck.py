@@ -159,7 +159,8 @@ def test_the_adapter_is_made_from_the_newest_whole_checkpoint(folder: Path) -> N
     shutil.rmtree(run / "adapter")
     assert states(fsck(run))["adapter"] == "not made" and fsck(run).whole
     elsewhere = run.rename(folder / "elsewhere")
-    assert states(fsck(elsewhere, repair=True))["adapter"] == "not made"
+    with pytest.raises(ArtifactError, match="name it by --artifact"):
+        fsck(elsewhere, repair=True)
     assert "adapter/adapter_config.json" in states(fsck(elsewhere, repair=True, artifact=folder / "artifact"))
 
 
@@ -239,3 +240,27 @@ def test_a_run_is_looked_at_without_torch(folder: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.splitlines()[-1] == "0 False"
+
+
+@pytest.mark.parametrize("name", [CHECKPOINT, "adapter/adapter_model.safetensors", "job.json"])
+def test_what_is_no_regular_file_is_not_waited_for(folder: Path, name: str) -> None:
+    path = folder / "artifact-trained" / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    (found,) = [each for each in fsck(folder / "artifact-trained").findings if each.file == name]
+    assert found.state == "damaged" and "it is no regular file" in found.detail
+
+
+def test_a_link_in_an_artifact_is_damage(folder: Path) -> None:
+    weights = folder / "artifact" / "weights.ptd"
+    weights.symlink_to(weights.rename(folder / "weights"))
+    (found,) = [each for each in fsck(folder / "artifact").findings if each.file == weights.name]
+    assert found.state == "damaged" and "links are not followed" in found.detail
+
+
+def test_a_repair_that_needs_the_artifact_says_so(folder: Path) -> None:
+    run = (folder / "artifact-trained").rename(folder / "elsewhere")
+    shutil.rmtree(run / "adapter")
+    (run / "job.json").write_text(json.dumps({"artifact": "x" * 5000}))
+    with pytest.raises(ArtifactError, match="name it by --artifact"):
+        fsck(run, repair=True)
