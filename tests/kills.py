@@ -35,7 +35,7 @@ from export.executorch.library import RUNNER_VARIABLE
 from export.folder_lock import locked
 from lowpeak.api import compile_for_device
 from lowpeak.cli import main as lowpeak
-from runtime_py.checkpoint import CHECKPOINT, read_progress
+from runtime_py.checkpoint import CHECKPOINT, newest_whole, read_progress
 from runtime_py.run_folder import ADAPTER
 from runtime_py.simulate import simulate
 from runtime_py.stop import STOPPED
@@ -119,6 +119,10 @@ class Verb:
                 os.kill(child if target == "child" and child else self.pid, number)
         except ProcessLookupError:
             pass
+
+
+def temporaries(out: Path) -> set[str]:
+    return {name for name in os.listdir(out) if name.startswith(".")} if out.exists() else set()
 
 
 def wait_for_orphans(out: Path) -> None:
@@ -221,7 +225,7 @@ class Kills:
             told.unlink(missing_ok=True)
             while True:
                 # Steps that an earlier kill lost are told again.
-                before, lines_before = step_of(out), len(lines_of(told))
+                before, lines_before, temporary = step_of(out), len(lines_of(told)), temporaries(out)
                 verb = self.start(*self.training(engine, out, "--resume", "--metrics", str(told)))
                 killed = None
                 if done < kills:
@@ -234,6 +238,9 @@ class Kills:
                     break
                 assert killed is not None, verb.errors.read_text()
                 self.require_kept(out, lines_of(told)[lines_before:], before, verb, *killed)
+                if killed[1] != signal.SIGKILL:
+                    # What an earlier kill left stays where this run ended before it had the folder.
+                    assert temporaries(out) <= temporary, (temporaries(out), killed)
             assert step_of(out) == STEPS[engine]
             assert (out / CHECKPOINT).read_bytes() == (straight / CHECKPOINT).read_bytes()
             for name in ("adapter_config.json", "adapter_model.safetensors"):
@@ -254,10 +261,6 @@ class Kills:
         if (out / ADAPTER).exists():
             with safe_open(out / ADAPTER / "adapter_model.safetensors", "pt") as file:
                 assert file.keys()
-        if number != signal.SIGKILL:
-            assert (
-                {name for name in os.listdir(out) if name.startswith(".")} == set() if out.exists() else True
-            )
         if verb.code == STOPPED:
             figures = json.loads(verb.log.read_text())
             assert figures["steps"] == step and figures["stop_reason"]
@@ -309,7 +312,9 @@ class Kills:
                 verbs.append(self.start(*self.training(engine, out)))
                 time.sleep(self.chance.choice((0, 0.001, 0.01, 0.1, seconds / 2)) * self.chance.random())
             codes = sorted(verb.wait() for verb in verbs)
-            assert codes == [0, *[2] * (len(verbs) - 1)], [verb.errors.read_text() for verb in verbs]
+            assert codes == [0, *[2] * (len(verbs) - 1)], [
+                (verb.code, verb.log.read_text()) for verb in verbs
+            ]
             for verb in verbs:
                 if verb.code == 2:
                     said = json.loads(verb.log.read_text())["message"]
@@ -324,7 +329,8 @@ class Kills:
 
 
 def step_of(out: Path) -> int:
-    return read_progress(out / CHECKPOINT).step if (out / CHECKPOINT).exists() else 0
+    newest = newest_whole(out) if out.is_dir() else None
+    return 0 if newest is None else read_progress(newest).step
 
 
 def lines_of(metrics: Path) -> list[str]:

@@ -208,7 +208,7 @@ def test_a_gradient_that_is_not_finite_spoils_nothing(engine: Engine, tmp_path: 
     artifact = compile_for_device(Root(), 100, example_batch={"x": torch.ones(4)}, quantization="none")
     with pytest.raises(DataError, match="the gradient is not finite at step 0"):
         train(artifact, steps=1, out=tmp_path / "out", engine=engine)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

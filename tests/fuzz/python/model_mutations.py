@@ -17,7 +17,11 @@ NUMBERS: list[Any] = [
 
 def mutated_json(data: bytes, random: Random) -> bytes:
     """A JSON object with one to three values changed, one key doubled or taken away, or depth without end."""
-    value = json.loads(data)
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        # What a mutation before has made of it.
+        return b"{}"
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         value = _changed(copy.deepcopy(value), random)
     text = json.dumps(value)
