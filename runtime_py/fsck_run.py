@@ -18,7 +18,7 @@ TRAINED = "trained.safetensors"
 JOB, BATCHES = "job.json", "batches"
 _MADE_IN_RUNS = {"threads.json", "metrics.ndjson", "events.ndjson", "stderr", "pid", "status"}
 _OF_APPS = {"adapter.gguf", "examples.jsonl", "encode.json", "evaluation-batches", "batches.partial"}
-_LEFTOVERS = (".*.tmp", "*.tmp", ".*.phone", ".adapter.*", ".deploy.*", "lowpeak-train-*")
+_LEFTOVERS = (".*.tmp", "*.tmp", ".*.phone", ".*.held", ".adapter.*", ".deploy[-.]*", "lowpeak-train-*")
 
 
 def look_at_run(folder: Path, report: FsckReport) -> None:

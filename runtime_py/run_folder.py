@@ -29,6 +29,9 @@ ADAPTER = "adapter"
 TRAINED = "trained.safetensors"
 JOB = "job.json"
 
+HELD = f".{JOB}.held"
+"""Keeps others from removing the folder as an empty one, which they may have made to look for room."""
+
 _LEFT_BEHIND = (f".{CHECKPOINT}.*", f".{TRAINED}.*", f".{ADAPTER}.*", f".{JOB}.*", ".deploy-*")
 """What a process that was killed leaves of its writing."""
 
@@ -47,14 +50,19 @@ def run_folder(out: Path) -> Iterator[int]:
         except OSError as error:
             raise EnvironmentProblem(f"the folder {out} cannot be made: {error.strerror}") from error
         with locked(out) as descriptor:
-            # Its holder may have removed it after it was opened here.
-            if not is_at(descriptor, out):
-                continue
-            _remove_left_behind(out)
-            require_replaceable(out / ADAPTER)
             try:
+                (out / HELD).touch()
+            except FileNotFoundError:
+                continue
+            try:
+                # Another may have removed it, as empty, after it was opened here.
+                if not is_at(descriptor, out):
+                    continue
+                _remove_left_behind(out)
+                require_replaceable(out / ADAPTER)
                 yield descriptor
             finally:
+                (out / HELD).unlink(missing_ok=True)
                 with suppress(OSError):
                     # One that nothing came into.
                     out.rmdir()
@@ -68,7 +76,7 @@ def _remove_left_behind(out: Path) -> None:
             aside.rename(out / ADAPTER)
     for path in (path for pattern in _LEFT_BEHIND for path in out.glob(pattern)):
         # What a phone's checkpoint has sent so far is gone on with.
-        if path.suffix == ".phone":
+        if path.suffix == ".phone" or path.name == HELD:
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

@@ -13,7 +13,9 @@ import pytest
 
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export import folder_lock
+from export.disk import Need, require_room
 from export.folder_lock import COMPILES, joined, locked, reserved, reserving
+from runtime_py.run_folder import run_folder
 
 HOLD = """
 import sys
@@ -123,3 +125,14 @@ def test_one_of_many_makes_it_at_a_time(tmp_path: Path) -> None:
         thread.join()
     assert most == 1 and not list(tmp_path.iterdir())
     make()
+
+
+def test_a_runs_folder_is_none_that_another_can_remove(tmp_path: Path) -> None:
+    """As whoever made it to look for room does."""
+    out = tmp_path / "run"
+    with run_folder(out):
+        with pytest.raises(OSError, match="not empty"):
+            out.rmdir()
+        require_room(Need(out, (1,), "a file"))
+        assert out.is_dir()
+    assert not out.exists()
