@@ -25,6 +25,7 @@ from export.manifest import MANIFEST, MOST_BYTES, FileRecord, Manifest
 from export.manifest_checks import SIGNATURE
 from export.plain_file import is_plain_name, read_plain
 from export.private_folder import new_private_folder, remove_leftovers
+from export.whole_file import sync
 
 TEMPORARY_SUFFIX = ".writing"
 
@@ -48,12 +49,12 @@ class BundleWriter:
         """Hashes the files, writes the manifest with them and gives it back; `manifest.files` is not read."""
         files = {}
         for path in sorted(self.folder.iterdir()):
-            _sync(path)
+            sync(path)
             files[path.name] = FileRecord(sha256_of(path), path.stat().st_size)
         complete = dataclasses.replace(manifest, files=files)
         (self.folder / MANIFEST).write_text(complete.to_json(), encoding="utf-8")
-        _sync(self.folder / MANIFEST)
-        _sync(self.folder)
+        sync(self.folder / MANIFEST)
+        sync(self.folder)
         self.finished = True
         return complete
 
@@ -175,7 +176,7 @@ def publish(folder: Path, out: Path) -> None:
             aside.rename(out)
             raise
         shutil.rmtree(aside, ignore_errors=True)
-    _sync(out.parent)
+    sync(out.parent)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -185,11 +186,3 @@ def _exchange(one: Path, other: Path) -> bool:
     except (OSError, AttributeError):
         return False
     return bool(swap(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

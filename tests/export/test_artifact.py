@@ -312,7 +312,7 @@ WRITE = "write_blank(pathlib.Path({!r}), b'new', overwrite=True)\n"
 
 @pytest.mark.parametrize(
     ("stage", "remains"),
-    [("b._sync", b"payload"), ("b.publish", b"payload"), ("b.shutil.rmtree", b"new")],
+    [("b.sync", b"payload"), ("b.publish", b"payload"), ("b.shutil.rmtree", b"new")],
 )
 def test_a_killed_writer_leaves_a_whole_artifact(stage: str, remains: bytes, tmp_path: Path) -> None:
     folder = write_blank(tmp_path / "artifact")
