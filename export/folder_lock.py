@@ -19,6 +19,7 @@ R = TypeVar("R")
 TRAINS = "still trains into"
 COMPILES = "compiles into"
 LOCKS = Path("/proc/locks")
+FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
 @contextmanager
@@ -66,10 +67,15 @@ def reserved(path: Path, does: str) -> Iterator[None]:
                 place.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise cannot_write(f"the folder {path.name}", path.parent, error) from error
-            descriptor = _opened(place)
+            try:
+                descriptor = os.open(place, FOLDER)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise _cannot_open(place, error) from error
             try:
                 take(descriptor, path, does)
-                # Its holder may have removed it after it was opened here.
+                # Its holder may have removed it, here after it was opened and above before.
                 if not is_at(descriptor, place):
                     continue
                 try:
@@ -102,9 +108,13 @@ def reserving(does: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def _opened(folder: Path) -> int:
     try:
-        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        return os.open(folder, FOLDER)
     except OSError as error:
-        raise EnvironmentProblem(f"the folder {folder} cannot be opened: {error.strerror}") from error
+        raise _cannot_open(folder, error) from error
+
+
+def _cannot_open(folder: Path, error: OSError) -> EnvironmentProblem:
+    return EnvironmentProblem(f"the folder {folder} cannot be opened: {error.strerror}")
 
 
 def take(descriptor: int, what: Path, does: str, instead: str = "folder") -> None:

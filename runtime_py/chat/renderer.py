@@ -26,8 +26,9 @@ LENGTH = struct.Struct("<Q")
 
 
 def main() -> None:
-    # An interrupt is for the process that started this one; it closes stdin when it ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A signal to the group is for the process that started this one; it closes stdin when it ends.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     from transformers.utils.chat_template_utils import render_jinja_template
 
     source, target = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")

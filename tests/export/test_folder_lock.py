@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -118,11 +118,9 @@ def test_one_of_many_makes_it_at_a_time(tmp_path: Path) -> None:
             except ArtifactError:
                 told += 1
 
-    threads = [threading.Thread(target=often) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(often) for _ in range(4)]:
+            done.result()
     assert most == 1 and not list(tmp_path.iterdir())
     make()
 

@@ -27,6 +27,7 @@ from runtime_py.optimizer import OptimizerOptions
 from runtime_py.session import Job
 from runtime_py.supervisor import StepReport, supervise
 from runtime_py.trainer import TrainReport, prepare, train
+from tests.children import RUNNER, WORKER, child_of_this_process
 from tests.disks import no_more_room
 from tests.evaluate import distance
 from tests.models import Function
@@ -166,8 +167,8 @@ def test_a_signal_is_the_reason_to_stop(
 ) -> None:
     def stop(step: StepReport) -> None:
         if step.step == 2:
-            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-            os.kill(int(children[-1]), number)
+            named = {"native": RUNNER, "python": WORKER}[engine]
+            os.kill(child_of_this_process(named), number)
 
     report = train(artifact, steps=5000, out=tmp_path, engine=engine, on_step=stop)
     assert report.stopped and report.stop_reason == number.name

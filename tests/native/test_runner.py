@@ -31,6 +31,7 @@ from runtime_py.session import Job
 from runtime_py.stop import STOPPED
 from runtime_py.supervisor import StepReport
 from runtime_py.trainer import train
+from tests.children import RUNNER, child_of_this_process
 from tests.native.runner import Runner, use_runner
 from tests.runtime_py.trainable import (
     eager_model,
@@ -566,8 +567,7 @@ def test_the_command_line(tmp_path: Path) -> None:
 
 def test_a_killed_runner_is_told_as_such(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
     def kill(step: StepReport) -> None:
-        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-        os.kill(int(children[-1]), signal.SIGKILL)
+        os.kill(child_of_this_process(RUNNER), signal.SIGKILL)
 
     with pytest.raises(EnvironmentProblem, match="killed"):
         train(artifact, several_batches(tiny.spec, 4), steps=20_000, out=tmp_path, on_step=kill)

@@ -44,7 +44,7 @@ from runtime_py.supervisor import StepReport
 from runtime_py.trainer import train
 from tests.evaluate import distance
 from tests.export.onnx.compiled import SEQ_LEN, adapted, onnx_artifact
-from tests.runtime_py.test_trainer import child_of_this_process
+from tests.children import WORKER, child_of_this_process
 from tests.runtime_py.trainable import uneven_batches
 from tests.tiny import tiny_llama
 
@@ -277,7 +277,7 @@ def test_a_stopped_run_goes_on_where_it_was(
 ) -> None:
     def terminate(step: StepReport) -> None:
         if step.step == 1:
-            os.kill(child_of_this_process(), signal.SIGTERM)
+            os.kill(child_of_this_process(WORKER), signal.SIGTERM)
 
     given: dict[str, Any] = {"optimizer": OPTIONS, "accumulate": 2}
     first = train(artifact, batches, steps=300, out=tmp_path / "a", on_step=terminate, **given)

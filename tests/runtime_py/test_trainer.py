@@ -25,6 +25,7 @@ from runtime_py.checkpoint_tensors import load_adapter
 from runtime_py.encode import Example
 from runtime_py.optimizer import OptimizerOptions
 from runtime_py.supervisor import StepReport
+from tests.children import WORKER, child_of_this_process
 from tests.runtime_py.trainable import (
     eager_loss,
     eager_model,
@@ -114,15 +115,6 @@ def test_resume_is_exact_and_stops_at_the_goal(
     assert third.adapter is not None and third.adapter.is_dir()
 
 
-def child_of_this_process() -> int:
-    """The worker's pid."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    for pid in map(int, children):
-        if b"runtime_py.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            return pid
-    raise AssertionError("there is no worker")
-
-
 def test_killed_at_random_and_resumed(tiny: TinyStep, artifact: Artifact, straight, tmp_path: Path) -> None:
     moments = random.Random(3)
     losses: dict[int, float] = {}
@@ -131,7 +123,7 @@ def test_killed_at_random_and_resumed(tiny: TinyStep, artifact: Artifact, straig
         assert losses.setdefault(step.step, step.loss) == step.loss
         if moments.random() < 0.3:
             time.sleep(moments.random() * 0.01)
-            os.kill(child_of_this_process(), signal.SIGKILL)
+            os.kill(child_of_this_process(WORKER), signal.SIGKILL)
 
     kills = 0
     while True:
@@ -159,7 +151,7 @@ def test_killed_at_random_and_resumed(tiny: TinyStep, artifact: Artifact, straig
 def test_terminated_run_leaves_a_checkpoint(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
     def terminate(step: StepReport) -> None:
         if step.step == 2:
-            os.kill(child_of_this_process(), signal.SIGTERM)
+            os.kill(child_of_this_process(WORKER), signal.SIGTERM)
 
     report = train(artifact, several_batches(tiny.spec, 4), steps=5000, out=tmp_path, on_step=terminate)
     assert report.stopped and 3 <= report.steps < 5000
@@ -223,7 +215,7 @@ def test_batches_without_a_label_leave_the_adapter_alone(
 def _interrupt_after_one() -> Callable[[StepReport], None]:
     def stop(step: StepReport) -> None:
         if step.step == 0:
-            os.kill(child_of_this_process(), signal.SIGTERM)
+            os.kill(child_of_this_process(WORKER), signal.SIGTERM)
 
     return stop
 

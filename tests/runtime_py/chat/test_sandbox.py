@@ -74,6 +74,19 @@ def test_the_process_may_be_killed() -> None:
     assert rendered(PLAIN) == "<user>Hi"
 
 
+def test_it_is_not_asked_to_end_by_signals() -> None:
+    """As all processes of a group are; the one that started it decides what of the work is still done."""
+    rendered(PLAIN)
+    process = RENDERER._process
+    assert process is not None
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process.send_signal(number)
+    assert rendered(PLAIN) == "<user>Hi"
+    assert RENDERER._process is process
+    RENDERER.close()
+    assert process.returncode == 0
+
+
 def test_a_source_has_a_bounded_length() -> None:
     with pytest.raises(DataError, match=f"the most is {MOST_BYTES}"):
         Template("a" * (MOST_BYTES + 1), {}, [])
