@@ -1,6 +1,8 @@
 // Batches, checkpoints, adapters: every byte of every tensor is there, and lies where its type may.
 #include "trainer/safetensors.h"
 
+#include <vector>
+
 #include "input.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -8,12 +10,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const lowpeak::fuzz::InputFile input(data, size);
     const lowpeak::trainer::SafetensorsFile file(input.path());
     std::size_t bytes = 0;
-    std::uint8_t sum = 0;
+    std::vector<std::uint8_t> tensor;
     for (const auto& [name, entry] : file.entries()) {
       if (entry.begin % entry.dtype->bytes != 0) std::abort();
-      for (std::size_t i = entry.begin; i < entry.end; ++i) sum ^= file.data(entry)[i - entry.begin];
-      bytes += entry.end - entry.begin;
+      tensor.resize(entry.end - entry.begin);
+      file.read(entry, tensor.data());
+      bytes += tensor.size();
     }
-    if (bytes > size || (sum ^ sum) != 0) std::abort();
+    if (bytes > size) std::abort();
   });
 }
