@@ -1,4 +1,4 @@
-#include "batch_files.h"
+#include "encode/batch_files.h"
 
 #include <sys/stat.h>
 #include <unistd.h>

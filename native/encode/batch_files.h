@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "batch_shape.h"
-#include "batch_stream.h"
+#include "encode/batch_shape.h"
+#include "encode/batch_stream.h"
 
 namespace lowpeak::encode {
 

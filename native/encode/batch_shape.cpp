@@ -1,4 +1,4 @@
-#include "batch_shape.h"
+#include "encode/batch_shape.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "batch_stream.h"
+#include "encode/batch_stream.h"
 
 #include <algorithm>
 #include <cstdio>

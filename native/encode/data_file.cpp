@@ -1,4 +1,4 @@
-#include "data_file.h"
+#include "encode/data_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-#include "example.h"
+#include "encode/example.h"
 
 #include <algorithm>
 #include <map>

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "record.h"
+#include "encode/record.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 

@@ -1,4 +1,4 @@
-#include "record.h"
+#include "encode/record.h"
 
 #include <algorithm>
 #include <initializer_list>

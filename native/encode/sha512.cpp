@@ -1,4 +1,4 @@
-#include "sha512.h"
+#include "encode/sha512.h"
 
 #include <cstddef>
 

@@ -1,11 +1,11 @@
 // lowpeak::causal_attention and its backward.
-#include "attention.h"
+#include "kernels/attention/attention.h"
 
 #include <algorithm>
 
-#include "call.h"
-#include "heads.h"
-#include "kernels.h"
+#include "executorch/call.h"
+#include "executorch/heads.h"
+#include "executorch/kernels.h"
 
 namespace lowpeak {
 

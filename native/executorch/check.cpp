@@ -1,4 +1,4 @@
-#include "check.h"
+#include "executorch/check.h"
 
 #include <algorithm>
 #include <cmath>

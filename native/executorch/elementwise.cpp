@@ -1,8 +1,8 @@
 // lowpeak::rms_norm, swiglu and their backwards.
-#include "call.h"
-#include "kernels.h"
-#include "rms_norm.h"
-#include "swiglu.h"
+#include "executorch/call.h"
+#include "executorch/kernels.h"
+#include "kernels/elementwise/rms_norm.h"
+#include "kernels/elementwise/swiglu.h"
 
 namespace lowpeak {
 

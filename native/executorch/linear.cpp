@@ -1,11 +1,11 @@
 // lowpeak::matmul, matmul_add, quantized_linear, quantized_linear_input_gradient(_add), dequantize_rows and
 // quantized_linear_cross_entropy.
-#include "linear.h"
+#include "kernels/linear/linear.h"
 
-#include "call.h"
-#include "cross_entropy.h"
-#include "kernels.h"
-#include "pages.h"
+#include "executorch/call.h"
+#include "kernels/loss/cross_entropy.h"
+#include "executorch/kernels.h"
+#include "executorch/pages.h"
 
 namespace lowpeak {
 

@@ -1,9 +1,9 @@
 // lowpeak::store, load and loaded.
 #include <cstring>
 
-#include "call.h"
-#include "kernels.h"
-#include "offload_file.h"
+#include "executorch/call.h"
+#include "executorch/kernels.h"
+#include "executorch/offload_file.h"
 
 namespace lowpeak {
 namespace {

@@ -1,4 +1,4 @@
-#include "offload_file.h"
+#include "executorch/offload_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "allocate.h"
+#include "executorch/allocate.h"
 
 namespace lowpeak {
 namespace {

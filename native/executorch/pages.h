@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "quantized.h"
+#include "kernels/linear/quantized.h"
 
 namespace lowpeak {
 

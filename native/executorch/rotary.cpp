@@ -1,9 +1,9 @@
 // lowpeak::rotary.
-#include "rotary.h"
+#include "kernels/elementwise/rotary.h"
 
-#include "call.h"
-#include "heads.h"
-#include "kernels.h"
+#include "executorch/call.h"
+#include "executorch/heads.h"
+#include "executorch/kernels.h"
 
 namespace lowpeak {
 

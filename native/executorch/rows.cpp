@@ -1,9 +1,9 @@
 // lowpeak::select_rows and write_rows.
 #include <cstring>
 
-#include "call.h"
-#include "kernels.h"
-#include "pages.h"
+#include "executorch/call.h"
+#include "executorch/kernels.h"
+#include "executorch/pages.h"
 
 namespace lowpeak {
 

@@ -1,12 +1,12 @@
-#include "speed.h"
+#include "executorch/speed.h"
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <new>
 
-#include "linear.h"
-#include "pool.h"
+#include "kernels/linear/linear.h"
+#include "executorch/pool.h"
 
 namespace lowpeak {
 namespace {

@@ -7,7 +7,7 @@
 #include "trainer/bundle.h"
 #include "trainer/job.h"
 #include "trainer/memory.h"
-#include "verbs.h"
+#include "runner/verbs.h"
 
 namespace lowpeak::runner {
 namespace {

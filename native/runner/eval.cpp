@@ -11,8 +11,8 @@
 #include "trainer/programs.h"
 #include "trainer/room.h"
 #include "trainer/threads.h"
-#include "verbs.h"
-#include "watch.h"
+#include "runner/verbs.h"
+#include "runner/watch.h"
 
 namespace lowpeak::runner {
 namespace {

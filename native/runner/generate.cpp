@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "generate_job.h"
+#include "runner/generate_job.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 #include "trainer/bundle.h"
@@ -10,8 +10,8 @@
 #include "trainer/memory.h"
 #include "trainer/sampler.h"
 #include "trainer/threads.h"
-#include "verbs.h"
-#include "watch.h"
+#include "runner/verbs.h"
+#include "runner/watch.h"
 
 namespace lowpeak::runner {
 namespace {

@@ -20,14 +20,14 @@
 #include <cstring>
 #include <map>
 
-#include "arguments.h"
-#include "output.h"
+#include "runner/arguments.h"
+#include "runner/output.h"
 #include "trainer/bus_error.h"
 #include "trainer/error.h"
 #include "trainer/methods.h"
 #include "trainer/operators.h"
 #include "trainer/signals.h"
-#include "verbs.h"
+#include "runner/verbs.h"
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include "trainer/generations.h"
 #include "trainer/job.h"
 #include "trainer/trainer.h"
-#include "verbs.h"
+#include "runner/verbs.h"
 
 namespace lowpeak::runner {
 namespace {

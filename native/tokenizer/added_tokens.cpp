@@ -1,8 +1,8 @@
-#include "added_tokens.h"
+#include "tokenizer/added_tokens.h"
 
 #include <algorithm>
 
-#include "config.h"
+#include "tokenizer/config.h"
 
 namespace lowpeak::tokenizer {
 namespace {

@@ -10,10 +10,10 @@
 #include <unordered_set>
 #include <vector>
 
-#include "normalizer.h"
-#include "text.h"
+#include "tokenizer/normalizer.h"
+#include "tokenizer/text.h"
 #include "trainer/json.h"
-#include "vocabulary.h"
+#include "tokenizer/vocabulary.h"
 
 namespace lowpeak::tokenizer {
 

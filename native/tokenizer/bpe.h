@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "trainer/json.h"
-#include "vocabulary.h"
+#include "tokenizer/vocabulary.h"
 
 namespace lowpeak::tokenizer {
 

@@ -1,4 +1,4 @@
-#include "chat.h"
+#include "tokenizer/chat.h"
 
 #include <algorithm>
 #include <string_view>
@@ -6,7 +6,7 @@
 #include "trainer/error.h"
 #include "trainer/files.h"
 #include "trainer/json.h"
-#include "unicode.h"
+#include "tokenizer/unicode.h"
 
 namespace lowpeak::tokenizer {
 namespace {

@@ -1,4 +1,4 @@
-#include "config.h"
+#include "tokenizer/config.h"
 
 #include <algorithm>
 #include <string_view>

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "pattern.h"
+#include "tokenizer/pattern.h"
 #include "trainer/json.h"
 
 namespace lowpeak::tokenizer {

@@ -1,4 +1,4 @@
-#include "file.h"
+#include "tokenizer/file.h"
 
 #include <unistd.h>
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "trainer/json.h"
-#include "vocabulary.h"
+#include "tokenizer/vocabulary.h"
 
 namespace lowpeak::tokenizer {
 

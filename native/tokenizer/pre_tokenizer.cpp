@@ -1,7 +1,7 @@
-#include "pre_tokenizer.h"
+#include "tokenizer/pre_tokenizer.h"
 
-#include "config.h"
-#include "pattern.h"
+#include "tokenizer/config.h"
+#include "tokenizer/pattern.h"
 
 namespace lowpeak::tokenizer {
 namespace {

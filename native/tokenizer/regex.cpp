@@ -1,4 +1,4 @@
-#include "regex.h"
+#include "tokenizer/regex.h"
 
 #include "trainer/error.h"
 

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "unicode.h"
+#include "tokenizer/unicode.h"
 
 namespace lowpeak::tokenizer {
 

@@ -1,4 +1,4 @@
-#include "text.h"
+#include "tokenizer/text.h"
 
 #include "trainer/error.h"
 

@@ -1,15 +1,15 @@
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <algorithm>
 
-#include "added_tokens.h"
-#include "bpe.h"
-#include "config.h"
-#include "decoder.h"
-#include "file.h"
-#include "normalizer.h"
-#include "post_processor.h"
-#include "pre_tokenizer.h"
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/bpe.h"
+#include "tokenizer/config.h"
+#include "tokenizer/decoder.h"
+#include "tokenizer/file.h"
+#include "tokenizer/normalizer.h"
+#include "tokenizer/post_processor.h"
+#include "tokenizer/pre_tokenizer.h"
 
 namespace lowpeak::tokenizer {
 namespace {

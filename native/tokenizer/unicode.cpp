@@ -1,4 +1,4 @@
-#include "unicode.h"
+#include "tokenizer/unicode.h"
 
 #include <algorithm>
 #include <iterator>
@@ -11,7 +11,7 @@ struct Decomposition {
   bool together;                           // whether NFC makes it of them
 };
 
-#include "unicode_tables.inc"
+#include "tokenizer/unicode_tables.inc"
 
 // Runs of (start << bits | value), ascending: the value of the run that the character is in.
 template <std::size_t N>

@@ -1,4 +1,4 @@
-#include "vocabulary.h"
+#include "tokenizer/vocabulary.h"
 
 #include "trainer/error.h"
 

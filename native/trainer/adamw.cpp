@@ -1,4 +1,4 @@
-#include "adamw.h"
+#include "trainer/adamw.h"
 
 #include <cmath>
 

@@ -1,8 +1,8 @@
-#include "batch_weight.h"
+#include "trainer/batch_weight.h"
 
 #include <algorithm>
 
-#include "error.h"
+#include "trainer/error.h"
 
 namespace lowpeak::trainer {
 namespace {

@@ -1,4 +1,4 @@
-#include "batches.h"
+#include "trainer/batches.h"
 
 #include <poll.h>
 #include <unistd.h>
@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <limits>
 
-#include "batch_ranges.h"
-#include "error.h"
-#include "json.h"
+#include "trainer/batch_ranges.h"
+#include "trainer/error.h"
+#include "trainer/json.h"
 
 namespace lowpeak::trainer {
 namespace {

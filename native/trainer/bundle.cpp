@@ -1,4 +1,4 @@
-#include "bundle.h"
+#include "trainer/bundle.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <vector>
 
-#include "error.h"
-#include "files.h"
-#include "json.h"
-#include "sha256.h"
+#include "trainer/error.h"
+#include "trainer/files.h"
+#include "trainer/json.h"
+#include "trainer/sha256.h"
 
 namespace lowpeak::trainer {
 namespace {

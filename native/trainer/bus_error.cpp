@@ -1,4 +1,4 @@
-#include "bus_error.h"
+#include "trainer/bus_error.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -1,12 +1,12 @@
-#include "checkpoint.h"
+#include "trainer/checkpoint.h"
 
 #include <set>
 
-#include "error.h"
-#include "finite.h"
-#include "json.h"
-#include "room.h"
-#include "safetensors.h"
+#include "trainer/error.h"
+#include "trainer/finite.h"
+#include "trainer/json.h"
+#include "trainer/room.h"
+#include "trainer/safetensors.h"
 
 namespace lowpeak::trainer {
 namespace {

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "generations.h"
-#include "tensor_view.h"
-#include "touched.h"
+#include "trainer/generations.h"
+#include "trainer/tensor_view.h"
+#include "trainer/touched.h"
 
 namespace lowpeak::trainer {
 

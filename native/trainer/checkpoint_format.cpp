@@ -1,4 +1,4 @@
-#include "checkpoint_format.h"
+#include "trainer/checkpoint_format.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <limits>
 
-#include "error.h"
-#include "files.h"
-#include "json.h"
+#include "trainer/error.h"
+#include "trainer/files.h"
+#include "trainer/json.h"
 
 namespace lowpeak::trainer {
 namespace {

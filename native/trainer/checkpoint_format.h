@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "safetensors.h"
-#include "sha256.h"
+#include "trainer/safetensors.h"
+#include "trainer/sha256.h"
 
 namespace lowpeak::trainer {
 

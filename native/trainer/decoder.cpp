@@ -1,12 +1,12 @@
-#include "decoder.h"
+#include "trainer/decoder.h"
 
 #include <algorithm>
 #include <cstring>
 
-#include "checkpoint.h"
-#include "error.h"
-#include "json.h"
-#include "safetensors.h"
+#include "trainer/checkpoint.h"
+#include "trainer/error.h"
+#include "trainer/json.h"
+#include "trainer/safetensors.h"
 
 namespace lowpeak::trainer {
 namespace {

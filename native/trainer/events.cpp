@@ -1,4 +1,4 @@
-#include "events.h"
+#include "trainer/events.h"
 
 namespace lowpeak::trainer {
 namespace {

@@ -7,8 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "error.h"
-#include "memory.h"
+#include "trainer/error.h"
+#include "trainer/memory.h"
 
 namespace lowpeak::trainer {
 

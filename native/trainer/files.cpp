@@ -1,4 +1,4 @@
-#include "files.h"
+#include "trainer/files.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

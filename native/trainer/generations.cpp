@@ -1,4 +1,4 @@
-#include "generations.h"
+#include "trainer/generations.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <map>
 
-#include "error.h"
+#include "trainer/error.h"
 
 namespace lowpeak::trainer {
 namespace {

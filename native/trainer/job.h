@@ -4,8 +4,8 @@
 #include <optional>
 #include <string>
 
-#include "json.h"
-#include "optimizer_options.h"
+#include "trainer/json.h"
+#include "trainer/optimizer_options.h"
 
 namespace lowpeak::trainer {
 

@@ -1,4 +1,4 @@
-#include "json.h"
+#include "trainer/json.h"
 
 #include <array>
 #include <charconv>

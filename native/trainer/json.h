@@ -10,7 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "error.h"
+#include "trainer/error.h"
 
 namespace lowpeak::trainer {
 

@@ -1,10 +1,10 @@
-#include "manifest.h"
+#include "trainer/manifest.h"
 
 #include <algorithm>
 #include <set>
 
-#include "json.h"
-#include "sha256.h"
+#include "trainer/json.h"
+#include "trainer/sha256.h"
 
 namespace lowpeak::trainer {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "dtype.h"
+#include "trainer/dtype.h"
 
 namespace lowpeak::trainer {
 

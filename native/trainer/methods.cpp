@@ -1,4 +1,4 @@
-#include "methods.h"
+#include "trainer/methods.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -13,11 +13,11 @@
 #include <executorch/runtime/platform/platform.h>
 #include <executorch/runtime/platform/runtime.h>
 
-#include "files.h"
-#include "json.h"
-#include "operators.h"
-#include "scratch_file.h"
-#include "weights_check.h"
+#include "trainer/files.h"
+#include "trainer/json.h"
+#include "trainer/operators.h"
+#include "trainer/scratch_file.h"
+#include "trainer/weights_check.h"
 
 namespace lowpeak::trainer {
 namespace {

@@ -1,4 +1,4 @@
-#include "operator_signatures.h"
+#include "trainer/operator_signatures.h"
 
 #include <unordered_map>
 
@@ -11,7 +11,7 @@ struct Signature {
 };
 
 constexpr Signature kSignatures[] = {
-#include "operator_signatures.inc"
+#include "trainer/operator_signatures.inc"
 };
 
 constexpr std::string_view kNamespaces[] = {"aten",  "dim_order_ops", "et",          "executorch_prim", "llama", "lowpeak",

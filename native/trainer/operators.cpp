@@ -1,8 +1,8 @@
-#include "operators.h"
+#include "trainer/operators.h"
 
 #include <dlfcn.h>
 
-#include "error.h"
+#include "trainer/error.h"
 
 namespace lowpeak::trainer {
 namespace {

@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "files.h"
-#include "optimizer_options.h"
-#include "tensor_view.h"
-#include "touched.h"
+#include "trainer/files.h"
+#include "trainer/optimizer_options.h"
+#include "trainer/tensor_view.h"
+#include "trainer/touched.h"
 
 namespace lowpeak::trainer {
 

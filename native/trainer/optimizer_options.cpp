@@ -1,4 +1,4 @@
-#include "optimizer_options.h"
+#include "trainer/optimizer_options.h"
 
 #include <cmath>
 

@@ -1,7 +1,7 @@
-#include "plan_check.h"
+#include "trainer/plan_check.h"
 
-#include "operator_signatures.h"
-#include "plan_values.h"
+#include "trainer/operator_signatures.h"
+#include "trainer/plan_values.h"
 
 namespace lowpeak::trainer {
 namespace {

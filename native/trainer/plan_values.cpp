@@ -1,8 +1,8 @@
-#include "plan_values.h"
+#include "trainer/plan_values.h"
 
 #include <algorithm>
 
-#include "json.h"
+#include "trainer/json.h"
 
 namespace lowpeak::trainer {
 namespace {

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "flat_buffer.h"
-#include "plan_check.h"
+#include "trainer/flat_buffer.h"
+#include "trainer/plan_check.h"
 
 namespace lowpeak::trainer {
 

@@ -1,9 +1,9 @@
-#include "program_check.h"
+#include "trainer/program_check.h"
 
 #include <cstring>
 
-#include "error.h"
-#include "plan_check.h"
+#include "trainer/error.h"
+#include "trainer/plan_check.h"
 
 namespace lowpeak::trainer {
 namespace {

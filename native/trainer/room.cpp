@@ -1,4 +1,4 @@
-#include "room.h"
+#include "trainer/room.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,9 +8,9 @@
 
 #include <limits>
 
-#include "error.h"
+#include "trainer/error.h"
 #include "executorch/allocate.h"
-#include "files.h"
+#include "trainer/files.h"
 
 namespace lowpeak::trainer {
 namespace {

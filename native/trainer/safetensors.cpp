@@ -1,9 +1,9 @@
-#include "safetensors.h"
+#include "trainer/safetensors.h"
 
 #include <algorithm>
 #include <limits>
 
-#include "json.h"
+#include "trainer/json.h"
 
 namespace lowpeak::trainer {
 namespace {

@@ -1,14 +1,14 @@
-#include "threads.h"
+#include "trainer/threads.h"
 
 #include <unistd.h>
 
-#include "error.h"
-#include "files.h"
-#include "json.h"
-#include "operators.h"
-#include "processors.h"
-#include "thread_choice.h"
-#include "whole_file.h"
+#include "trainer/error.h"
+#include "trainer/files.h"
+#include "trainer/json.h"
+#include "trainer/operators.h"
+#include "trainer/processors.h"
+#include "trainer/thread_choice.h"
+#include "trainer/whole_file.h"
 
 namespace lowpeak::trainer {
 namespace {

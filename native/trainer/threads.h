@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "events.h"
+#include "trainer/events.h"
 #include "executorch/thread_pool.h"
 
 namespace lowpeak::trainer {

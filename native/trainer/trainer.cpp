@@ -1,21 +1,21 @@
-#include "trainer.h"
+#include "trainer/trainer.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 
-#include "batch_weight.h"
-#include "batches.h"
-#include "bundle.h"
-#include "checkpoint.h"
-#include "files.h"
-#include "gradient_sum.h"
-#include "json.h"
-#include "memory.h"
-#include "operators.h"
-#include "optimizer.h"
-#include "programs.h"
-#include "room.h"
+#include "trainer/batch_weight.h"
+#include "trainer/batches.h"
+#include "trainer/bundle.h"
+#include "trainer/checkpoint.h"
+#include "trainer/files.h"
+#include "trainer/gradient_sum.h"
+#include "trainer/json.h"
+#include "trainer/memory.h"
+#include "trainer/operators.h"
+#include "trainer/optimizer.h"
+#include "trainer/programs.h"
+#include "trainer/room.h"
 
 namespace lowpeak::trainer {
 namespace {

@@ -1,12 +1,12 @@
-#include "weights_check.h"
+#include "trainer/weights_check.h"
 
 #include <algorithm>
 #include <cstring>
 #include <map>
 
-#include "error.h"
-#include "flat_buffer.h"
-#include "json.h"
+#include "trainer/error.h"
+#include "trainer/flat_buffer.h"
+#include "trainer/json.h"
 
 namespace lowpeak::trainer {
 namespace {

@@ -8,9 +8,9 @@
 #include <type_traits>
 #include <vector>
 
-#include "attention.h"
-#include "c_api/threads.h"
-#include "elementwise_rows.h"
+#include "kernels/attention/attention.h"
+#include "kernels/c_api/threads.h"
+#include "kernels/elementwise/elementwise_rows.h"
 
 using namespace lowpeak;
 using Floats = std::vector<float>;

@@ -75,7 +75,7 @@ def test_neon_equals_generic(cross: Path, tmp_path: Path) -> None:
             "-Wextra",
             "-Werror",
             "-pthread",
-            f"-I{SOURCES / 'kernels'}",
+            f"-I{SOURCES}",
         ),
         *(
             "-o",

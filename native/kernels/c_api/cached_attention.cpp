@@ -1,5 +1,5 @@
 // Attention over a cache for ctypes: tests/native.
-#include "../cached_attention.h"
+#include "kernels/attention/cached_attention.h"
 
 #if defined(_WIN32)
 #define LOWPEAK_EXPORT extern "C" __declspec(dllexport)

@@ -1,5 +1,5 @@
 // The cross-entropy for ctypes: tests/native.
-#include "../cross_entropy.h"
+#include "kernels/loss/cross_entropy.h"
 
 #if defined(_WIN32)
 #define LOWPEAK_EXPORT extern "C" __declspec(dllexport)

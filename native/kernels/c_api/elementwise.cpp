@@ -1,5 +1,5 @@
 // RMSNorm, rotary embedding, SwiGLU and exp for ctypes: tests/native and benchmarks.
-#include "../elementwise_rows.h"
+#include "kernels/elementwise/elementwise_rows.h"
 
 #if defined(_WIN32)
 #define LOWPEAK_EXPORT extern "C" __declspec(dllexport)

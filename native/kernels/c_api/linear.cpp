@@ -1,8 +1,8 @@
 // The matrix products for ctypes: tests/native and benchmarks.
-#include "../linear.h"
+#include "kernels/linear/linear.h"
 
-#include "../cpu.h"
-#include "threads.h"
+#include "kernels/simd/cpu.h"
+#include "kernels/c_api/threads.h"
 
 #if defined(_WIN32)
 #define LOWPEAK_EXPORT extern "C" __declspec(dllexport)
