@@ -8,9 +8,9 @@
 #include <executorch/runtime/core/span.h>
 #include <executorch/runtime/kernel/kernel_runtime_context.h>
 
-#include "kernels/linear/linear.h"
 #include "executorch/operator.h"
 #include "executorch/pool.h"
+#include "kernels/linear/linear.h"
 #include "kernels/linear/quantized.h"
 
 namespace lowpeak {

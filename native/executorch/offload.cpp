@@ -29,7 +29,7 @@ void store(Call& call) {
 }
 
 constexpr Argument load_arguments[] = {
-    tensor("token", Elements::uint8, "0"), integer("offset", 'o'), integers("shape"), integer("dtype", 't'),
+    tensor("token", Elements::uint8, "0"),  integer("offset", 'o'), integers("shape"), integer("dtype", 't'),
     out(tensor("out", Elements::any, "?")),
 };
 

@@ -67,8 +67,8 @@ class OffloadFile {
   std::unique_ptr<char, decltype(&std::free)> buffer_;
   std::mutex mutex_;
   std::condition_variable asked_, served_;
-  std::list<Request> queue_;           // one of them is being served
-  std::vector<char*> free_;            // pieces of the buffer
+  std::list<Request> queue_;  // one of them is being served
+  std::vector<char*> free_;   // pieces of the buffer
   std::string failure_;
   bool ending_ = false;
   std::thread thread_;

@@ -10,7 +10,9 @@ namespace lowpeak {
 namespace {
 
 constexpr Argument select_arguments[] = {
-    tensor("source", Elements::same, "r*"), ids("ids", "i"), out(tensor("out", Elements::same, "i*")),
+    tensor("source", Elements::same, "r*"),
+    ids("ids", "i"),
+    out(tensor("out", Elements::same, "i*")),
 };
 
 bool are_rows_of_source(const Call& call) { return are_rows(call.ids(1), call['i'], call['r']); }

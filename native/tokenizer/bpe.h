@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "trainer/json.h"
 #include "tokenizer/vocabulary.h"
+#include "trainer/json.h"
 
 namespace lowpeak::tokenizer {
 

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "trainer/json.h"
 #include "tokenizer/vocabulary.h"
+#include "trainer/json.h"
 
 namespace lowpeak::tokenizer {
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "tokenizer/tokenizer.h"
-#include "trainer/json.h"
 #include "tokenizer/vocabulary.h"
+#include "trainer/json.h"
 
 namespace lowpeak::tokenizer {
 

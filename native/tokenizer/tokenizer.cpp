@@ -133,8 +133,8 @@ Encoding Tokenizer::encoding(const std::string& text, bool special) const {
           {section.id, static_cast<std::uint32_t>(section.start), static_cast<std::uint32_t>(section.end)});
       continue;
     }
-    auto normalized = std::make_shared<Text>(
-        std::string_view(text).substr(section.start, section.end - section.start), section.start);
+    auto normalized = std::make_shared<Text>(std::string_view(text).substr(section.start, section.end - section.start),
+                                             section.start);
     parts.normalizer.apply(*normalized);
     for (const Section& inner : parts.added.in_normalized(normalized->characters())) {
       if (inner.id != Vocabulary::kNone) {

@@ -18,8 +18,8 @@ struct Progress {
   std::string artifact;  // Manifest::id
   std::int64_t step;     // updates made
   std::int64_t seed;
-  std::string options;  // Job::fingerprint
-  std::string data;     // SHA-256 of what is trained on
+  std::string options;    // Job::fingerprint
+  std::string data;       // SHA-256 of what is trained on
   std::int64_t position;  // where the last step ended in the order of the data
 };
 

@@ -14,7 +14,7 @@ namespace lowpeak::trainer {
 namespace {
 
 struct stat status_of(int descriptor) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(descriptor, &status) != 0) throw SystemError();
   return status;
 }

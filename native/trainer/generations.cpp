@@ -14,7 +14,7 @@ namespace {
 
 // Also a link that leads nowhere.
 bool is_there(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   return ::lstat(path.c_str(), &status) == 0;
 }
 

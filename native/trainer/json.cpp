@@ -124,9 +124,7 @@ std::optional<std::int64_t> JsonReader::optional_integer() const {
   return is_null() ? std::nullopt : std::optional(integer());
 }
 
-std::optional<double> JsonReader::optional_number() const {
-  return is_null() ? std::nullopt : std::optional(number());
-}
+std::optional<double> JsonReader::optional_number() const { return is_null() ? std::nullopt : std::optional(number()); }
 
 std::string JsonReader::python_literal() const {
   if (is_null()) return "null";
@@ -144,8 +142,7 @@ std::string python_float(double value) {
   const int exponent = std::stoi(scientific.substr(split + 1));
   // Python writes an exponent from 1e16 on and below 1e-4.
   if (value == 0 || (exponent >= -4 && exponent < 16)) {
-    const auto plain =
-        std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::fixed);
+    const auto plain = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::fixed);
     const std::string text(buffer.data(), plain.ptr);
     return text.find('.') == std::string::npos ? text + ".0" : text;
   }
@@ -158,9 +155,12 @@ std::string python_repr(const std::string& text) {
   const char quote = quoted ? '"' : '\'';
   std::string made(1, quote);
   for (const char c : text) {
-    if (c == '\n') made += "\\n";
-    else if (c == '\t') made += "\\t";
-    else if (c == '\r') made += "\\r";
+    if (c == '\n')
+      made += "\\n";
+    else if (c == '\t')
+      made += "\\t";
+    else if (c == '\r')
+      made += "\\r";
     else if (static_cast<unsigned char>(c) < 0x20) {
       constexpr char hex[] = "0123456789abcdef";
       made += std::string("\\x") + hex[c >> 4] + hex[c & 15];

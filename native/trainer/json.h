@@ -47,7 +47,7 @@ class JsonReader {
   JsonReader at(const std::string& field) const;
   bool has(const std::string& field) const { return value_.is_object() && value_.contains(field); }
   bool is_null() const { return value_.is_null(); }
-  std::vector<JsonReader> items() const;  // of a list
+  std::vector<JsonReader> items() const;                           // of a list
   std::vector<std::pair<std::string, JsonReader>> fields() const;  // of an object, sorted
 
   std::string text() const;

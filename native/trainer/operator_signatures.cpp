@@ -14,8 +14,8 @@ constexpr Signature kSignatures[] = {
 #include "trainer/operator_signatures.inc"
 };
 
-constexpr std::string_view kNamespaces[] = {"aten",  "dim_order_ops", "et",          "executorch_prim", "llama", "lowpeak",
-                                            "prim", "prims",         "quantized_decomposed", "torchao"};
+constexpr std::string_view kNamespaces[] = {"aten",    "dim_order_ops", "et",    "executorch_prim",      "llama",
+                                            "lowpeak", "prim",          "prims", "quantized_decomposed", "torchao"};
 
 }  // namespace
 

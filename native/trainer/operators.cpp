@@ -24,8 +24,9 @@ void load_operators(const std::string& library) {
 OffloadFile::OffloadFile(const std::string& folder, std::int64_t bytes) {
   auto* open = found<const char*(const char*, std::int64_t)>("lowpeak_offload_open");
   if (open == nullptr) {
-    throw environment_problem("the artifact puts values into a file, which only lowpeak's operators can: give their "
-                              "library with --ops-library");
+    throw environment_problem(
+        "the artifact puts values into a file, which only lowpeak's operators can: give their "
+        "library with --ops-library");
   }
   if (const char* problem = open(folder.c_str(), bytes)) {
     const std::string size = std::to_string(bytes);

@@ -36,8 +36,8 @@ class Optimizer {
   std::vector<TensorView> state_;
   OptimizerOptions options_;
   std::int64_t total_steps_;
-  std::size_t state_tensors_ = 0;    // of a parameter, as large as it
-  std::vector<float> counters_;  // updates that a parameter has had, for adamw
+  std::size_t state_tensors_ = 0;  // of a parameter, as large as it
+  std::vector<float> counters_;    // updates that a parameter has had, for adamw
   Mapping mapping_;
 };
 

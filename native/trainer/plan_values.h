@@ -10,7 +10,17 @@
 namespace lowpeak::trainer {
 
 enum Kind : std::uint8_t {
-  kNull = 1, kInt, kBool, kDouble, kTensor, kString, kIntList, kDoubleList, kBoolList, kTensorList, kOptionalTensorList
+  kNull = 1,
+  kInt,
+  kBool,
+  kDouble,
+  kTensor,
+  kString,
+  kIntList,
+  kDoubleList,
+  kBoolList,
+  kTensorList,
+  kOptionalTensorList
 };
 
 struct Value {

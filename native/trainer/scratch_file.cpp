@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "trainer/error.h"
 #include "executorch/allocate.h"
+#include "trainer/error.h"
 #include "trainer/room.h"
 
 namespace lowpeak::trainer {

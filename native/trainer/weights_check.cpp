@@ -99,7 +99,8 @@ void check(const Mapping& file, const std::vector<WeightRecord>& expected) {
     const std::string_view name = each.text(kKey);
     const auto found = left.find(name);
     if (found == left.end()) {
-      throw DamagedBuffer("it has a tensor " + python_repr(std::string(name)) + ", which the manifest has not, or twice");
+      throw DamagedBuffer("it has a tensor " + python_repr(std::string(name)) +
+                          ", which the manifest has not, or twice");
     }
     check_tensor(each, segments, header, *found->second);
     left.erase(found);

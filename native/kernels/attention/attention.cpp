@@ -57,17 +57,13 @@ void fill_zero(const Heads<float>& target, int64_t head, int64_t begin, int64_t 
 const AttentionKernels& attention_kernels(Isa isa) {
   switch (isa) {
 #if defined(LOWPEAK_HAVE_X86)
-    case Isa::avx2:
-      return avx2_attention_kernels;
-    case Isa::avx512:
-      return avx512_attention_kernels;
+    case Isa::avx2: return avx2_attention_kernels;
+    case Isa::avx512: return avx512_attention_kernels;
 #endif
 #if defined(LOWPEAK_HAVE_NEON)
-    case Isa::neon:
-      return neon_attention_kernels;
+    case Isa::neon: return neon_attention_kernels;
 #endif
-    default:
-      return generic_attention_kernels;
+    default: return generic_attention_kernels;
   }
 }
 

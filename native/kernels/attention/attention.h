@@ -7,8 +7,8 @@
 
 #include <cstdint>
 
-#include "kernels/simd/cpu.h"
 #include "kernels/parallel.h"
+#include "kernels/simd/cpu.h"
 #include "kernels/tensors.h"
 
 namespace lowpeak {

@@ -108,8 +108,7 @@ inline void differentiate_softmax(float* scores, float* grads, int64_t stride, i
 }
 
 inline void backward_pair(const AttentionBackward& arguments, const BackwardScratch& scratch, int64_t head,
-                          int64_t query_begin, int64_t queries, int64_t key_begin, int64_t keys,
-                          const float* delta) {
+                          int64_t query_begin, int64_t queries, int64_t key_begin, int64_t keys, const float* delta) {
   const AttentionShape& shape = arguments.shape;
   const int64_t dim = shape.dim, padded = padded_to_panel(dim), stride = backward_keys(dim);
   const int64_t row = query_begin - shape.begin, offset = query_begin - key_begin;
@@ -131,13 +130,12 @@ inline void backward_pair(const AttentionBackward& arguments, const BackwardScra
   };
   product<true>(keys, padded, queries, Strided{scratch.probability, 1, stride}, scratch.grad, scratch.grad_value,
                 padded, by_query);
-  product<true>(keys, padded, queries, Strided{scratch.grad_score, 1, stride}, scratch.query, scratch.grad_key,
-                padded, by_query);
+  product<true>(keys, padded, queries, Strided{scratch.grad_score, 1, stride}, scratch.query, scratch.grad_key, padded,
+                by_query);
   const Heads<float>& grad_query = arguments.grad_query;
   product<true>(queries, dim, keys, Strided{scratch.grad_score, stride, 1}, scratch.key, grad_query.row(head, row),
-                grad_query.token_stride, [&](int64_t first, int64_t rows, int64_t) {
-                  return Span{0, std::min(keys, first + rows + offset)};
-                });
+                grad_query.token_stride,
+                [&](int64_t first, int64_t rows, int64_t) { return Span{0, std::min(keys, first + rows + offset)}; });
 }
 
 inline void backward_block(const AttentionBackward& arguments, const BackwardBlock& block, const float* delta,
@@ -159,8 +157,7 @@ inline void backward_block(const AttentionBackward& arguments, const BackwardBlo
       const int64_t queries = std::min(query_block, block.query_end - query);
       if (query + queries <= first) continue;
       for (int64_t head = block.key_head * group; head < (block.key_head + 1) * group; ++head) {
-        backward_pair(arguments, scratch, head, query, queries, first, keys,
-                      delta + head * (shape.end - shape.begin));
+        backward_pair(arguments, scratch, head, query, queries, first, keys, delta + head * (shape.end - shape.begin));
       }
     }
     add_rows(scratch.grad_key, padded, keys, dim, arguments.grad_key.row(block.key_head, first),

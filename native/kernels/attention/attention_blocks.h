@@ -29,11 +29,9 @@ struct AttentionKernels {
   int64_t (*backward_scratch)(int64_t dim);
   void (*forward)(const AttentionForward& arguments, const ForwardBlock& block, float* scratch);
   // Sums of grad * out over dim for the queries (counted from 0) of a head.
-  void (*delta)(const AttentionBackward& arguments, int64_t head, int64_t query_begin, int64_t query_end,
-                float* delta);
+  void (*delta)(const AttentionBackward& arguments, int64_t head, int64_t query_begin, int64_t query_end, float* delta);
   // Adds to all three gradients. delta: [heads, end - begin].
-  void (*backward)(const AttentionBackward& arguments, const BackwardBlock& block, const float* delta,
-                   float* scratch);
+  void (*backward)(const AttentionBackward& arguments, const BackwardBlock& block, const float* delta, float* scratch);
   // The out of the one query of a head; scratch: shape.end floats.
   void (*one_query)(const CachedAttention& arguments, int64_t head, float* scratch);
 };

@@ -25,9 +25,7 @@ struct ForwardHead {
   float* weight;   // [query_block]: the sum of the exponentials so far
 };
 
-inline int64_t forward_head_floats(int64_t dim) {
-  return query_block * (dim + padded_to_panel(dim) + 2);
-}
+inline int64_t forward_head_floats(int64_t dim) { return query_block * (dim + padded_to_panel(dim) + 2); }
 
 inline int64_t forward_scratch(int64_t dim, int64_t heads) {
   return heads * forward_head_floats(dim) + forward_keys * (padded_to_panel(dim) + query_block) + query_block;
@@ -137,10 +135,9 @@ inline void forward_block(const AttentionForward& arguments, const ForwardBlock&
                      });
       update_softmax(scores, keys, queries, offset, shape.scale, head.highest, head.weight, shrink);
       if (first > 0) multiply_rows(head.sum, queries, padded, shrink);
-      product<true>(queries, padded, keys, Strided{scores, 1, query_block}, values, head.sum, padded,
-                    [&](int64_t query, int64_t rows, int64_t) {
-                      return Span{0, std::min(keys, query + rows + offset)};
-                    });
+      product<true>(
+          queries, padded, keys, Strided{scores, 1, query_block}, values, head.sum, padded,
+          [&](int64_t query, int64_t rows, int64_t) { return Span{0, std::min(keys, query + rows + offset)}; });
     }
   }
   for (int64_t i = 0; i < block.heads; ++i) write_forward(state(i), arguments, block.head + i, row, queries);

@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "kernels/attention/cached_attention.h"
-#include "kernels/simd/lanes.h"
 #include "kernels/simd/exponential.h"
+#include "kernels/simd/lanes.h"
 
 namespace lowpeak {
 inline namespace LOWPEAK_ISA {

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "kernels/simd/cpu.h"
 #include "kernels/parallel.h"
+#include "kernels/simd/cpu.h"
 #include "kernels/tensors.h"
 
 namespace lowpeak {
@@ -25,8 +25,8 @@ void rms_norm_forward(const RmsNormForward& arguments, Parallel& parallel, Isa i
 struct RmsNormBackward {
   int64_t tokens, width;
   Rows<const float> grad, x;
-  const float* weight;  // [width]
-  const float* root;    // [tokens]
+  const float* weight;         // [width]
+  const float* root;           // [tokens]
   Rows<const float> residual;  // the gradient that goes around the norm; its data may be null
   Rows<float> grad_x;          // may be any of grad, x and residual
 };

@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "kernels/simd/lanes.h"
 #include "kernels/elementwise/rms_norm.h"
+#include "kernels/simd/lanes.h"
 
 namespace lowpeak {
 inline namespace LOWPEAK_ISA {

@@ -1,8 +1,8 @@
 // The rotation of the tokens [begin, end), all heads.
 #pragma once
 
-#include "kernels/simd/lanes.h"
 #include "kernels/elementwise/rotary.h"
+#include "kernels/simd/lanes.h"
 
 namespace lowpeak {
 inline namespace LOWPEAK_ISA {

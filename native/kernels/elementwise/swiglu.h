@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "kernels/simd/cpu.h"
 #include "kernels/parallel.h"
+#include "kernels/simd/cpu.h"
 #include "kernels/tensors.h"
 
 namespace lowpeak {

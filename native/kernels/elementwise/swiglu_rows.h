@@ -1,9 +1,9 @@
 // SwiGLU of the tokens [begin, end).
 #pragma once
 
-#include "kernels/simd/lanes.h"
-#include "kernels/simd/exponential.h"
 #include "kernels/elementwise/swiglu.h"
+#include "kernels/simd/exponential.h"
+#include "kernels/simd/lanes.h"
 
 namespace lowpeak {
 inline namespace LOWPEAK_ISA {

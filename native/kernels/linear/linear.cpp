@@ -54,35 +54,34 @@ void linear_forward(ConstMatrix x, const QuantizedMatrix& weight, const float* b
   }
   const LinearKernels& kernels = linear_kernels(isa);
   const QuantizedSource source(weight, Op::transposed, kernels);
-  multiply_blocked(
-      {x.rows, x.cols, weight.rows, x.data, x.stride, 1, &source, 1.0f, bias, y.data, y.stride, write},
-      kernels, parallel, scratch);
-}
-
-void linear_input_gradient(ConstMatrix dy, const QuantizedMatrix& weight, Matrix dx, Write write,
-                           Parallel& parallel, void* scratch, Isa isa) {
-  const LinearKernels& kernels = linear_kernels(isa);
-  const QuantizedSource source(weight, Op::plain, kernels);
-  multiply_blocked({dy.rows, dy.cols, weight.cols, dy.data, dy.stride, 1, &source, 1.0f, nullptr, dx.data,
-                    dx.stride, write},
+  multiply_blocked({x.rows, x.cols, weight.rows, x.data, x.stride, 1, &source, 1.0f, bias, y.data, y.stride, write},
                    kernels, parallel, scratch);
 }
 
-void matmul(ConstMatrix a, Op op_a, ConstMatrix b, Op op_b, float alpha, Matrix c, Write write,
-            Parallel& parallel, void* scratch, Isa isa) {
+void linear_input_gradient(ConstMatrix dy, const QuantizedMatrix& weight, Matrix dx, Write write, Parallel& parallel,
+                           void* scratch, Isa isa) {
+  const LinearKernels& kernels = linear_kernels(isa);
+  const QuantizedSource source(weight, Op::plain, kernels);
+  multiply_blocked(
+      {dy.rows, dy.cols, weight.cols, dy.data, dy.stride, 1, &source, 1.0f, nullptr, dx.data, dx.stride, write},
+      kernels, parallel, scratch);
+}
+
+void matmul(ConstMatrix a, Op op_a, ConstMatrix b, Op op_b, float alpha, Matrix c, Write write, Parallel& parallel,
+            void* scratch, Isa isa) {
   const bool a_plain = op_a == Op::plain, b_plain = op_b == Op::plain;
   if (a_plain && !b_plain && a.rows == 1) {
     multiply_row_dense(a.data, b, alpha, c.data, write, row_kernels(isa), parallel);
     return;
   }
   const DenseSource source(b.data, b_plain ? b.stride : 1, b_plain ? 1 : b.stride);
-  multiply_blocked({c.rows, a_plain ? a.cols : a.rows, c.cols, a.data, a_plain ? a.stride : 1,
-                    a_plain ? 1 : a.stride, &source, alpha, nullptr, c.data, c.stride, write},
+  multiply_blocked({c.rows, a_plain ? a.cols : a.rows, c.cols, a.data, a_plain ? a.stride : 1, a_plain ? 1 : a.stride,
+                    &source, alpha, nullptr, c.data, c.stride, write},
                    linear_kernels(isa), parallel, scratch);
 }
 
-void gather_rows(const QuantizedMatrix& weight, const int64_t* ids, int64_t ids_count, float* out,
-                 int64_t out_stride, Parallel& parallel, Isa isa, const Used& used) {
+void gather_rows(const QuantizedMatrix& weight, const int64_t* ids, int64_t ids_count, float* out, int64_t out_stride,
+                 Parallel& parallel, Isa isa, const Used& used) {
   const LinearKernels& kernels = linear_kernels(isa);
   const int64_t whole_tiles = weight.cols / tile_cols * tile_cols;
   parallel.run(ids_count, [&](int64_t begin, int64_t end, int) {

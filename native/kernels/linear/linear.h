@@ -9,10 +9,10 @@
 
 #include <cstdint>
 
-#include "kernels/simd/cpu.h"
-#include "kernels/parallel.h"
 #include "kernels/linear/quantized.h"
 #include "kernels/linear/used.h"
+#include "kernels/parallel.h"
+#include "kernels/simd/cpu.h"
 
 namespace lowpeak {
 
@@ -41,18 +41,18 @@ void linear_forward(ConstMatrix x, const QuantizedMatrix& weight, const float* b
                     Parallel& parallel, void* scratch, Isa isa = best_isa());
 
 // dx[tokens, inputs] (+)= dy[tokens, outputs] @ weight[outputs, inputs].
-void linear_input_gradient(ConstMatrix dy, const QuantizedMatrix& weight, Matrix dx, Write write,
-                           Parallel& parallel, void* scratch, Isa isa = best_isa());
+void linear_input_gradient(ConstMatrix dy, const QuantizedMatrix& weight, Matrix dx, Write write, Parallel& parallel,
+                           void* scratch, Isa isa = best_isa());
 
 enum class Op { plain, transposed };
 
 // c (+)= alpha * op(a) @ op(b), dense. Made for LoRA too: 16 columns of c, 16 rows of it or a sum over 16 are
 // no slower than they have to be.
-void matmul(ConstMatrix a, Op op_a, ConstMatrix b, Op op_b, float alpha, Matrix c, Write write,
-            Parallel& parallel, void* scratch, Isa isa = best_isa());
+void matmul(ConstMatrix a, Op op_a, ConstMatrix b, Op op_b, float alpha, Matrix c, Write write, Parallel& parallel,
+            void* scratch, Isa isa = best_isa());
 
 // out[i] = weight[ids[i]] as float; out has ids_count rows of weight.cols.
-void gather_rows(const QuantizedMatrix& weight, const int64_t* ids, int64_t ids_count, float* out,
-                 int64_t out_stride, Parallel& parallel, Isa isa = best_isa(), const Used& used = {});
+void gather_rows(const QuantizedMatrix& weight, const int64_t* ids, int64_t ids_count, float* out, int64_t out_stride,
+                 Parallel& parallel, Isa isa = best_isa(), const Used& used = {});
 
 }  // namespace lowpeak

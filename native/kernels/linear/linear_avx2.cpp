@@ -40,8 +40,11 @@ using Avx2Tile = RegisterTile<6, 2>;
 
 }  // namespace
 
-extern const LinearKernels avx2_linear_kernels = {Avx2Tile::rows, Avx2Tile::cols, block_rows_512k,
-                                                  pack_left<Avx2Tile::rows>, Avx2Tile::multiply,
+extern const LinearKernels avx2_linear_kernels = {Avx2Tile::rows,
+                                                  Avx2Tile::cols,
+                                                  block_rows_512k,
+                                                  pack_left<Avx2Tile::rows>,
+                                                  Avx2Tile::multiply,
                                                   Decoder<Avx2Lanes>::decode_transposed,
                                                   Decoder<Avx2Lanes>::decode};
 

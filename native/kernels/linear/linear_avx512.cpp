@@ -19,9 +19,7 @@ struct Avx512Lanes : X86Bytes {
   }
   static Affine affine_of(float scale, float offset) { return {_mm512_set1_ps(scale), _mm512_set1_ps(offset)}; }
 
-  static void store(Bytes bytes, const Affine& of, float* out) {
-    store_integers(_mm512_cvtepu8_epi32(bytes), of, out);
-  }
+  static void store(Bytes bytes, const Affine& of, float* out) { store_integers(_mm512_cvtepu8_epi32(bytes), of, out); }
   static void store_signed(Bytes bytes, const Affine& of, float* out) {
     store_integers(_mm512_cvtepi8_epi32(bytes), of, out);
   }
@@ -35,8 +33,11 @@ using Avx512Tile = RegisterTile<12, 2>;
 
 }  // namespace
 
-extern const LinearKernels avx512_linear_kernels = {Avx512Tile::rows, Avx512Tile::cols, block_rows_1m,
-                                                    pack_left<Avx512Tile::rows>, Avx512Tile::multiply,
+extern const LinearKernels avx512_linear_kernels = {Avx512Tile::rows,
+                                                    Avx512Tile::cols,
+                                                    block_rows_1m,
+                                                    pack_left<Avx512Tile::rows>,
+                                                    Avx512Tile::multiply,
                                                     Decoder<Avx512Lanes>::decode_transposed,
                                                     Decoder<Avx512Lanes>::decode};
 

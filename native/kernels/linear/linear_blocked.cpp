@@ -28,9 +28,7 @@ int64_t even_block(int64_t count, int64_t limit, int64_t step) {
 }
 
 // Reading the left factor in place costs less than packing it, if few tiles read it.
-bool packs_left(const BlockedProduct& p, int64_t cols) {
-  return p.a_depth_stride != 1 || cols > 2 * tile_cols;
-}
+bool packs_left(const BlockedProduct& p, int64_t cols) { return p.a_depth_stride != 1 || cols > 2 * tile_cols; }
 
 // Threads share out c as a grid of cells, so that no sum is split.
 struct Grid {
@@ -65,14 +63,13 @@ Grid choose_grid(const BlockedProduct& p, const LinearKernels& kernels, int work
 void add_bias(const BlockedProduct& p, int64_t row, int64_t rows, int64_t col, int64_t cols) {
   for (int64_t i = row; i < row + rows; ++i) {
     float* c = p.c + i * p.c_stride;
-    for (int64_t j = col; j < col + cols; ++j)
-      c[j] = p.bias[j] + (p.write == Write::accumulate ? c[j] : 0.0f);
+    for (int64_t j = col; j < col + cols; ++j) c[j] = p.bias[j] + (p.write == Write::accumulate ? c[j] : 0.0f);
   }
 }
 
 // The part of c in rows row .. row_end and columns col .. col_end, by one thread.
-void multiply_cell(const BlockedProduct& p, const LinearKernels& kernels, int64_t row, int64_t row_end,
-                   int64_t col, int64_t col_end, float* packed_a, float* panel) {
+void multiply_cell(const BlockedProduct& p, const LinearKernels& kernels, int64_t row, int64_t row_end, int64_t col,
+                   int64_t col_end, float* packed_a, float* panel) {
   const bool pack = packs_left(p, col_end - col);
   const int64_t rows_step = even_block(row_end - row, kernels.block_rows, kernels.register_rows);
   const int64_t depth_block = even_block(p.depth, block_depth, depth_step);
@@ -117,14 +114,13 @@ int64_t matmul_scratch_bytes(int workers) {
   return workers * worker_floats * static_cast<int64_t>(sizeof(float)) + cache_line;
 }
 
-void multiply_blocked(const BlockedProduct& product, const LinearKernels& kernels, Parallel& parallel,
-                      void* scratch) {
+void multiply_blocked(const BlockedProduct& product, const LinearKernels& kernels, Parallel& parallel, void* scratch) {
   if (product.rows == 0 || product.cols == 0) return;
   const Grid grid = choose_grid(product, kernels, parallel.workers());
   const int64_t across = ceil_div(product.cols, grid.cell_cols);
   const int64_t cells = across * ceil_div(product.rows, grid.cell_rows);
-  float* aligned = reinterpret_cast<float*>(
-      round_up(static_cast<int64_t>(reinterpret_cast<uintptr_t>(scratch)), cache_line));
+  float* aligned =
+      reinterpret_cast<float*>(round_up(static_cast<int64_t>(reinterpret_cast<uintptr_t>(scratch)), cache_line));
   parallel.run(cells, [&](int64_t begin, int64_t end, int worker) {
     float* packed_a = aligned + worker * worker_floats;
     float* panel = packed_a + block_depth * most_block_rows;

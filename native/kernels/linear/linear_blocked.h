@@ -35,7 +35,6 @@ struct BlockedProduct {
   Write write;
 };
 
-void multiply_blocked(const BlockedProduct& product, const LinearKernels& kernels, Parallel& parallel,
-                      void* scratch);
+void multiply_blocked(const BlockedProduct& product, const LinearKernels& kernels, Parallel& parallel, void* scratch);
 
 }  // namespace lowpeak

@@ -31,12 +31,11 @@ struct Decoder {
 
   static_assert(tile_cols == 16, "the decoder works on 16 bytes");
 
-  static void decode_transposed(const QuantizedMatrix& weight, int64_t row, int64_t rows, int64_t col,
-                                int64_t cols, float* panel) {
+  static void decode_transposed(const QuantizedMatrix& weight, int64_t row, int64_t rows, int64_t col, int64_t cols,
+                                float* panel) {
     for (int64_t first = 0; first < rows; first += tile_cols) {
       const int64_t left = rows - first;
-      transposed_tile(weight, row + first, left < tile_cols ? static_cast<int>(left) : tile_cols, col, cols,
-                      panel);
+      transposed_tile(weight, row + first, left < tile_cols ? static_cast<int>(left) : tile_cols, col, cols, panel);
       panel += cols * tile_cols;
     }
   }
@@ -87,9 +86,8 @@ struct Decoder {
 
   // decoded = stored * scale + offset, where `stored` is the nibble as it is or the signed byte.
   static ScaleOffset scale_offset(const QuantizedMatrix& weight, int64_t at) {
-    const float scale = weight.scale_is_half
-                            ? Lanes::half_to_float(static_cast<const uint16_t*>(weight.scale)[at])
-                            : static_cast<const float*>(weight.scale)[at];
+    const float scale = weight.scale_is_half ? Lanes::half_to_float(static_cast<const uint16_t*>(weight.scale)[at])
+                                             : static_cast<const float*>(weight.scale)[at];
     const float zero = (weight.bits == 4 ? 8.0f : 0.0f) + (weight.zero_point ? weight.zero_point[at] : 0.0f);
     return {scale, -zero * scale};
   }

@@ -138,8 +138,11 @@ void multiply_tile(const TileProduct& p) {
 
 }  // namespace
 
-extern const LinearKernels generic_linear_kernels = {register_rows, tile_cols, block_rows_512k,
-                                                     pack_left<register_rows>, multiply_tile,
+extern const LinearKernels generic_linear_kernels = {register_rows,
+                                                     tile_cols,
+                                                     block_rows_512k,
+                                                     pack_left<register_rows>,
+                                                     multiply_tile,
                                                      Decoder<GenericLanes>::decode_transposed,
                                                      Decoder<GenericLanes>::decode};
 

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "kernels/simd/cpu.h"
 #include "kernels/linear/quantized.h"
+#include "kernels/simd/cpu.h"
 
 namespace lowpeak {
 
@@ -58,12 +58,11 @@ struct LinearKernels {
   void (*multiply_tile)(const TileProduct& product);
 
   // Panel of weight[row .. row + rows, col .. col + cols]^T: depth is `cols`. For 4 bits `col` is even.
-  void (*decode_transposed)(const QuantizedMatrix& weight, int64_t row, int64_t rows, int64_t col,
-                            int64_t cols, float* panel);
+  void (*decode_transposed)(const QuantizedMatrix& weight, int64_t row, int64_t rows, int64_t col, int64_t cols,
+                            float* panel);
 
   // Panel of weight[row .. row + rows, col .. col + cols]: depth is `rows`. `col` is a multiple of tile_cols.
-  void (*decode)(const QuantizedMatrix& weight, int64_t row, int64_t rows, int64_t col, int64_t cols,
-                 float* panel);
+  void (*decode)(const QuantizedMatrix& weight, int64_t row, int64_t rows, int64_t col, int64_t cols, float* panel);
 };
 
 extern const LinearKernels generic_linear_kernels;

@@ -152,8 +152,8 @@ void multiply_rows(const TileProduct& p) {
     LOWPEAK_UNROLL
     for (int part = 0; part < parts; ++part) {
       float* at = target + 4 * part;
-      vst1q_f32(at, p.accumulate ? vfmaq_n_f32(vld1q_f32(at), sum[i][part], p.alpha)
-                                 : vmulq_n_f32(sum[i][part], p.alpha));
+      vst1q_f32(at,
+                p.accumulate ? vfmaq_n_f32(vld1q_f32(at), sum[i][part], p.alpha) : vmulq_n_f32(sum[i][part], p.alpha));
     }
     if (p.cols < tile_cols) std::memcpy(out, edge, sizeof(float) * static_cast<size_t>(p.cols));
   }
@@ -172,8 +172,11 @@ void multiply_tile(const TileProduct& p) {
 
 }  // namespace
 
-extern const LinearKernels neon_linear_kernels = {register_rows, tile_cols, block_rows_512k,
-                                                  pack_left<register_rows>, multiply_tile,
+extern const LinearKernels neon_linear_kernels = {register_rows,
+                                                  tile_cols,
+                                                  block_rows_512k,
+                                                  pack_left<register_rows>,
+                                                  multiply_tile,
                                                   Decoder<NeonLanes>::decode_transposed,
                                                   Decoder<NeonLanes>::decode};
 

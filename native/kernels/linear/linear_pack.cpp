@@ -50,8 +50,7 @@ void pack_transposed(const float* source, int64_t stride, int64_t count, int64_t
 }
 
 template <int Width>
-void pack(const float* source, int64_t stride, int64_t depth_stride, int64_t count, int64_t depth,
-          float* packed) {
+void pack(const float* source, int64_t stride, int64_t depth_stride, int64_t count, int64_t depth, float* packed) {
   if (stride == 1) {
     pack_contiguous<Width>(source, depth_stride, count, depth, packed);
   } else {
@@ -62,16 +61,14 @@ void pack(const float* source, int64_t stride, int64_t depth_stride, int64_t cou
 }  // namespace
 
 template <int TileRows>
-void pack_left(const float* a, int64_t row_stride, int64_t depth_stride, int64_t rows, int64_t depth,
-               float* packed) {
+void pack_left(const float* a, int64_t row_stride, int64_t depth_stride, int64_t rows, int64_t depth, float* packed) {
   pack<TileRows>(a, row_stride, depth_stride, rows, depth, packed);
 }
 
 template void pack_left<6>(const float*, int64_t, int64_t, int64_t, int64_t, float*);
 template void pack_left<12>(const float*, int64_t, int64_t, int64_t, int64_t, float*);
 
-void pack_right(const float* b, int64_t depth_stride, int64_t col_stride, int64_t depth, int64_t cols,
-                float* panel) {
+void pack_right(const float* b, int64_t depth_stride, int64_t col_stride, int64_t depth, int64_t cols, float* panel) {
   pack<tile_cols>(b, col_stride, depth_stride, cols, depth, panel);
 }
 

@@ -25,17 +25,13 @@ void over_rows(int64_t rows, int64_t cols, Parallel& parallel, const Task& task)
 const RowKernels& row_kernels(Isa isa) {
   switch (isa) {
 #if defined(LOWPEAK_HAVE_X86)
-    case Isa::avx2:
-      return avx2_row_kernels;
-    case Isa::avx512:
-      return has_vnni() ? avx512_row_kernels : avx2_row_kernels;
+    case Isa::avx2: return avx2_row_kernels;
+    case Isa::avx512: return has_vnni() ? avx512_row_kernels : avx2_row_kernels;
 #endif
 #if defined(LOWPEAK_HAVE_NEON)
-    case Isa::neon:
-      return neon_row_kernels;
+    case Isa::neon: return neon_row_kernels;
 #endif
-    default:
-      return generic_row_kernels;
+    default: return generic_row_kernels;
   }
 }
 

@@ -17,8 +17,8 @@ struct RowKernels {
   void (*prepare)(const float* x, const QuantizedMatrix& weight, float* prepared);
 
   // y[row] (+)= x . weight[row] + bias[row] for the rows begin .. end.
-  void (*multiply)(const float* prepared, const QuantizedMatrix& weight, const float* bias, int64_t begin,
-                   int64_t end, bool accumulate, float* y);
+  void (*multiply)(const float* prepared, const QuantizedMatrix& weight, const float* bias, int64_t begin, int64_t end,
+                   bool accumulate, float* y);
 
   // c[row] (+)= alpha * a . b[row] for the rows begin .. end of b [rows, depth].
   void (*multiply_dense)(const float* a, ConstMatrix b, float alpha, int64_t begin, int64_t end, bool accumulate,

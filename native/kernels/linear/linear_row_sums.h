@@ -97,8 +97,8 @@ inline void sums_of_nibbles(const float* prepared, const QuantizedMatrix& weight
     const int64_t count = std::min(groups - group, scales_at_a_time);
     LOWPEAK_UNROLL
     for (int r = 0; r < rows; ++r) {
-      offset[r] = offset[r] +
-                  take_scales(weight, (row + r) * groups + group, count, 8.0f, sums + group, nullptr, scales[r]);
+      offset[r] =
+          offset[r] + take_scales(weight, (row + r) * groups + group, count, 8.0f, sums + group, nullptr, scales[r]);
     }
     const int64_t last = std::min(whole, first + blocks_at_a_time);
     const float* x = prepared + first * block_cols;
@@ -137,8 +137,8 @@ inline void sums_of_bytes(const float* prepared, const QuantizedMatrix& weight, 
     const int64_t count = std::min(groups - first, scales_at_a_time);
     LOWPEAK_UNROLL
     for (int r = 0; r < rows; ++r) {
-      offset[r] = offset[r] +
-                  take_scales(weight, (row + r) * groups + first, count, 0.0f, sums + first, nullptr, scales[r]);
+      offset[r] =
+          offset[r] + take_scales(weight, (row + r) * groups + first, count, 0.0f, sums + first, nullptr, scales[r]);
     }
     const float* x = prepared + first * size;
     const uint8_t* bytes = data + first * size;
@@ -168,12 +168,9 @@ template <int rows>
 inline void sums_of_rows(const float* prepared, const QuantizedMatrix& weight, int64_t row, float* result) {
   if (weight.bits == 8) return sums_of_bytes<rows>(prepared, weight, row, result);
   switch (weight.group_size) {
-    case 32:
-      return sums_of_nibbles<32 / nibbles_a_word, rows>(prepared, weight, row, result);
-    case 64:
-      return sums_of_nibbles<64 / nibbles_a_word, rows>(prepared, weight, row, result);
-    default:
-      return sums_of_nibbles<128 / nibbles_a_word, rows>(prepared, weight, row, result);
+    case 32: return sums_of_nibbles<32 / nibbles_a_word, rows>(prepared, weight, row, result);
+    case 64: return sums_of_nibbles<64 / nibbles_a_word, rows>(prepared, weight, row, result);
+    default: return sums_of_nibbles<128 / nibbles_a_word, rows>(prepared, weight, row, result);
   }
 }
 

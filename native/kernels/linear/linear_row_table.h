@@ -40,8 +40,8 @@ inline float dot(const float* a, const float* b, int64_t count) {
   return reduce_add(sum[0] + sum[1]);
 }
 
-inline void multiply_dense_rows(const float* a, ConstMatrix b, float alpha, int64_t begin, int64_t end,
-                                bool accumulate, float* c) {
+inline void multiply_dense_rows(const float* a, ConstMatrix b, float alpha, int64_t begin, int64_t end, bool accumulate,
+                                float* c) {
   for (int64_t row = begin; row < end; ++row) {
     const float sum = alpha * dot(a, b.data + row * b.stride, b.cols);
     c[row] = accumulate ? c[row] + sum : sum;

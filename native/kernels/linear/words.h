@@ -84,8 +84,8 @@ struct Words {
 inline Words load_words(const uint8_t* p) {
   Words words;
   for (int i = 0; i < simd_width; ++i, p += 4) {
-    words.value[i] = p[0] | static_cast<uint32_t>(p[1]) << 8 | static_cast<uint32_t>(p[2]) << 16 |
-                     static_cast<uint32_t>(p[3]) << 24;
+    words.value[i] =
+        p[0] | static_cast<uint32_t>(p[1]) << 8 | static_cast<uint32_t>(p[2]) << 16 | static_cast<uint32_t>(p[3]) << 24;
   }
   return words;
 }

@@ -133,8 +133,7 @@ double token_block(const Problem& p, ConstMatrix hidden, const int64_t* labels, 
       }
     });
     linear_input_gradient({p.logits, hidden.rows, count, count}, words, gradient,
-                          first == 0 ? Write::replace : Write::accumulate, p.parallel, p.product_scratch,
-                          p.isa);
+                          first == 0 ? Write::replace : Write::accumulate, p.parallel, p.product_scratch, p.isa);
     tell(p.used, words);
   }
   // Losses take the place of sums, so that they are added in one order.
@@ -161,9 +160,9 @@ int64_t linear_cross_entropy_scratch_bytes(int workers) {
          block_tokens * static_cast<int64_t>(sizeof(RowState)) + matmul_scratch_bytes(workers);
 }
 
-void linear_cross_entropy(ConstMatrix hidden, const QuantizedMatrix& head, const float* bias,
-                          const int64_t* labels, int64_t ignore_index, float* loss, Matrix hidden_gradient,
-                          Parallel& parallel, void* scratch, Isa isa, const Used& used) {
+void linear_cross_entropy(ConstMatrix hidden, const QuantizedMatrix& head, const float* bias, const int64_t* labels,
+                          int64_t ignore_index, float* loss, Matrix hidden_gradient, Parallel& parallel, void* scratch,
+                          Isa isa, const Used& used) {
   const uintptr_t start = (reinterpret_cast<uintptr_t>(scratch) + cache_line - 1) / cache_line * cache_line;
   float* logits = reinterpret_cast<float*>(start);
   RowState* rows = reinterpret_cast<RowState*>(logits + block_tokens * block_vocabulary);
@@ -179,8 +178,8 @@ void linear_cross_entropy(ConstMatrix hidden, const QuantizedMatrix& head, const
       continue;
     }
     const int64_t count = std::min(block_tokens, hidden.rows - row);
-    sum += token_block(problem, {hidden.data + row * hidden.stride, count, hidden.cols, hidden.stride},
-                       labels + row, {gradient, count, head.cols, hidden_gradient.stride});
+    sum += token_block(problem, {hidden.data + row * hidden.stride, count, hidden.cols, hidden.stride}, labels + row,
+                       {gradient, count, head.cols, hidden_gradient.stride});
     row += count;
   }
   *loss = static_cast<float>(sum);

@@ -19,8 +19,8 @@ int64_t linear_cross_entropy_scratch_bytes(int workers);
 // rows, so the online softmax of flash attention serves, with the head as keys and as values; the label's own
 // row is left out of the mean and subtracted last, weighted by the probability of all others, which nothing
 // cancels. Of the head, a block of words is read at a time, and single rows of labels.
-void linear_cross_entropy(ConstMatrix hidden, const QuantizedMatrix& head, const float* bias,
-                          const int64_t* labels, int64_t ignore_index, float* loss, Matrix hidden_gradient,
-                          Parallel& parallel, void* scratch, Isa isa = best_isa(), const Used& used = {});
+void linear_cross_entropy(ConstMatrix hidden, const QuantizedMatrix& head, const float* bias, const int64_t* labels,
+                          int64_t ignore_index, float* loss, Matrix hidden_gradient, Parallel& parallel, void* scratch,
+                          Isa isa = best_isa(), const Used& used = {});
 
 }  // namespace lowpeak

@@ -27,8 +27,8 @@ CpuidResult cpuid(uint32_t leaf) {
   __cpuid(registers, 0);
   if (static_cast<uint32_t>(registers[0]) < leaf) return r;
   __cpuidex(registers, static_cast<int>(leaf), 0);
-  r = {static_cast<uint32_t>(registers[0]), static_cast<uint32_t>(registers[1]),
-       static_cast<uint32_t>(registers[2]), static_cast<uint32_t>(registers[3])};
+  r = {static_cast<uint32_t>(registers[0]), static_cast<uint32_t>(registers[1]), static_cast<uint32_t>(registers[2]),
+       static_cast<uint32_t>(registers[3])};
 #else
   __get_cpuid_count(leaf, 0, &r.eax, &r.ebx, &r.ecx, &r.edx);
 #endif

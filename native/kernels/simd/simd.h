@@ -185,10 +185,18 @@ inline Vec each_lane(Function function) {
 inline Vec set(float x) { return {{x, x, x, x}}; }
 inline Vec load(const float* p) { return {{p[0], p[1], p[2], p[3]}}; }
 inline void store(float* p, Vec a) { std::memcpy(p, a.value, sizeof a.value); }
-inline Vec operator+(Vec a, Vec b) { return each_lane([&](int i) { return a.value[i] + b.value[i]; }); }
-inline Vec operator-(Vec a, Vec b) { return each_lane([&](int i) { return a.value[i] - b.value[i]; }); }
-inline Vec operator*(Vec a, Vec b) { return each_lane([&](int i) { return a.value[i] * b.value[i]; }); }
-inline Vec operator/(Vec a, Vec b) { return each_lane([&](int i) { return a.value[i] / b.value[i]; }); }
+inline Vec operator+(Vec a, Vec b) {
+  return each_lane([&](int i) { return a.value[i] + b.value[i]; });
+}
+inline Vec operator-(Vec a, Vec b) {
+  return each_lane([&](int i) { return a.value[i] - b.value[i]; });
+}
+inline Vec operator*(Vec a, Vec b) {
+  return each_lane([&](int i) { return a.value[i] * b.value[i]; });
+}
+inline Vec operator/(Vec a, Vec b) {
+  return each_lane([&](int i) { return a.value[i] / b.value[i]; });
+}
 inline Vec fma(Vec a, Vec b, Vec c) {
   return each_lane([&](int i) { return a.value[i] * b.value[i] + c.value[i]; });
 }
