@@ -32,16 +32,6 @@ bool one_of(const std::string& name, std::initializer_list<const char*> names) {
 
 bool absent(const Json& value) { return value.is_null() || ((value.is_array() || value.is_object()) && value.empty()); }
 
-const char* python_type(const Json& value) {
-  return value.is_null()           ? "NoneType"
-         : value.is_object()       ? "dict"
-         : value.is_array()        ? "list"
-         : value.is_string()       ? "str"
-         : value.is_boolean()      ? "bool"
-         : value.is_number_float() ? "float"
-                                   : "int";
-}
-
 template <typename Names>
 std::string quoted(const Names& names) {
   std::string made;
@@ -50,7 +40,7 @@ std::string quoted(const Names& names) {
 }
 
 std::string text_of(const Json& value, const std::string& key) {
-  if (!value.is_string()) throw data_error("\"" + key + "\" must be a string, not " + python_type(value));
+  if (!value.is_string()) throw data_error("\"" + key + "\" must be a string, not " + trainer::json_type(value));
   return value.get<std::string>();
 }
 
@@ -60,7 +50,7 @@ std::string content_of(const Json& content, std::size_t number) {
   for (const Json& part : content) {
     types.push_back(part.is_object() && part.contains("type") && part["type"].is_string()
                         ? part["type"].get<std::string>()
-                        : python_type(part));
+                        : trainer::json_type(part));
   }
   if (types != std::vector<std::string>{"text"}) {
     throw data_error("\"content\" must be a string or a list with one part of the type \"text\": message " +
@@ -191,7 +181,7 @@ std::string Record::kind_in_words() const {
 
 Record read_record(const std::string& line) {
   const Json record = parsed(line);
-  if (!record.is_object()) throw data_error(std::string("is a JSON ") + python_type(record) + ", not an object");
+  if (!record.is_object()) throw data_error(std::string("is ") + trainer::json_type(record) + ", not an object");
   const bool messages = record.contains("messages"), prompt = record.contains("prompt"),
              completion = record.contains("completion"), text = record.contains("text");
   std::set<std::string> names;

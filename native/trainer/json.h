@@ -38,6 +38,9 @@ class JsonLimits {
   std::vector<std::set<std::string>> names_;  // of the objects that are open, by their depth
 };
 
+// What a message calls the value's type: "an object", "null".
+const char* json_type(const Json& value);
+
 // One value of a document. Throws an Error of `kind` for a value of another type than asked for.
 class JsonReader {
  public:
