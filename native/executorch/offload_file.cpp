@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "executorch/allocate.h"
+#include "executorch/exports.h"
 
 namespace lowpeak {
 namespace {

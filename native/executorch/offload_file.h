@@ -78,17 +78,3 @@ class OffloadFile {
 OffloadFile* offload_file();
 
 }  // namespace lowpeak
-
-extern "C" {
-
-// Opens the process's offload file, in place of one that is open. Null, or what went wrong, valid until the next
-// call.
-const char* lowpeak_offload_open(const char* folder, std::int64_t bytes);
-
-// Closes it, if there is one: after this nothing is read into a program's memory, and what was asked for and is not
-// there yet will not be.
-void lowpeak_offload_close();
-
-// What went wrong in a store or load; empty if nothing.
-const char* lowpeak_offload_failure();
-}

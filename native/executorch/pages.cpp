@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "executorch/exports.h"
+
 namespace lowpeak {
 namespace {
 

@@ -1,4 +1,4 @@
-#include "executorch/speed.h"
+#include "executorch/exports.h"
 
 #include <chrono>
 #include <cstdint>
