@@ -94,7 +94,7 @@ def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, 
 
 
 def _attention_scratch(graph: TrainGraph) -> int:
-    """A number for each head and token of the queries (native/kernels/attention_backward.h)."""
+    """A number for each head and token of the queries (native/kernels/attention/attention_backward.h)."""
     most = 0
     for node in graph.operations():
         if node.target in ATTENTION_BACKWARD:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from compiler.errors import ArtifactError
+from compiler.json_types import json_kind, json_type
 
 
 @dataclass(frozen=True)
@@ -57,4 +58,4 @@ def typed(kind: Any, value: Any, file: str, where: str) -> Any:
         return float(value)
     if isinstance(kind, type) and type(value) is kind:
         return value
-    raise ArtifactError(f"{file}: {where} should be {kind}, it is {type(value).__name__}")
+    raise ArtifactError(f"{file}: {where} should be {json_kind(kind)}, it is {json_type(value)}")

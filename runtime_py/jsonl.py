@@ -17,6 +17,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from compiler.errors import DataError
+from compiler.json_types import json_type
 from runtime_py.encode import Example, encode_many
 from runtime_py.record import well_formed
 
@@ -154,7 +155,7 @@ def _parse(line: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"has a value that cannot be read: {error}") from error
     if not isinstance(record, dict):
-        raise DataError(f"is a JSON {type(record).__name__}, not an object")
+        raise DataError(f"is {json_type(record)}, not an object")
     return record
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.errors import DataError
+from compiler.json_types import json_type
 
 Message = dict[str, Any]
 
@@ -112,7 +113,7 @@ def text_of(record: Mapping[str, Any], key: str) -> str:
     """The string under `key`. Raises DataError when it is none, or not Unicode."""
     value = record[key]
     if not isinstance(value, str):
-        raise DataError(f'"{key}" must be a string, not {type(value).__name__}')
+        raise DataError(f'"{key}" must be a string, not {json_type(value)}')
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -200,7 +201,7 @@ def _message(message: Any, key: str, number: int) -> tuple[Message, bool]:
 
 
 def _only_text(parts: list[Any], number: int) -> str:
-    types = [part.get("type") if isinstance(part, dict) else type(part).__name__ for part in parts]
+    types = [part.get("type") if isinstance(part, dict) else json_type(part) for part in parts]
     if types != ["text"]:
         raise DataError(
             '"content" must be a string or a list with one part of the type "text": '

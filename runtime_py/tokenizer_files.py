@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
 
 from compiler.errors import DataError
+from compiler.json_types import json_type
 from export.private_folder import private_folder
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -67,7 +68,7 @@ def _config(data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{TOKENIZER_CONFIG} is not JSON: {error}") from error
     if not isinstance(config, dict):
-        raise DataError(f"{TOKENIZER_CONFIG} is a JSON {type(config).__name__}, not an object")
+        raise DataError(f"{TOKENIZER_CONFIG} is {json_type(config)}, not an object")
     for key in REFUSED_KEYS:
         if config.get(key):
             raise DataError(

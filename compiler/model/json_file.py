@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.errors import ModelError
+from compiler.json_types import json_type
 
 MOST_CONTAINERS = 500_000
 """Objects and lists in one file. An empty one takes 2 bytes there, and 64 in memory."""
@@ -49,7 +50,7 @@ def parse_object(content: bytes, where: str) -> dict[str, Any]:
     except ValueError as error:
         raise ModelError(f"{where} cannot be read as JSON: {error}") from error
     if not isinstance(value, dict):
-        raise ModelError(f"{where} cannot be read: it holds a JSON {type(value).__name__}, not an object")
+        raise ModelError(f"{where} cannot be read: it holds {json_type(value)}, not an object")
     return value
 
 

@@ -1,4 +1,4 @@
-#include "batch_files.h"
+#include "encode/batch_files.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -153,9 +153,8 @@ void BatchFiles::write() {
   const Packed packed(batches_, buckets_);
   try {
     trainer::WholeFile file(path, 0600);
-    trainer::write_safetensors(
-        [&](const void* data, std::size_t size) { trainer::write_all(file.fd(), data, size); }, packed.tensors(), {},
-        [] {});
+    trainer::write_safetensors([&](const void* data, std::size_t size) { trainer::write_all(file.fd(), data, size); },
+                               packed.tensors(), {}, [] {});
     file.take_place();
   } catch (const trainer::SystemError& error) {
     throw cannot_write(bytes_, folder_, error.what());

@@ -1,13 +1,13 @@
-// Batches written as trainer/batches.h reads them, file by file: the very bytes of runtime_py/batch_file.py's. They hold
-// the user's text: mode 0600.
+// Batches written as trainer/batches.h reads them, file by file: the very bytes of runtime_py/batch_file.py's. They
+// hold the user's text: mode 0600.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "batch_shape.h"
-#include "batch_stream.h"
+#include "encode/batch_shape.h"
+#include "encode/batch_stream.h"
 
 namespace lowpeak::encode {
 

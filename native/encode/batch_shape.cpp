@@ -1,4 +1,4 @@
-#include "batch_shape.h"
+#include "encode/batch_shape.h"
 
 #include <algorithm>
 
@@ -18,8 +18,9 @@ BatchShape read_shape(const JsonReader& bucket) {
     throw data_error("the artifact is of a plain module, which takes no text: prepare its batches on the computer");
   }
   if (batch.at("subset_size").optional_integer()) {
-    throw data_error("the artifact's loss is over a subset of the vocabulary, which is chosen by the model's head for "
-                     "each batch: encode the data on the computer, or compile with loss \"exact\"");
+    throw data_error(
+        "the artifact's loss is over a subset of the vocabulary, which is chosen by the model's head for "
+        "each batch: encode the data on the computer, or compile with loss \"exact\"");
   }
   BatchShape made{};
   made.batch_size = batch.at("batch_size").integer();
@@ -47,8 +48,9 @@ BatchShape read_shape(const JsonReader& bucket) {
   }
   for (const trainer::DType* type : {made.input_type, made.target_type, made.rows ? made.rows_type : made.input_type}) {
     if (type == nullptr || (type->safetensors != std::string("I64") && type->safetensors != std::string("I32"))) {
-      throw trainer::artifact_error("manifest.json: the inputs of a language model are input_ids and targets, int64 or "
-                                    "int32");
+      throw trainer::artifact_error(
+          "manifest.json: the inputs of a language model are input_ids and targets, int64 or "
+          "int32");
     }
   }
   // Rows are of the batch's tokens, whose number the manifest's reader has bounded.

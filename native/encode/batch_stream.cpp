@@ -1,4 +1,4 @@
-#include "batch_stream.h"
+#include "encode/batch_stream.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -69,11 +69,11 @@ std::optional<BatchStream::Row> BatchStream::next_row(const std::function<bool()
     if (order_->ended()) {
       if (kept_ == 0 && whole_epoch_) {
         const std::int64_t enough = std::max(summary_.enough, static_cast<std::int64_t>(length));
-        throw data_error("none of " + std::to_string(file_.size()) +
-                             " examples has a trainable token among its first " + std::to_string(length) +
-                             ": raise seq_len (" + std::to_string(enough) + " keeps them all) or shorten the prompts",
-                         {{"examples", static_cast<std::int64_t>(file_.size())},
-                          {"seq_len", static_cast<std::int64_t>(length)}});
+        throw data_error(
+            "none of " + std::to_string(file_.size()) + " examples has a trainable token among its first " +
+                std::to_string(length) + ": raise seq_len (" + std::to_string(enough) +
+                " keeps them all) or shorten the prompts",
+            {{"examples", static_cast<std::int64_t>(file_.size())}, {"seq_len", static_cast<std::int64_t>(length)}});
       }
       ++epoch_;
       begin_epoch(0);
@@ -150,11 +150,10 @@ Batch BatchStream::batch_of(const std::vector<Row>& rows) const {
   if (picked.size() > room) {
     char ratio[32];
     std::snprintf(ratio, sizeof ratio, "%.2f", static_cast<double>(picked.size()) / static_cast<double>(labels.size()));
-    throw data_error("the batch has " + std::to_string(picked.size()) +
-                         " tokens with a label, the artifact has room for " + std::to_string(room) +
-                         "; compile with trainable_ratio " + ratio + " or more, or mask more of the prompt",
-                     {{"trainable_tokens", static_cast<std::int64_t>(picked.size())},
-                      {"rows", static_cast<std::int64_t>(room)}});
+    throw data_error(
+        "the batch has " + std::to_string(picked.size()) + " tokens with a label, the artifact has room for " +
+            std::to_string(room) + "; compile with trainable_ratio " + ratio + " or more, or mask more of the prompt",
+        {{"trainable_tokens", static_cast<std::int64_t>(picked.size())}, {"rows", static_cast<std::int64_t>(room)}});
   }
   made.rows.resize(room, 0);
   picked.resize(room, kNoLoss);

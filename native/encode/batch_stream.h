@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "batch_shape.h"
-#include "data_file.h"
-#include "example.h"
-#include "shuffle.h"
+#include "encode/batch_shape.h"
+#include "encode/data_file.h"
+#include "encode/example.h"
+#include "encode/shuffle.h"
 
 namespace lowpeak::encode {
 

@@ -1,4 +1,4 @@
-#include "data_file.h"
+#include "encode/data_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -37,7 +37,9 @@ std::size_t read_at(int file, char* into, std::size_t size, std::int64_t place, 
   return static_cast<std::size_t>(got);
 }
 
-std::string without_mark(const std::string& line) { return line.compare(0, 3, kByteOrderMark) == 0 ? line.substr(3) : line; }
+std::string without_mark(const std::string& line) {
+  return line.compare(0, 3, kByteOrderMark) == 0 ? line.substr(3) : line;
+}
 
 }  // namespace
 

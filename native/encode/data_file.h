@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "record.h"
+#include "encode/record.h"
 #include "trainer/files.h"
 
 namespace lowpeak::encode {

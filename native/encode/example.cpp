@@ -1,4 +1,4 @@
-#include "example.h"
+#include "encode/example.h"
 
 #include <algorithm>
 #include <map>
@@ -95,8 +95,9 @@ Example of_text(const Record& record, const Tokenizer& tokenizer, const Chat& ch
   add_ids(encoding, {{record.prompt.size(), text.size()}}, made);
   const Own own = own_tokens(encoding);
   const bool answered = !record.text.empty();
-  if (answered) std::copy(made.ids.begin() + static_cast<std::ptrdiff_t>(own.end), made.ids.end(),
-                          made.labels.begin() + static_cast<std::ptrdiff_t>(own.end));
+  if (answered)
+    std::copy(made.ids.begin() + static_cast<std::ptrdiff_t>(own.end), made.ids.end(),
+              made.labels.begin() + static_cast<std::ptrdiff_t>(own.end));
   // What the tokenizer adds though the text brings it itself.
   const std::size_t behind = repeated(made.ids, own.first, own.end, made.ids.size());
   const std::size_t before = repeated(made.ids, 0, own.first, own.end);

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "record.h"
+#include "encode/record.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 
@@ -15,8 +15,8 @@ constexpr std::int64_t kNoLoss = -100;
 
 struct Example {
   std::vector<std::int64_t> ids;
-  std::vector<std::int64_t> labels;    // the ids where the loss is taken, -100 elsewhere; not shifted
-  std::vector<std::string> warnings;   // what of the answers is not learned
+  std::vector<std::int64_t> labels;   // the ids where the loss is taken, -100 elsewhere; not shifted
+  std::vector<std::string> warnings;  // what of the answers is not learned
 
   // Of the first `length` tokens, those that the loss is taken on; the first token has no prediction.
   std::int64_t trainable(std::size_t length) const;

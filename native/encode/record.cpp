@@ -1,8 +1,8 @@
-#include "record.h"
+#include "encode/record.h"
 
 #include <algorithm>
-#include <initializer_list>
 #include <cctype>
+#include <initializer_list>
 #include <set>
 
 #include "tokenizer/unicode.h"
@@ -18,10 +18,10 @@ using trainer::Json;
 constexpr char kOnComputer[] = ": encode this file on the computer, or leave it out";
 
 const std::set<std::string> kMetadata = {
-    "author", "category", "chat_id", "conversation_id", "created", "created_at", "dataset", "date",
-    "domain", "id",       "idx",     "index",           "lang",    "language",   "license", "message_id",
-    "metadata", "model",  "origin",  "prompt_id",       "session_id", "source",  "split",   "subset",
-    "tags",   "task",     "timestamp", "topic",         "updated_at", "url",     "uuid",    "version"};
+    "author",   "category", "chat_id",   "conversation_id", "created",    "created_at", "dataset", "date",
+    "domain",   "id",       "idx",       "index",           "lang",       "language",   "license", "message_id",
+    "metadata", "model",    "origin",    "prompt_id",       "session_id", "source",     "split",   "subset",
+    "tags",     "task",     "timestamp", "topic",           "updated_at", "url",        "uuid",    "version"};
 
 const std::set<std::string> kAssistantElsewhere = {"assistant", "model", "gpt", "bot", "ai", "chatbot"};
 constexpr char kRoles[] = R"("system" and "developer" and "user" and "assistant" and "tool")";
@@ -32,16 +32,6 @@ bool one_of(const std::string& name, std::initializer_list<const char*> names) {
 
 bool absent(const Json& value) { return value.is_null() || ((value.is_array() || value.is_object()) && value.empty()); }
 
-const char* python_type(const Json& value) {
-  return value.is_null()              ? "NoneType"
-         : value.is_object()          ? "dict"
-         : value.is_array()           ? "list"
-         : value.is_string()          ? "str"
-         : value.is_boolean()         ? "bool"
-         : value.is_number_float()    ? "float"
-                                      : "int";
-}
-
 template <typename Names>
 std::string quoted(const Names& names) {
   std::string made;
@@ -50,7 +40,7 @@ std::string quoted(const Names& names) {
 }
 
 std::string text_of(const Json& value, const std::string& key) {
-  if (!value.is_string()) throw data_error("\"" + key + "\" must be a string, not " + python_type(value));
+  if (!value.is_string()) throw data_error("\"" + key + "\" must be a string, not " + trainer::json_type(value));
   return value.get<std::string>();
 }
 
@@ -58,8 +48,9 @@ std::string content_of(const Json& content, std::size_t number) {
   if (!content.is_array()) return text_of(content, "content");
   std::vector<std::string> types;
   for (const Json& part : content) {
-    types.push_back(part.is_object() && part.contains("type") && part["type"].is_string() ? part["type"].get<std::string>()
-                                                                                      : python_type(part));
+    types.push_back(part.is_object() && part.contains("type") && part["type"].is_string()
+                        ? part["type"].get<std::string>()
+                        : trainer::json_type(part));
   }
   if (types != std::vector<std::string>{"text"}) {
     throw data_error("\"content\" must be a string or a list with one part of the type \"text\": message " +
@@ -190,7 +181,7 @@ std::string Record::kind_in_words() const {
 
 Record read_record(const std::string& line) {
   const Json record = parsed(line);
-  if (!record.is_object()) throw data_error(std::string("is a JSON ") + python_type(record) + ", not an object");
+  if (!record.is_object()) throw data_error(std::string("is ") + trainer::json_type(record) + ", not an object");
   const bool messages = record.contains("messages"), prompt = record.contains("prompt"),
              completion = record.contains("completion"), text = record.contains("text");
   std::set<std::string> names;

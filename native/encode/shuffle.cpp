@@ -1,8 +1,8 @@
-#include "shuffle.h"
+#include "encode/shuffle.h"
 
 #include <algorithm>
 
-#include "sha512.h"
+#include "encode/sha512.h"
 
 namespace lowpeak::encode {
 

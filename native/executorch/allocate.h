@@ -16,7 +16,7 @@ namespace lowpeak {
 // The file system is asked first: one that cannot allocate would be filled to its end to find out.
 inline int allocate(int file, std::int64_t bytes) {
   if (bytes <= 0) return 0;
-  struct statvfs disk {};
+  struct statvfs disk{};
   if (::fstatvfs(file, &disk) != 0) return errno;
   const auto free = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
   if (disk.f_blocks > 0 && static_cast<std::uint64_t>(bytes) > free) return ENOSPC;

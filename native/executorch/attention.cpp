@@ -1,19 +1,17 @@
 // lowpeak::causal_attention and its backward.
-#include "attention.h"
+#include "kernels/attention/attention.h"
 
 #include <algorithm>
 
-#include "call.h"
-#include "heads.h"
-#include "kernels.h"
+#include "executorch/call.h"
+#include "executorch/heads.h"
+#include "executorch/kernels.h"
 
 namespace lowpeak {
 
 namespace {
 
-HeadsLayout layout_of_queries(const Call& call) {
-  return {call['h'], call['t'], call['d'], call[heads_axis_letter]};
-}
+HeadsLayout layout_of_queries(const Call& call) { return {call['h'], call['t'], call['d'], call[heads_axis_letter]}; }
 HeadsLayout layout_of_keys(const Call& call) { return {call['k'], call['s'], call['d'], call[heads_axis_letter]}; }
 
 // Of the tile of queries that begins with token o.
@@ -27,8 +25,14 @@ bool attends(const Call& call) {
 }
 
 constexpr Argument forward_arguments[] = {
-    floats("query", "b(ht)d"), floats("key", "b(ks)d"), floats("value", "b(ks)d"),      number("scale"),
-    heads_axis(),              integer("start", 'o'),   out(floats("out", "b(ht)d")), out(floats("logsumexp", "bht")),
+    floats("query", "b(ht)d"),
+    floats("key", "b(ks)d"),
+    floats("value", "b(ks)d"),
+    number("scale"),
+    heads_axis(),
+    integer("start", 'o'),
+    out(floats("out", "b(ht)d")),
+    out(floats("logsumexp", "bht")),
 };
 
 void forward(Call& call) {
@@ -51,11 +55,11 @@ void backward(Call& call, size_t first, int64_t written, Parallel& pool, void* m
   const auto operand = [&](size_t index) { return call.floats(first + index); };
   const auto result = [&](size_t index) { return call.written(first + index); };
   for (int64_t i = 0; i < call['b']; ++i) {
-    attention_backward({shape_of(call, first + 6), queries.of(operand(0), i), queries.of(operand(1), i),
-                        keys.of(operand(2), i), keys.of(operand(3), i), queries.of(operand(4), i),
-                        operand(5) + i * call['h'] * call['t'], call['t'], queries.of(result(9), i),
-                        keys.of(result(10), i), keys.of(result(11), i), written},
-                       pool, memory);
+    attention_backward(
+        {shape_of(call, first + 6), queries.of(operand(0), i), queries.of(operand(1), i), keys.of(operand(2), i),
+         keys.of(operand(3), i), queries.of(operand(4), i), operand(5) + i * call['h'] * call['t'], call['t'],
+         queries.of(result(9), i), keys.of(result(10), i), keys.of(result(11), i), written},
+        pool, memory);
   }
 }
 

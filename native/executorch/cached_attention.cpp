@@ -1,11 +1,11 @@
 // lowpeak::cached_attention.
-#include "cached_attention.h"
+#include "kernels/attention/cached_attention.h"
 
 #include <cstring>
 
-#include "call.h"
-#include "heads.h"
-#include "kernels.h"
+#include "executorch/call.h"
+#include "executorch/heads.h"
+#include "executorch/kernels.h"
 
 namespace lowpeak {
 namespace {

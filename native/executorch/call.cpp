@@ -1,4 +1,4 @@
-#include "call.h"
+#include "executorch/call.h"
 
 #include <algorithm>
 #include <cstring>

@@ -8,10 +8,10 @@
 #include <executorch/runtime/core/span.h>
 #include <executorch/runtime/kernel/kernel_runtime_context.h>
 
-#include "linear.h"
-#include "operator.h"
-#include "pool.h"
-#include "quantized.h"
+#include "executorch/operator.h"
+#include "executorch/pool.h"
+#include "kernels/linear/linear.h"
+#include "kernels/linear/quantized.h"
 
 namespace lowpeak {
 

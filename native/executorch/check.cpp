@@ -1,4 +1,4 @@
-#include "check.h"
+#include "executorch/check.h"
 
 #include <algorithm>
 #include <cmath>
@@ -94,18 +94,15 @@ class Check {
   const char* as_value(const Argument& declared, const EValue& value) {
     if (declared.may_be_none && value.isNone()) return nullptr;
     switch (declared.kind) {
-      case Kind::tensor:
-        return value.isTensor() ? nullptr : "is no tensor";
-      case Kind::integers:
-        return value.isIntList() ? nullptr : "is no list of integers";
+      case Kind::tensor: return value.isTensor() ? nullptr : "is no tensor";
+      case Kind::integers: return value.isIntList() ? nullptr : "is no list of integers";
       case Kind::number:
         if (!value.isDouble()) return "is no number";
         return std::abs(value.toDouble()) <= std::numeric_limits<float>::max() ? nullptr : "is not finite";
       case Kind::flag:
         if (!value.isBool()) return "is no truth value";
         return as_number(declared, value.toBool());
-      case Kind::integer:
-        return value.isInt() ? as_number(declared, value.toInt()) : "is no integer";
+      case Kind::integer: return value.isInt() ? as_number(declared, value.toInt()) : "is no integer";
     }
     return "is of no kind that there is";
   }
@@ -124,21 +121,15 @@ class Check {
 
   bool is_of(Elements elements, ScalarType type) {
     switch (elements) {
-      case Elements::float32:
-        return type == ScalarType::Float;
-      case Elements::int64:
-        return type == ScalarType::Long;
-      case Elements::uint8:
-        return type == ScalarType::Byte;
-      case Elements::scale:
-        return type == ScalarType::Half || type == ScalarType::Float;
-      case Elements::quantized:
-        return type == (numbers_[bits_letter] == 4 ? ScalarType::Byte : ScalarType::Char);
+      case Elements::float32: return type == ScalarType::Float;
+      case Elements::int64: return type == ScalarType::Long;
+      case Elements::uint8: return type == ScalarType::Byte;
+      case Elements::scale: return type == ScalarType::Half || type == ScalarType::Float;
+      case Elements::quantized: return type == (numbers_[bits_letter] == 4 ? ScalarType::Byte : ScalarType::Char);
       case Elements::same:
         if (same_ == ScalarType::Undefined) same_ = type;
         return type == same_;
-      case Elements::any:
-        return true;
+      case Elements::any: return true;
     }
     return false;
   }

@@ -1,7 +1,7 @@
 // The one place where the arguments of a kernel call are checked, against the declaration of its operator.
 #pragma once
 
-#include "call.h"
+#include "executorch/call.h"
 
 namespace lowpeak {
 

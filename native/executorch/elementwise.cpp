@@ -1,8 +1,8 @@
 // lowpeak::rms_norm, swiglu and their backwards.
-#include "call.h"
-#include "kernels.h"
-#include "rms_norm.h"
-#include "swiglu.h"
+#include "executorch/call.h"
+#include "executorch/kernels.h"
+#include "kernels/elementwise/rms_norm.h"
+#include "kernels/elementwise/swiglu.h"
 
 namespace lowpeak {
 
@@ -12,7 +12,7 @@ Rows<const float> read(const Call& call, size_t index) { return {call.floats(ind
 Rows<float> write(const Call& call, size_t index) { return {call.written(index), call['c']}; }
 
 constexpr Argument rms_norm_arguments[] = {
-    floats("x", "*c"), floats("weight", "c"), number("epsilon"), out(floats("out", "*c"), {0}),
+    floats("x", "*c"),         floats("weight", "c"), number("epsilon"), out(floats("out", "*c"), {0}),
     out(floats("root", "*1")),
 };
 
@@ -26,20 +26,31 @@ void rms_norm(Call& call) {
 }
 
 constexpr Argument rms_norm_backward_arguments[] = {
-    floats("grad", "*c"), floats("x", "*c"),
-    floats("weight", "c"), floats("root", "*1"),
-    or_none(floats("residual", "*c")), out(floats("out", "*c"), {0, 1, 4}),
+    floats("grad", "*c"),
+    floats("x", "*c"),
+    floats("weight", "c"),
+    floats("root", "*1"),
+    or_none(floats("residual", "*c")),
+    out(floats("out", "*c"), {0, 1, 4}),
 };
 
 void rms_norm_back(Call& call) {
   Pool pool;
-  rms_norm_backward({rows_of(call.tensor(0)), call['c'], read(call, 0), read(call, 1), call.floats(2), call.floats(3),
-                     {call.floats_if_given(4), call['c']}, write(call, 5)},
+  rms_norm_backward({rows_of(call.tensor(0)),
+                     call['c'],
+                     read(call, 0),
+                     read(call, 1),
+                     call.floats(2),
+                     call.floats(3),
+                     {call.floats_if_given(4), call['c']},
+                     write(call, 5)},
                     pool);
 }
 
 constexpr Argument swiglu_arguments[] = {
-    floats("gate", "*c"), floats("up", "*c"), out(floats("out", "*c"), {0, 1}),
+    floats("gate", "*c"),
+    floats("up", "*c"),
+    out(floats("out", "*c"), {0, 1}),
 };
 
 void swiglu(Call& call) {
@@ -57,9 +68,9 @@ constexpr Argument swiglu_backward_arguments[] = {
 
 void swiglu_back(Call& call) {
   Pool pool;
-  swiglu_backward({rows_of(call.tensor(0)), call['c'], read(call, 0), read(call, 1), read(call, 2), write(call, 3),
-                   write(call, 4)},
-                  pool);
+  swiglu_backward(
+      {rows_of(call.tensor(0)), call['c'], read(call, 0), read(call, 1), read(call, 2), write(call, 3), write(call, 4)},
+      pool);
 }
 
 }  // namespace

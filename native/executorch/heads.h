@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "tensors.h"
+#include "kernels/tensors.h"
 
 namespace lowpeak {
 

@@ -1,7 +1,7 @@
 // The lowpeak:: operators as an ExecuTorch runtime has them; compiler/ops/ says what each computes.
 #pragma once
 
-#include "operator.h"
+#include "executorch/operator.h"
 
 namespace lowpeak {
 

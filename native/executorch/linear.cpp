@@ -1,11 +1,11 @@
 // lowpeak::matmul, matmul_add, quantized_linear, quantized_linear_input_gradient(_add), dequantize_rows and
 // quantized_linear_cross_entropy.
-#include "linear.h"
+#include "kernels/linear/linear.h"
 
-#include "call.h"
-#include "cross_entropy.h"
-#include "kernels.h"
-#include "pages.h"
+#include "executorch/call.h"
+#include "executorch/kernels.h"
+#include "executorch/pages.h"
+#include "kernels/loss/cross_entropy.h"
 
 namespace lowpeak {
 
@@ -13,16 +13,12 @@ namespace {
 
 // The last two axes of a tensor are matrices, the axes before count them. a is [i, j], b [k, l], the product [m, n].
 constexpr Argument matmul_arguments[] = {
-    floats("a", "*ij"), floats("b", "*kl"), flag("transpose_a", 'u'), flag("transpose_b", 'v'), number("alpha"),
-    out(floats("out", "*mn")),
+    floats("a", "*ij"),       floats("b", "*kl"), flag("transpose_a", 'u'),
+    flag("transpose_b", 'v'), number("alpha"),    out(floats("out", "*mn")),
 };
 constexpr Argument matmul_add_arguments[] = {
-    floats("addend", "*mn"),
-    floats("a", "*ij"),
-    floats("b", "*kl"),
-    flag("transpose_a", 'u'),
-    flag("transpose_b", 'v'),
-    number("alpha"),
+    floats("addend", "*mn"),        floats("a", "*ij"),       floats("b", "*kl"),
+    flag("transpose_a", 'u'),       flag("transpose_b", 'v'), number("alpha"),
     out(floats("out", "*mn"), {0}),
 };
 
@@ -59,8 +55,8 @@ void quantized_linear(Call& call) {
   Pool pool;
   void* memory = call.scratch(matmul_scratch_bytes(pool.workers()));
   if (!memory) return;
-  linear_forward(matrix_of(call.tensor(0)), quantized(call, 1), call.floats_if_given(5),
-                 written_matrix(call.tensor(6)), Write::replace, pool, memory);
+  linear_forward(matrix_of(call.tensor(0)), quantized(call, 1), call.floats_if_given(5), written_matrix(call.tensor(6)),
+                 Write::replace, pool, memory);
 }
 
 constexpr Argument input_gradient_arguments[] = {

@@ -1,9 +1,9 @@
 // lowpeak::store, load and loaded.
 #include <cstring>
 
-#include "call.h"
-#include "kernels.h"
-#include "offload_file.h"
+#include "executorch/call.h"
+#include "executorch/kernels.h"
+#include "executorch/offload_file.h"
 
 namespace lowpeak {
 namespace {
@@ -29,7 +29,7 @@ void store(Call& call) {
 }
 
 constexpr Argument load_arguments[] = {
-    tensor("token", Elements::uint8, "0"), integer("offset", 'o'), integers("shape"), integer("dtype", 't'),
+    tensor("token", Elements::uint8, "0"),  integer("offset", 'o'), integers("shape"), integer("dtype", 't'),
     out(tensor("out", Elements::any, "?")),
 };
 

@@ -1,4 +1,4 @@
-#include "offload_file.h"
+#include "executorch/offload_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -10,7 +10,8 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "allocate.h"
+#include "executorch/allocate.h"
+#include "executorch/exports.h"
 
 namespace lowpeak {
 namespace {
@@ -180,8 +181,8 @@ void OffloadFile::serve(const Request& request, char* piece) {
 void OffloadFile::transfer(bool write, char* piece, std::size_t bytes, std::int64_t offset) {
   for (std::size_t done = 0; done < bytes;) {
     const off_t place = static_cast<off_t>(offset + static_cast<std::int64_t>(done));
-    const ssize_t moved = write ? ::pwrite(file_, piece + done, bytes - done, place)
-                                : ::pread(file_, piece + done, bytes - done, place);
+    const ssize_t moved =
+        write ? ::pwrite(file_, piece + done, bytes - done, place) : ::pread(file_, piece + done, bytes - done, place);
     if (moved < 0 && errno == EINTR) continue;
     if (moved < 0 && errno == EINVAL && direct_) {
       // The disk's blocks are larger than a page.

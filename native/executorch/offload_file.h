@@ -67,8 +67,8 @@ class OffloadFile {
   std::unique_ptr<char, decltype(&std::free)> buffer_;
   std::mutex mutex_;
   std::condition_variable asked_, served_;
-  std::list<Request> queue_;           // one of them is being served
-  std::vector<char*> free_;            // pieces of the buffer
+  std::list<Request> queue_;  // one of them is being served
+  std::vector<char*> free_;   // pieces of the buffer
   std::string failure_;
   bool ending_ = false;
   std::thread thread_;
@@ -78,17 +78,3 @@ class OffloadFile {
 OffloadFile* offload_file();
 
 }  // namespace lowpeak
-
-extern "C" {
-
-// Opens the process's offload file, in place of one that is open. Null, or what went wrong, valid until the next
-// call.
-const char* lowpeak_offload_open(const char* folder, std::int64_t bytes);
-
-// Closes it, if there is one: after this nothing is read into a program's memory, and what was asked for and is not
-// there yet will not be.
-void lowpeak_offload_close();
-
-// What went wrong in a store or load; empty if nothing.
-const char* lowpeak_offload_failure();
-}

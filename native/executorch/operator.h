@@ -48,12 +48,12 @@ struct Argument {
   Kind kind;
   Elements elements = Elements::any;
   const char* axes = nullptr;
-  char letter = 0;                    // of an integer or a flag
-  int64_t choices[2] = {0, 0};        // the values of an integer, if they differ
+  char letter = 0;              // of an integer or a flag
+  int64_t choices[2] = {0, 0};  // the values of an integer, if they differ
   bool may_be_none = false;
   bool is_written = false;
-  bool is_out = false;                // given a second time, behind all arguments, as what the operator returns
-  uint32_t in_place_of = 0;           // bits of the arguments where it may lie
+  bool is_out = false;       // given a second time, behind all arguments, as what the operator returns
+  uint32_t in_place_of = 0;  // bits of the arguments where it may lie
 };
 
 constexpr Argument tensor(const char* name, Elements elements, const char* axes) {
@@ -115,11 +115,11 @@ struct Operator {
   size_t count;
   bool (*fits)(const Call&);  // of arguments that are each as declared; null if that is all
   void (*run)(Call&);
-  bool any_number;            // of values, one or more, each as the only argument is declared
+  bool any_number;  // of values, one or more, each as the only argument is declared
 
   template <size_t size>
-  constexpr Operator(const char* name, const Argument (&arguments)[size], bool (*fits)(const Call&),
-                     void (*run)(Call&), bool any_number = false)
+  constexpr Operator(const char* name, const Argument (&arguments)[size], bool (*fits)(const Call&), void (*run)(Call&),
+                     bool any_number = false)
       : name(name), arguments(arguments), count(size), fits(fits), run(run), any_number(any_number) {
     static_assert(size <= most_arguments, "");
   }

@@ -1,10 +1,12 @@
-#include "pages.h"
+#include "executorch/pages.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <vector>
+
+#include "executorch/exports.h"
 
 namespace lowpeak {
 namespace {

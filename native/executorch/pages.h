@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "quantized.h"
+#include "kernels/linear/quantized.h"
 
 namespace lowpeak {
 
@@ -22,13 +22,3 @@ void give_back(const void* data, std::size_t bytes);
 void read_on(const QuantizedMatrix& part);
 
 }  // namespace lowpeak
-
-extern "C" {
-
-// The bytes at `begin` are a file's: a private mapping that is only read, or a shared one. No program may run
-// meanwhile.
-void lowpeak_pages_mapped(const void* begin, std::int64_t bytes);
-
-// They are not any more.
-void lowpeak_pages_unmapped(const void* begin);
-}

@@ -1,7 +1,7 @@
 // lowpeak::read_ahead and give_back: instructions of a program beside its operators.
-#include "call.h"
-#include "kernels.h"
-#include "pages.h"
+#include "executorch/call.h"
+#include "executorch/kernels.h"
+#include "executorch/pages.h"
 
 namespace lowpeak {
 

@@ -1,11 +1,11 @@
-#include "pool.h"
+#include "executorch/pool.h"
 
 #include <algorithm>
 #include <cstdlib>
 
 #include <executorch/runtime/kernel/thread_parallel_interface.h>
 
-#include "thread_pool.h"
+#include "executorch/thread_pool.h"
 
 namespace lowpeak {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "parallel.h"
+#include "kernels/parallel.h"
 
 namespace lowpeak {
 

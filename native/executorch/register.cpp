@@ -1,8 +1,8 @@
 // Loading this library, or linking it whole, makes the lowpeak:: operators known to ExecuTorch.
 #include <executorch/runtime/kernel/operator_registry.h>
 
-#include "check.h"
-#include "kernels.h"
+#include "executorch/check.h"
+#include "executorch/kernels.h"
 
 namespace lowpeak {
 

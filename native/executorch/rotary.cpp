@@ -1,21 +1,17 @@
 // lowpeak::rotary.
-#include "rotary.h"
+#include "kernels/elementwise/rotary.h"
 
-#include "call.h"
-#include "heads.h"
-#include "kernels.h"
+#include "executorch/call.h"
+#include "executorch/heads.h"
+#include "executorch/kernels.h"
 
 namespace lowpeak {
 
 namespace {
 
 constexpr Argument arguments[] = {
-    floats("x", "b(ht)d"),
-    floats("cos", "1td"),
-    floats("sin", "1td"),
-    flag("inverse", 'i'),
-    heads_axis(),
-    out(floats("out", "b(ht)d"), {0}),
+    floats("x", "b(ht)d"), floats("cos", "1td"), floats("sin", "1td"),
+    flag("inverse", 'i'),  heads_axis(),         out(floats("out", "b(ht)d"), {0}),
 };
 
 bool has_halves(const Call& call) { return call['d'] % 2 == 0; }
@@ -25,8 +21,13 @@ void run(Call& call) {
   const HeadsLayout layout(heads, tokens, dim, call[heads_axis_letter]);
   Pool pool;
   for (int64_t i = 0; i < call['b']; ++i) {
-    const Rotary rotary = {heads, tokens, dim, layout.of(call.floats(0), i), {call.floats(1), dim},
-                           {call.floats(2), dim}, layout.of(call.written(5), i)};
+    const Rotary rotary = {heads,
+                           tokens,
+                           dim,
+                           layout.of(call.floats(0), i),
+                           {call.floats(1), dim},
+                           {call.floats(2), dim},
+                           layout.of(call.written(5), i)};
     if (call['i'] != 0) {
       rotary_backward(rotary, pool);
     } else {

@@ -1,16 +1,18 @@
 // lowpeak::select_rows and write_rows.
 #include <cstring>
 
-#include "call.h"
-#include "kernels.h"
-#include "pages.h"
+#include "executorch/call.h"
+#include "executorch/kernels.h"
+#include "executorch/pages.h"
 
 namespace lowpeak {
 
 namespace {
 
 constexpr Argument select_arguments[] = {
-    tensor("source", Elements::same, "r*"), ids("ids", "i"), out(tensor("out", Elements::same, "i*")),
+    tensor("source", Elements::same, "r*"),
+    ids("ids", "i"),
+    out(tensor("out", Elements::same, "i*")),
 };
 
 bool are_rows_of_source(const Call& call) { return are_rows(call.ids(1), call['i'], call['r']); }

@@ -1,12 +1,12 @@
-#include "speed.h"
+#include "executorch/exports.h"
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <new>
 
-#include "linear.h"
-#include "pool.h"
+#include "executorch/pool.h"
+#include "kernels/linear/linear.h"
 
 namespace lowpeak {
 namespace {
@@ -24,8 +24,8 @@ double products_per_second(double seconds) {
   if (!memory) return 0;
   using Clock = std::chrono::steady_clock;
   const auto product = [&] {
-    linear_forward({x.get(), rows, inputs, inputs}, weight, nullptr, {y.get(), rows, outputs, outputs},
-                   Write::replace, pool, memory);
+    linear_forward({x.get(), rows, inputs, inputs}, weight, nullptr, {y.get(), rows, outputs, outputs}, Write::replace,
+                   pool, memory);
   };
   product();  // starts the threads and fills the caches
   const Clock::time_point started = Clock::now();

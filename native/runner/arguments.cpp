@@ -1,4 +1,4 @@
-#include "arguments.h"
+#include "runner/arguments.h"
 
 #include <algorithm>
 #include <climits>

@@ -4,10 +4,10 @@
 #include "encode/batch_files.h"
 #include "encode/batch_stream.h"
 #include "encode/data_file.h"
+#include "runner/verbs.h"
 #include "trainer/bundle.h"
 #include "trainer/job.h"
 #include "trainer/memory.h"
-#include "verbs.h"
 
 namespace lowpeak::runner {
 namespace {
@@ -35,16 +35,15 @@ struct EncodeJob {
   static EncodeJob from_json(const std::string& text) {
     const trainer::Json raw = trainer::parse_job(text);
     const JsonReader job(raw, "ValueError", "the job", "job");
-    EncodeJob made{job.at("artifact").text(),        job.at("data").text(),
-                   job.at("batches").text(),         job.at("seed").integer(),
-                   job.at("position").integer(),     job.at("first_step").integer(),
-                   job.at("total_steps").integer(),  job.at("accumulate").integer(),
-                   trainer::expected_by(job)};
+    EncodeJob made{job.at("artifact").text(),       job.at("data").text(),          job.at("batches").text(),
+                   job.at("seed").integer(),        job.at("position").integer(),   job.at("first_step").integer(),
+                   job.at("total_steps").integer(), job.at("accumulate").integer(), trainer::expected_by(job)};
     const bool counts = made.position >= 0 && made.first_step >= 0 && made.total_steps >= made.first_step;
     constexpr std::int64_t kMost = std::int64_t{1} << 40;
     if (!counts || made.accumulate < 1 || made.total_steps > kMost / made.accumulate) {
-      throw Error("ValueError", "the job counts wrong: position, first_step and total_steps are 0 or more and ascend, "
-                                "accumulate is 1 or more");
+      throw Error("ValueError",
+                  "the job counts wrong: position, first_step and total_steps are 0 or more and ascend, "
+                  "accumulate is 1 or more");
     }
     return made;
   }

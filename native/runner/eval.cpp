@@ -1,6 +1,8 @@
 // eval: the mean loss over prepared batches, of the adapter as a checkpoint has it, or as it begins.
 #include <chrono>
 
+#include "runner/verbs.h"
+#include "runner/watch.h"
 #include "trainer/batch_weight.h"
 #include "trainer/batches.h"
 #include "trainer/bundle.h"
@@ -11,8 +13,6 @@
 #include "trainer/programs.h"
 #include "trainer/room.h"
 #include "trainer/threads.h"
-#include "verbs.h"
-#include "watch.h"
 
 namespace lowpeak::runner {
 namespace {
@@ -28,8 +28,12 @@ struct EvalJob {
   static EvalJob from_json(const std::string& text) {
     const Json raw = parse_job(text);
     const JsonReader job(raw, "ValueError", "the job", "job");
-    return {job.at("artifact").text(), job.at("work").text(), job.at("batches").text(), at_least(job, "count", 1),
-            job.at("checkpoint").optional_text(), expected_by(job)};
+    return {job.at("artifact").text(),
+            job.at("work").text(),
+            job.at("batches").text(),
+            at_least(job, "count", 1),
+            job.at("checkpoint").optional_text(),
+            expected_by(job)};
   }
 
   // Those batches as a run has them, one a step.
@@ -60,9 +64,9 @@ End eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit) 
   std::optional<OffloadFile> offload_file;
   if (manifest.offload_bytes() > 0) offload_file.emplace(job.work, manifest.offload_bytes());
   if (job.checkpoint) {
-    restore_adapter(*job.checkpoint, manifest.id, programs.current().parameters(),
-                    [&] { programs.current().release(); },
-                    [&](const std::string& words) { emit(note_event(words)); });
+    restore_adapter(
+        *job.checkpoint, manifest.id, programs.current().parameters(), [&] { programs.current().release(); },
+        [&](const std::string& words) { emit(note_event(words)); });
   }
   Watch watch(stop, {manifest.buckets[0].plan.budget_bytes, manifest.planned_anonymous(), baseline.anonymous,
                      arguments.options.pressure_file, arguments.options.pressure_limit});

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <chrono>
 
-#include "generate_job.h"
+#include "runner/generate_job.h"
+#include "runner/verbs.h"
+#include "runner/watch.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 #include "trainer/bundle.h"
@@ -10,8 +12,6 @@
 #include "trainer/memory.h"
 #include "trainer/sampler.h"
 #include "trainer/threads.h"
-#include "verbs.h"
-#include "watch.h"
 
 namespace lowpeak::runner {
 namespace {
@@ -160,7 +160,7 @@ class Generation {
   std::optional<TextStream> text_;
   std::vector<std::int64_t> prompt_;
   std::string said_, without_text_;  // the latter: why there is none
-  std::string of_adapter_;  // what is to be told of it
+  std::string of_adapter_;           // what is to be told of it
 };
 
 }  // namespace

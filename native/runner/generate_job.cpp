@@ -1,4 +1,4 @@
-#include "generate_job.h"
+#include "runner/generate_job.h"
 
 #include "trainer/job.h"
 #include "trainer/json.h"

@@ -11,10 +11,10 @@
 namespace lowpeak::runner {
 
 struct GenerateJob {
-  std::string artifact;                   // the folder
-  std::string work;                       // a folder for temporary files
-  std::optional<std::string> checkpoint;  // whose adapter is used; none: the first values
-  std::optional<std::string> prompt;      // a text that is continued
+  std::string artifact;                                     // the folder
+  std::string work;                                         // a folder for temporary files
+  std::optional<std::string> checkpoint;                    // whose adapter is used; none: the first values
+  std::optional<std::string> prompt;                        // a text that is continued
   std::optional<std::vector<tokenizer::Message>> messages;  // a conversation that is answered
   std::optional<std::vector<std::int64_t>> ids;             // a prompt that has been encoded
   std::int64_t max_tokens;                                  // of the answer

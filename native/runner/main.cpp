@@ -20,14 +20,14 @@
 #include <cstring>
 #include <map>
 
-#include "arguments.h"
-#include "output.h"
+#include "runner/arguments.h"
+#include "runner/output.h"
+#include "runner/verbs.h"
 #include "trainer/bus_error.h"
 #include "trainer/error.h"
 #include "trainer/methods.h"
 #include "trainer/operators.h"
 #include "trainer/signals.h"
-#include "verbs.h"
 
 namespace {
 
@@ -76,8 +76,7 @@ int main(int count, char** values) {
       for (const std::string& library : arguments.operators) load_operators(library);
       const End end = kVerbs.at(arguments.verb)(arguments, stop, emit);
       if (output.failure() == 0) return static_cast<int>(end);
-      std::fprintf(stderr, "lowpeak-runner: events cannot be written to stdout: %s\n",
-                   std::strerror(output.failure()));
+      std::fprintf(stderr, "lowpeak-runner: events cannot be written to stdout: %s\n", std::strerror(output.failure()));
       return kFailed;
     } catch (const Error& error) {
       return failed(error);

@@ -1,4 +1,4 @@
-#include "output.h"
+#include "runner/output.h"
 
 #include <fcntl.h>
 #include <limits.h>

@@ -1,9 +1,9 @@
+#include "runner/verbs.h"
 #include "trainer/files.h"
 #include "trainer/folder_lock.h"
 #include "trainer/generations.h"
 #include "trainer/job.h"
 #include "trainer/trainer.h"
-#include "verbs.h"
 
 namespace lowpeak::runner {
 namespace {

@@ -1,7 +1,7 @@
 // What lowpeak-runner does, a function a verb: a job in, events out. Each throws Error.
 #pragma once
 
-#include "arguments.h"
+#include "runner/arguments.h"
 #include "trainer/events.h"
 #include "trainer/stop_request.h"
 

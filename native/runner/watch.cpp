@@ -1,4 +1,4 @@
-#include "watch.h"
+#include "runner/watch.h"
 
 namespace lowpeak::runner {
 namespace {

@@ -1,8 +1,8 @@
-#include "added_tokens.h"
+#include "tokenizer/added_tokens.h"
 
 #include <algorithm>
 
-#include "config.h"
+#include "tokenizer/config.h"
 
 namespace lowpeak::tokenizer {
 namespace {
@@ -11,8 +11,7 @@ bool flag(const trainer::JsonReader& token, const char* name) { return token.has
 
 }  // namespace
 
-AddedTokens::AddedTokens(const trainer::JsonReader& json, const Vocabulary& vocabulary,
-                         const Normalizer& normalizer) {
+AddedTokens::AddedTokens(const trainer::JsonReader& json, const Vocabulary& vocabulary, const Normalizer& normalizer) {
   if (json.is_null()) return;
   for (const trainer::JsonReader& each : json.items()) {
     require_known(each, "an added token",
@@ -33,8 +32,8 @@ AddedTokens::AddedTokens(const trainer::JsonReader& json, const Vocabulary& voca
     Text text(content, 0);
     if (normalized) normalizer.apply(text);
     (normalized ? normalized_ : original_)
-        .add(std::string(text.characters()), {static_cast<std::int32_t>(id), flag(each, "single_word"),
-                                              flag(each, "lstrip"), flag(each, "rstrip")});
+        .add(std::string(text.characters()),
+             {static_cast<std::int32_t>(id), flag(each, "single_word"), flag(each, "lstrip"), flag(each, "rstrip")});
   }
 }
 

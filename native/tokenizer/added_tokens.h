@@ -10,10 +10,10 @@
 #include <unordered_set>
 #include <vector>
 
-#include "normalizer.h"
-#include "text.h"
+#include "tokenizer/normalizer.h"
+#include "tokenizer/text.h"
+#include "tokenizer/vocabulary.h"
 #include "trainer/json.h"
-#include "vocabulary.h"
 
 namespace lowpeak::tokenizer {
 
@@ -31,8 +31,8 @@ class AddedTokens {
   std::vector<Section> in_original(std::string_view text) const { return sections(original_, text); }
   std::vector<Section> in_normalized(std::string_view text) const { return sections(normalized_, text); }
 
-  std::int32_t find(const std::string& content) const;    // kNone if there is none
-  const std::string* content(std::int64_t id) const;      // null if there is none
+  std::int32_t find(const std::string& content) const;  // kNone if there is none
+  const std::string* content(std::int64_t id) const;    // null if there is none
   bool is_special(std::int64_t id) const { return specials_.count(id) > 0; }
   std::size_t size() const { return size_; }  // one more than the largest id
 

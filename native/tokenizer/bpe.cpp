@@ -1,12 +1,12 @@
-#include "bpe.h"
+#include "tokenizer/bpe.h"
 
 #include <algorithm>
 #include <cstdio>
 #include <optional>
 #include <queue>
 
-#include "config.h"
-#include "unicode.h"
+#include "tokenizer/config.h"
+#include "tokenizer/unicode.h"
 
 namespace lowpeak::tokenizer {
 namespace {

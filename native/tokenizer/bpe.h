@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tokenizer/vocabulary.h"
 #include "trainer/json.h"
-#include "vocabulary.h"
 
 namespace lowpeak::tokenizer {
 

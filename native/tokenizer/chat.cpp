@@ -1,12 +1,12 @@
-#include "chat.h"
+#include "tokenizer/chat.h"
 
 #include <algorithm>
 #include <string_view>
 
+#include "tokenizer/unicode.h"
 #include "trainer/error.h"
 #include "trainer/files.h"
 #include "trainer/json.h"
-#include "unicode.h"
 
 namespace lowpeak::tokenizer {
 namespace {
@@ -82,8 +82,12 @@ Chat Chat::from_artifact(const std::string& folder, const std::string& advice) {
     made.from_start = static_cast<std::size_t>(json.at("from_start").integer());
     made.from_end = static_cast<std::size_t>(json.at("from_end").integer());
     for (const auto& [key, glue] : json.at("glue").fields()) {
-      Glue read{glue.at("text").text(), place(glue, "begins"), place(glue, "ends"), glue.at("ended").boolean(),
-                trim_named(glue.at("trims_before").text()), trim_named(glue.at("trims_behind").text())};
+      Glue read{glue.at("text").text(),
+                place(glue, "begins"),
+                place(glue, "ends"),
+                glue.at("ended").boolean(),
+                trim_named(glue.at("trims_before").text()),
+                trim_named(glue.at("trims_behind").text())};
       if (read.begins.value_or(0) > read.text.size() || read.ends.value_or(0) > read.text.size()) {
         throw trainer::artifact_error(std::string(kFile) + ": " + key + " has a place outside of its text");
       }
@@ -134,11 +138,11 @@ std::vector<const Chat::Glue*> Chat::glue_of(const Table& table, const std::vect
     const auto found = table.glue.find(before + ">" + next + ":" + std::to_string(std::min(i, table.from_start)) + ":" +
                                        std::to_string(std::min(count - i, table.from_end)));
     if (found == table.glue.end()) {
-      throw data_error((i == count ? "the chat ends with the role \"" + before + "\""
-                        : i == 0   ? "the chat begins with the role \"" + next + "\""
-                                   : "message " + std::to_string(i + 1) + " has the role \"" + next + "\" behind \"" +
-                                       before + "\"") +
-                       ", which the chat template was not tried with when the artifact was compiled" + advice_);
+      throw data_error(
+          (i == count ? "the chat ends with the role \"" + before + "\""
+           : i == 0   ? "the chat begins with the role \"" + next + "\""
+                    : "message " + std::to_string(i + 1) + " has the role \"" + next + "\" behind \"" + before + "\"") +
+          ", which the chat template was not tried with when the artifact was compiled" + advice_);
     }
     made.push_back(&found->second);
     before = next;

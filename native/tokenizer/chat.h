@@ -74,8 +74,8 @@ class Chat {
   std::string advice_;
   std::optional<std::string> problem_;  // why chats cannot be rendered
   Table trained_, asked_;
-  std::vector<std::string> watched_;    // strings in a message that change what the template does
-  std::vector<std::string> begun_;      // what a prompt may have said of an answer
+  std::vector<std::string> watched_;  // strings in a message that change what the template does
+  std::vector<std::string> begun_;    // what a prompt may have said of an answer
 };
 
 }  // namespace lowpeak::tokenizer

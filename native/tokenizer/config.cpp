@@ -1,4 +1,4 @@
-#include "config.h"
+#include "tokenizer/config.h"
 
 #include <algorithm>
 #include <string_view>
@@ -10,8 +10,7 @@ constexpr std::size_t kMostMembers = 64;
 
 }  // namespace
 
-void require_known(const trainer::JsonReader& json, const std::string& what,
-                   std::initializer_list<const char*> known) {
+void require_known(const trainer::JsonReader& json, const std::string& what, std::initializer_list<const char*> known) {
   for (const auto& [name, value] : json.fields()) {
     const bool found = std::find(known.begin(), known.end(), std::string_view(name)) != known.end();
     if (!found && !value.is_null()) throw unsupported("\"" + name + "\" of " + what);
@@ -22,7 +21,8 @@ std::string some_text(const trainer::JsonReader& json, const char* field, const 
   std::string made = json.at(field).text();
   if (made.empty()) throw unsupported(std::string("an empty \"") + field + "\" of " + type);
   if (made.size() > kLongestText) {
-    throw unsupported(std::string("a \"") + field + "\" of " + type + " with " + std::to_string(made.size()) + " bytes");
+    throw unsupported(std::string("a \"") + field + "\" of " + type + " with " + std::to_string(made.size()) +
+                      " bytes");
   }
   return made;
 }
@@ -34,7 +34,8 @@ std::vector<trainer::JsonReader> members_of(const trainer::JsonReader& json, con
   std::vector<trainer::JsonReader> made;
   for (const trainer::JsonReader& each : json.at(list).items()) {
     for (trainer::JsonReader& member : members_of(each, list)) made.push_back(std::move(member));
-    if (made.size() > kMostMembers) throw unsupported("a Sequence of more than " + std::to_string(kMostMembers) + " parts");
+    if (made.size() > kMostMembers)
+      throw unsupported("a Sequence of more than " + std::to_string(kMostMembers) + " parts");
   }
   return made;
 }

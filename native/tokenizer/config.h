@@ -15,8 +15,7 @@ inline trainer::Error unsupported(const std::string& what) {
 }
 
 // Throws for a field that is not among the known: it could change results.
-void require_known(const trainer::JsonReader& json, const std::string& what,
-                   std::initializer_list<const char*> known);
+void require_known(const trainer::JsonReader& json, const std::string& what, std::initializer_list<const char*> known);
 
 // Of what is looked for in texts, or put into them; bytes.
 constexpr std::size_t kLongestText = 1024;

@@ -1,10 +1,10 @@
-#include "decoder.h"
+#include "tokenizer/decoder.h"
 
 #include <unordered_map>
 
-#include "bpe.h"
-#include "config.h"
-#include "unicode.h"
+#include "tokenizer/bpe.h"
+#include "tokenizer/config.h"
+#include "tokenizer/unicode.h"
 
 namespace lowpeak::tokenizer {
 namespace {

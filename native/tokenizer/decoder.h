@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "pattern.h"
+#include "tokenizer/pattern.h"
 #include "trainer/json.h"
 
 namespace lowpeak::tokenizer {
@@ -32,8 +32,8 @@ class Decoder {
 
   std::string problem_;
   bool bytes_ = false, fallback_ = false;
-  std::string mark_;        // of Metaspace
-  bool drops_mark_ = false; // at the first token
+  std::string mark_;         // of Metaspace
+  bool drops_mark_ = false;  // at the first token
   std::vector<std::pair<Pattern, std::string>> replacements_;
   std::size_t leading_ = 0;
   std::string leading_text_;

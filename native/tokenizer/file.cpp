@@ -1,4 +1,4 @@
-#include "file.h"
+#include "tokenizer/file.h"
 
 #include <unistd.h>
 
@@ -31,9 +31,9 @@ std::size_t bytes_of(const std::string& path) {
 constexpr int kTop = 1, kModel = 2, kInside = 3, kPair = 4;
 
 std::string type_of(Json::parse_event_t event, const Json& value) {
-  return event == Json::parse_event_t::object_start ? "an object"
+  return event == Json::parse_event_t::object_start  ? "an object"
          : event == Json::parse_event_t::array_start ? "a list"
-                                                      : std::string("a value of the type ") + value.type_name();
+                                                     : std::string("a value of the type ") + value.type_name();
 }
 
 class Reader {
@@ -42,13 +42,18 @@ class Reader {
 
   // Of the merges, no token is known before the whole vocabulary is.
   bool lacks_merges() const { return lacks_merges_; }
-  void again() { limits_ = trainer::JsonLimits(trainer::Fields::unique), has_vocabulary_ = true, reads_vocabulary_ = false, lacks_merges_ = false; }
+  void again() {
+    limits_ = trainer::JsonLimits(trainer::Fields::unique), has_vocabulary_ = true, reads_vocabulary_ = false,
+    lacks_merges_ = false;
+  }
 
   bool operator()(int depth, Json::parse_event_t event, Json& value) {
     // Vocabulary and merges go into forms of their own, however many they are.
     const bool compact = depth > kModel && (in("vocab") || in("merges"));
-    if (compact) trainer::JsonLimits::require_shallow(depth, event);
-    else limits_.see(depth, event, value);
+    if (compact)
+      trainer::JsonLimits::require_shallow(depth, event);
+    else
+      limits_.see(depth, event, value);
     if (event == Json::parse_event_t::key) {
       const auto& key = value.get_ref<const std::string&>();
       if (depth == kTop) top_ = key, field_.clear();
@@ -59,8 +64,8 @@ class Reader {
     }
     if (depth >= kModel && made_.problem.empty() && !is_expected(depth, event, value)) {
       made_.problem = "tokenizer.json: " + field_ + " should be " +
-                      (in("vocab") ? "an object of tokens and their ids" : "a list of pairs of tokens") +
-                      ", it has " + type_of(event, value);
+                      (in("vocab") ? "an object of tokens and their ids" : "a list of pairs of tokens") + ", it has " +
+                      type_of(event, value);
     }
     // What is there instead is not kept.
     if (depth >= kModel && !made_.problem.empty() && (in("vocab") || in("merges"))) return false;
@@ -145,9 +150,8 @@ TokenizerFile read_tokenizer_file(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     if (!file) throw trainer::artifact_error(path + " is missing: compile from a model folder with tokenizer files");
     try {
-      made.rest = Json::parse(file, [&](int depth, Json::parse_event_t event, Json& value) {
-        return reader(depth, event, value);
-      });
+      made.rest = Json::parse(
+          file, [&](int depth, Json::parse_event_t event, Json& value) { return reader(depth, event, value); });
     } catch (const Json::exception& error) {
       throw trainer::artifact_error(path + " is not JSON: " + error.what());
     }

@@ -3,8 +3,8 @@
 
 #include <string>
 
+#include "tokenizer/vocabulary.h"
 #include "trainer/json.h"
-#include "vocabulary.h"
 
 namespace lowpeak::tokenizer {
 

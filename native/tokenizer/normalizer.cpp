@@ -1,7 +1,7 @@
-#include "normalizer.h"
+#include "tokenizer/normalizer.h"
 
-#include "config.h"
-#include "pattern.h"
+#include "tokenizer/config.h"
+#include "tokenizer/pattern.h"
 
 namespace lowpeak::tokenizer {
 

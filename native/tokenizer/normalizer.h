@@ -4,7 +4,7 @@
 #include <functional>
 #include <vector>
 
-#include "text.h"
+#include "tokenizer/text.h"
 #include "trainer/json.h"
 
 namespace lowpeak::tokenizer {

@@ -1,6 +1,6 @@
-#include "pattern.h"
+#include "tokenizer/pattern.h"
 
-#include "config.h"
+#include "tokenizer/config.h"
 
 namespace lowpeak::tokenizer {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "regex.h"
+#include "tokenizer/regex.h"
 #include "trainer/json.h"
 
 namespace lowpeak::tokenizer {

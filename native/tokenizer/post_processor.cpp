@@ -1,6 +1,6 @@
-#include "post_processor.h"
+#include "tokenizer/post_processor.h"
 
-#include "config.h"
+#include "tokenizer/config.h"
 
 namespace lowpeak::tokenizer {
 namespace {

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/vocabulary.h"
 #include "trainer/json.h"
-#include "vocabulary.h"
 
 namespace lowpeak::tokenizer {
 

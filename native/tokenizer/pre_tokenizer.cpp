@@ -1,7 +1,7 @@
-#include "pre_tokenizer.h"
+#include "tokenizer/pre_tokenizer.h"
 
-#include "config.h"
-#include "pattern.h"
+#include "tokenizer/config.h"
+#include "tokenizer/pattern.h"
 
 namespace lowpeak::tokenizer {
 namespace {
@@ -77,8 +77,7 @@ PreTokenizer::PreTokenizer(const trainer::JsonReader& json) {
     if (of_bytes_) throw unsupported("the pre-tokenizer " + type + " behind ByteLevel");
     if (type == "Split") {
       require_known(each, type, {"type", "pattern", "behavior", "invert"});
-      steps_.emplace_back([pattern = Pattern(each.at("pattern")),
-                           behavior = behavior_named(each.at("behavior").text()),
+      steps_.emplace_back([pattern = Pattern(each.at("pattern")), behavior = behavior_named(each.at("behavior").text()),
                            inverted = each.at("invert").boolean()](const Piece& piece, std::vector<Piece>& out) {
         split_at(piece, pattern.matches(piece.characters()), behavior, inverted, out);
       });
@@ -114,26 +113,26 @@ PreTokenizer::PreTokenizer(const trainer::JsonReader& json) {
         throw unsupported("the prepend_scheme " + scheme);
       }
       const bool splits = !each.has("split") || each.at("split").boolean();
-      steps_.emplace_back([mark = some_text(each, "replacement", type), scheme, splits](const Piece& piece,
-                                                                                std::vector<Piece>& out) {
-        const auto places = [](std::string_view text, const std::string& what) {
-          std::vector<Match> made;
-          for (std::size_t i = 0; (i = text.find(what, i)) != std::string_view::npos; i += what.size()) {
-            made.push_back({i, i + what.size()});
-          }
-          return made;
-        };
-        auto text = std::make_shared<Text>(*piece.text, piece.start, piece.end);
-        text->replace(places(text->characters(), " "), mark);
-        const bool first = scheme == "always" || (scheme == "first" && text->place_of(0, 1).start == 0);
-        if (first && text->characters().compare(0, mark.size(), mark) != 0) text->prepend(mark);
-        const Piece whole{text, 0, text->characters().size()};
-        if (splits) {
-          split_at(whole, places(text->characters(), mark), Behavior::kWithNext, false, out);
-        } else {
-          out.push_back(whole);
-        }
-      });
+      steps_.emplace_back(
+          [mark = some_text(each, "replacement", type), scheme, splits](const Piece& piece, std::vector<Piece>& out) {
+            const auto places = [](std::string_view text, const std::string& what) {
+              std::vector<Match> made;
+              for (std::size_t i = 0; (i = text.find(what, i)) != std::string_view::npos; i += what.size()) {
+                made.push_back({i, i + what.size()});
+              }
+              return made;
+            };
+            auto text = std::make_shared<Text>(*piece.text, piece.start, piece.end);
+            text->replace(places(text->characters(), " "), mark);
+            const bool first = scheme == "always" || (scheme == "first" && text->place_of(0, 1).start == 0);
+            if (first && text->characters().compare(0, mark.size(), mark) != 0) text->prepend(mark);
+            const Piece whole{text, 0, text->characters().size()};
+            if (splits) {
+              split_at(whole, places(text->characters(), mark), Behavior::kWithNext, false, out);
+            } else {
+              out.push_back(whole);
+            }
+          });
     } else {
       throw unsupported("the pre-tokenizer " + type);
     }

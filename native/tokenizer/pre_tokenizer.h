@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "text.h"
+#include "tokenizer/text.h"
 #include "trainer/json.h"
 
 namespace lowpeak::tokenizer {

@@ -1,4 +1,4 @@
-#include "regex.h"
+#include "tokenizer/regex.h"
 
 #include "trainer/error.h"
 
@@ -11,8 +11,9 @@ constexpr int kDeepest = 1000;
 
 void spend(std::size_t& steps) {
   if (steps == 0) {
-    throw trainer::data_error("a regular expression of tokenizer.json takes too many steps for the text: its pattern is "
-                              "no tokenizer's");
+    throw trainer::data_error(
+        "a regular expression of tokenizer.json takes too many steps for the text: its pattern is "
+        "no tokenizer's");
   }
   --steps;
 }
@@ -75,8 +76,7 @@ std::optional<std::size_t> Regex::match(int index, std::string_view text, std::s
     spend(effort.steps);
     const Node& node = nodes_[index];
     switch (node.kind) {
-      case Node::kMatch:
-        return place;
+      case Node::kMatch: return place;
       case Node::kSet:
         if (place == text.size() || !sets_[node.set].has(character_at(text.data() + place))) return std::nullopt;
         place += length_at(text.data() + place);

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "unicode.h"
+#include "tokenizer/unicode.h"
 
 namespace lowpeak::tokenizer {
 
@@ -25,9 +25,7 @@ class CharacterSet {
   void invert() { inverted_ = true; }
   void finish();  // after the last change
 
-  bool has(char32_t character) const {
-    return character < 0x80 ? ascii_[character] : evaluated(character);
-  }
+  bool has(char32_t character) const { return character < 0x80 ? ascii_[character] : evaluated(character); }
 
  private:
   bool evaluated(char32_t character) const;
@@ -57,11 +55,11 @@ class Regex {
   struct Node {
     enum Kind { kMatch, kSet, kRepeat, kEither, kAhead, kBehind } kind;
     int next = 0;
-    int set = 0;                      // kSet, kRepeat, kBehind
-    int least = 0, most = 0;          // kRepeat
-    bool lazy = false, keeps = false; // kRepeat; keeps: gives nothing back
-    bool inverted = false;            // kAhead, kBehind
-    std::vector<int> ways = {};       // kEither; kAhead: the one
+    int set = 0;                       // kSet, kRepeat, kBehind
+    int least = 0, most = 0;           // kRepeat
+    bool lazy = false, keeps = false;  // kRepeat; keeps: gives nothing back
+    bool inverted = false;             // kAhead, kBehind
+    std::vector<int> ways = {};        // kEither; kAhead: the one
   };
 
   // What is left of what a text may cost.

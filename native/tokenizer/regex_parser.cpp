@@ -1,8 +1,8 @@
 // From a pattern to the nodes that match it.
 #include <limits>
 
-#include "config.h"
-#include "regex.h"
+#include "tokenizer/config.h"
+#include "tokenizer/regex.h"
 
 namespace lowpeak::tokenizer {
 

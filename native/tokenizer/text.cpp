@@ -1,11 +1,13 @@
-#include "text.h"
+#include "tokenizer/text.h"
 
 #include "trainer/error.h"
 
 namespace lowpeak::tokenizer {
 
 Text::Text(const Text& other, std::size_t start, std::size_t end)
-    : characters_(other.characters_.substr(start, end - start)), origin_(other.origin_ + start), most_(most_of(end - start)) {
+    : characters_(other.characters_.substr(start, end - start)),
+      origin_(other.origin_ + start),
+      most_(most_of(end - start)) {
   if (other.places_.empty()) return;
   places_.assign(other.places_.begin() + static_cast<std::ptrdiff_t>(start),
                  other.places_.begin() + static_cast<std::ptrdiff_t>(end));

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "regex.h"
-#include "unicode.h"
+#include "tokenizer/regex.h"
+#include "tokenizer/unicode.h"
 
 namespace lowpeak::tokenizer {
 

@@ -1,15 +1,15 @@
-#include "tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 #include <algorithm>
 
-#include "added_tokens.h"
-#include "bpe.h"
-#include "config.h"
-#include "decoder.h"
-#include "file.h"
-#include "normalizer.h"
-#include "post_processor.h"
-#include "pre_tokenizer.h"
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/bpe.h"
+#include "tokenizer/config.h"
+#include "tokenizer/decoder.h"
+#include "tokenizer/file.h"
+#include "tokenizer/normalizer.h"
+#include "tokenizer/post_processor.h"
+#include "tokenizer/pre_tokenizer.h"
 
 namespace lowpeak::tokenizer {
 namespace {
@@ -133,8 +133,8 @@ Encoding Tokenizer::encoding(const std::string& text, bool special) const {
           {section.id, static_cast<std::uint32_t>(section.start), static_cast<std::uint32_t>(section.end)});
       continue;
     }
-    auto normalized = std::make_shared<Text>(
-        std::string_view(text).substr(section.start, section.end - section.start), section.start);
+    auto normalized = std::make_shared<Text>(std::string_view(text).substr(section.start, section.end - section.start),
+                                             section.start);
     parts.normalizer.apply(*normalized);
     for (const Section& inner : parts.added.in_normalized(normalized->characters())) {
       if (inner.id != Vocabulary::kNone) {

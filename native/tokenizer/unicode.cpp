@@ -1,4 +1,4 @@
-#include "unicode.h"
+#include "tokenizer/unicode.h"
 
 #include <algorithm>
 #include <iterator>
@@ -11,7 +11,7 @@ struct Decomposition {
   bool together;                           // whether NFC makes it of them
 };
 
-#include "unicode_tables.inc"
+#include "tokenizer/unicode_tables.inc"
 
 // Runs of (start << bits | value), ascending: the value of the run that the character is in.
 template <std::size_t N>
@@ -20,9 +20,7 @@ std::uint32_t value_of(const std::uint32_t (&runs)[N], int bits, char32_t charac
   return *(std::lower_bound(std::begin(runs), std::end(runs), key) - 1) & ((1u << bits) - 1);
 }
 
-std::uint32_t combining_class(char32_t character) {
-  return character < 0x300 ? 0 : value_of(kCombining, 8, character);
-}
+std::uint32_t combining_class(char32_t character) { return character < 0x300 ? 0 : value_of(kCombining, 8, character); }
 
 const Decomposition* decomposition_of(char32_t character) {
   if (character < 0xC0) return nullptr;
@@ -67,10 +65,9 @@ char32_t composition(char32_t first, char32_t second) {
     return first + (second - kTrailing);
   }
   const auto& all = compositions();
-  const auto found = std::lower_bound(all.begin(), all.end(), std::pair<std::uint32_t, std::uint32_t>(second, first),
-                                      [](const Decomposition* each, const auto& key) {
-                                        return std::pair(each->second, each->first) < key;
-                                      });
+  const auto found = std::lower_bound(
+      all.begin(), all.end(), std::pair<std::uint32_t, std::uint32_t>(second, first),
+      [](const Decomposition* each, const auto& key) { return std::pair(each->second, each->first) < key; });
   return found != all.end() && (*found)->second == second && (*found)->first == first ? (*found)->character : 0;
 }
 

@@ -11,7 +11,35 @@ namespace lowpeak::tokenizer {
 
 // In the order of unicode_tables.py.
 enum class Category : std::uint8_t {
-  Cn, Cc, Cf, Co, Ll, Lm, Lo, Lt, Lu, Mc, Me, Mn, Nd, Nl, No, Pc, Pd, Pe, Pf, Pi, Po, Ps, Sc, Sk, Sm, So, Zl, Zp, Zs,
+  Cn,
+  Cc,
+  Cf,
+  Co,
+  Ll,
+  Lm,
+  Lo,
+  Lt,
+  Lu,
+  Mc,
+  Me,
+  Mn,
+  Nd,
+  Nl,
+  No,
+  Pc,
+  Pd,
+  Pe,
+  Pf,
+  Pi,
+  Po,
+  Ps,
+  Sc,
+  Sk,
+  Sm,
+  So,
+  Zl,
+  Zp,
+  Zs,
 };
 
 // A set of categories: bit i is category i.

@@ -1,4 +1,4 @@
-#include "vocabulary.h"
+#include "tokenizer/vocabulary.h"
 
 #include "trainer/error.h"
 
@@ -39,8 +39,8 @@ void Vocabulary::finish() {
     if (!places_[id].there) continue;
     const std::size_t slot = slot_of(token(static_cast<std::int64_t>(id)));
     if (slots_[slot] != kNone) {
-      throw trainer::artifact_error("tokenizer.json: the token " +
-                                    std::string(token(static_cast<std::int64_t>(id))) + " is there twice");
+      throw trainer::artifact_error("tokenizer.json: the token " + std::string(token(static_cast<std::int64_t>(id))) +
+                                    " is there twice");
     }
     slots_[slot] = static_cast<std::int32_t>(id);
   }
@@ -76,8 +76,8 @@ void Merges::finish() {
   for (std::size_t i = 0; i < merges_.size(); ++i) {
     std::size_t slot = hash(merges_[i].left, merges_[i].right) & mask_;
     // Of two merges of the same pair the later counts, as in `tokenizers`.
-    while (slots_[slot] >= 0 && (merges_[slots_[slot]].left != merges_[i].left ||
-                                 merges_[slots_[slot]].right != merges_[i].right)) {
+    while (slots_[slot] >= 0 &&
+           (merges_[slots_[slot]].left != merges_[i].left || merges_[slots_[slot]].right != merges_[i].right)) {
       slot = (slot + 1) & mask_;
     }
     slots_[slot] = static_cast<std::int32_t>(i);

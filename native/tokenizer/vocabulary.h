@@ -65,8 +65,8 @@ class Merges {
 
  private:
   static std::size_t hash(std::int32_t left, std::int32_t right) {
-    std::uint64_t key = static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 |
-                        static_cast<std::uint32_t>(right);
+    std::uint64_t key =
+        static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
     key *= 0x9E3779B97F4A7C15u;
     return static_cast<std::size_t>(key ^ key >> 32);
   }

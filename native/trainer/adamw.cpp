@@ -1,4 +1,4 @@
-#include "adamw.h"
+#include "trainer/adamw.h"
 
 #include <cmath>
 
@@ -15,8 +15,7 @@ void AdamW::update(float* parameter, const float* gradient, float* mean, float* 
   const auto eps = static_cast<float>(epsilon);
   for (std::size_t i = 0; i < count; ++i) {
     const float g = gradient[i];
-    mean[i] = mean_weight < 0.5f ? mean[i] + mean_weight * (g - mean[i])
-                                 : g - (g - mean[i]) * (1 - mean_weight);
+    mean[i] = mean_weight < 0.5f ? mean[i] + mean_weight * (g - mean[i]) : g - (g - mean[i]) * (1 - mean_weight);
     square[i] = square[i] * square_decay + square_weight * g * g;
     const float denominator = std::sqrt(square[i]) / root_scale + eps;
     parameter[i] = parameter[i] * decay + step_size * mean[i] / denominator;

@@ -1,8 +1,8 @@
-#include "batch_ids.h"
+#include "trainer/batch_ids.h"
 
 #include <algorithm>
 
-#include "error.h"
+#include "trainer/error.h"
 
 namespace lowpeak::trainer {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "manifest.h"
+#include "trainer/manifest.h"
 
 namespace lowpeak::trainer {
 

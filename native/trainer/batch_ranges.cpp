@@ -1,4 +1,4 @@
-#include "batch_ranges.h"
+#include "trainer/batch_ranges.h"
 
 #include <dirent.h>
 
@@ -7,7 +7,7 @@
 #include <memory>
 #include <optional>
 
-#include "files.h"
+#include "trainer/files.h"
 
 namespace lowpeak::trainer {
 namespace {

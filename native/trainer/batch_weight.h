@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "batches.h"
-#include "manifest.h"
+#include "trainer/batches.h"
+#include "trainer/manifest.h"
 
 namespace lowpeak::trainer {
 

@@ -1,4 +1,4 @@
-#include "batches.h"
+#include "trainer/batches.h"
 
 #include <poll.h>
 #include <unistd.h>
@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <limits>
 
-#include "batch_ranges.h"
-#include "error.h"
-#include "json.h"
+#include "trainer/batch_ranges.h"
+#include "trainer/error.h"
+#include "trainer/json.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -45,8 +45,7 @@ bool told_of_more() {
 
 }  // namespace
 
-BatchFile::BatchFile(const std::string& path, std::int64_t first, std::int64_t end,
-                     const std::vector<Bucket>& buckets)
+BatchFile::BatchFile(const std::string& path, std::int64_t first, std::int64_t end, const std::vector<Bucket>& buckets)
     : path_(path), first_(first), file_(opened(path)), ends_(numbers("ends", end - first)) {
   std::vector<std::size_t> counts(buckets.size());
   for (const std::int64_t chosen : numbers("buckets", end - first)) {
@@ -90,8 +89,8 @@ BatchFile::Input BatchFile::input(const TensorRecord& record, const std::string&
   std::vector<std::int64_t> shape = entry.shape;
   if (!shape.empty()) shape.erase(shape.begin());
   if (entry.shape.empty() || shape != record.shape || record.dtype != entry.dtype->name) {
-    throw data_error("the input " + record.name + " must be " + record.description() + ", it is " +
-                     entry.dtype->name + " " + python_list(shape));
+    throw data_error("the input " + record.name + " must be " + record.description() + ", it is " + entry.dtype->name +
+                     " " + python_list(shape));
   }
   if (static_cast<std::size_t>(entry.shape[0]) < count) {
     throw data_error(path_ + " has " + std::to_string(entry.shape[0]) + " batches of " + record.name +

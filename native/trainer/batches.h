@@ -16,9 +16,9 @@
 #include <string>
 #include <vector>
 
-#include "job.h"
-#include "manifest.h"
-#include "safetensors.h"
+#include "trainer/job.h"
+#include "trainer/manifest.h"
+#include "trainer/safetensors.h"
 
 namespace lowpeak::trainer {
 

@@ -1,4 +1,4 @@
-#include "bundle.h"
+#include "trainer/bundle.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <vector>
 
-#include "error.h"
-#include "files.h"
-#include "json.h"
-#include "sha256.h"
+#include "trainer/error.h"
+#include "trainer/files.h"
+#include "trainer/json.h"
+#include "trainer/sha256.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -86,9 +86,8 @@ void check_hash(const std::string& folder, const std::string& name, const FileRe
     throw artifact_error(path + " cannot be read: " + error.what());
   }
   if (found != record.sha256) {
-    throw artifact_error(name + " of the artifact " + folder +
-                         " is not the file that was compiled: its sha256 is " + found + ", the manifest says " +
-                         record.sha256 + "; copy or compile it again");
+    throw artifact_error(name + " of the artifact " + folder + " is not the file that was compiled: its sha256 is " +
+                         found + ", the manifest says " + record.sha256 + "; copy or compile it again");
   }
 }
 
@@ -98,8 +97,8 @@ void check_parameters(const Manifest& manifest) {
   for (const TensorRecord& each : manifest.parameters) bytes += each.elements() * sizeof(float);
   const std::int64_t found = manifest.files.at(kAdapter).bytes;
   if (bytes <= static_cast<std::size_t>(found)) return;
-  throw artifact_error(std::string(kManifest) + ": the parameters have " + std::to_string(bytes) + " bytes, " + kAdapter +
-                           " has " + std::to_string(found) + "; compile the artifact again",
+  throw artifact_error(std::string(kManifest) + ": the parameters have " + std::to_string(bytes) + " bytes, " +
+                           kAdapter + " has " + std::to_string(found) + "; compile the artifact again",
                        {{"bytes", static_cast<std::int64_t>(bytes)}, {"file_bytes", found}});
 }
 

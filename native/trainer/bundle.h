@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "manifest.h"
+#include "trainer/manifest.h"
 
 namespace lowpeak::trainer {
 

@@ -1,4 +1,4 @@
-#include "bus_error.h"
+#include "trainer/bus_error.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -145,7 +145,7 @@ bool is_gone(char* path) {
 void tell(Place& place) {
   static Text text;
   text.add("{\"event\":\"error\",\"class\":\"EnvironmentProblem\",\"message\":\"");
-  struct stat status {};
+  struct stat status{};
   if (is_gone(place.path)) {
     text.add("the disk has no room left, or fails, under the temporary file ");
     text.add_path(place.path);
@@ -190,7 +190,7 @@ void handle(int number, siginfo_t* info, void*) {
 
 void report_bus_errors(int events) {
   events_file = events;
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_sigaction = handle;
   action.sa_flags = SA_SIGINFO;
   ::sigaction(SIGBUS, &action, nullptr);

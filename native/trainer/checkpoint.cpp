@@ -1,12 +1,12 @@
-#include "checkpoint.h"
+#include "trainer/checkpoint.h"
 
 #include <set>
 
-#include "error.h"
-#include "finite.h"
-#include "json.h"
-#include "room.h"
-#include "safetensors.h"
+#include "trainer/error.h"
+#include "trainer/finite.h"
+#include "trainer/json.h"
+#include "trainer/room.h"
+#include "trainer/safetensors.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -33,8 +33,7 @@ void require_artifact(const std::string& path, const Progress& found, const std:
                       const std::string& advice) {
   if (found.artifact == wanted) return;
   throw artifact_error(path + " is a checkpoint of another artifact (manifest " + found.artifact.substr(0, 12) +
-                       ", this one is " + wanted.substr(0, 12) +
-                       "): " + advice);
+                       ", this one is " + wanted.substr(0, 12) + "): " + advice);
 }
 
 void require_same_run(const std::string& path, const Progress& found, const Progress& wanted) {
@@ -118,12 +117,11 @@ void save_checkpoint(const std::string& path, const Progress& progress, const st
     const bool no_room = error.number == ENOSPC || error.number == EFBIG || error.number == EDQUOT;
     const bool earlier = file_exists(path) || file_exists(previous_of(path));
     const std::string bytes = std::to_string(size);
-    throw environment_problem(
-        "a checkpoint of " + bytes + " bytes cannot be written to " + path + ": " +
-            (no_room ? "no room" : error.what()) + "; " +
-            (earlier ? "the earlier checkpoint is intact" : "there is no checkpoint yet") + ". Free " +
-            bytes + " bytes or give another folder, and resume",
-        {{"bytes", static_cast<std::int64_t>(size)}});
+    throw environment_problem("a checkpoint of " + bytes + " bytes cannot be written to " + path + ": " +
+                                  (no_room ? "no room" : error.what()) + "; " +
+                                  (earlier ? "the earlier checkpoint is intact" : "there is no checkpoint yet") +
+                                  ". Free " + bytes + " bytes or give another folder, and resume",
+                              {{"bytes", static_cast<std::int64_t>(size)}});
   }
 }
 
@@ -138,9 +136,8 @@ void require_checkpoint_room(const std::string& path, const std::vector<TensorVi
   require_room(parent_of(path), files, std::to_string(files.size()) + " checkpoints of the run");
 }
 
-std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted,
-                                const std::vector<TensorView>& adapter, const std::vector<TensorView>& state,
-                                const Touched& touched) {
+std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted, const std::vector<TensorView>& adapter,
+                                const std::vector<TensorView>& state, const Touched& touched) {
   const Progress found = verified(path);
   require_same_run(path, found, wanted);
   const SafetensorsFile file = opened(path);
@@ -161,8 +158,7 @@ void restore_adapter(const std::string& path, const std::string& artifact, const
                      const Touched& touched, const Tell& tell) {
   const std::optional<Checkpoint> newest = newest_of(path, tell);
   if (!newest) throw artifact_error("there is no checkpoint " + path);
-  require_artifact(newest->path, newest->progress, artifact,
-                   "name a checkpoint of this one, or give that artifact");
+  require_artifact(newest->path, newest->progress, artifact, "name a checkpoint of this one, or give that artifact");
   fill(newest->path, opened(newest->path), names(adapter, {}), touched);
 }
 

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "generations.h"
-#include "tensor_view.h"
-#include "touched.h"
+#include "trainer/generations.h"
+#include "trainer/tensor_view.h"
+#include "trainer/touched.h"
 
 namespace lowpeak::trainer {
 
@@ -27,9 +27,8 @@ void require_checkpoint_room(const std::string& path, const std::vector<TensorVi
 
 // Writes the checkpoint into the tensors given -> the updates made. Throws ArtifactError unless it is whole, of this
 // run, and fits.
-std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted,
-                                const std::vector<TensorView>& adapter, const std::vector<TensorView>& state,
-                                const Touched& touched);
+std::int64_t restore_checkpoint(const std::string& path, const Progress& wanted, const std::vector<TensorView>& adapter,
+                                const std::vector<TensorView>& state, const Touched& touched);
 
 // The adapter alone, of the newest whole generation, for what does not go on with the run. `tell` is as `newest_of`
 // has it. Throws ArtifactError unless the checkpoint is of the artifact, by its Manifest::id, and fits.

@@ -1,4 +1,4 @@
-#include "checkpoint_format.h"
+#include "trainer/checkpoint_format.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <limits>
 
-#include "error.h"
-#include "files.h"
-#include "json.h"
+#include "trainer/error.h"
+#include "trainer/files.h"
+#include "trainer/json.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -39,7 +39,7 @@ class Reader {
     } catch (const SystemError& error) {
       throw unreadable(error);
     }
-    struct stat status {};
+    struct stat status{};
     if (::fstat(file_.get(), &status) != 0) throw unreadable(SystemError());
     size_ = static_cast<std::uint64_t>(status.st_size);
   }
@@ -133,12 +133,8 @@ Progress progress_of(const std::string& path, const Header& header) {
     }
     const Json raw = parse_json(metadata.at("progress").text());
     const JsonReader progress(raw, "ValueError", "progress", "progress");
-    return {progress.at("artifact").text(),
-            count(progress, "step"),
-            progress.at("seed").integer(),
-            progress.at("options").text(),
-            progress.at("data").text(),
-            count(progress, "position")};
+    return {progress.at("artifact").text(), count(progress, "step"),    progress.at("seed").integer(),
+            progress.at("options").text(),  progress.at("data").text(), count(progress, "position")};
   } catch (const Damaged&) {
     throw;
   } catch (const Error& error) {

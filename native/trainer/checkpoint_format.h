@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "safetensors.h"
-#include "sha256.h"
+#include "trainer/safetensors.h"
+#include "trainer/sha256.h"
 
 namespace lowpeak::trainer {
 
@@ -18,8 +18,8 @@ struct Progress {
   std::string artifact;  // Manifest::id
   std::int64_t step;     // updates made
   std::int64_t seed;
-  std::string options;  // Job::fingerprint
-  std::string data;     // SHA-256 of what is trained on
+  std::string options;    // Job::fingerprint
+  std::string data;       // SHA-256 of what is trained on
   std::int64_t position;  // where the last step ended in the order of the data
 };
 

@@ -1,4 +1,4 @@
-#include "clip.h"
+#include "trainer/clip.h"
 
 #include <cmath>
 

@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "tensor_view.h"
-#include "touched.h"
+#include "trainer/tensor_view.h"
+#include "trainer/touched.h"
 
 namespace lowpeak::trainer {
 

@@ -1,12 +1,12 @@
-#include "decoder.h"
+#include "trainer/decoder.h"
 
 #include <algorithm>
 #include <cstring>
 
-#include "checkpoint.h"
-#include "error.h"
-#include "json.h"
-#include "safetensors.h"
+#include "trainer/checkpoint.h"
+#include "trainer/error.h"
+#include "trainer/json.h"
+#include "trainer/safetensors.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -55,8 +55,7 @@ bool Decoder::take(const std::vector<std::int64_t>& tokens, const Interrupted& i
   return true;
 }
 
-bool Decoder::run(std::size_t method, const std::int64_t* tokens, std::int64_t count,
-                  const Interrupted& interrupted) {
+bool Decoder::run(std::size_t method, const std::int64_t* tokens, std::int64_t count, const Interrupted& interrupted) {
   std::vector<std::int64_t> positions(static_cast<std::size_t>(count));
   for (std::int64_t i = 0; i < count; ++i) positions[static_cast<std::size_t>(i)] = taken_ + i;
   if (!methods_.run(method, {tokens, positions.data()}, interrupted)) return false;

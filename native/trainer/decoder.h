@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "generations.h"
-#include "manifest.h"
-#include "methods.h"
-#include "tensor_view.h"
+#include "trainer/generations.h"
+#include "trainer/manifest.h"
+#include "trainer/methods.h"
+#include "trainer/tensor_view.h"
 
 namespace lowpeak::trainer {
 

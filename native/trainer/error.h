@@ -43,9 +43,9 @@ inline Error environment_problem(const std::string& message, Numbers numbers = {
 
 // Of a step that would spoil the adapter.
 inline Error not_finite(const std::string& what, std::int64_t step) {
-  return data_error(what + " at step " + std::to_string(step) +
-                        ": train again with a lower learning rate or with clip_norm",
-                    {{"step", step}});
+  return data_error(
+      what + " at step " + std::to_string(step) + ": train again with a lower learning rate or with clip_norm",
+      {{"step", step}});
 }
 
 // Of a step after which the adapter, or the optimizer's state, is of no use; no checkpoint has it.

@@ -1,4 +1,4 @@
-#include "events.h"
+#include "trainer/events.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -48,12 +48,9 @@ Event stopped_event(std::int64_t step, const std::string& reason) {
 }
 
 Event error_event(const Error& error) {
-  return {
-      {"event", "error"}, {"class", error.kind}, {"message", shortened(error.what())}, {"numbers", error.numbers}};
+  return {{"event", "error"}, {"class", error.kind}, {"message", shortened(error.what())}, {"numbers", error.numbers}};
 }
 
-std::string line_of(const Event& event) {
-  return event.dump(-1, ' ', true, Event::error_handler_t::replace) + "\n";
-}
+std::string line_of(const Event& event) { return event.dump(-1, ' ', true, Event::error_handler_t::replace) + "\n"; }
 
 }  // namespace lowpeak::trainer

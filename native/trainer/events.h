@@ -7,8 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "error.h"
-#include "memory.h"
+#include "trainer/error.h"
+#include "trainer/memory.h"
 
 namespace lowpeak::trainer {
 
@@ -18,7 +18,7 @@ using Emit = std::function<void(const Event&)>;
 // Memory beside a step: bytes.
 struct StepMemory {
   MemoryUse now;
-  std::int64_t peak_anonymous;     // beyond the baseline, seen between steps
+  std::int64_t peak_anonymous;  // beyond the baseline, seen between steps
   std::int64_t planned_peak, planned_anonymous;
 };
 

@@ -1,4 +1,4 @@
-#include "files.h"
+#include "trainer/files.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -24,7 +24,7 @@ Descriptor Descriptor::open(const std::string& path, int flags, int mode) {
 
 Descriptor Descriptor::regular(const std::string& path) {
   Descriptor file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.get(), &status) != 0) throw SystemError();
   if (S_ISDIR(status.st_mode)) throw SystemError(EISDIR);
   if (!S_ISREG(status.st_mode)) throw SystemError(EINVAL, "it is no regular file");
@@ -96,7 +96,7 @@ void read_ahead(const void* data, std::size_t size) {
 }
 
 std::size_t size_of(int fd) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) != 0) throw SystemError();
   return static_cast<std::size_t>(status.st_size);
 }
@@ -146,9 +146,7 @@ void sync(int fd) {
   }
 }
 
-void sync_folder(const std::string& folder) {
-  sync(Descriptor::open(folder, O_RDONLY | O_DIRECTORY).get());
-}
+void sync_folder(const std::string& folder) { sync(Descriptor::open(folder, O_RDONLY | O_DIRECTORY).get()); }
 
 std::string parent_of(const std::string& path) {
   const auto slash = path.find_last_of('/');

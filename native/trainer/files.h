@@ -46,9 +46,9 @@ class Mapping {
   Mapping& operator=(Mapping&& other) noexcept;
   ~Mapping();
 
-  static Mapping of_file(const std::string& path);        // read only; throws SystemError
-  static Mapping shared(int fd, std::size_t size);        // writes reach the file; throws SystemError
-  static Mapping anonymous(std::size_t size);             // of small pages; throws SystemError
+  static Mapping of_file(const std::string& path);  // read only; throws SystemError
+  static Mapping shared(int fd, std::size_t size);  // writes reach the file; throws SystemError
+  static Mapping anonymous(std::size_t size);       // of small pages; throws SystemError
 
   std::uint8_t* data() const { return data_; }
   std::size_t size() const { return size_; }

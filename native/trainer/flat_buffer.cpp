@@ -1,4 +1,4 @@
-#include "flat_buffer.h"
+#include "trainer/flat_buffer.h"
 
 #include <cstring>
 

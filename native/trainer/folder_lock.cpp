@@ -1,4 +1,4 @@
-#include "folder_lock.h"
+#include "trainer/folder_lock.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -8,13 +8,13 @@
 #include <cstdio>
 #include <fstream>
 
-#include "error.h"
+#include "trainer/error.h"
 
 namespace lowpeak::trainer {
 namespace {
 
 struct stat status_of(int descriptor) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(descriptor, &status) != 0) throw SystemError();
   return status;
 }

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "files.h"
+#include "trainer/files.h"
 
 namespace lowpeak::trainer {
 

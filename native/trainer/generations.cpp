@@ -1,4 +1,4 @@
-#include "generations.h"
+#include "trainer/generations.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -7,14 +7,14 @@
 #include <cstdio>
 #include <map>
 
-#include "error.h"
+#include "trainer/error.h"
 
 namespace lowpeak::trainer {
 namespace {
 
 // Also a link that leads nowhere.
 bool is_there(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   return ::lstat(path.c_str(), &status) == 0;
 }
 

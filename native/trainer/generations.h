@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
-#include "checkpoint_format.h"
-#include "whole_file.h"
+#include "trainer/checkpoint_format.h"
+#include "trainer/whole_file.h"
 
 namespace lowpeak::trainer {
 

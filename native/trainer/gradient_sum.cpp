@@ -1,6 +1,6 @@
-#include "gradient_sum.h"
+#include "trainer/gradient_sum.h"
 
-#include "scratch_file.h"
+#include "trainer/scratch_file.h"
 
 namespace lowpeak::trainer {
 

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "files.h"
-#include "tensor_view.h"
-#include "touched.h"
+#include "trainer/files.h"
+#include "trainer/tensor_view.h"
+#include "trainer/touched.h"
 
 namespace lowpeak::trainer {
 

@@ -1,6 +1,6 @@
-#include "job.h"
+#include "trainer/job.h"
 
-#include "files.h"
+#include "trainer/files.h"
 
 namespace lowpeak::trainer {
 namespace {

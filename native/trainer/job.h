@@ -4,17 +4,17 @@
 #include <optional>
 #include <string>
 
-#include "json.h"
-#include "optimizer_options.h"
+#include "trainer/json.h"
+#include "trainer/optimizer_options.h"
 
 namespace lowpeak::trainer {
 
 struct Job {
-  std::string artifact;  // the folder
-  std::string work;      // a folder for temporary files, on a disk
-  std::string batches;   // the folder of those from `first_step` on, counted from the first step of all: see batches.h
-  bool streamed;         // batches are still written while the run goes on
-  std::string data;      // what the batches are made of, by its SHA-256; for the checkpoint
+  std::string artifact;   // the folder
+  std::string work;       // a folder for temporary files, on a disk
+  std::string batches;    // the folder of those from `first_step` on, counted from the first step of all: see batches.h
+  bool streamed;          // batches are still written while the run goes on
+  std::string data;       // what the batches are made of, by its SHA-256; for the checkpoint
   std::int64_t position;  // where the first batch begins in the order of the data
   std::int64_t first_step, total_steps;
   std::int64_t accumulate;

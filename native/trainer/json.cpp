@@ -1,4 +1,4 @@
-#include "json.h"
+#include "trainer/json.h"
 
 #include <array>
 #include <charconv>
@@ -14,19 +14,19 @@ bool opens(Json::parse_event_t event) {
   return event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
 }
 
-const char* python_type(const Json& value) {
+}  // namespace
+
+const char* json_type(const Json& value) {
   switch (value.type()) {
-    case Json::value_t::null: return "NoneType";
-    case Json::value_t::object: return "dict";
-    case Json::value_t::array: return "list";
-    case Json::value_t::string: return "str";
-    case Json::value_t::boolean: return "bool";
-    case Json::value_t::number_float: return "float";
-    default: return "int";
+    case Json::value_t::null: return "null";
+    case Json::value_t::object: return "an object";
+    case Json::value_t::array: return "a list";
+    case Json::value_t::string: return "a string";
+    case Json::value_t::boolean: return "a boolean";
+    case Json::value_t::number_float: return "a number";
+    default: return "an integer";
   }
 }
-
-}  // namespace
 
 Json parse_json(std::string_view text, Fields fields) {
   JsonLimits limits(fields);
@@ -61,7 +61,7 @@ void JsonLimits::see(int depth, Json::parse_event_t event, const Json& value) {
 }
 
 void JsonReader::fail(const char* expected) const {
-  throw Error(kind_, document_ + ": " + where_ + " should be " + expected + ", it is " + python_type(value_));
+  throw Error(kind_, document_ + ": " + where_ + " should be " + expected + ", it is " + json_type(value_));
 }
 
 JsonReader JsonReader::child(const Json& value, const std::string& where) const {
@@ -69,44 +69,44 @@ JsonReader JsonReader::child(const Json& value, const std::string& where) const 
 }
 
 JsonReader JsonReader::at(const std::string& field) const {
-  if (!value_.is_object()) fail("dict");
+  if (!value_.is_object()) fail("an object");
   const auto found = value_.find(field);
   if (found == value_.end()) throw Error(kind_, document_ + ": " + where_ + " should have the field " + field);
   return child(*found, where_ + "." + field);
 }
 
 std::vector<JsonReader> JsonReader::items() const {
-  if (!value_.is_array()) fail("list");
+  if (!value_.is_array()) fail("a list");
   std::vector<JsonReader> made;
   for (const Json& item : value_) made.push_back(child(item, where_ + "[" + std::to_string(made.size()) + "]"));
   return made;
 }
 
 std::vector<std::pair<std::string, JsonReader>> JsonReader::fields() const {
-  if (!value_.is_object()) fail("dict");
+  if (!value_.is_object()) fail("an object");
   std::vector<std::pair<std::string, JsonReader>> made;
   for (const auto& [name, item] : value_.items()) made.emplace_back(name, child(item, where_ + "." + name));
   return made;
 }
 
 std::string JsonReader::text() const {
-  if (!value_.is_string()) fail("str");
+  if (!value_.is_string()) fail("a string");
   return value_.get<std::string>();
 }
 
 bool JsonReader::boolean() const {
-  if (!value_.is_boolean()) fail("bool");
+  if (!value_.is_boolean()) fail("a boolean");
   return value_.get<bool>();
 }
 
 std::int64_t JsonReader::integer() const {
-  if (!value_.is_number_integer()) fail("int");
-  if (value_.is_number_unsigned() && value_.get<std::uint64_t>() > INT64_MAX) fail("int of 64 bits");
+  if (!value_.is_number_integer()) fail("an integer");
+  if (value_.is_number_unsigned() && value_.get<std::uint64_t>() > INT64_MAX) fail("an integer of 64 bits");
   return value_.get<std::int64_t>();
 }
 
 double JsonReader::number() const {
-  if (!value_.is_number()) fail("float");
+  if (!value_.is_number()) fail("a number");
   return value_.get<double>();
 }
 
@@ -124,9 +124,7 @@ std::optional<std::int64_t> JsonReader::optional_integer() const {
   return is_null() ? std::nullopt : std::optional(integer());
 }
 
-std::optional<double> JsonReader::optional_number() const {
-  return is_null() ? std::nullopt : std::optional(number());
-}
+std::optional<double> JsonReader::optional_number() const { return is_null() ? std::nullopt : std::optional(number()); }
 
 std::string JsonReader::python_literal() const {
   if (is_null()) return "null";
@@ -144,8 +142,7 @@ std::string python_float(double value) {
   const int exponent = std::stoi(scientific.substr(split + 1));
   // Python writes an exponent from 1e16 on and below 1e-4.
   if (value == 0 || (exponent >= -4 && exponent < 16)) {
-    const auto plain =
-        std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::fixed);
+    const auto plain = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::fixed);
     const std::string text(buffer.data(), plain.ptr);
     return text.find('.') == std::string::npos ? text + ".0" : text;
   }
@@ -158,9 +155,12 @@ std::string python_repr(const std::string& text) {
   const char quote = quoted ? '"' : '\'';
   std::string made(1, quote);
   for (const char c : text) {
-    if (c == '\n') made += "\\n";
-    else if (c == '\t') made += "\\t";
-    else if (c == '\r') made += "\\r";
+    if (c == '\n')
+      made += "\\n";
+    else if (c == '\t')
+      made += "\\t";
+    else if (c == '\r')
+      made += "\\r";
     else if (static_cast<unsigned char>(c) < 0x20) {
       constexpr char hex[] = "0123456789abcdef";
       made += std::string("\\x") + hex[c >> 4] + hex[c & 15];

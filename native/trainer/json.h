@@ -10,7 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "error.h"
+#include "trainer/error.h"
 
 namespace lowpeak::trainer {
 
@@ -38,6 +38,9 @@ class JsonLimits {
   std::vector<std::set<std::string>> names_;  // of the objects that are open, by their depth
 };
 
+// What a message calls the value's type: "an object", "null".
+const char* json_type(const Json& value);
+
 // One value of a document. Throws an Error of `kind` for a value of another type than asked for.
 class JsonReader {
  public:
@@ -47,7 +50,7 @@ class JsonReader {
   JsonReader at(const std::string& field) const;
   bool has(const std::string& field) const { return value_.is_object() && value_.contains(field); }
   bool is_null() const { return value_.is_null(); }
-  std::vector<JsonReader> items() const;  // of a list
+  std::vector<JsonReader> items() const;                           // of a list
   std::vector<std::pair<std::string, JsonReader>> fields() const;  // of an object, sorted
 
   std::string text() const;

@@ -1,10 +1,10 @@
-#include "manifest.h"
+#include "trainer/manifest.h"
 
 #include <algorithm>
 #include <set>
 
-#include "json.h"
-#include "sha256.h"
+#include "trainer/json.h"
+#include "trainer/sha256.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -103,14 +103,13 @@ std::vector<Bucket> read_buckets(const JsonReader& list) {
     Bucket bucket{read_suffix(item), std::nullopt, tensors(inputs), {}, {}};
     require_unique(bucket.suffix, suffixes);
     if (batch.at("causal_lm").boolean()) {
-      bucket.tokens = product("the batch", {counted(batch, "batch_size", 1, kMostTokens),
-                                            counted(batch, "seq_len", 1, kMostTokens)});
+      bucket.tokens = product(
+          "the batch", {counted(batch, "batch_size", 1, kMostTokens), counted(batch, "seq_len", 1, kMostTokens)});
       if (*bucket.tokens > kMostTokens) fail("a batch has " + std::to_string(*bucket.tokens) + " tokens");
     }
     for (const JsonReader& input : inputs.items()) bucket.ids.push_back(read_ids(input));
-    bucket.plan = {counted(plan, "budget_bytes", 1), counted(plan, "arena_bytes"),
-                   counted(plan, "planned_peak_bytes"), counted(plan, "planned_anonymous_bytes"),
-                   counted(plan, "offload_bytes")};
+    bucket.plan = {counted(plan, "budget_bytes", 1), counted(plan, "arena_bytes"), counted(plan, "planned_peak_bytes"),
+                   counted(plan, "planned_anonymous_bytes"), counted(plan, "offload_bytes")};
     made.push_back(std::move(bucket));
   }
   if (made.empty()) fail("there is no bucket");
@@ -120,10 +119,14 @@ std::vector<Bucket> read_buckets(const JsonReader& list) {
 std::optional<GenerateRecord> read_generate(const JsonReader& manifest) {
   if (!manifest.has("generate") || manifest.at("generate").is_null()) return std::nullopt;
   const JsonReader record = manifest.at("generate");
-  GenerateRecord made{counted(record, "tokens", 1, kMostTokens), counted(record, "prompt_tokens", 1, kMostTokens),
-                      counted(record, "vocabulary", 1, kMostWords), record.at("ends").integers(),
-                      counted(record, "arena_bytes"), counted(record, "state_bytes"),
-                      counted(record, "planned_peak_bytes"), counted(record, "planned_anonymous_bytes")};
+  GenerateRecord made{counted(record, "tokens", 1, kMostTokens),
+                      counted(record, "prompt_tokens", 1, kMostTokens),
+                      counted(record, "vocabulary", 1, kMostWords),
+                      record.at("ends").integers(),
+                      counted(record, "arena_bytes"),
+                      counted(record, "state_bytes"),
+                      counted(record, "planned_peak_bytes"),
+                      counted(record, "planned_anonymous_bytes")};
   return made;
 }
 
@@ -187,9 +190,9 @@ Manifest Manifest::from_json(const std::string& text) {
   const auto version = raw.is_object() ? raw.find("schema_version") : raw.end();
   if (version == raw.end() || !version->is_number_integer() || *version != kSchemaVersion) {
     const std::string found = version == raw.end() || version->is_null() ? "None"
-                              : version->is_string() ? python_repr(version->get<std::string>())
-                              : version->is_primitive() ? version->dump()
-                                                        : version->type_name();
+                              : version->is_string()                     ? python_repr(version->get<std::string>())
+                              : version->is_primitive()                  ? version->dump()
+                                                                         : version->type_name();
     throw artifact_error("the artifact has schema version " + found + ", this lowpeak reads " +
                          std::to_string(kSchemaVersion) + "; compile it again");
   }

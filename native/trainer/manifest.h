@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "dtype.h"
+#include "trainer/dtype.h"
 
 namespace lowpeak::trainer {
 
@@ -60,10 +60,10 @@ struct Bucket {
 
 // The program that generates, generate.pte.
 struct GenerateRecord {
-  std::int64_t tokens;              // that its caches hold, prompt and answer together
-  std::int64_t prompt_tokens;       // of a prompt that go through at a time
+  std::int64_t tokens;         // that its caches hold, prompt and answer together
+  std::int64_t prompt_tokens;  // of a prompt that go through at a time
   std::int64_t vocabulary;
-  std::vector<std::int64_t> ends;   // tokens that an answer ends with
+  std::vector<std::int64_t> ends;  // tokens that an answer ends with
   std::int64_t arena_bytes;
   std::int64_t state_bytes;         // adapter and caches
   std::int64_t planned_peak_bytes;  // everything resident because of generating

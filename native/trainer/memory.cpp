@@ -1,4 +1,4 @@
-#include "memory.h"
+#include "trainer/memory.h"
 
 #if defined(__GLIBC__) || defined(__BIONIC__)
 #include <malloc.h>
@@ -11,8 +11,8 @@
 #include <cstdlib>
 #include <sstream>
 
-#include "error.h"
-#include "files.h"
+#include "trainer/error.h"
+#include "trainer/files.h"
 
 namespace lowpeak::trainer {
 

@@ -39,9 +39,9 @@ Pressure read_pressure(const std::string& file);
 
 // Says when training should stop, before the system kills it.
 struct MemoryGuard {
-  std::int64_t budget;      // bytes of anonymous memory beyond the baseline; 0: any
-  std::int64_t planned;     // bytes that a step takes, of which the first has yet to come
-  std::int64_t baseline;    // anonymous bytes before the artifact was opened
+  std::int64_t budget;    // bytes of anonymous memory beyond the baseline; 0: any
+  std::int64_t planned;   // bytes that a step takes, of which the first has yet to come
+  std::int64_t baseline;  // anonymous bytes before the artifact was opened
   std::string pressure_file = "/proc/pressure/memory";
   double pressure_limit = 50;  // percent; a phone that waits half of the time is about to kill
 

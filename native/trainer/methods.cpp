@@ -1,4 +1,4 @@
-#include "methods.h"
+#include "trainer/methods.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -13,11 +13,11 @@
 #include <executorch/runtime/platform/platform.h>
 #include <executorch/runtime/platform/runtime.h>
 
-#include "files.h"
-#include "json.h"
-#include "operators.h"
-#include "scratch_file.h"
-#include "weights_check.h"
+#include "trainer/files.h"
+#include "trainer/json.h"
+#include "trainer/operators.h"
+#include "trainer/scratch_file.h"
+#include "trainer/weights_check.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -36,8 +36,8 @@ constexpr std::size_t kState = 1;
 std::mutex log_mutex;
 std::string last_log;
 
-void keep_log(et_timestamp_t, et_pal_log_level_t level, const char* file, const char*, size_t line,
-              const char* message, size_t length) {
+void keep_log(et_timestamp_t, et_pal_log_level_t level, const char* file, const char*, size_t line, const char* message,
+              size_t length) {
   if (level != kError && level != kFatal) return;
   const std::lock_guard<std::mutex> lock(log_mutex);
   last_log = "[" + std::string(file) + ":" + std::to_string(line) + "] " + std::string(message, length);
@@ -59,7 +59,8 @@ void end_process() {
 void require(et::Error error, const std::string& doing) {
   if (error == et::Error::Ok) return;
   if (error == et::Error::OperatorMissing) {
-    throw environment_problem("ExecuTorch " + doing + ": it calls kernels that are not loaded; give the library that "
+    throw environment_problem("ExecuTorch " + doing +
+                              ": it calls kernels that are not loaded; give the library that "
                               "has them, lowpeak's or your own, with --ops-library");
   }
   const std::lock_guard<std::mutex> lock(log_mutex);
@@ -83,9 +84,9 @@ Mapping mapped(const std::string& path, const std::string& doing) {
 
 ScalarType scalar_type(const std::string& dtype) {
   static const std::pair<const char*, ScalarType> kTypes[] = {
-      {"float64", ScalarType::Double}, {"float32", ScalarType::Float}, {"float16", ScalarType::Half},
-      {"bfloat16", ScalarType::BFloat16}, {"int64", ScalarType::Long}, {"int32", ScalarType::Int},
-      {"int16", ScalarType::Short}, {"int8", ScalarType::Char}, {"uint8", ScalarType::Byte},
+      {"float64", ScalarType::Double},    {"float32", ScalarType::Float}, {"float16", ScalarType::Half},
+      {"bfloat16", ScalarType::BFloat16}, {"int64", ScalarType::Long},    {"int32", ScalarType::Int},
+      {"int16", ScalarType::Short},       {"int8", ScalarType::Char},     {"uint8", ScalarType::Byte},
       {"bool", ScalarType::Bool}};
   for (const auto& [name, type] : kTypes) {
     if (dtype == name) return type;
@@ -238,8 +239,8 @@ TensorView Methods::output(std::size_t method, std::size_t index, const TensorRe
                          ": this trainer updates float32 only");
   }
   if (shape != record.shape) {
-    throw artifact_error("the program has " + record.name + " as float32 " + python_list(shape) +
-                         ", the manifest as " + record.description());
+    throw artifact_error("the program has " + record.name + " as float32 " + python_list(shape) + ", the manifest as " +
+                         record.description());
   }
   return {record.name, shape, tensor.mutable_data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
 }

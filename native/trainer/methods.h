@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "error.h"
-#include "manifest.h"
-#include "program_check.h"
-#include "tensor_view.h"
+#include "trainer/error.h"
+#include "trainer/manifest.h"
+#include "trainer/program_check.h"
+#include "trainer/tensor_view.h"
 
 namespace lowpeak::trainer {
 

@@ -1,4 +1,4 @@
-#include "operator_signatures.h"
+#include "trainer/operator_signatures.h"
 
 #include <unordered_map>
 
@@ -11,11 +11,11 @@ struct Signature {
 };
 
 constexpr Signature kSignatures[] = {
-#include "operator_signatures.inc"
+#include "trainer/operator_signatures.inc"
 };
 
-constexpr std::string_view kNamespaces[] = {"aten",  "dim_order_ops", "et",          "executorch_prim", "llama", "lowpeak",
-                                            "prim", "prims",         "quantized_decomposed", "torchao"};
+constexpr std::string_view kNamespaces[] = {"aten",    "dim_order_ops", "et",    "executorch_prim",      "llama",
+                                            "lowpeak", "prim",          "prims", "quantized_decomposed", "torchao"};
 
 }  // namespace
 

@@ -1,15 +1,16 @@
-#include "operators.h"
+#include "trainer/operators.h"
 
 #include <dlfcn.h>
 
-#include "error.h"
+#include "executorch/exports.h"
+#include "trainer/error.h"
 
 namespace lowpeak::trainer {
 namespace {
 
 // A function that a loaded library may have; null if none has.
 template <typename Function>
-Function* found(const char* name) {
+Function* exported(const char* name) {
   return reinterpret_cast<Function*>(::dlsym(RTLD_DEFAULT, name));
 }
 
@@ -22,10 +23,11 @@ void load_operators(const std::string& library) {
 }
 
 OffloadFile::OffloadFile(const std::string& folder, std::int64_t bytes) {
-  auto* open = found<const char*(const char*, std::int64_t)>("lowpeak_offload_open");
+  auto* open = exported<decltype(lowpeak_offload_open)>("lowpeak_offload_open");
   if (open == nullptr) {
-    throw environment_problem("the artifact puts values into a file, which only lowpeak's operators can: give their "
-                              "library with --ops-library");
+    throw environment_problem(
+        "the artifact puts values into a file, which only lowpeak's operators can: give their "
+        "library with --ops-library");
   }
   if (const char* problem = open(folder.c_str(), bytes)) {
     const std::string size = std::to_string(bytes);
@@ -36,26 +38,26 @@ OffloadFile::OffloadFile(const std::string& folder, std::int64_t bytes) {
 }
 
 OffloadFile::~OffloadFile() {
-  if (auto* close = found<void()>("lowpeak_offload_close")) close();
+  if (auto* close = exported<decltype(lowpeak_offload_close)>("lowpeak_offload_close")) close();
 }
 
 std::string offload_failure() {
-  auto* failure = found<const char*()>("lowpeak_offload_failure");
+  auto* failure = exported<decltype(lowpeak_offload_failure)>("lowpeak_offload_failure");
   return failure == nullptr ? "" : failure();
 }
 
 double products_per_second(double seconds) {
-  auto* measure = found<double(double)>("lowpeak_products_per_second");
+  auto* measure = exported<decltype(lowpeak_products_per_second)>("lowpeak_products_per_second");
   return measure == nullptr ? 0 : measure(seconds);
 }
 
 Paged::Paged(const Mapping& file) : begin_(file.data()) {
-  auto* tell = found<void(const void*, std::int64_t)>("lowpeak_pages_mapped");
+  auto* tell = exported<decltype(lowpeak_pages_mapped)>("lowpeak_pages_mapped");
   if (tell != nullptr) tell(begin_, static_cast<std::int64_t>(file.size()));
 }
 
 Paged::~Paged() {
-  auto* tell = found<void(const void*)>("lowpeak_pages_unmapped");
+  auto* tell = exported<decltype(lowpeak_pages_unmapped)>("lowpeak_pages_unmapped");
   if (tell != nullptr) tell(begin_);
 }
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "files.h"
+#include "trainer/files.h"
 
 namespace lowpeak::trainer {
 

@@ -1,14 +1,14 @@
-#include "optimizer.h"
+#include "trainer/optimizer.h"
 
 #include <cmath>
 
-#include "adamw.h"
-#include "clip.h"
-#include "error.h"
-#include "finite.h"
-#include "schedule.h"
-#include "scratch_file.h"
-#include "sgd.h"
+#include "trainer/adamw.h"
+#include "trainer/clip.h"
+#include "trainer/error.h"
+#include "trainer/finite.h"
+#include "trainer/schedule.h"
+#include "trainer/scratch_file.h"
+#include "trainer/sgd.h"
 
 namespace lowpeak::trainer {
 Optimizer::Optimizer(const std::vector<TensorView>& parameters, const OptimizerOptions& options,

@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "files.h"
-#include "optimizer_options.h"
-#include "tensor_view.h"
-#include "touched.h"
+#include "trainer/files.h"
+#include "trainer/optimizer_options.h"
+#include "trainer/tensor_view.h"
+#include "trainer/touched.h"
 
 namespace lowpeak::trainer {
 
@@ -36,8 +36,8 @@ class Optimizer {
   std::vector<TensorView> state_;
   OptimizerOptions options_;
   std::int64_t total_steps_;
-  std::size_t state_tensors_ = 0;    // of a parameter, as large as it
-  std::vector<float> counters_;  // updates that a parameter has had, for adamw
+  std::size_t state_tensors_ = 0;  // of a parameter, as large as it
+  std::vector<float> counters_;    // updates that a parameter has had, for adamw
   Mapping mapping_;
 };
 

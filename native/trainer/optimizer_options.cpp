@@ -1,4 +1,4 @@
-#include "optimizer_options.h"
+#include "trainer/optimizer_options.h"
 
 #include <cmath>
 
@@ -43,8 +43,8 @@ OptimizerOptions OptimizerOptions::from_json(const JsonReader& reader) {
   const auto betas = reader.at("betas").items();
   if (betas.size() == 2) made.beta1 = betas[0].number(), made.beta2 = betas[1].number();
   if (betas.size() != 2 || !is_decay(made.beta1) || !is_decay(made.beta2) || !is_decay(made.momentum)) {
-    refuse("betas and momentum must be in [0, 1): (" + python_float(made.beta1) + ", " +
-           python_float(made.beta2) + "), " + python_float(made.momentum));
+    refuse("betas and momentum must be in [0, 1): (" + python_float(made.beta1) + ", " + python_float(made.beta2) +
+           "), " + python_float(made.momentum));
   }
   made.warmup_steps = reader.at("warmup_steps").integer();
   if (made.warmup_steps < 0) refuse("warmup_steps must be 0 or more, not " + std::to_string(made.warmup_steps));

@@ -1,7 +1,7 @@
-#include "plan_check.h"
+#include "trainer/plan_check.h"
 
-#include "operator_signatures.h"
-#include "plan_values.h"
+#include "trainer/operator_signatures.h"
+#include "trainer/plan_values.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -47,7 +47,8 @@ class PlanCheck {
   }
 
   void check_ends() const {
-    const auto inputs = plan_.numbers<std::int32_t>(field::kInputs), outputs = plan_.numbers<std::int32_t>(field::kOutputs);
+    const auto inputs = plan_.numbers<std::int32_t>(field::kInputs),
+               outputs = plan_.numbers<std::int32_t>(field::kOutputs);
     if (inputs.size() != method_.inputs.size() || outputs.size() != method_.outputs) {
       throw DamagedBuffer(method_.name + " takes " + std::to_string(inputs.size()) + " inputs and gives " +
                           std::to_string(outputs.size()) + " outputs, by the manifest " +
@@ -103,7 +104,8 @@ class PlanCheck {
     const auto arguments = call.numbers<std::int32_t>(field::kArguments);
     for (std::size_t i = 0; i < arguments.size(); ++i) value(arguments[i], "an argument");
     if (!fits(called, arguments)) {
-      throw DamagedBuffer("its instruction " + std::to_string(number) + " gives " + called.name + " what it does not take");
+      throw DamagedBuffer("its instruction " + std::to_string(number) + " gives " + called.name +
+                          " what it does not take");
     }
   }
 
@@ -149,8 +151,8 @@ class PlanCheck {
     for (std::size_t i = 0; i < written; ++i) {
       const std::int32_t index = arguments[first + i];
       if (!takes('>', values_[static_cast<std::size_t>(index)])) return false;
-      if (written == 1 ? returned != index : last.kind != kTensorList || last.items.size() != written ||
-                                                 last.items[i] != index) {
+      if (written == 1 ? returned != index
+                       : last.kind != kTensorList || last.items.size() != written || last.items[i] != index) {
         return false;
       }
     }

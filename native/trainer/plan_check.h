@@ -6,8 +6,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "flat_buffer.h"
-#include "program_check.h"
+#include "trainer/flat_buffer.h"
+#include "trainer/program_check.h"
 
 namespace lowpeak::trainer {
 

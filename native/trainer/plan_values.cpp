@@ -1,8 +1,8 @@
-#include "plan_values.h"
+#include "trainer/plan_values.h"
 
 #include <algorithm>
 
-#include "json.h"
+#include "trainer/json.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -141,8 +141,10 @@ class ValuesReader {
     bool empty = false;
     for (const std::int64_t size : tensor.shape) {
       empty = empty || size == 0;
-      if (size > 0 && bytes > most / size) bytes = most + 1;
-      else bytes *= std::max<std::int64_t>(1, size);
+      if (size > 0 && bytes > most / size)
+        bytes = most + 1;
+      else
+        bytes *= std::max<std::int64_t>(1, size);
       if (bytes > most) break;
     }
     if (bytes > most) throw DamagedBuffer(at(index) + " is larger than where it lies");
@@ -181,9 +183,10 @@ class ValuesReader {
       const Value* value = item >= 0 && static_cast<std::size_t>(item) < values_.size()
                                ? &values_[static_cast<std::size_t>(item)]
                                : nullptr;
-      const bool fits = value != nullptr && (list.kind == kIntList ? value->kind == kInt
-                                             : value->kind == kTensor || (list.kind == kOptionalTensorList &&
-                                                                          value->kind == kNull));
+      const bool fits = value != nullptr &&
+                        (list.kind == kIntList
+                             ? value->kind == kInt
+                             : value->kind == kTensor || (list.kind == kOptionalTensorList && value->kind == kNull));
       // The runtime makes lists while it goes through the values.
       if (!fits || (list.kind != kIntList && static_cast<std::size_t>(item) >= index)) {
         throw DamagedBuffer(at(index) + " is a list of values that there are not");

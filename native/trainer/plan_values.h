@@ -4,13 +4,23 @@
 #include <cstdint>
 #include <vector>
 
-#include "flat_buffer.h"
-#include "plan_check.h"
+#include "trainer/flat_buffer.h"
+#include "trainer/plan_check.h"
 
 namespace lowpeak::trainer {
 
 enum Kind : std::uint8_t {
-  kNull = 1, kInt, kBool, kDouble, kTensor, kString, kIntList, kDoubleList, kBoolList, kTensorList, kOptionalTensorList
+  kNull = 1,
+  kInt,
+  kBool,
+  kDouble,
+  kTensor,
+  kString,
+  kIntList,
+  kDoubleList,
+  kBoolList,
+  kTensorList,
+  kOptionalTensorList
 };
 
 struct Value {

@@ -1,11 +1,11 @@
-#include "processors.h"
+#include "trainer/processors.h"
 
 #include <sched.h>
 
 #include <algorithm>
 #include <cstdlib>
 
-#include "files.h"
+#include "trainer/files.h"
 
 namespace lowpeak::trainer {
 namespace {

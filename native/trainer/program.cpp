@@ -1,6 +1,6 @@
-#include "program.h"
+#include "trainer/program.h"
 
-#include "batch_ids.h"
+#include "trainer/batch_ids.h"
 
 namespace lowpeak::trainer {
 namespace {

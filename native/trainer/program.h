@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "methods.h"
-#include "tensor_view.h"
+#include "trainer/methods.h"
+#include "trainer/tensor_view.h"
 
 namespace lowpeak::trainer {
 

@@ -1,9 +1,9 @@
-#include "program_check.h"
+#include "trainer/program_check.h"
 
 #include <cstring>
 
-#include "error.h"
-#include "plan_check.h"
+#include "trainer/error.h"
+#include "trainer/plan_check.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -15,8 +15,8 @@ constexpr char kNames[] = "__et_training_fqn_forward";
 // Fields by their number, of schema/program.fbs.
 namespace field {
 constexpr int kPlans = 1, kDelegateData = 3, kSegments = 4, kConstants = 5, kMutable = 6, kNamedData = 7;
-constexpr int kSegment = 0, kOffsets = 1;      // of constants and mutable data
-constexpr int kOffset = 0, kSize = 1;          // of a segment
+constexpr int kSegment = 0, kOffsets = 1;  // of constants and mutable data
+constexpr int kOffset = 0, kSize = 1;      // of a segment
 }  // namespace field
 
 struct Header {
@@ -54,7 +54,8 @@ Stored stored(const FlatTable& offsets, const FlatTables& segments, const Header
     return made;
   }
   const FlatTable segment = segments[index];
-  const auto offset = segment.number<std::uint64_t>(field::kOffset), bytes = segment.number<std::uint64_t>(field::kSize);
+  const auto offset = segment.number<std::uint64_t>(field::kOffset),
+             bytes = segment.number<std::uint64_t>(field::kSize);
   if (offset > header.bytes || bytes > header.bytes - offset) {
     throw DamagedBuffer("its segment " + std::to_string(index) + " ends outside of the file");
   }

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "files.h"
-#include "manifest.h"
+#include "trainer/files.h"
+#include "trainer/manifest.h"
 
 namespace lowpeak::trainer {
 

@@ -1,9 +1,9 @@
-#include "programs.h"
+#include "trainer/programs.h"
 
 #include <cstring>
 
-#include "error.h"
-#include "scratch_file.h"
+#include "trainer/error.h"
+#include "trainer/scratch_file.h"
 
 namespace lowpeak::trainer {
 namespace {

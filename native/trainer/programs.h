@@ -4,9 +4,9 @@
 #include <optional>
 #include <string>
 
-#include "files.h"
-#include "manifest.h"
-#include "program.h"
+#include "trainer/files.h"
+#include "trainer/manifest.h"
+#include "trainer/program.h"
 
 namespace lowpeak::trainer {
 

@@ -1,4 +1,4 @@
-#include "room.h"
+#include "trainer/room.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,9 +8,9 @@
 
 #include <limits>
 
-#include "error.h"
 #include "executorch/allocate.h"
-#include "files.h"
+#include "trainer/error.h"
+#include "trainer/files.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -28,7 +28,7 @@ Descriptor trial_file(const std::string& folder) {
 }
 
 bool in_memory(const std::string& folder) {
-  struct statfs disk {};
+  struct statfs disk{};
   if (::statfs(folder.c_str(), &disk) != 0) return false;
   const auto kind = static_cast<unsigned long>(disk.f_type) & 0xffffffffUL;
   return kind == kTmpfs || kind == kRamfs;
@@ -64,7 +64,7 @@ void require_room(const std::string& folder, const std::vector<std::int64_t>& fi
 }
 
 std::optional<std::int64_t> free_bytes(const std::string& folder) {
-  struct statvfs disk {};
+  struct statvfs disk{};
   if (::statvfs(folder.c_str(), &disk) != 0 || disk.f_blocks == 0) return std::nullopt;
   return static_cast<std::int64_t>(disk.f_bavail) * static_cast<std::int64_t>(disk.f_frsize);
 }

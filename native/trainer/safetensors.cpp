@@ -1,9 +1,9 @@
-#include "safetensors.h"
+#include "trainer/safetensors.h"
 
 #include <algorithm>
 #include <limits>
 
-#include "json.h"
+#include "trainer/json.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -56,8 +56,7 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(Descriptor::re
     const auto shape = reader.at("shape").integers();
     const auto places = reader.at("data_offsets").integers();
     const std::size_t room = size - start;
-    if (places.size() != 2 || places[0] < 0 || places[1] < places[0] ||
-        static_cast<std::uint64_t>(places[1]) > room) {
+    if (places.size() != 2 || places[0] < 0 || places[1] < places[0] || static_cast<std::uint64_t>(places[1]) > room) {
       throw std::runtime_error(name + " lies outside of the file");
     }
     const auto begin = static_cast<std::size_t>(places[0]), end = static_cast<std::size_t>(places[1]);
@@ -86,9 +85,8 @@ void SafetensorsFile::read(const Entry& entry, void* to, std::size_t from, std::
 void write_safetensors(const Write& write, std::vector<TensorToWrite> tensors,
                        const std::vector<std::pair<std::string, std::string>>& metadata,
                        const std::function<void()>& written) {
-  std::stable_sort(tensors.begin(), tensors.end(), [](const TensorToWrite& a, const TensorToWrite& b) {
-    return a.dtype->bytes > b.dtype->bytes;
-  });
+  std::stable_sort(tensors.begin(), tensors.end(),
+                   [](const TensorToWrite& a, const TensorToWrite& b) { return a.dtype->bytes > b.dtype->bytes; });
   std::string header = "{";
   if (!metadata.empty()) {
     header += "\"__metadata__\":{";
@@ -103,8 +101,8 @@ void write_safetensors(const Write& write, std::vector<TensorToWrite> tensors,
     std::string shape;
     for (const std::int64_t size : tensor.shape) shape += (shape.empty() ? "" : ",") + std::to_string(size);
     if (header.back() != '{') header += ',';
-    header += python_json_string(tensor.name) + ":{\"dtype\":\"" + tensor.dtype->safetensors +
-              "\",\"shape\":[" + shape + "],\"data_offsets\":[" + std::to_string(end);
+    header += python_json_string(tensor.name) + ":{\"dtype\":\"" + tensor.dtype->safetensors + "\",\"shape\":[" +
+              shape + "],\"data_offsets\":[" + std::to_string(end);
     end += tensor.bytes();
     header += "," + std::to_string(end) + "]}";
   }

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "dtype.h"
-#include "files.h"
+#include "trainer/dtype.h"
+#include "trainer/files.h"
 
 namespace lowpeak::trainer {
 

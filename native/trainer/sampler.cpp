@@ -1,10 +1,10 @@
-#include "sampler.h"
+#include "trainer/sampler.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "error.h"
-#include "json.h"
+#include "trainer/error.h"
+#include "trainer/json.h"
 
 namespace lowpeak::trainer {
 

@@ -1,7 +1,7 @@
 // The learning rate of a step.
 #pragma once
 
-#include "optimizer_options.h"
+#include "trainer/optimizer_options.h"
 
 namespace lowpeak::trainer {
 

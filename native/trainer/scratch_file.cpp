@@ -1,12 +1,12 @@
-#include "scratch_file.h"
+#include "trainer/scratch_file.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "error.h"
 #include "executorch/allocate.h"
-#include "room.h"
+#include "trainer/error.h"
+#include "trainer/room.h"
 
 namespace lowpeak::trainer {
 

@@ -1,4 +1,4 @@
-#include "sgd.h"
+#include "trainer/sgd.h"
 
 namespace lowpeak::trainer {
 

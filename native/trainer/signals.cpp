@@ -1,4 +1,4 @@
-#include "signals.h"
+#include "trainer/signals.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -32,14 +32,14 @@ void handle(int number) {
 
 void handle_signals(StopRequest& stop) {
   wanted = &stop;
-  struct sigaction action {};
+  struct sigaction action{};
   // Without SA_RESTART: a call that blocks ends with EINTR, and its caller looks at the wish.
   action.sa_handler = handle;
   sigset_t all;
   sigemptyset(&all);
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
     sigaddset(&all, number);
-    struct sigaction before {};
+    struct sigaction before{};
     ::sigaction(number, nullptr, &before);
     // SIGTERM is how the program that started this one asks for its end, whatever that was started with.
     if (number == SIGTERM || before.sa_handler != SIG_IGN) ::sigaction(number, &action, nullptr);

@@ -1,7 +1,7 @@
 // SIGTERM, SIGINT and SIGHUP ask for a stop; SIGPIPE and SIGXFSZ become errors of the call that met them.
 #pragma once
 
-#include "stop_request.h"
+#include "trainer/stop_request.h"
 
 namespace lowpeak::trainer {
 

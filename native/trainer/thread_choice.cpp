@@ -1,4 +1,4 @@
-#include "thread_choice.h"
+#include "trainer/thread_choice.h"
 
 #include <algorithm>
 #include <cmath>

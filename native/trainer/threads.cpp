@@ -1,14 +1,14 @@
-#include "threads.h"
+#include "trainer/threads.h"
 
 #include <unistd.h>
 
-#include "error.h"
-#include "files.h"
-#include "json.h"
-#include "operators.h"
-#include "processors.h"
-#include "thread_choice.h"
-#include "whole_file.h"
+#include "trainer/error.h"
+#include "trainer/files.h"
+#include "trainer/json.h"
+#include "trainer/operators.h"
+#include "trainer/processors.h"
+#include "trainer/thread_choice.h"
+#include "trainer/whole_file.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -19,8 +19,7 @@ void set_threads(int count) {
   auto* pool = executorch::extension::threadpool::get_threadpool();
   if (pool == nullptr || !pool->_unsafe_reset_threadpool(static_cast<std::uint32_t>(count)) ||
       pool->get_thread_count() != static_cast<std::size_t>(count)) {
-    throw environment_problem("the system does not give " + std::to_string(count) + " threads",
-                              {{"threads", count}});
+    throw environment_problem("the system does not give " + std::to_string(count) + " threads", {{"threads", count}});
   }
 }
 
@@ -40,8 +39,9 @@ std::optional<int> kept(const std::string& path) {
   }
   if (count < 1 || count > kMostThreads) {
     throw artifact_error(path + " is damaged: it should have the number of threads of the run, 1 to " +
-                         std::to_string(kMostThreads) + "; remove it, and the run goes on with a number that is "
-                                                        "chosen anew");
+                         std::to_string(kMostThreads) +
+                         "; remove it, and the run goes on with a number that is "
+                         "chosen anew");
   }
   return static_cast<int>(count);
 }
@@ -81,8 +81,7 @@ std::optional<Event> use_threads(const ThreadOptions& options, const std::option
   if (options.count) {
     choice = {*options.count, "as asked for"};
     if (before && *before != *options.count) {
-      choice.reason += "; until now it had " + std::to_string(*before) +
-                       ", so it does not continue bit for bit";
+      choice.reason += "; until now it had " + std::to_string(*before) + ", so it does not continue bit for bit";
     }
   } else if (before) {
     choice = {*before, "as it began"};

@@ -4,8 +4,8 @@
 #include <optional>
 #include <string>
 
-#include "events.h"
 #include "executorch/thread_pool.h"
+#include "trainer/events.h"
 
 namespace lowpeak::trainer {
 

@@ -4,8 +4,8 @@
 #include <functional>
 #include <vector>
 
-#include "files.h"
-#include "tensor_view.h"
+#include "trainer/files.h"
+#include "trainer/tensor_view.h"
 
 namespace lowpeak::trainer {
 

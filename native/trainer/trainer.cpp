@@ -1,21 +1,21 @@
-#include "trainer.h"
+#include "trainer/trainer.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 
-#include "batch_weight.h"
-#include "batches.h"
-#include "bundle.h"
-#include "checkpoint.h"
-#include "files.h"
-#include "gradient_sum.h"
-#include "json.h"
-#include "memory.h"
-#include "operators.h"
-#include "optimizer.h"
-#include "programs.h"
-#include "room.h"
+#include "trainer/batch_weight.h"
+#include "trainer/batches.h"
+#include "trainer/bundle.h"
+#include "trainer/checkpoint.h"
+#include "trainer/files.h"
+#include "trainer/gradient_sum.h"
+#include "trainer/json.h"
+#include "trainer/memory.h"
+#include "trainer/operators.h"
+#include "trainer/optimizer.h"
+#include "trainer/programs.h"
+#include "trainer/room.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -71,9 +71,8 @@ class Run {
   Progress progress() const { return {manifest_.id, step_, job_.seed, job_.fingerprint, job_.data, position_}; }
 
   void restore() {
-    const std::int64_t found =
-        restore_checkpoint(*job_.checkpoint, progress(), programs_.current().parameters(), optimizer_.state(),
-                           touched_);
+    const std::int64_t found = restore_checkpoint(*job_.checkpoint, progress(), programs_.current().parameters(),
+                                                  optimizer_.state(), touched_);
     if (found != job_.first_step) {
       throw artifact_error(*job_.checkpoint + " has moved to step " + std::to_string(found) +
                            ": another process trains there");
@@ -83,8 +82,7 @@ class Run {
   // Nothing before the first update: there is the checkpoint that the run began with, or none.
   void save() {
     if (!job_.checkpoint || step_ == job_.first_step) return;
-    save_checkpoint(*job_.checkpoint, progress(), programs_.current().parameters(), optimizer_.state(),
-                    touched_);
+    save_checkpoint(*job_.checkpoint, progress(), programs_.current().parameters(), optimizer_.state(), touched_);
   }
 
   std::string reason_to_stop(const StopRequest& stop) const {
@@ -126,8 +124,7 @@ class Run {
     if (options_.metrics) {
       const MemoryUse now = memory_now();
       peak_anonymous_ = std::max(peak_anonymous_, now.anonymous - guard_.baseline);
-      memory = StepMemory{now, peak_anonymous_, manifest_.planned_peak(),
-                          manifest_.planned_anonymous()};
+      memory = StepMemory{now, peak_anonymous_, manifest_.planned_peak(), manifest_.planned_anonymous()};
     }
     return step_event(step_++, loss, seconds.count(), tokens, memory);
   }

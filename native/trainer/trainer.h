@@ -1,10 +1,10 @@
 // Training from an artifact: from `first_step` to `total_steps`, or until asked to stop; then a checkpoint.
 #pragma once
 
-#include "events.h"
-#include "job.h"
-#include "stop_request.h"
-#include "threads.h"
+#include "trainer/events.h"
+#include "trainer/job.h"
+#include "trainer/stop_request.h"
+#include "trainer/threads.h"
 
 namespace lowpeak::trainer {
 

@@ -1,12 +1,12 @@
-#include "weights_check.h"
+#include "trainer/weights_check.h"
 
 #include <algorithm>
 #include <cstring>
 #include <map>
 
-#include "error.h"
-#include "flat_buffer.h"
-#include "json.h"
+#include "trainer/error.h"
+#include "trainer/flat_buffer.h"
+#include "trainer/json.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -99,7 +99,8 @@ void check(const Mapping& file, const std::vector<WeightRecord>& expected) {
     const std::string_view name = each.text(kKey);
     const auto found = left.find(name);
     if (found == left.end()) {
-      throw DamagedBuffer("it has a tensor " + python_repr(std::string(name)) + ", which the manifest has not, or twice");
+      throw DamagedBuffer("it has a tensor " + python_repr(std::string(name)) +
+                          ", which the manifest has not, or twice");
     }
     check_tensor(each, segments, header, *found->second);
     left.erase(found);

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "files.h"
-#include "manifest.h"
+#include "trainer/files.h"
+#include "trainer/manifest.h"
 
 namespace lowpeak::trainer {
 

@@ -1,4 +1,4 @@
-#include "whole_file.h"
+#include "trainer/whole_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>

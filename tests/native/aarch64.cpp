@@ -8,9 +8,9 @@
 #include <type_traits>
 #include <vector>
 
-#include "attention.h"
-#include "c_api/threads.h"
-#include "elementwise_rows.h"
+#include "kernels/attention/attention.h"
+#include "kernels/c_api/threads.h"
+#include "kernels/elementwise/elementwise_rows.h"
 
 using namespace lowpeak;
 using Floats = std::vector<float>;
@@ -64,9 +64,9 @@ void check_attention(int64_t dim, int64_t tokens, int workers) {
     Floats out(query.size()), logsumexp(static_cast<size_t>(heads * queries));
     Floats grad_query(query.size()), grad_key(key.size()), grad_value(key.size());
     Floats scratch = nans(attention_forward_scratch_bytes(shape, workers, isa));
-    attention_forward({shape, of_queries(query), of_keys(key), of_keys(value), of_queries(out), logsumexp.data(),
-                       queries},
-                      threads, scratch.data(), isa);
+    attention_forward(
+        {shape, of_queries(query), of_keys(key), of_keys(value), of_queries(out), logsumexp.data(), queries}, threads,
+        scratch.data(), isa);
     scratch = nans(attention_backward_scratch_bytes(shape, workers, isa));
     const Floats& kept = out;
     attention_backward({shape, of_queries(grad), of_queries(query), of_keys(key), of_keys(value), of_queries(kept),

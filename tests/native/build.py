@@ -64,7 +64,7 @@ def executorch_program(source: Path, ops: Path, out: Path) -> Path:
 @cache
 def load() -> ctypes.CDLL:
     """The C API of the kernels."""
-    return ctypes.CDLL(str(build() / "liblowpeak_kernels_c.so"))
+    return ctypes.CDLL(str(build() / "kernels" / "liblowpeak_kernels_c.so"))
 
 
 def run(*command: str) -> None:

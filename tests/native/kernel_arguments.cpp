@@ -59,7 +59,8 @@ class Trial {
   Outcome run(const Values& values, Returned returned) {
     // One file for each call: after a request that it refuses it takes none.
     const bool uses_file = std::string(kernel_.name_).find("load") != std::string::npos || right_is_store();
-    if (uses_file && lowpeak_offload_open(folder_.c_str(), offload_bytes) != nullptr) complain("the file", "is not there");
+    if (uses_file && lowpeak_offload_open(folder_.c_str(), offload_bytes) != nullptr)
+      complain("the file", "is not there");
     Materialized call(values, returned);
     Outcome outcome{call.run(kernel_.op_), ""};
     if (uses_file) lowpeak_offload_close();
@@ -124,27 +125,26 @@ class Trial {
       const int32_t size = right.sizes[axis];
       for (const int32_t other : {0, size - 1, size + 1, 2 * size, 1, 7 * size + 3}) {
         if (other == size || other < 0) continue;
-        change(index, "axis " + std::to_string(axis) + " of size " + std::to_string(other), (any && other > 0) || right.right_size(axis, other),
-               [&](Value& it) { it.sizes[axis] = other; });
+        change(index, "axis " + std::to_string(axis) + " of size " + std::to_string(other),
+               (any && other > 0) || right.right_size(axis, other), [&](Value& it) { it.sizes[axis] = other; });
       }
       change(index, "without axis " + std::to_string(axis), any,
              [&](Value& it) { it.sizes.erase(it.sizes.begin() + static_cast<std::ptrdiff_t>(axis)); });
     }
-    for (const int32_t size : {-1, std::numeric_limits<int32_t>::min(),
-                               std::numeric_limits<int32_t>::max()}) {
+    for (const int32_t size : {-1, std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()}) {
       if (right.sizes.empty()) break;
       change(index, "of " + std::to_string(size) + " rows", false, [&](Value& it) { it.false_size = size; });
     }
     for (size_t axis = 0; axis < right.sizes.size() && !any; ++axis) {
       const int32_t huge = std::numeric_limits<int32_t>::max();
       if (!right.right_size(axis, huge)) {
-        change(index, "axis " + std::to_string(axis) + " of the highest size", false, [&](Value& it) { it.sizes[axis] = huge; });
+        change(index, "axis " + std::to_string(axis) + " of the highest size", false,
+               [&](Value& it) { it.sizes[axis] = huge; });
       }
     }
     if (right.sizes.size() > 1) {
-      change(index, "of more elements than can be counted", false, [](Value& it) {
-        it.sizes.assign(it.sizes.size() + 1, std::numeric_limits<int32_t>::max());
-      });
+      change(index, "of more elements than can be counted", false,
+             [](Value& it) { it.sizes.assign(it.sizes.size() + 1, std::numeric_limits<int32_t>::max()); });
     }
     // A front axis of 1, which leaves all bytes where they are, and one behind.
     change(index, "with an axis before", any, [](Value& it) { it.sizes.insert(it.sizes.begin(), 1); });
@@ -164,8 +164,8 @@ class Trial {
       change(index, "at an odd address", false, [](Value& it) { it.shift_bytes = 1; });
     }
     for (size_t i = 0; i < right.elements.size(); ++i) {
-      for (const int64_t other : {least, int64_t{-1}, int64_t{0}, int64_t{1}, right.elements[i] + 1, int64_t{6}, int64_t{7},
-                                  int64_t{1} << 31, int64_t{1} << 32, most - 1, most}) {
+      for (const int64_t other : {least, int64_t{-1}, int64_t{0}, int64_t{1}, right.elements[i] + 1, int64_t{6},
+                                  int64_t{7}, int64_t{1} << 31, int64_t{1} << 32, most - 1, most}) {
         if (other == right.elements[i]) continue;
         change(index, "element " + std::to_string(i) + " of " + std::to_string(other), right.right_integer(other),
                [&](Value& it) { it.elements[i] = other; });
@@ -191,10 +191,28 @@ class Trial {
 
   void numbers(size_t index) {
     const Value& right = right_[index];
-    for (const int64_t other :
-         {least, least + 1, -(int64_t{1} << 32), int64_t{-1}, int64_t{0}, int64_t{1}, int64_t{2}, int64_t{3}, int64_t{4},
-          int64_t{8}, int64_t{16}, right.integer - 1, right.integer + 1, int64_t{4095}, int64_t{4096}, int64_t{61440},
-          offload_bytes, int64_t{1} << 31, int64_t{1} << 32, most - 4095, most - 1, most}) {
+    for (const int64_t other : {least,
+                                least + 1,
+                                -(int64_t{1} << 32),
+                                int64_t{-1},
+                                int64_t{0},
+                                int64_t{1},
+                                int64_t{2},
+                                int64_t{3},
+                                int64_t{4},
+                                int64_t{8},
+                                int64_t{16},
+                                right.integer - 1,
+                                right.integer + 1,
+                                int64_t{4095},
+                                int64_t{4096},
+                                int64_t{61440},
+                                offload_bytes,
+                                int64_t{1} << 31,
+                                int64_t{1} << 32,
+                                most - 4095,
+                                most - 1,
+                                most}) {
       if (other == right.integer) continue;
       change(index, "of " + std::to_string(other), right.right_integer(other), [&](Value& it) { it.integer = other; });
     }
@@ -202,7 +220,8 @@ class Trial {
 
   void lists(size_t index) {
     for (size_t i = 0; i < right_[index].integers.size(); ++i) {
-      for (const int64_t other : {least, int64_t{-1}, int64_t{0}, right_[index].integers[i] + 1, int64_t{1} << 32, most}) {
+      for (const int64_t other :
+           {least, int64_t{-1}, int64_t{0}, right_[index].integers[i] + 1, int64_t{1} << 32, most}) {
         change(index, "with " + std::to_string(other), false, [&](Value& it) { it.integers[i] = other; });
       }
     }

@@ -89,13 +89,13 @@ struct Attention {
 
 inline Values causal_attention(Sizes& n) {
   const Attention a(n);
-  return {a.query(),       a.key(),   a.key(),          number(0.5).or_any(),
+  return {a.query(),       a.key(),   a.key(),        number(0.5).or_any(),
           integer(a.axis), a.begin(), out(a.query()), out(a.logsumexp())};
 }
 
 inline Values backward(const Attention& a) {
-  return {a.query(), a.query(), a.key(), a.key(), a.query(), a.logsumexp(), number(0.5).or_any(), integer(a.axis),
-          a.begin()};
+  return {a.query(),       a.query(), a.key(), a.key(), a.query(), a.logsumexp(), number(0.5).or_any(),
+          integer(a.axis), a.begin()};
 }
 
 inline Values causal_attention_backward(Sizes& n) {
@@ -114,8 +114,8 @@ inline Values cached_attention(Sizes& n) {
   std::vector<int64_t> positions;
   for (int32_t i = 0; i < a.queries; ++i) positions.push_back(a.start + i);
   const Value rows = a.of(a.key_heads, a.queries), cache = floats({1, a.key_heads, a.keys, a.dim}).changed();
-  return {a.query(), rows, rows, cache, cache, ids({1, a.queries}, positions), number(0.5).or_any(), integer(a.axis),
-          out(a.query())};
+  return {a.query(),       rows,          rows, cache, cache, ids({1, a.queries}, positions), number(0.5).or_any(),
+          integer(a.axis), out(a.query())};
 }
 
 inline Values rotary(Sizes& n) {
@@ -166,9 +166,8 @@ inline Values quantized_linear_input_gradient_add(Sizes& n) {
 inline Values dequantize_rows(Sizes& n) {
   const Matrix m(n);
   const int32_t batch = n(2), tokens = n(3);
-  const Value rows = ids({batch, tokens}, chosen(n, batch * tokens, m.rows)).where([m](int64_t id) {
-    return id >= 0 && id < m.rows;
-  });
+  const Value rows =
+      ids({batch, tokens}, chosen(n, batch * tokens, m.rows)).where([m](int64_t id) { return id >= 0 && id < m.rows; });
   return m.parts + Values{rows, out(floats({batch, tokens, m.cols}))};
 }
 
@@ -177,7 +176,8 @@ inline Values quantized_linear_cross_entropy(Sizes& n) {
   const int32_t tokens = n(4);
   std::vector<int64_t> labels = chosen(n, tokens, m.rows);
   if (n.other()) labels[0] = ignored;
-  const Value given = ids({tokens}, labels).where([m](int64_t id) { return id == ignored || (id >= 0 && id < m.rows); });
+  const Value given =
+      ids({tokens}, labels).where([m](int64_t id) { return id == ignored || (id >= 0 && id < m.rows); });
   // Another number to ignore is as right where none is ignored.
   const bool free = !n.other();
   return Values{floats({tokens, m.cols})} + m.parts +
@@ -210,11 +210,11 @@ inline Values swiglu_backward(Sizes& n) {
 inline Values select_rows(Sizes& n) {
   const int32_t rows = n(6), width = n(5), count = n(3);
   const ScalarType type = n.other() ? ScalarType::Half : ScalarType::Float;
-  const Value chosen_ids = ids({count}, chosen(n, count, rows)).where([rows](int64_t id) { return id >= 0 && id < rows; });
+  const Value chosen_ids =
+      ids({count}, chosen(n, count, rows)).where([rows](int64_t id) { return id >= 0 && id < rows; });
   const int64_t highest = *std::max_element(chosen_ids.elements.begin(), chosen_ids.elements.end());
-  const Value source = tensor(type, {rows, width}).sized([highest](size_t axis, int32_t size) {
-    return axis == 0 && size > highest;
-  });
+  const Value source =
+      tensor(type, {rows, width}).sized([highest](size_t axis, int32_t size) { return axis == 0 && size > highest; });
   return {source, chosen_ids, out(tensor(type, {count, width}))};
 }
 
@@ -243,8 +243,8 @@ inline Value offset(Sizes& n) {
 }
 
 inline Values store(Sizes& n) {
-  return {tensor(n.other() ? ScalarType::Half : ScalarType::Float, {n(3), n(5)}).of_any_type().of_any_sizes(), offset(n),
-          out(token())};
+  return {tensor(n.other() ? ScalarType::Half : ScalarType::Float, {n(3), n(5)}).of_any_type().of_any_sizes(),
+          offset(n), out(token())};
 }
 
 inline Values load(Sizes& n) {

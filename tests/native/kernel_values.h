@@ -38,16 +38,16 @@ struct Value {
   ScalarType type = ScalarType::Float;
   std::vector<int32_t> sizes;
   std::vector<int64_t> elements;
-  float constant = 1;         // if not 1, what each float is
+  float constant = 1;  // if not 1, what each float is
   bool is_out = false;
   bool is_changed = false;       // an operand that the kernel writes to
   bool is_filled_later = false;  // by another thread
   bool is_null = false;
-  bool is_turned = false;     // its order of axes is the reverse
-  bool has_gaps = false;      // its strides say so
-  int32_t false_size = 0;     // if not 0, what axis 0 says it is, whatever memory there is
-  int lies_at = -1;           // argument in whose memory it lies,
-  int64_t shift_bytes = 0;    // so far from its beginning, or from that of its own
+  bool is_turned = false;   // its order of axes is the reverse
+  bool has_gaps = false;    // its strides say so
+  int32_t false_size = 0;   // if not 0, what axis 0 says it is, whatever memory there is
+  int lies_at = -1;         // argument in whose memory it lies,
+  int64_t shift_bytes = 0;  // so far from its beginning, or from that of its own
 
   int64_t integer = 0;
   double number = 0;
@@ -61,7 +61,7 @@ struct Value {
   bool any_sizes_are_right = false;  // none of them 0
   bool any_flag_is_right = false;
   bool any_number_is_right = false;
-  bool any_amount_is_right = false;  // number of at least 0
+  bool any_amount_is_right = false;                                                         // number of at least 0
   std::function<bool(size_t, int32_t)> right_size = [](size_t, int32_t) { return false; };  // of an axis
   std::function<bool(int64_t)> right_integer = [](int64_t) { return false; };  // or element of an int64 tensor
 
@@ -74,17 +74,33 @@ struct Value {
   }
   int64_t bytes() const { return count() * element_bytes(); }
 
-  Value or_none() const { return with([](Value& it) { it.right_kinds.insert(Kind::none); }); }
-  Value at(std::set<int> places) const { return with([&](Value& it) { it.right_places = std::move(places); }); }
-  Value changed() const { return with([](Value& it) { it.is_changed = true; }); }
-  Value later() const { return with([](Value& it) { it.is_filled_later = true; }); }
-  Value of_any_type() const { return with([](Value& it) { it.any_type_is_right = true; }); }
-  Value of_any_sizes() const { return with([](Value& it) { it.any_sizes_are_right = true; }); }
+  Value or_none() const {
+    return with([](Value& it) { it.right_kinds.insert(Kind::none); });
+  }
+  Value at(std::set<int> places) const {
+    return with([&](Value& it) { it.right_places = std::move(places); });
+  }
+  Value changed() const {
+    return with([](Value& it) { it.is_changed = true; });
+  }
+  Value later() const {
+    return with([](Value& it) { it.is_filled_later = true; });
+  }
+  Value of_any_type() const {
+    return with([](Value& it) { it.any_type_is_right = true; });
+  }
+  Value of_any_sizes() const {
+    return with([](Value& it) { it.any_sizes_are_right = true; });
+  }
   Value or_any() const {
     return with([](Value& it) { it.any_flag_is_right = it.any_number_is_right = it.any_amount_is_right = true; });
   }
-  Value or_any_amount() const { return with([](Value& it) { it.any_amount_is_right = true; }); }
-  Value or_type(ScalarType other) const { return with([&](Value& it) { it.right_types.insert(other); }); }
+  Value or_any_amount() const {
+    return with([](Value& it) { it.any_amount_is_right = true; });
+  }
+  Value or_type(ScalarType other) const {
+    return with([&](Value& it) { it.right_types.insert(other); });
+  }
   Value sized(std::function<bool(size_t, int32_t)> is_right) const {
     return with([&](Value& it) { it.right_size = std::move(is_right); });
   }
@@ -243,20 +259,13 @@ class Materialized {
 
   EValue made(const Value& value, char* memory) {
     switch (value.kind) {
-      case Kind::none:
-        return EValue();
-      case Kind::tensor:
-        return EValue(Tensor(made_tensor(value, memory)));
-      case Kind::integer:
-        return EValue(value.integer);
-      case Kind::number:
-        return EValue(value.number);
-      case Kind::flag:
-        return EValue(value.flag);
-      case Kind::integers:
-        return integer_list(value.integers);
-      case Kind::text:
-        return EValue(&text_);
+      case Kind::none: return EValue();
+      case Kind::tensor: return EValue(Tensor(made_tensor(value, memory)));
+      case Kind::integer: return EValue(value.integer);
+      case Kind::number: return EValue(value.number);
+      case Kind::flag: return EValue(value.flag);
+      case Kind::integers: return integer_list(value.integers);
+      case Kind::text: return EValue(&text_);
       case Kind::tensors:
         return tensor_list({made_value(EValue(Tensor(made_tensor(tensor(ScalarType::Float, {}), scalar_))))});
     }
@@ -324,12 +333,8 @@ class Materialized {
         pointers_.push_back(outs.size() == 1 ? outs[0] : made_value(tensor_list(outs)));
         if (returned == Returned::one_more) pointers_.push_back(outs[0]);
         break;
-      case Returned::nothing:
-        pointers_.push_back(made_value(EValue()));
-        break;
-      case Returned::number:
-        pointers_.push_back(made_value(EValue(int64_t{1})));
-        break;
+      case Returned::nothing: pointers_.push_back(made_value(EValue())); break;
+      case Returned::number: pointers_.push_back(made_value(EValue(int64_t{1}))); break;
       case Returned::another_tensor:
         pointers_.push_back(made_value(EValue(Tensor(made_tensor(tensor(ScalarType::Float, {}), scalar_)))));
         break;
@@ -342,8 +347,7 @@ class Materialized {
         outs.pop_back();
         pointers_.push_back(made_value(tensor_list(outs)));
         break;
-      case Returned::no_argument:
-        break;
+      case Returned::no_argument: break;
     }
   }
 

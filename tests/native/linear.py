@@ -1,4 +1,4 @@
-"""native/kernels/linear.h by torch tensors, over ctypes."""
+"""native/kernels/linear/linear.h by torch tensors, over ctypes."""
 
 from __future__ import annotations
 

@@ -75,13 +75,13 @@ def test_neon_equals_generic(cross: Path, tmp_path: Path) -> None:
             "-Wextra",
             "-Werror",
             "-pthread",
-            f"-I{SOURCES / 'kernels'}",
+            f"-I{SOURCES}",
         ),
         *(
             "-o",
             str(program),
             str(Path(__file__).with_name("aarch64.cpp")),
-            str(cross / "liblowpeak_kernels.a"),
+            str(cross / "kernels" / "liblowpeak_kernels.a"),
         ),
     )
     done = subprocess.run([*EMULATOR, str(program)], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""native/kernels/cross_entropy.h against float64."""
+"""native/kernels/loss/cross_entropy.h against float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""native/kernels/linear.h against torch in float64."""
+"""native/kernels/linear/linear.h against torch in float64."""
 
 from __future__ import annotations
 

@@ -385,7 +385,7 @@ def test_a_manifest_of_nonsense(tiny: TinyStep, tmp_path: Path) -> None:
     for text, expected in (
         ("{", "manifest.json is not JSON"),
         ("[" * 100_000, "manifest.json is not JSON"),
-        (changed(inputs=3), "manifest.buckets[0].inputs should be list, it is int"),
+        (changed(inputs=3), "manifest.buckets[0].inputs should be a list, it is an integer"),
         (changed(plan={}), "manifest.buckets[0].plan should have the field budget_bytes"),
         (json.dumps({**raw, "buckets": []}), "there is no bucket"),
         (json.dumps({**raw, "target": "onnxruntime"}), "it was compiled for onnxruntime"),
@@ -506,7 +506,7 @@ def test_batches_and_options_that_do_not_fit(tiny: TinyStep, artifact: Artifact,
     raw = json.loads(job.to_json())
     for field, value, expected in (
         ("total_steps", 0, "total_steps must be positive, not 0"),
-        ("seed", "x", "the job: job.seed should be int, it is str"),
+        ("seed", "x", "the job: job.seed should be an integer, it is a string"),
         (
             "optimizer",
             {**raw["optimizer"], "learning_rate": -0.1},
@@ -528,9 +528,9 @@ def test_batches_and_options_that_do_not_fit(tiny: TinyStep, artifact: Artifact,
 def test_a_job_of_nonsense(tmp_path: Path) -> None:
     for text, expected in (
         ("{", "the job is not JSON"),
-        ("[]", "the job: job should be dict, it is list"),
+        ("[]", "the job: job should be an object, it is a list"),
         ("{}", "the job: job should have the field artifact"),
-        ('{"artifact": 3}', "the job: job.artifact should be str, it is int"),
+        ('{"artifact": 3}', "the job: job.artifact should be a string, it is an integer"),
     ):
         (tmp_path / "job.json").write_text(text)
         with Runner().start(tmp_path / "job.json") as child:

@@ -66,7 +66,7 @@ def test_system_is_the_first_message(chatml: PreTrainedTokenizerFast) -> None:
     assert encode({**parts, "system": "Be brief."}, chatml) == expected
     with pytest.raises(DataError, match='has "system" and a message with the role "system": keep one'):
         encode({"messages": [system, *CHAT], "system": "Be long."}, chatml)
-    with pytest.raises(DataError, match='"system" must be a string, not int'):
+    with pytest.raises(DataError, match='"system" must be a string, not an integer'):
         encode({"messages": CHAT, "system": 5}, chatml)
 
 
@@ -91,12 +91,12 @@ def test_answers_that_are_not_to_be_learned(key: str, value: Any, chatml: PreTra
         ({"train_detail": [{"begin_offset": 0}]}, 'message 2 has "train_detail", which is not supported'),
         ({"function_call": {"name": "look", "arguments": "{}"}}, 'leaves out "function_call" of message 2'),
         ({"name": "bob"}, 'leaves out "name" of message 2, whose role is "assistant"'),
-        ({"content": None}, '"content" must be a string, not NoneType'),
+        ({"content": None}, '"content" must be a string, not null'),
         ({"content": []}, "message 2 has a list of nothing"),
         ({"content": [{"type": "image"}]}, 'message 2 has a list of "image"'),
         ({"content": [{"type": "text", "text": "a"}] * 2}, 'message 2 has a list of "text" and "text"'),
         ({"content": [{"type": "text", "text": "a", "cache": 1}]}, 'content of message 2 has "cache"'),
-        ({"content": [{"type": "text"}]}, '"text" must be a string, not NoneType'),
+        ({"content": [{"type": "text"}]}, '"text" must be a string, not null'),
         ({"role": "model"}, 'message 2 in "messages" has the role "model": expected are "system" and'),
         ({"role": "Assistant"}, 'message 2 in "messages" has the role "Assistant"'),
         ({"role": "gpt"}, 'message 2 in "messages" has the role "gpt"'),

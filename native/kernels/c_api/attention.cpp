@@ -1,5 +1,5 @@
 // Attention for ctypes: tests/native and benchmarks.
-#include "../attention.h"
+#include "kernels/attention/attention.h"
 
 #if defined(_WIN32)
 #define LOWPEAK_EXPORT extern "C" __declspec(dllexport)

@@ -1,5 +1,5 @@
 // Attention over a cache for ctypes: tests/native.
-#include "../cached_attention.h"
+#include "kernels/attention/cached_attention.h"
 
 #if defined(_WIN32)
 #define LOWPEAK_EXPORT extern "C" __declspec(dllexport)
@@ -25,7 +25,10 @@ LOWPEAK_EXPORT int64_t lowpeak_cached_attention_scratch_bytes(const int64_t* sha
 LOWPEAK_EXPORT void lowpeak_cached_attention(const float* query, const float* key, const float* value, float* out,
                                              const int64_t* strides, const int64_t* shape, float scale,
                                              Parallel* threads, void* scratch, int isa) {
-  cached_attention({shape_of(shape, scale), {query, strides[0], strides[1]}, {key, strides[2], strides[3]},
-                    {value, strides[4], strides[5]}, {out, strides[6], strides[7]}},
+  cached_attention({shape_of(shape, scale),
+                    {query, strides[0], strides[1]},
+                    {key, strides[2], strides[3]},
+                    {value, strides[4], strides[5]},
+                    {out, strides[6], strides[7]}},
                    *threads, scratch, static_cast<Isa>(isa));
 }

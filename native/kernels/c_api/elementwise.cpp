@@ -1,5 +1,5 @@
 // RMSNorm, rotary embedding, SwiGLU and exp for ctypes: tests/native and benchmarks.
-#include "../elementwise_rows.h"
+#include "kernels/elementwise/elementwise_rows.h"
 
 #if defined(_WIN32)
 #define LOWPEAK_EXPORT extern "C" __declspec(dllexport)
@@ -20,12 +20,17 @@ LOWPEAK_EXPORT void lowpeak_rms_norm_forward(const float* x, int64_t x_stride, c
                    static_cast<Isa>(isa));
 }
 
-LOWPEAK_EXPORT void lowpeak_rms_norm_backward(const float* grad, int64_t grad_stride, const float* x,
-                                              int64_t x_stride, const float* weight, const float* root,
-                                              const float* residual, int64_t residual_stride, float* grad_x,
-                                              int64_t grad_x_stride, int64_t tokens, int64_t width,
-                                              Parallel* threads, int isa) {
-  rms_norm_backward({tokens, width, {grad, grad_stride}, {x, x_stride}, weight, root, {residual, residual_stride},
+LOWPEAK_EXPORT void lowpeak_rms_norm_backward(const float* grad, int64_t grad_stride, const float* x, int64_t x_stride,
+                                              const float* weight, const float* root, const float* residual,
+                                              int64_t residual_stride, float* grad_x, int64_t grad_x_stride,
+                                              int64_t tokens, int64_t width, Parallel* threads, int isa) {
+  rms_norm_backward({tokens,
+                     width,
+                     {grad, grad_stride},
+                     {x, x_stride},
+                     weight,
+                     root,
+                     {residual, residual_stride},
                      {grad_x, grad_x_stride}},
                     *threads, static_cast<Isa>(isa));
 }
@@ -44,19 +49,23 @@ LOWPEAK_EXPORT void lowpeak_rotary(const float* x, const float* cos, const float
   (backward ? rotary_backward : rotary_forward)(arguments, *threads, static_cast<Isa>(isa));
 }
 
-LOWPEAK_EXPORT void lowpeak_swiglu_forward(const float* gate, int64_t gate_stride, const float* up,
-                                           int64_t up_stride, float* out, int64_t out_stride, int64_t tokens,
-                                           int64_t width, Parallel* threads, int isa) {
+LOWPEAK_EXPORT void lowpeak_swiglu_forward(const float* gate, int64_t gate_stride, const float* up, int64_t up_stride,
+                                           float* out, int64_t out_stride, int64_t tokens, int64_t width,
+                                           Parallel* threads, int isa) {
   swiglu_forward({tokens, width, {gate, gate_stride}, {up, up_stride}, {out, out_stride}}, *threads,
                  static_cast<Isa>(isa));
 }
 
 LOWPEAK_EXPORT void lowpeak_swiglu_backward(const float* grad, int64_t grad_stride, const float* gate,
-                                            int64_t gate_stride, const float* up, int64_t up_stride,
-                                            float* grad_gate, int64_t grad_gate_stride, float* grad_up,
-                                            int64_t grad_up_stride, int64_t tokens, int64_t width,
-                                            Parallel* threads, int isa) {
-  swiglu_backward({tokens, width, {grad, grad_stride}, {gate, gate_stride}, {up, up_stride},
-                   {grad_gate, grad_gate_stride}, {grad_up, grad_up_stride}},
+                                            int64_t gate_stride, const float* up, int64_t up_stride, float* grad_gate,
+                                            int64_t grad_gate_stride, float* grad_up, int64_t grad_up_stride,
+                                            int64_t tokens, int64_t width, Parallel* threads, int isa) {
+  swiglu_backward({tokens,
+                   width,
+                   {grad, grad_stride},
+                   {gate, gate_stride},
+                   {up, up_stride},
+                   {grad_gate, grad_gate_stride},
+                   {grad_up, grad_up_stride}},
                   *threads, static_cast<Isa>(isa));
 }

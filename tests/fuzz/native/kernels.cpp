@@ -40,14 +40,10 @@ class FuzzedSizes : public Sizes {
 
 int64_t any_integer(FuzzedDataProvider& data) {
   switch (data.ConsumeIntegralInRange(0, 3)) {
-    case 0:
-      return data.ConsumeIntegralInRange<int64_t>(-2, 70);
-    case 1:
-      return std::numeric_limits<int64_t>::max() - data.ConsumeIntegral<uint16_t>();
-    case 2:
-      return std::numeric_limits<int64_t>::min() + data.ConsumeIntegral<uint16_t>();
-    default:
-      return data.ConsumeIntegral<int64_t>();
+    case 0: return data.ConsumeIntegralInRange<int64_t>(-2, 70);
+    case 1: return std::numeric_limits<int64_t>::max() - data.ConsumeIntegral<uint16_t>();
+    case 2: return std::numeric_limits<int64_t>::min() + data.ConsumeIntegral<uint16_t>();
+    default: return data.ConsumeIntegral<int64_t>();
   }
 }
 
@@ -58,8 +54,8 @@ void change_tensor(FuzzedDataProvider& data, Value& value, size_t count) {
   };
   switch (data.ConsumeIntegralInRange(0, 9)) {
     case 0:
-      value.type = static_cast<ScalarType>(
-          data.ConsumeIntegralInRange<int>(0, static_cast<int>(ScalarType::Undefined) - 1));
+      value.type =
+          static_cast<ScalarType>(data.ConsumeIntegralInRange<int>(0, static_cast<int>(ScalarType::Undefined) - 1));
       break;
     case 1:
       if (rank > 0) *axis(rank - 1) = data.ConsumeIntegralInRange<int32_t>(0, 300);
@@ -70,18 +66,10 @@ void change_tensor(FuzzedDataProvider& data, Value& value, size_t count) {
     case 3:
       if (rank > 0) value.sizes.erase(axis(rank - 1));
       break;
-    case 4:
-      value.is_null = true;
-      break;
-    case 5:
-      value.is_turned = true;
-      break;
-    case 6:
-      value.has_gaps = true;
-      break;
-    case 7:
-      value.false_size = data.ConsumeIntegral<int32_t>();
-      break;
+    case 4: value.is_null = true; break;
+    case 5: value.is_turned = true; break;
+    case 6: value.has_gaps = true; break;
+    case 7: value.false_size = data.ConsumeIntegral<int32_t>(); break;
     case 8:
       value.lies_at = data.ConsumeIntegralInRange(-1, static_cast<int>(count) - 1);
       value.shift_bytes = data.ConsumeIntegralInRange(0, 64);
@@ -105,15 +93,9 @@ void change(FuzzedDataProvider& data, Values& values) {
       value.is_out = is_out;
       break;
     }
-    case 1:
-      std::swap(value, values[data.ConsumeIntegralInRange<size_t>(0, values.size() - 1)]);
-      break;
-    case 2:
-      values.push_back(value);
-      break;
-    case 3:
-      values.pop_back();
-      break;
+    case 1: std::swap(value, values[data.ConsumeIntegralInRange<size_t>(0, values.size() - 1)]); break;
+    case 2: values.push_back(value); break;
+    case 3: values.pop_back(); break;
     default:
       value.integer = any_integer(data);
       value.number = data.ConsumeFloatingPoint<double>();
@@ -152,9 +134,10 @@ void run(const uint8_t* bytes, size_t size) {
   Values values = right->second(sizes);
   for (int left = data.ConsumeIntegralInRange(0, 4); left > 0; --left) change(data, values);
   if (!std::all_of(values.begin(), values.end(), is_small)) return;
-  const auto returned = data.ConsumeProbability<float>() < 0.9f
-                            ? Returned::outs
-                            : static_cast<Returned>(data.ConsumeIntegralInRange(0, static_cast<int>(Returned::one_more)));
+  const auto returned =
+      data.ConsumeProbability<float>() < 0.9f
+          ? Returned::outs
+          : static_cast<Returned>(data.ConsumeIntegralInRange(0, static_cast<int>(Returned::one_more)));
   const bool uses_file = name.find("load") != std::string::npos || name.find("store") != std::string::npos;
   if (uses_file && lowpeak_offload_open(folder(), offload_bytes) != nullptr) std::abort();
   Materialized call(values, returned);

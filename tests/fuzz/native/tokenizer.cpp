@@ -1,4 +1,5 @@
-// tokenizer.json, and a text that is encoded with it and said again: behind the last byte 0 of the input, if it has one.
+// tokenizer.json, and a text that is encoded with it and said again: behind the last byte 0 of the input, if it has
+// one.
 #include "tokenizer/tokenizer.h"
 
 #include <string_view>

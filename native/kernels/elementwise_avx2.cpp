@@ -1,8 +1,0 @@
-// Compiled with -mavx2 -mfma.
-#include "elementwise_table.h"
-
-namespace lowpeak {
-
-const ElementwiseKernels avx2_elementwise_kernels = elementwise_table;
-
-}  // namespace lowpeak

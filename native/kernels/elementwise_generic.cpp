@@ -1,8 +1,0 @@
-#define LOWPEAK_PORTABLE 1
-#include "elementwise_table.h"
-
-namespace lowpeak {
-
-const ElementwiseKernels generic_elementwise_kernels = elementwise_table;
-
-}  // namespace lowpeak

@@ -1,7 +1,0 @@
-#include "elementwise_table.h"
-
-namespace lowpeak {
-
-const ElementwiseKernels neon_elementwise_kernels = elementwise_table;
-
-}  // namespace lowpeak

@@ -1,0 +1,8 @@
+// Compiled with -mavx2 -mfma -mf16c.
+#include "kernels/linear/linear_row_table.h"
+
+namespace lowpeak {
+
+const RowKernels avx2_row_kernels = row_table;
+
+}  // namespace lowpeak

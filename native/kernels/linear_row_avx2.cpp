@@ -1,8 +1,0 @@
-// Compiled with -mavx2 -mfma -mf16c.
-#include "linear_row_table.h"
-
-namespace lowpeak {
-
-const RowKernels avx2_row_kernels = row_table;
-
-}  // namespace lowpeak

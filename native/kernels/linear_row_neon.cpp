@@ -1,7 +1,0 @@
-#include "linear_row_table.h"
-
-namespace lowpeak {
-
-const RowKernels neon_row_kernels = row_table;
-
-}  // namespace lowpeak
