@@ -15,10 +15,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from compiler.errors import ArtifactError, EnvironmentProblem
+from compiler.regular_file import open_regular
 from export.manifest import MANIFEST
 from export.manifest import MOST_BYTES as MANIFEST_BYTES
 from export.manifest_checks import SIGNATURE
-from export.plain_file import open_regular, read_plain
+from export.plain_file import read_plain
 
 if TYPE_CHECKING:
     from export.artifact import Artifact

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compiler.errors import ArtifactError
+from compiler.safetensors_header import Damaged
 from export.whole_file import sync
-from runtime_py.checkpoint_format import Damaged, read_header, verify
 from runtime_py.checkpoint_format import Progress as Progress
+from runtime_py.checkpoint_format import read_header, verify
 
 if TYPE_CHECKING:
     from export.manifest import Manifest

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from compiler.errors import ArtifactError
-from runtime_py.checkpoint_format import Damaged
+from compiler.safetensors_header import Damaged
 from runtime_py.fsck_files import check_listed, locked, problem_of, read_json
 from runtime_py.fsck_report import MANIFEST, REMOVES, Finding, FsckReport
 

@@ -42,9 +42,9 @@ from runtime_py.run_optimizer import write_run_optimizer
 from runtime_py.session import Job
 from runtime_py.supervisor import StepReport
 from runtime_py.trainer import train
+from tests.children import WORKER, child_of_this_process
 from tests.evaluate import distance
 from tests.export.onnx.compiled import SEQ_LEN, adapted, onnx_artifact
-from tests.children import WORKER, child_of_this_process
 from tests.runtime_py.trainable import uneven_batches
 from tests.tiny import tiny_llama
 
