@@ -19,7 +19,7 @@ def open_regular(path: Path) -> FileIO:
         os.close(descriptor)
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is no regular file; copy it to one", str(path))
     return FileIO(descriptor, "rb")
 
 

@@ -27,8 +27,8 @@ from compiler.errors import ArtifactError, ModelError
 from compiler.model.quantized import QuantizedTensor
 from compiler.regular_file import read_into
 from export.emitter import CONSTANTS
+from export.file_names import MANIFEST as MANIFEST
 from export.graph_file import from_json
-from export.manifest import MANIFEST as MANIFEST
 from export.manifest import MOST_BYTES, BucketRecord, FileRecord, Manifest, TensorRecord
 from export.plain_file import open_plain, read_plain
 from export.safetensors_file import bytes_of

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,7 +88,8 @@ def newest_of(path: Path, tell: Tell = lambda _: None) -> Path | None:
         return None
     words = " and ".join(f"{each} is damaged ({why})" for each, why in damage.items())
     without = f", and there is no {previous.name} before it" if damage.keys() == {path} else ""
-    raise ArtifactError(f"{words}{without}: `lowpeak fsck {path.parent}` tells what can be saved")
+    check = shlex.join(["lowpeak", "fsck", str(path.parent)])
+    raise ArtifactError(f"{words}{without}: `{check}` tells what can be saved")
 
 
 def _damage(path: Path) -> dict[Path, str]:
