@@ -2,9 +2,9 @@
 
 Nothing in the folder is trusted before it was checked. Files that the manifest lists lie directly in the
 folder; others are never opened, but for the manifest's signature. What is read whole is hashed as it is
-read, so the bytes that were checked are those that are used; weights and programs, which are mapped, are
-hashed when the artifact is opened. Whether the manifest is the right one only `expect` and `signed_by` tell.
-The writer is export/bundle.py.
+read, so the bytes that were checked are those that are used; weights, of which a tensor is read at a time,
+and programs are hashed when the artifact is opened. Whether the manifest is the right one only `expect` and
+`signed_by` tell. The writer is export/bundle.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
@@ -26,11 +25,13 @@ from torch import Tensor
 
 from compiler.errors import ArtifactError, ModelError
 from compiler.model.quantized import QuantizedTensor
+from compiler.regular_file import read_into
 from export.emitter import CONSTANTS
+from export.file_names import MANIFEST as MANIFEST
 from export.graph_file import from_json
-from export.manifest import MANIFEST as MANIFEST
 from export.manifest import MOST_BYTES, BucketRecord, FileRecord, Manifest, TensorRecord
 from export.plain_file import open_plain, read_plain
+from export.safetensors_file import bytes_of
 from export.scheduled import ScheduledGraph, TensorPlace, dtype_named
 from export.signature import require_signature
 
@@ -178,16 +179,24 @@ class Artifact:
         raise ModelError(f"the artifact was compiled for sequences of {known} tokens, not {seq_len}")
 
     def tensor(self, name: str) -> Tensor:
-        """A frozen tensor, mapped from the weights file: bytes are read when used. Writes stay private."""
+        """A frozen tensor, read from the weights file at each call."""
         record = self._weights.get(name)
         if record is None:
             raise ArtifactError(f"the artifact {self.path} has no frozen tensor {name}")
         place = _place(record)
         assert place.offset is not None
-        return self._mapped[place.offset : place.offset + place.nbytes].view(place.dtype).view(place.shape)
+        tensor = torch.empty(place.shape, dtype=place.dtype)
+        weights = self.manifest.weights_file
+        with open_plain(self.path, weights, f"the artifact {self.path}") as file:
+            _check_size(self.path, weights, os.fstat(file.fileno()).st_size, self.manifest.files[weights])
+            try:
+                read_into(file.fileno(), place.offset, bytes_of(tensor))
+            except OSError as error:
+                raise ArtifactError(f"{self.path / weights} cannot be read: {error.strerror}") from error
+        return tensor
 
     def quantized(self, name: str) -> QuantizedTensor | None:
-        """A frozen matrix that is stored quantized, mapped; None if the artifact has none of that name."""
+        """A frozen matrix that is stored quantized; None if the artifact has none of that name."""
         for record in self.manifest.quantized:
             if record.name == name:
                 zero_point = self.tensor(f"{name}.zero_point") if record.zero_point else None
@@ -198,19 +207,6 @@ class Artifact:
     @functools.cached_property
     def _weights(self) -> dict[str, TensorRecord]:
         return {record.name: record for record in self.manifest.weights}
-
-    @functools.cached_property
-    def _mapped(self) -> Tensor:
-        name = self.manifest.weights_file
-        with open_plain(self.path, name, f"the artifact {self.path}") as file:
-            size = os.fstat(file.fileno()).st_size
-            _check_size(self.path, name, size, self.manifest.files[name])
-            # Copy-on-write, as torch has no read-only tensors.
-            return (
-                torch.from_numpy(np.memmap(file, np.uint8, mode="c"))
-                if size
-                else torch.empty(0, dtype=torch.uint8)
-            )
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
         data = self.read(name)

@@ -20,11 +20,8 @@ from compiler.graph import Adapter, Frozen, Quantized, TrainGraph
 from compiler.model.origin import Origin
 from compiler.model.quantized import QuantizedTensor, quantize
 from compiler.model.weights import WeightSource
-from compiler.passes.offload import offload_file_bytes
 from compiler.pipeline import Compiled
 from compiler.plan import problem
-from compiler.plan.liveness import peak_by_kind
-from compiler.targets import target
 from export import graph_file
 from export.artifact import ADAPTER, ADAPTER_FROZEN, GRAPH, PLAN, SAMPLE, Artifact
 from export.bundle import BundleWriter, writing
@@ -35,12 +32,12 @@ from export.manifest import (
     BucketRecord,
     GenerateRecord,
     Manifest,
-    PlanRecord,
     QuantRecord,
     SampleRecord,
     SourceRecord,
     TensorRecord,
 )
+from export.plan_record import plan_record
 from export.portable import portable, portable_name, without_place
 from export.safetensors_file import Entry, write_safetensors
 
@@ -296,30 +293,3 @@ def _bucket(compiled: Compiled, suffix: str) -> BucketRecord:
 def _record(name: str, node: fx.Node) -> TensorRecord:
     value = node.meta["val"]
     return TensorRecord(name, list(value.shape), str(value.dtype)[6:])
-
-
-def plan_record(compiled: Compiled) -> PlanRecord:
-    footprint, plan = compiled.footprint, compiled.plan
-    return PlanRecord(
-        budget_bytes=compiled.options.budget_bytes,
-        planned_peak_bytes=footprint.total,
-        planned_anonymous_bytes=footprint.anonymous,
-        arena_bytes=footprint.arena,
-        arena_lower_bound_bytes=compiled.step.solution.lower_bound,
-        gradients_bytes=footprint.gradients,
-        optimizer_bytes=footprint.optimizer,
-        weights_bytes=footprint.weights,
-        runtime_bytes=footprint.runtime,
-        code_bytes=footprint.code,
-        predicted_step_seconds=plan.seconds,
-        recomputed_operations=len(plan.carried_out.recompute),
-        offload=target(compiled.options.target, compiled.options.kernels).offload,
-        offloaded_values=len(plan.carried_out.offload),
-        offload_bytes=offload_file_bytes(compiled.step.graph),
-        by_category=category_bytes(compiled),
-    )
-
-
-def category_bytes(compiled: Compiled) -> dict[str, int]:
-    """Live bytes at the arena's worst step, by kind of value."""
-    return {str(kind): nbytes for kind, nbytes in peak_by_kind(compiled.plan.program).items()}

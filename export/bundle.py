@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 from compiler.errors import ArtifactError, EnvironmentProblem
 from compiler.system_errors import MEANINGS, NO_ROOM, meaning, number_of, remedy_of
 from export.artifact import sha256_of
-from export.disk import Need, require_room
-from export.manifest import MANIFEST, MOST_BYTES, FileRecord, Manifest
-from export.manifest_checks import SIGNATURE
+from export.disk import Need, require_no_dead_link, require_room
+from export.file_names import MANIFEST, SIGNATURE
+from export.manifest import MOST_BYTES, FileRecord, Manifest
 from export.plain_file import is_plain_name, read_plain
 from export.private_folder import new_private_folder, remove_leftovers
 from export.whole_file import sync
@@ -105,7 +105,10 @@ def writing(out: str | Path, *, overwrite: bool = False, expected_bytes: int = 0
 
 
 def require_free_name(out: Path, overwrite: bool) -> None:
-    """Raises ArtifactError unless an artifact may be written to `out`; worth asking before a long compile."""
+    """Raises ArtifactError unless an artifact may be written to `out`, EnvironmentProblem for a link to
+    nothing; worth asking before a long compile.
+    """
+    require_no_dead_link(out)
     if not os.path.lexists(out):
         return
     if not out.is_dir():

@@ -101,6 +101,14 @@ def require_room(*needs: Need) -> None:
                 raise _refusal(need, error.errno or 0, wanted[device], free_bytes(need.folder)) from error
 
 
+def require_no_dead_link(path: Path) -> None:
+    """Raises EnvironmentProblem for a link to what is not there, of which the system says that it exists."""
+    if path.is_symlink() and not path.exists():
+        raise EnvironmentProblem(
+            f"{path} is a link to {os.readlink(path)}, which is missing: make that, or give another path"
+        )
+
+
 def cannot_write(what: str, path: Path, error: Exception, remedy: str = "") -> EnvironmentProblem:
     """For what could not be written, as the system or a library has said."""
     number = number_of(error)

@@ -18,6 +18,7 @@ R = TypeVar("R")
 
 TRAINS = "still trains into"
 COMPILES = "compiles into"
+USES = "still uses"
 LOCKS = Path("/proc/locks")
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
@@ -34,6 +35,21 @@ def locked(folder: Path, does: str = TRAINS) -> Iterator[int]:
     try:
         take(descriptor, folder, does)
         yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """Nobody replaces the folder meanwhile by `reserved`; others may use it, too.
+
+    Raises ArtifactError when one is replacing it. On a disk without locks nothing is held.
+    """
+    descriptor = _opened(folder)
+    try:
+        with suppress(EnvironmentProblem):
+            take(descriptor, folder, COMPILES, "artifact", fcntl.LOCK_SH)
+        yield
     finally:
         os.close(descriptor)
 
@@ -57,7 +73,8 @@ def joined(folder: Path, descriptor: int | None) -> Iterator[None]:
 @contextmanager
 def reserved(path: Path, does: str) -> Iterator[None]:
     """What is to be made at `path` is this process's to make, from now on; beside it there is an empty folder
-    meanwhile, which the next one takes over if this one is killed. Raises as `locked`.
+    meanwhile, which the next one takes over if this one is killed. A folder that is there already is used by
+    nobody else meanwhile. Raises as `locked`.
     """
     missing = [parent for parent in path.parents if not parent.exists()]
     place = path.with_name(f".{path.name}.lock")
@@ -79,7 +96,8 @@ def reserved(path: Path, does: str) -> Iterator[None]:
                 if not is_at(descriptor, place):
                     continue
                 try:
-                    yield
+                    with locked(path, USES) if path.is_dir() else nullcontext():
+                        yield
                 finally:
                     place.rmdir()
                 return
@@ -117,10 +135,10 @@ def _cannot_open(folder: Path, error: OSError) -> EnvironmentProblem:
     return EnvironmentProblem(f"the folder {folder} cannot be opened: {error.strerror}")
 
 
-def take(descriptor: int, what: Path, does: str, instead: str = "folder") -> None:
+def take(descriptor: int, what: Path, does: str, instead: str = "folder", kind: int = fcntl.LOCK_EX) -> None:
     """Locks what the descriptor is of, as long as that is open. Raises as `locked`."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError as error:
         process = holder(descriptor)
         named = "" if process is None else f" (process {process})"

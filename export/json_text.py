@@ -11,6 +11,7 @@ import math
 from typing import Any, NoReturn
 
 from compiler.errors import ArtifactError
+from compiler.model.json_file import without_duplicates
 
 LARGEST_INTEGER = 2**63 - 1
 LONGEST_NUMBER = 40
@@ -28,7 +29,7 @@ def strict_json(data: bytes, name: str, most_bytes: int) -> Any:
     try:
         return json.loads(
             data.decode("utf-8"),
-            object_pairs_hook=_object,
+            object_pairs_hook=without_duplicates,
             parse_constant=_constant,
             parse_float=_float,
             parse_int=_integer,
@@ -39,17 +40,6 @@ def strict_json(data: bytes, name: str, most_bytes: int) -> Any:
         raise ArtifactError(f"{name} is not JSON: it is nested too deeply") from error
     except ValueError as error:
         raise ArtifactError(f"{name} is not JSON: {error}") from error
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise ValueError(f"the key {key[:100]!r} is there twice")
-            seen.add(key)
-    return made
 
 
 def _constant(text: str) -> NoReturn:

@@ -20,10 +20,10 @@ from compiler.batch_input import BatchInput
 from compiler.errors import ArtifactError
 from compiler.model.quantized import QuantFormat
 from export import manifest_checks
+from export.file_names import MANIFEST
 from export.json_text import strict_json
 from export.typed_json import Bytes, Count, Range, Seconds, typed
 
-MANIFEST = "manifest.json"
 SCHEMA_VERSION = 4
 MOST_BYTES = 1 << 24
 """That a manifest may have: that of a 70B model has about one MB."""
@@ -66,9 +66,7 @@ class QuantRecord:
         try:
             return QuantFormat(self.bits, self.group_size, self.zero_point, self.packing)  # type: ignore[arg-type]
         except ValueError as error:
-            raise ArtifactError(
-                f"manifest.json: {self.name} is quantized in no known way: {error}"
-            ) from error
+            raise ArtifactError(f"{MANIFEST}: {self.name} is quantized in no known way: {error}") from error
 
 
 @dataclass(frozen=True)

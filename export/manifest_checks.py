@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from compiler.errors import ArtifactError
+from export.file_names import MANIFEST, SIGNATURE
 from export.plain_file import is_plain_name
 from export.scheduled import dtype_named
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from compiler.batch_input import BatchInput
     from export.manifest import BucketRecord, Manifest, PlanRecord, QuantRecord, TensorRecord
 
-MANIFEST = "manifest.json"
-SIGNATURE = "manifest.json.minisig"
-"""Lies beside the manifest and is listed by none: it is verified by itself (signature.py)."""
 MOST_ELEMENTS = 2**48
 MOST_ROWS = 2**31
 """Of an embedding, tokens of a batch, or the like."""

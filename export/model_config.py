@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from compiler.errors import ArtifactError
+from compiler.model.config_file import MOST_LAYERS
+from export.file_names import MANIFEST
 from export.portable import with_floats
 
-MOST_LAYERS = 10_000
 _FROM_ELSEWHERE = re.compile(r"^auto_map$|^quantization_config$|_implementation")
 """Keys that name code, or a package to load."""
 
@@ -27,5 +28,5 @@ def _own(config: Any, key: str = "") -> Any:
         return [_own(item, key) for item in config]
     # A config makes lists of so many entries before any model is built.
     if isinstance(config, int | float) and re.search("layer|expert", key) and config > MOST_LAYERS:
-        raise ArtifactError(f"manifest.json: {key} of the model's config is {config}, over {MOST_LAYERS}")
+        raise ArtifactError(f"{MANIFEST}: {key} of the model's config is {config}, over {MOST_LAYERS}")
     return config

@@ -5,10 +5,8 @@ A FIFO would block whoever opens it, a device never ends, a link leads elsewhere
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,20 +40,6 @@ def open_plain(folder: Path, name: str, what: str) -> BinaryIO:
         os.close(descriptor)
         raise ArtifactError(f"{name} of {what} is no regular file; copy or compile it again")
     return os.fdopen(descriptor, "rb")
-
-
-def open_regular(path: Path) -> FileIO:
-    """Of a file that the user named, by a link, too; without a buffer. Raises OSError, also for what is no
-    regular file: it might never open, or never end.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    return FileIO(descriptor, "rb")
 
 
 def read_plain(folder: Path, name: str, what: str, most_bytes: int) -> bytes:

@@ -19,6 +19,7 @@ DTYPE_NAMES = {
     torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
     torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
+DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
 HEADER_ALIGNMENT = 64
 """Of the first tensor; those behind it follow without a gap, as the format wants it."""
 

@@ -6,19 +6,27 @@ every file, for the manifest has their hashes.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from compiler.errors import ArtifactError, EnvironmentProblem
-from export.manifest import MANIFEST
+from compiler.regular_file import open_regular
+from export.file_names import MANIFEST, SIGNATURE
 from export.manifest import MOST_BYTES as MANIFEST_BYTES
-from export.manifest_checks import SIGNATURE
-from export.plain_file import open_regular, read_plain
+from export.plain_file import read_plain
+
+_OTHERS = {
+    74: "it is a signature",
+    158: "it is a secret key, which nobody but its owner may have",
+}
+"""By the bytes of its first line in base64."""
 
 if TYPE_CHECKING:
     from export.artifact import Artifact
@@ -38,7 +46,10 @@ def require_signature(folder: Path, manifest: bytes, public_key: str) -> None:
     try:
         key = _public_key(minisign, public_key)
     except (ValueError, OSError) as error:
-        raise ArtifactError(f"{public_key} is no public key of minisign: {error}") from error
+        raise ArtifactError(
+            f"{public_key} is no public key of minisign: {_why(error)}. Give the file NAME.pub that "
+            "`minisign -G` made, of two lines, or its second line, which begins with RW"
+        ) from error
     if not os.path.lexists(folder / SIGNATURE):
         raise ArtifactError(
             f"{what} is not signed: it has no {SIGNATURE}. Have it signed (`lowpeak sign`), or leave out "
@@ -107,8 +118,25 @@ def _public_key(minisign: ModuleType, given: str) -> Any:
     if re.fullmatch("[A-Za-z0-9+/]{56}", given) and not path.exists():
         return minisign.PublicKey.from_base64(given)
     with open_regular(path) as file:
-        data = file.read(MOST_BYTES)
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"it has over {MOST_BYTES} bytes")
+    if not data.strip():
+        raise ValueError("it is empty")
+    for what in filter(None, map(_other_kind, data.splitlines())):
+        raise ValueError(what)
     return minisign.PublicKey.from_bytes(data)
+
+
+def _other_kind(line: bytes) -> str | None:
+    """What the file of this line is, if it is another one of minisign's."""
+    with suppress(ValueError):
+        return _OTHERS.get(len(base64.b64decode(line, validate=True)))
+    return None
+
+
+def _why(error: Exception) -> str:
+    return str(error) if not isinstance(error, OSError) or error.strerror is None else error.strerror
 
 
 def _minisign() -> ModuleType:

@@ -11,11 +11,11 @@ from compiler.errors import ArtifactError, ModelError, told_as_environment_probl
 from compiler.model.source import ModelSource, open_model
 from export.adapter import CONFIG_FILE
 from export.artifact import Artifact
+from export.file_names import MANIFEST
 from export.folder_lock import locked
 from export.gguf.architectures import Base
 from export.gguf.lora_file import shared_alpha, tensors_of, write_lora
 from export.gguf.peft_files import read_config, read_loras
-from export.manifest import MANIFEST
 from export.plain_file import is_plain_name
 from lowpeak.demo_model import fetch_demo_model
 from runtime_py.checkpoint import artifact_id, newest_whole, read_progress

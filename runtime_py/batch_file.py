@@ -18,14 +18,15 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from compiler.errors import DataError, EnvironmentProblem
-from export.safetensors_file import write_safetensors
+from compiler.regular_file import open_regular, read_into
+from compiler.safetensors_header import Damaged, read_header
+from export.safetensors_file import DTYPES, bytes_of, tensor_bytes, write_safetensors
 from export.whole_file import writing_beside
 
 NOBODY_WRITES = "nobody writes the batches"
@@ -150,13 +151,24 @@ class BatchFolder:
 
 class _BatchFile:
     def __init__(self, path: Path) -> None:
+        """Raises DataError for one that is damaged."""
         self.first, self.limit = map(int, path.name.removesuffix(_SUFFIX).split("-"))
-        file: Any = safe_open(path, "pt")
-        self._rows = {name: file.get_slice(name) for name in file.keys() if "." in name}  # noqa: SIM118
-        self._ends = file.get_tensor(_ENDS).tolist()
+        self._path = path
+        try:
+            self._file = open_regular(path)
+            self._stored = read_header(self._file).tensors
+            for name, stored in self._stored.items():
+                known = DTYPES.get(stored.dtype)
+                if known is None or tensor_bytes(stored.shape, known) != stored.end - stored.begin:
+                    raise Damaged(f"{name} has not the bytes of its shape")
+            if not self._stored.keys() >= {_BUCKETS, _ENDS}:
+                raise Damaged("it does not say of which buckets its batches are")
+        except (Damaged, OSError) as error:
+            raise DataError(f"{path} cannot be read as batches: {error}; prepare them again") from error
+        self._ends = self._read(_ENDS).tolist()
         self._places: list[tuple[int, int]] = []
         counts: dict[int, int] = {}
-        for bucket in file.get_tensor(_BUCKETS).tolist():
+        for bucket in self._read(_BUCKETS).tolist():
             row = counts.get(bucket, 0)
             self._places.append((bucket, row))
             counts[bucket] = row + 1
@@ -164,8 +176,20 @@ class _BatchFile:
     def at(self, index: int) -> tuple[int, dict[str, Tensor], int]:
         bucket, row = self._places[index - self.first]
         start = f"{bucket}."
-        inputs = {n.removeprefix(start): rows[row] for n, rows in self._rows.items() if n.startswith(start)}
+        names = [name for name in self._stored if name.startswith(start)]
+        inputs = {name.removeprefix(start): self._read(name, row) for name in names}
         return bucket, inputs, self._ends[index - self.first]
+
+    def _read(self, name: str, row: int | None = None) -> Tensor:
+        """A tensor, or one of its rows."""
+        stored = self._stored[name]
+        shape = stored.shape if row is None else stored.shape[1:]
+        tensor = torch.empty(shape, dtype=DTYPES[stored.dtype])
+        try:
+            read_into(self._file.fileno(), stored.begin + (row or 0) * tensor.nbytes, bytes_of(tensor))
+        except OSError as error:
+            raise DataError(f"{self._path} cannot be read: {error.strerror}") from error
+        return tensor
 
 
 def _told_of_more() -> bool:

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compiler.errors import ArtifactError
+from compiler.safetensors_header import Damaged
 from export.whole_file import sync
-from runtime_py.checkpoint_format import Damaged, read_header, verify
 from runtime_py.checkpoint_format import Progress as Progress
+from runtime_py.checkpoint_format import read_header, verify
 
 if TYPE_CHECKING:
     from export.manifest import Manifest
@@ -86,7 +88,8 @@ def newest_of(path: Path, tell: Tell = lambda _: None) -> Path | None:
         return None
     words = " and ".join(f"{each} is damaged ({why})" for each, why in damage.items())
     without = f", and there is no {previous.name} before it" if damage.keys() == {path} else ""
-    raise ArtifactError(f"{words}{without}: `lowpeak fsck {path.parent}` tells what can be saved")
+    check = shlex.join(["lowpeak", "fsck", str(path.parent)])
+    raise ArtifactError(f"{words}{without}: `{check}` tells what can be saved")
 
 
 def _damage(path: Path) -> dict[Path, str]:

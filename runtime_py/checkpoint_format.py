@@ -11,33 +11,28 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from compiler.errors import ArtifactError
-from export.plain_file import open_regular
+from compiler.model.json_file import without_duplicates
+from compiler.regular_file import open_regular
+from compiler.safetensors_header import LENGTH_BYTES, Damaged, Header
+from compiler.safetensors_header import read_header as header_of
 
 FORMAT = "lowpeak-checkpoint-3"
 CHECKSUM = "checksum"
 NO_CHECKSUM = "0" * 64
 
 _START = b'{"__metadata__":{"checksum":"'
-_PLACE = 8 + len(_START)
+_PLACE = LENGTH_BYTES + len(_START)
 _END = _PLACE + len(NO_CHECKSUM)
 _OTHER_FORMATS = (b'"format":"lowpeak-checkpoint-1"', b'"format":"lowpeak-checkpoint-2"')
-_MOST_HEADER_BYTES = 100_000_000
-"""Of the safetensors format."""
 _PIECE_BYTES = 1 << 18
 _MOST = 2**53
 """Steps and places in the data: beyond it no JSON reader has every whole number."""
-
-
-class Damaged(Exception):
-    """What is wrong with a file, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +91,14 @@ def read_header(path: Path) -> Progress:
     Raises Damaged; ArtifactError for a file of another version of lowpeak.
     """
     with _opened(path) as file:
-        return _progress(path, _header(path, file)[1])
+        return _progress(path, _header(path, file))
 
 
 def verify(path: Path) -> Progress:
     """Reads every byte once, in pieces. Raises as `read_header`."""
     with _opened(path) as file:
-        head, header = _header(path, file)
-        size, end = os.fstat(file.fileno()).st_size, _end_of(header)
-        if size != len(head) + end:
-            raise Damaged(f"it has {size} bytes, by its header it should have {len(head) + end}")
+        header = _header(path, file)
+        head = header.content
         digest = hashlib.sha256(head[:_PLACE] + NO_CHECKSUM.encode() + head[_END:])
         try:
             while piece := file.read(_PIECE_BYTES):
@@ -117,68 +110,33 @@ def verify(path: Path) -> Progress:
         return _progress(path, header)
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> FileIO:
     try:
         return open_regular(path)
     except OSError as error:
         raise Damaged(f"it cannot be read: {error.strerror}") from error
 
 
-def _header(path: Path, file: BinaryIO) -> tuple[bytes, Mapping[str, Any]]:
-    """The bytes before the tensors, and what they say."""
+def _header(path: Path, file: FileIO) -> Header:
     try:
-        size = os.fstat(file.fileno()).st_size
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-        if length > min(_MOST_HEADER_BYTES, size - 8):
-            raise Damaged(f"it has {size} bytes, which is less than its header")
-        text = b""
-        while len(text) < length and (piece := file.read(length - len(text))):
-            text += piece
+        header = header_of(file)
     except OSError as error:
         raise Damaged(f"it cannot be read: {error.strerror}") from error
-    if not text.startswith(_START):
-        if any(other in text for other in _OTHER_FORMATS):
+    if not header.content.startswith(_START, LENGTH_BYTES):
+        if any(other in header.content for other in _OTHER_FORMATS):
             raise ArtifactError(
                 f"{path} is a checkpoint of an earlier version of lowpeak: end its run with that version, or "
                 "train into a new folder"
             )
         raise Damaged("it does not begin as a checkpoint")
-    try:
-        header = json.loads(text, object_pairs_hook=_without_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise Damaged(f"its header is no JSON: {error}") from error
-    if not isinstance(header, dict) or not isinstance(header.get("__metadata__"), dict):
-        raise Damaged("its header has no metadata")
-    return start + text, header
+    return header
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise ValueError("a name is there twice")
-    return made
-
-
-def _end_of(header: Mapping[str, Any]) -> int:
-    """Where the last tensor ends, behind the header."""
-    ends = [0]
-    for name, record in header.items():
-        if name == "__metadata__":
-            continue
-        places = record.get("data_offsets") if isinstance(record, dict) else None
-        if not isinstance(places, list) or len(places) != 2 or not all(_is_count(each) for each in places):
-            raise Damaged(f"its header has no place of {name}")
-        ends.append(places[1])
-    return max(ends)
-
-
-def _progress(path: Path, header: Mapping[str, Any]) -> Progress:
-    metadata = header["__metadata__"]
-    if metadata.get("format") != FORMAT:
+def _progress(path: Path, header: Header) -> Progress:
+    if header.metadata.get("format") != FORMAT:
         raise ArtifactError(f"{path} is no checkpoint of this version of lowpeak")
     try:
-        found = json.loads(metadata["progress"], object_pairs_hook=_without_duplicates)
+        found = json.loads(header.metadata["progress"], object_pairs_hook=without_duplicates)
         progress = Progress(**found)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise Damaged(f"its progress cannot be read: {error}") from error

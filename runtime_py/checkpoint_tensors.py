@@ -18,10 +18,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from compiler.errors import ArtifactError, EnvironmentProblem
+from compiler.regular_file import open_regular, read_into
+from compiler.safetensors_header import Damaged, read_header
 from export.safetensors_file import DTYPE_NAMES, write_safetensors
 from export.whole_file import writing_beside
 from runtime_py.checkpoint import give_up_previous, install, previous_of, require_same_run
-from runtime_py.checkpoint_format import Checksummed, Damaged, Progress, metadata_of, verify
+from runtime_py.checkpoint_format import Checksummed, Progress, metadata_of, verify
 from runtime_py.optimizer import is_finite
 
 _PIECE_BYTES = 1 << 22
@@ -76,7 +78,7 @@ def restore_checkpoint(
     require_same_run(path, found, wanted)
     tensors = _names(adapter, state)
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "pt", backend="pread") as file:
             if set(file.keys()) != set(tensors):
                 odd = min(set(file.keys()) ^ set(tensors))
                 raise ArtifactError(f"{path} is of another artifact: {odd} is in only one of the two")
@@ -102,18 +104,20 @@ def copy_state(path: Path, name: str, file: BinaryIO) -> None:
     """
     _verified(path)
     try:
-        with safe_open(path, "pt") as checkpoint:
-            if f"optimizer.{name}" not in checkpoint.keys():  # noqa: SIM118
+        with open_regular(path) as checkpoint:
+            state = read_header(checkpoint).tensors.get(f"optimizer.{name}")
+            if state is None:
                 raise ArtifactError(f"{path} is of another artifact: it has no state of {name}")
-            state = checkpoint.get_slice(f"optimizer.{name}")
-            shape, dtype = state.get_shape(), state.get_dtype()
-            if len(shape) != 1 or dtype != DTYPE_NAMES[torch.uint8]:
+            if len(state.shape) != 1 or state.dtype != DTYPE_NAMES[torch.uint8]:
                 raise ArtifactError(
-                    f"{path} is of another artifact: its state of {name} has shape {shape} and type {dtype}"
+                    f"{path} is of another artifact: its state of {name} has shape {list(state.shape)} and "
+                    f"type {state.dtype}"
                 )
-            for start in range(0, shape[0], _PIECE_BYTES):
-                file.write(state[start : min(start + _PIECE_BYTES, shape[0])].numpy().data)
-    except (SafetensorError, OSError) as error:
+            for start in range(state.begin, state.end, _PIECE_BYTES):
+                piece = memoryview(bytearray(min(_PIECE_BYTES, state.end - start)))
+                read_into(checkpoint.fileno(), start, piece)
+                file.write(piece)
+    except (Damaged, OSError) as error:
         raise ArtifactError(f"{path} cannot be read as a checkpoint: {error}") from error
 
 
@@ -121,7 +125,7 @@ def load_adapter(path: Path) -> dict[str, Tensor]:
     """The adapter's tensors of a checkpoint by name. Raises ArtifactError when it is damaged."""
     _verified(path)
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "pt", backend="pread") as file:
             names = [name for name in file.keys() if name.startswith("adapter.")]  # noqa: SIM118
             return {name.removeprefix("adapter."): file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:

@@ -112,7 +112,7 @@ class _Run:
         self.gradient_places = _gradient_places(graph, self.roots) if graph.gradients_taken else {}
 
     def enter(self, node: str, place: TensorPlace, value: Tensor | None, what: str) -> None:
-        """An input's value goes to the arena, or stays where it is mapped."""
+        """An input's value goes to the arena, or stays where it is."""
         self.places[node] = place
         found = None if value is None else (tuple(value.shape), value.dtype)
         if found != (place.shape, place.dtype):

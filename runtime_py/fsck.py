@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from compiler.errors import ArtifactError, EnvironmentProblem
+from export.file_names import MANIFEST
 from runtime_py.checkpoint import CHECKPOINT, PREVIOUS
 from runtime_py.fsck_adapter import CONFIG_FILE, TENSORS_FILE, look_at_adapter
 from runtime_py.fsck_artifact import look_at_artifact
 from runtime_py.fsck_files import locked
-from runtime_py.fsck_report import MANIFEST, FsckReport, Kind
+from runtime_py.fsck_report import FsckReport, Kind
 from runtime_py.fsck_run import ADAPTER, JOB, TRAINED, look_at_run, repair_run
 
 _OF_ARTIFACTS = ("graph.json", "plan.csv", "program.pte", "weights.ptd", "training_model.onnx")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from runtime_py.checkpoint_format import Damaged
+from compiler.safetensors_header import Damaged
 from runtime_py.fsck_files import check_tensors, problem_of, read_json
 from runtime_py.fsck_report import Finding, FsckReport
 

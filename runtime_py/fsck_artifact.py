@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from compiler.errors import ArtifactError
-from runtime_py.checkpoint_format import Damaged
+from compiler.safetensors_header import Damaged
+from export.file_names import MANIFEST, SIGNATURE
 from runtime_py.fsck_files import check_listed, locked, problem_of, read_json
-from runtime_py.fsck_report import MANIFEST, REMOVES, Finding, FsckReport
+from runtime_py.fsck_report import REMOVES, Finding, FsckReport
 
 
 def look_at_artifact(folder: Path, report: FsckReport) -> None:
@@ -27,9 +28,6 @@ def look_at_artifact(folder: Path, report: FsckReport) -> None:
     except (Damaged, OSError) as error:
         report.findings.append(Finding(MANIFEST, "damaged", str(error), again))
         return
-    # It loads torch.
-    from export.manifest_checks import SIGNATURE
-
     report.findings.append(Finding(MANIFEST, "whole"))
     for name, record in files.items():
         path = folder / name

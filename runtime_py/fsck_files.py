@@ -7,17 +7,14 @@ import fcntl
 import hashlib
 import json
 import os
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from export.plain_file import open_regular
-from runtime_py.checkpoint_format import Damaged
+from compiler.regular_file import open_regular
+from compiler.safetensors_header import Damaged, read_header
 
 _MOST_JSON_BYTES = 1 << 24
-_MOST_HEADER_BYTES = 100_000_000
-"""Of the safetensors format."""
 
 
 def problem_of(check: Callable[[Path], object], path: Path) -> str | None:
@@ -49,22 +46,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def check_tensors(path: Path) -> None:
     """The form of a safetensors file, whose values have no checksum. Raises Damaged, OSError."""
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-        if length > min(_MOST_HEADER_BYTES, size - 8):
-            raise Damaged(f"it has {size} bytes, which is less than its header")
-        text = file.read(length)
-    try:
-        header = json.loads(text)
-        ends = [record["data_offsets"][1] for name, record in header.items() if name != "__metadata__"]
-        if not all(type(each) is int and each >= 0 for each in ends):
-            raise ValueError("a tensor ends nowhere")
-        end = 8 + length + max(ends, default=0)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise Damaged(f"its header cannot be read: {error}") from error
-    if size != end:
-        raise Damaged(f"it has {size} bytes, by its header it should have {end}")
+        read_header(file)
 
 
 def check_listed(path: Path, record: object) -> None:

@@ -9,7 +9,6 @@ from typing import Literal
 Kind = Literal["artifact", "run", "adapter"]
 State = Literal["whole", "damaged", "missing", "not made", "foreign", "leftover", "not judged"]
 
-MANIFEST = "manifest.json"
 REMOVES = "--repair removes it"
 
 

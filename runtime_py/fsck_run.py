@@ -7,11 +7,13 @@ import os
 from pathlib import Path
 
 from compiler.errors import ArtifactError
+from compiler.safetensors_header import Damaged
+from export.file_names import MANIFEST
 from runtime_py.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress, settle
-from runtime_py.checkpoint_format import Damaged, verify
+from runtime_py.checkpoint_format import verify
 from runtime_py.fsck_adapter import look_at_adapter
 from runtime_py.fsck_files import check_tensors, problem_of, read_json
-from runtime_py.fsck_report import MANIFEST, REMOVES, Finding, FsckReport, State
+from runtime_py.fsck_report import REMOVES, Finding, FsckReport, State
 
 ADAPTER = "adapter"
 TRAINED = "trained.safetensors"

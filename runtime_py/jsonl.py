@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 from array import array
 from collections.abc import Iterator, Sequence
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,11 @@ from transformers import PreTrainedTokenizerBase
 
 from compiler.errors import DataError
 from compiler.json_types import json_type
+from compiler.regular_file import open_regular, read_into
 from runtime_py.encode import Example, encode_many
 from runtime_py.record import well_formed
 
 _PIECE_BYTES = 1 << 20
-
-
-def _unblocked(path: str, flags: int) -> int:
-    """A pipe that nobody writes to would else be waited for."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class JsonlFile:
@@ -48,10 +44,8 @@ class JsonlFile:
         self._starts = array("q")
         digest = hashlib.sha256()
         try:
-            with open(path, "rb", opener=_unblocked) as file:
+            with _opened(path) as file:
                 self._state = _state(file.fileno())
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise DataError(f"{path} is no regular file, so it can be read only once: copy it to one")
                 for start in _checked_lines(path, file, digest.update):
                     self._starts.append(start)
         except OSError as error:
@@ -70,7 +64,7 @@ class JsonlFile:
         Raises DataError when the file is not what it was.
         """
         try:
-            with open(self._path, "rb") as file:
+            with _opened(self._path) as file:
                 if _state(file.fileno()) != self._state:
                     raise DataError(f"{self._path} was changed since training began: train on a copy")
                 lines = [self._line(file.fileno(), number) for number in numbers]
@@ -81,7 +75,9 @@ class JsonlFile:
 
     def _line(self, descriptor: int, number: int) -> bytes:
         start, end = self._starts[number : number + 2]
-        return os.pread(descriptor, end - start, start)
+        line = bytearray(end - start)
+        read_into(descriptor, start, memoryview(line))
+        return bytes(line)
 
     def _checked(self, number: int, outcome: Example | DataError) -> Example | DataError:
         if isinstance(outcome, Example):
@@ -97,11 +93,15 @@ class JsonlFile:
     def _line_number(self, number: int) -> int:
         """From 1, blank lines included."""
         left, line = self._starts[number], 1
-        with open(self._path, "rb") as file:
+        with _opened(self._path) as file:
             while piece := file.read(min(left, _PIECE_BYTES)):
                 left -= len(piece)
                 line += piece.count(b"\n")
         return line
+
+
+def _opened(path: str | Path) -> BufferedReader[FileIO]:
+    return BufferedReader(open_regular(Path(path)))
 
 
 def read_jsonl(path: str | Path, tokenizer: PreTrainedTokenizerBase) -> list[Example]:

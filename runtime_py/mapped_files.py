@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from compiler.errors import EnvironmentProblem
-from export.artifact import MANIFEST
+from export.file_names import MANIFEST
 from export.manifest import Manifest
 
 

@@ -22,6 +22,7 @@ from compiler.batch import SUBSET
 from compiler.errors import ArtifactError, DataError
 from compiler.subset import choose_subset
 from export.artifact import Artifact
+from export.file_names import MANIFEST
 from export.safetensors_file import bytes_of
 from runtime_py.batch_file import PreparedBatch
 from runtime_py.data import Batch, ExampleList, OnRead, Source, batches
@@ -157,8 +158,6 @@ def head(artifact: Artifact) -> Tensor:
     """The output embedding, float32 [vocabulary, hidden], dequantized if the artifact has it quantized."""
     name = artifact.manifest.options.get("head")
     if not isinstance(name, str):
-        raise ArtifactError(
-            f"manifest.json of {artifact.path}: options has no head; compile the artifact again"
-        )
+        raise ArtifactError(f"{MANIFEST} of {artifact.path}: options has no head; compile the artifact again")
     matrix = artifact.quantized(name)
     return artifact.tensor(name).to(torch.float32) if matrix is None else matrix.dequantize()

@@ -121,6 +121,8 @@ def _loaded(path: Path) -> PreTrainedModel:
                 attn_implementation="sdpa",
                 trust_remote_code=False,
                 local_files_only=True,
+                # One that is cut meanwhile would be a signal.
+                disable_mmap=True,
                 **form,
             )
     # Whatever transformers raises is about the model that was named.

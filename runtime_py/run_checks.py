@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from compiler.errors import ArtifactError
+from export.disk import require_no_dead_link
+from export.file_names import MANIFEST
 from export.folder_lock import locked
-
-MANIFEST = "manifest.json"
 
 
 def holds_a_run(out: Path, step: int) -> ArtifactError:
@@ -24,9 +24,10 @@ def require_no_artifact(out: Path) -> None:
 
 
 def require_idle(out: Path) -> None:
-    """ArtifactError when another process works in the folder, or it is an artifact's. One that is not there
-    yet is idle.
+    """ArtifactError when another process works in the folder, or it is an artifact's, EnvironmentProblem when
+    it is a link to nothing. One that is not there yet is idle.
     """
+    require_no_dead_link(out)
     if out.is_dir():
         require_no_artifact(out)
         with locked(out):

@@ -12,15 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from compiler.errors import EnvironmentProblem
+from compiler.errors import ArtifactError, EnvironmentProblem
 from export.adapter import require_replaceable, save_peft_adapter, tensors_of_file
 from export.artifact import Artifact
+from export.disk import require_no_dead_link
 from export.folder_lock import is_at, locked
 from export.manifest import Manifest
 from export.safetensors_file import write_safetensors
 from export.whole_file import writing_beside
 from runtime_py.batch_file import remove_batches
-from runtime_py.checkpoint import CHECKPOINT, Tell, newest_whole, read_progress, require_same_run
+from runtime_py.checkpoint import CHECKPOINT, PREVIOUS, Tell, newest_whole, read_progress, require_same_run
 from runtime_py.checkpoint_tensors import load_adapter
 from runtime_py.run_checks import holds_a_run, require_no_artifact
 from runtime_py.session import BATCHES, Job
@@ -40,10 +41,12 @@ _LEFT_BEHIND = (f".{CHECKPOINT}.*", f".{TRAINED}.*", f".{ADAPTER}.*", f".{JOB}.*
 def run_folder(out: Path) -> Iterator[int]:
     """The folder, made if it is not there, is this process's meanwhile; the descriptor holds its lock.
 
-    Raises ArtifactError when it is an artifact's or another process works there, EnvironmentProblem when it
+    Raises ArtifactError when it is an artifact's, another process works there, or folders lie where files are
+    to go, EnvironmentProblem when it
     cannot be made.
     """
     require_no_artifact(out)
+    require_no_dead_link(out)
     while True:
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -60,6 +63,7 @@ def run_folder(out: Path) -> Iterator[int]:
                     continue
                 _remove_left_behind(out)
                 require_replaceable(out / ADAPTER)
+                _require_no_folders(out)
                 yield descriptor
             finally:
                 (out / HELD).unlink(missing_ok=True)
@@ -67,6 +71,15 @@ def run_folder(out: Path) -> Iterator[int]:
                     # One that nothing came into.
                     out.rmdir()
         return
+
+
+def _require_no_folders(out: Path) -> None:
+    """Where files are to go, before any work is done for them."""
+    for name in (CHECKPOINT, PREVIOUS, TRAINED):
+        if (out / name).is_dir() and not (out / name).is_symlink():
+            raise ArtifactError(
+                f"{out / name} is a folder, where the run writes a file: take it away, or give a new folder"
+            )
 
 
 def _remove_left_behind(out: Path) -> None:

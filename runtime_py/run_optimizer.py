@@ -6,6 +6,7 @@ from pathlib import Path
 
 from compiler.errors import ArtifactError
 from export.artifact import Artifact
+from export.file_names import MANIFEST
 from export.onnx.emitter import OPTIMIZER_MODEL
 from export.onnx.external import require_listed
 from runtime_py.optimizer import OptimizerOptions
@@ -50,9 +51,7 @@ def _compiled_for(artifact: Artifact) -> OptimizerOptions:
     try:
         return OptimizerOptions(algorithm)  # type: ignore[arg-type]
     except ValueError as error:
-        raise ArtifactError(
-            f"manifest.json of {artifact.path}: options.optimizer is wrong: {error}"
-        ) from error
+        raise ArtifactError(f"{MANIFEST} of {artifact.path}: options.optimizer is wrong: {error}") from error
 
 
 def _model_of(options: OptimizerOptions) -> tuple[object, ...]:

@@ -15,7 +15,8 @@ from torch import Tensor
 from compiler.batch_input import BatchInput
 from compiler.errors import ArtifactError, DataError
 from export.artifact import Artifact, require_expected
-from export.manifest import MANIFEST, MOST_BYTES, Manifest
+from export.file_names import MANIFEST
+from export.manifest import MOST_BYTES, Manifest
 from export.plain_file import read_plain
 from runtime_py.checkpoint import Progress, artifact_id
 from runtime_py.optimizer import OptimizerOptions

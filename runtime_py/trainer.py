@@ -17,6 +17,7 @@ from typing import Literal
 
 from compiler.errors import ArtifactError, EnvironmentProblem, told_as_environment_problem
 from export.artifact import Artifact
+from export.folder_lock import in_use
 from export.whole_file import writing_beside
 from runtime_py.checkpoint import CHECKPOINT
 from runtime_py.command import Engine, worker_command
@@ -113,9 +114,10 @@ def train(
 
     Examples are encoded a little ahead of the steps that train on them. One that cannot be trained on is met
     when its turn comes: the run then saves, stops, and raises DataError with its line.
-    Raises ArtifactError (damaged artifact, or `out` holds another run, one on other data, or one that is not
-    to be continued), DataError, EnvironmentProblem (the process was killed, the disk is full, there is no
-    such engine).
+    The artifact is not compiled anew meanwhile: the run could not be resumed.
+    Raises ArtifactError (damaged artifact, one that is compiled anew just now, or `out` holds another run,
+    one on other data, or one that is not to be continued), DataError, EnvironmentProblem (the process was
+    killed, the disk is full, there is no such engine).
     """
     _require_positive(steps=steps, checkpoint_every=checkpoint_every, accumulate=accumulate)
     if not isinstance(artifact, Artifact):
@@ -128,6 +130,7 @@ def train(
     with ExitStack() as stack:
         # Last of all: what is temporary is removed before anything may be cut off again.
         stack.callback(setattr, stop, "heeded", False)
+        stack.enter_context(in_use(artifact.path))
         temporary = stack.enter_context(work_folder(out, artifact.path, tell))
         native = command.engine == "native"
         require_room_for_run(
@@ -230,7 +233,7 @@ def prepare(
             "lowpeak-runner trains artifacts for ExecuTorch, this one is for onnxruntime"
         )
     require_room_for_batches(artifact.manifest, out, steps * accumulate)
-    with run_folder(out):
+    with in_use(artifact.path), run_folder(out):
         prepared = training_data(artifact, data)
         job = Job.of(
             artifact,

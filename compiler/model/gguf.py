@@ -114,7 +114,7 @@ def _dequantize(file: GgufFile, stored_name: str) -> Tensor:
         values = import_gguf().dequantize(file.blocks(stored_name), kind)
     except NotImplementedError as error:
         raise ModelError(f"{stored_name} of {file.path} has the type {kind.name}: {error}") from error
-    return torch.from_numpy(np.array(values, dtype=np.float32))
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
 
 
 def _hf_name(stored_name: str, file: GgufFile) -> str:

@@ -9,8 +9,10 @@ A length or count in the file is held against the bytes that are left before any
 from __future__ import annotations
 
 import math
+import os
 import struct
 from dataclasses import dataclass
+from io import BufferedReader, FileIO
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +22,7 @@ import numpy.typing as npt
 
 from compiler.errors import EnvironmentProblem, ModelError
 from compiler.model.json_file import shown
+from compiler.regular_file import open_regular, read_into
 
 if TYPE_CHECKING:
     from gguf import GGMLQuantizationType
@@ -48,6 +51,9 @@ _SMALLEST = {_STRING: 8, _ARRAY: 12}
 """Bytes of an empty one."""
 _SMALLEST_METADATA, _SMALLEST_TENSOR = 13, 32
 _MOST_ALIGNMENT = 1 << 20
+_TENSOR_COUNT = slice(8, 16)
+"""Its place in the file."""
+_BUFFER_BYTES = 1 << 16
 
 Scalar = int | float | bool | str
 
@@ -72,7 +78,9 @@ class GgufTensor:
 
 
 class GgufFile:
-    """A GGUF file, mapped. Raises ModelError when it is damaged, cut short, or of another version."""
+    """A GGUF file, of which the header is read. Raises ModelError when it is damaged, cut short, or of
+    another version.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -84,8 +92,9 @@ class GgufFile:
 
         self.tensors: dict[str, GgufTensor] = {}
         try:
-            self._bytes = np.memmap(path, mode="r", dtype=np.uint8)
-            self._read_header()
+            with open_regular(path) as file, BufferedReader(file, _BUFFER_BYTES) as buffered:
+                self._size = os.fstat(file.fileno()).st_size
+                self._read_header(_Cursor(buffered, self._size))
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error}") from error
         except (ValueError, struct.error, OverflowError) as error:
@@ -96,12 +105,12 @@ class GgufFile:
         """ModelError for tensors that end behind the file, or share bytes."""
         end, before = 0, ""
         for name, tensor in sorted(self.tensors.items(), key=lambda entry: entry[1].offset):
-            if tensor.offset + tensor.nbytes > self._bytes.size:
+            if tensor.offset + tensor.nbytes > self._size:
                 raise ModelError(
                     f"{self.path} is cut short: {name} ends at byte {tensor.offset + tensor.nbytes} but the "
-                    f"file has {self._bytes.size}; copy or download it again",
+                    f"file has {self._size}; copy or download it again",
                     needed=tensor.offset + tensor.nbytes,
-                    present=self._bytes.size,
+                    present=self._size,
                 )
             if tensor.offset < end:
                 raise ModelError(
@@ -111,13 +120,34 @@ class GgufFile:
             end, before = tensor.offset + tensor.nbytes, name
 
     def blocks(self, name: str) -> npt.NDArray[np.uint8]:
-        """The stored bytes of a tensor, mapped: uint8 [*shape[:-1], row bytes]."""
-        tensor = self.tensors[name]
-        stored = self._bytes[tensor.offset : tensor.offset + tensor.nbytes]
-        return np.asarray(stored).reshape(*tensor.shape[:-1], tensor.row_nbytes)
+        """The stored bytes of a tensor, read anew: uint8 [*shape[:-1], row bytes].
 
-    def _read_header(self) -> None:
-        cursor = _Cursor(self._bytes.data)
+        Raises ModelError when the file is not what it was any more, as far as that shows.
+        """
+        tensor = self.tensors[name]
+        stored = np.empty((*tensor.shape[:-1], tensor.row_nbytes), np.uint8)
+        try:
+            with open_regular(self.path) as file:
+                read_into(file.fileno(), tensor.offset, stored.reshape(-1).data)
+        except OSError as error:
+            raise ModelError(f"{name} of {self.path} cannot be read: {error.strerror}") from error
+        return stored
+
+    def write_metadata(self, path: Path) -> None:
+        """A GGUF file of the same metadata, vocabulary included, without tensors.
+
+        Raises ModelError as `blocks`; OSError for `path`.
+        """
+        content = bytearray(self._metadata_end)
+        try:
+            with open_regular(self.path) as file:
+                read_into(file.fileno(), 0, memoryview(content))
+        except OSError as error:
+            raise ModelError(f"{self.path} cannot be read: {error.strerror}") from error
+        content[_TENSOR_COUNT] = bytes(8)
+        path.write_bytes(content)
+
+    def _read_header(self, cursor: _Cursor) -> None:
         if cursor.take(4) != _MAGIC:
             raise ValueError("it does not start with GGUF")
         version = cursor.unpack("<I")
@@ -134,6 +164,7 @@ class GgufFile:
                 self.lists[key] = value.items
             else:
                 self.metadata[key] = value
+        self._metadata_end = cursor.position
         entries = [_read_entry(cursor) for _ in range(tensor_count)]
         alignment = _alignment(self.metadata.get("general.alignment", _DEFAULT_ALIGNMENT))
         data_start = -(-cursor.position // alignment) * alignment
@@ -163,20 +194,26 @@ class _Unread(NamedTuple):
 class _Cursor:
     """Reads values one after the other; struct.error or ValueError at the end of the bytes."""
 
-    def __init__(self, data: memoryview) -> None:
-        self._data = data
+    def __init__(self, file: BufferedReader[FileIO], size: int) -> None:
+        self._file, self._size = file, size
         self._items = 0
         self.position = 0
 
     def skip(self, count: int) -> None:
-        if self.position + count > len(self._data):
-            raise ValueError(f"it ends at byte {len(self._data)}, within its header")
-        self.position += count
+        self._pass(count)
+        self._file.seek(count, os.SEEK_CUR)
 
     def take(self, count: int) -> bytes:
-        start = self.position
-        self.skip(count)
-        return bytes(self._data[start : self.position])
+        self._pass(count)
+        data = self._file.read(count)
+        if len(data) < count:
+            raise ValueError("it was cut short while its header was read")
+        return data
+
+    def _pass(self, count: int) -> None:
+        if self.position + count > self._size:
+            raise ValueError(f"it ends at byte {self._size}, within its header")
+        self.position += count
 
     def text(self, count: int, what: str) -> str:
         try:
@@ -185,14 +222,13 @@ class _Cursor:
             raise ValueError(f"{what} is no UTF-8 text ({error})") from error
 
     def unpack(self, layout: str) -> Any:
-        (value,) = struct.unpack_from(layout, self._data, self.position)
-        self.position += struct.calcsize(layout)
+        (value,) = struct.unpack(layout, self.take(struct.calcsize(layout)))
         return value
 
     def count(self, what: str, smallest: int, most: int) -> int:
         """A number of things of at least `smallest` bytes each."""
         count: int = self.unpack("<Q")
-        room = (len(self._data) - self.position) // smallest
+        room = (self._size - self.position) // smallest
         if count > min(room, most):
             raise ValueError(
                 f"it says that it has {count} {what}: there is room for {room}, at most {most} are read"

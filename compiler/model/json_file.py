@@ -41,7 +41,7 @@ def parse_object(content: bytes, where: str) -> dict[str, Any]:
     if containers > MOST_CONTAINERS:
         raise ModelError(f"{where} has {containers} lists and objects, at most {MOST_CONTAINERS} are read")
     try:
-        value = json.loads(content.decode(), object_pairs_hook=_unique)
+        value = json.loads(content.decode(), object_pairs_hook=without_duplicates)
         if _SURROGATE.search(content):
             # Half a character has no UTF-8: it could be neither printed nor written again.
             json.dumps(value, ensure_ascii=False).encode()
@@ -54,7 +54,8 @@ def parse_object(content: bytes, where: str) -> dict[str, Any]:
     return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For json.loads as its object_pairs_hook. Raises ValueError for a name that is there twice."""
     made = dict(pairs)
     if len(made) < len(pairs):
         counts = Counter(name for name, _ in pairs)

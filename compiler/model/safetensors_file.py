@@ -6,13 +6,14 @@ file. It takes the last of two tensors of one name, and any place: both are refu
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from compiler.errors import ModelError
-from compiler.model.json_file import parse_object, shown
+from compiler.model.json_file import shown
+from compiler.regular_file import open_regular
+from compiler.safetensors_header import Damaged, Header, read_header
 
 MOST_HEADER_BYTES = 25_000_000
 """About 200,000 tensors."""
@@ -20,14 +21,13 @@ MOST_HEADER_BYTES = 25_000_000
 MOST_NAME = 512
 """Characters of a tensor's name."""
 
-_METADATA = "__metadata__"
-_LENGTH = struct.Struct("<Q")
-
 
 def open_safetensors(path: Path) -> safe_open:
-    """The library's handle of the file. Raises ModelError for one that is damaged or cut short."""
+    """The library's handle of the file, which reads a tensor into memory and maps nothing: SafetensorError,
+    and no signal, tells of a file that is cut meanwhile. Raises ModelError for one that is damaged.
+    """
     try:
-        return safe_open(path, framework="pt")
+        return safe_open(path, framework="pt", backend="pread")
     except (SafetensorError, OSError) as error:
         raise ModelError(
             f"{path} cannot be read ({error}): it is damaged or cut short; copy it again"
@@ -45,13 +45,14 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     for name, shape in shapes.items():
         require_plain_name(name, path)
-        begin, end = header[name]["data_offsets"]
+        stored = header.tensors[name]
+        begin, nbytes = stored.begin - len(header.content), stored.end - stored.begin
         count = 1
         for size in shape:
             count *= size
         if not count:
             continue
-        size = (end - begin) // count
+        size = nbytes // count
         # Types of less than a byte have no place of their own.
         if size and begin % size:
             raise ModelError(
@@ -69,21 +70,13 @@ def require_plain_name(name: str, path: Path) -> None:
         )
 
 
-def _header(path: Path) -> dict[str, dict[str, list[int]]]:
+def _header(path: Path) -> Header:
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(_LENGTH.size), "little")
-            if length > MOST_HEADER_BYTES:
-                raise ModelError(
-                    f"{path} cannot be read: its header has {length} bytes, at most {MOST_HEADER_BYTES} are "
-                    "read; it is damaged, or no safetensors file"
-                )
-            content = file.read(length)
+        with open_regular(path) as file:
+            return read_header(file, MOST_HEADER_BYTES)
+    except Damaged as error:
+        raise ModelError(
+            f"{path} cannot be read ({error}): it is damaged or cut short; copy it again"
+        ) from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
-    # First, as it takes little memory for what is no header.
-    with open_safetensors(path):
-        pass
-    header = parse_object(content, f"the header of {path}")
-    header.pop(_METADATA, None)
-    return header

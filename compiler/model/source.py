@@ -155,15 +155,16 @@ def _told(error: Exception) -> str:
 def _open_file(path: Path) -> ModelSource:
     if path.suffix != ".gguf":
         raise ModelError(f"{path} is a file that is not a .gguf: give the checkpoint's folder instead")
-    weights = GgufWeights(GgufFile(path))
+    file = GgufFile(path)
+    weights = GgufWeights(file)
     config = weights.config
     skeleton = build_skeleton(config, str(path), tensors=len(weights.names()))
 
     def tokenizer() -> PreTrainedTokenizerBase:
         problem = f"{path} has no tokenizer that transformers can convert"
-        # transformers reads what else lies beside the file, which is of other models.
+        # transformers maps the file, which may be cut meanwhile, and reads what else lies beside it.
         with TemporaryDirectory(prefix="lowpeak-") as alone:
-            (Path(alone) / path.name).symlink_to(path.resolve())
+            file.write_metadata(Path(alone) / path.name)
             return _tokenizer(problem, Path(alone), False, gguf_file=path.name)
 
     return ModelSource(path.stem, config, CompleteWeights(weights, skeleton), tokenizer, Origin(path))

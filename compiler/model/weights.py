@@ -94,7 +94,7 @@ class ModuleWeights(_DenseWeights):
 class SafetensorsWeights(_DenseWeights):
     """The tensors of a checkpoint folder: `model.safetensors` or its shards and their index.
 
-    Only headers are read here; each `dense` opens its file anew, so no other tensor stays mapped.
+    Only headers are read here; each `dense` opens its file anew and reads that tensor.
     Raises ModelError for a missing or damaged file, a tensor in two files, and an index that says otherwise.
     """
 
@@ -126,7 +126,10 @@ class SafetensorsWeights(_DenseWeights):
             try:
                 tensor = tensors.get_tensor(name)
             except (SafetensorError, RuntimeError, KeyError) as error:
-                raise ModelError(f"{name} of {path} cannot be read: {error}") from error
+                raise ModelError(
+                    f"{name} of {path} cannot be read ({error}): the file is damaged or was cut short; copy "
+                    "it again"
+                ) from error
         if not tensor.is_floating_point():
             raise ModelError(f"{name} is stored as {tensor.dtype}: give a checkpoint with float weights")
         return require_finite(name, tensor.to(torch.float32))

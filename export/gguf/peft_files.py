@@ -58,7 +58,7 @@ def read_loras(folder: Path) -> list[Lora]:
     config = read_config(folder)
     try:
         read_shapes(folder / TENSORS_FILE)
-        tensors = load_file(folder / TENSORS_FILE)
+        tensors = load_file(folder / TENSORS_FILE, backend="pread")
     except (OSError, ValueError, TypeError, KeyError, SafetensorError, LowpeakError) as error:
         raise _unreadable(folder, error) from error
     _require_plain(config)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.artifact import Artifact
+from export.file_names import MANIFEST
 from export.onnx.emitter import EVAL_MODEL, OPTIMIZER_MODEL, TRAINING_MODEL
 
 LOCATION = "location"
@@ -36,7 +37,7 @@ def require_listed(artifact: Artifact) -> None:
                 if entry.key == LOCATION and entry.value not in artifact.manifest.files:
                     raise ArtifactError(
                         f"{name} of the artifact {artifact.path} reads the file {entry.value!r}, which "
-                        "manifest.json does not list; compile the artifact again"
+                        f"{MANIFEST} does not list; compile the artifact again"
                     )
 
 

@@ -18,13 +18,13 @@ from torch import fx
 from compiler.errors import UnsupportedOperator
 from compiler.graph import operator_name, place_of
 from compiler.passes.rewrite import dtype_of, operands, shape_of
+from export.onnx import movement
 from export.onnx.nodes import DTYPES, Nodes
 
 aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
 
 Mapping = Callable[[Nodes, fx.Node], ir.Value]
-INT64_MAX = 2**63 - 1
 OF_BOOLEANS = {"Add": "Or", "Mul": "And", "Max": "Or", "Min": "And"}
 """Arithmetic that ONNX has not of booleans."""
 
@@ -174,93 +174,6 @@ def _reduce(operator: str) -> Mapping:
     return build
 
 
-def _view(nodes: Nodes, node: fx.Node) -> ir.Value:
-    return nodes.call("Reshape", nodes.value_of(node.args[0]), nodes.ints(shape_of(node)))
-
-
-def _permute(nodes: Nodes, node: fx.Node) -> ir.Value:
-    source, order = node.args
-    rank = len(shape_of(source))
-    return nodes.call("Transpose", nodes.value_of(source), perm=[axis % rank for axis in order])
-
-
-def _slice(nodes: Nodes, node: fx.Node) -> ir.Value:
-    given = operands(node)
-    start, end = given["start"] or 0, INT64_MAX if given["end"] is None else given["end"]
-    bounds = [nodes.ints([value]) for value in (start, end, given["dim"], given["step"])]
-    return nodes.call("Slice", nodes.value_of(given["self"]), *bounds)
-
-
-def _select(nodes: Nodes, node: fx.Node) -> ir.Value:
-    source, axis, index = node.args
-    return nodes.call("Gather", nodes.value_of(source), nodes.scalar(index, torch.int64), axis=axis)
-
-
-def _cat(nodes: Nodes, node: fx.Node) -> ir.Value:
-    given = operands(node)
-    parts = [nodes.cast(part, dtype_of(node)) for part in given["tensors"] if math.prod(shape_of(part))]
-    return nodes.call("Concat", *parts, axis=given["dim"])
-
-
-def _expand(nodes: Nodes, node: fx.Node) -> ir.Value:
-    return nodes.call("Expand", nodes.value_of(node.args[0]), nodes.ints(shape_of(node)))
-
-
-def _pad(nodes: Nodes, node: fx.Node) -> ir.Value:
-    """torch's pads run from the last axis, pairs of before and after."""
-    given = operands(node)
-    rank, pads = len(shape_of(node)), given["pad"]
-    before, after = [0] * rank, [0] * rank
-    for number in range(len(pads) // 2):
-        before[rank - 1 - number], after[rank - 1 - number] = pads[2 * number : 2 * number + 2]
-    value = nodes.scalar(given["value"] or 0, dtype_of(node))
-    return nodes.call("Pad", nodes.value_of(given["self"]), nodes.ints([*before, *after]), value)
-
-
-def _gather_rows(nodes: Nodes, node: fx.Node) -> ir.Value:
-    """embedding(weight, ids), index_select(source, axis, ids)"""
-    source, *axis, ids = node.args[:2] if node.target is aten.embedding.default else node.args
-    return nodes.call("Gather", nodes.value_of(source), nodes.value_of(ids), axis=axis[0] if axis else 0)
-
-
-def _gather(nodes: Nodes, node: fx.Node) -> ir.Value:
-    source, axis, index = node.args[:3]
-    return nodes.call("GatherElements", nodes.value_of(source), nodes.value_of(index), axis=axis)
-
-
-def _put(nodes: Nodes, node: fx.Node) -> ir.Value:
-    """index_put(source, [rows], values): whole rows of the first axis are set."""
-    given = operands(node)
-    source, values, shape = given["self"], given["values"], shape_of(given["self"])
-    indices = given["indices"]
-    if len(indices) != 1 or not isinstance(indices[0], fx.Node) or dtype_of(indices[0]) != torch.int64:
-        raise UnsupportedOperator(
-            f"index_put in {place_of(node)!r} by more than one tensor of rows has no mapping to ONNX",
-            operator=operator_name(node),
-            place=place_of(node),
-        )
-    rows = shape_of(indices[0])
-    updates = nodes.value_of(values)
-    if shape_of(values) != (*rows, *shape[1:]):
-        updates = nodes.call("Expand", updates, nodes.ints([*rows, *shape[1:]]))
-    places = nodes.call("Reshape", nodes.value_of(indices[0]), nodes.ints([*rows, 1]))
-    # ReplaceInexact has those that are added.
-    assert not given["accumulate"]
-    return nodes.call("ScatterND", nodes.value_of(source), places, updates)
-
-
-def _scatter_add(nodes: Nodes, node: fx.Node) -> ir.Value:
-    source, axis, index, values = node.args[:4]
-    if shape_of(index) != shape_of(values):
-        raise UnsupportedOperator(
-            f"scatter_add in {place_of(node)!r} of a part of its values has no mapping to ONNX",
-            operator=operator_name(node),
-            place=place_of(node),
-        )
-    arguments = map(nodes.value_of, (source, index, values))
-    return nodes.call("ScatterElements", *arguments, axis=axis, reduction="add")
-
-
 def _to_copy(nodes: Nodes, node: fx.Node) -> ir.Value:
     return nodes.call("Cast", nodes.value_of(node.args[0]), to=DTYPES[dtype_of(node)].value)
 
@@ -373,18 +286,18 @@ MAPPINGS: dict[object, Mapping] = {
     aten.mean.default: _reduce("ReduceMean"),
     aten.amax.default: _reduce("ReduceMax"),
     aten.amin.default: _reduce("ReduceMin"),
-    aten.view.default: _view,
-    aten.permute.default: _permute,
-    aten.slice.Tensor: _slice,
-    aten.select.int: _select,
-    aten.cat.default: _cat,
-    aten.expand.default: _expand,
-    aten.constant_pad_nd.default: _pad,
-    aten.embedding.default: _gather_rows,
-    aten.index_select.default: _gather_rows,
-    aten.gather.default: _gather,
-    aten.index_put.default: _put,
-    aten.scatter_add.default: _scatter_add,
+    aten.view.default: movement.view,
+    aten.permute.default: movement.permute,
+    aten.slice.Tensor: movement.cut,
+    aten.select.int: movement.select,
+    aten.cat.default: movement.cat,
+    aten.expand.default: movement.expand,
+    aten.constant_pad_nd.default: movement.pad,
+    aten.embedding.default: movement.gather_rows,
+    aten.index_select.default: movement.gather_rows,
+    aten.gather.default: movement.gather,
+    aten.index_put.default: movement.put,
+    aten.scatter_add.default: movement.scatter_add,
     aten._to_copy.default: _to_copy,
     **{op: _fill(None) for op in (aten.full.default, aten.full_like.default, aten.scalar_tensor.default)},
     **{op: _fill(0) for op in (aten.zeros.default, aten.zeros_like.default)},

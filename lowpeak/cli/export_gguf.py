@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +41,8 @@ def export_gguf_command(
         say("writing the adapter")
         report = export_gguf(run, base=base, out=out, expect=expect, signed_by=signed_by)
     print_result(export_gguf_figures(report), json, export_gguf_table(report))
-    note(f"beside the base's GGUF file: llama-cli -m BASE.gguf --lora {report.file}")
+    command = shlex.join(["llama-cli", "-m", "BASE.gguf", "--lora", str(report.file)])
+    note(f"beside the base's GGUF file: {command}")
 
 
 def export_gguf_figures(report: GgufReport) -> dict[str, Any]:

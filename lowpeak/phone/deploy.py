@@ -17,7 +17,8 @@ from pathlib import Path, PurePosixPath
 
 from compiler.errors import ArtifactError, EnvironmentProblem, told_as_environment_problem
 from export.artifact import Artifact
-from export.manifest import MANIFEST, Manifest
+from export.file_names import MANIFEST
+from export.manifest import Manifest
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.app import install
 from lowpeak.phone.checks import (

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from compiler.errors import ArtifactError, EnvironmentProblem
+from compiler.safetensors_header import Damaged
 from export.artifact import sha256_of
 from export.whole_file import sync
 from lowpeak.phone.shell import Device, join, transfer_seconds
@@ -22,7 +23,7 @@ from runtime_py.checkpoint import (
     read_progress,
     settle,
 )
-from runtime_py.checkpoint_format import Damaged, verify
+from runtime_py.checkpoint_format import verify
 
 HEADER_BYTES = 1 << 22
 """More than the header of any checkpoint."""

@@ -14,7 +14,8 @@ import pytest
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export import folder_lock
 from export.disk import Need, require_room
-from export.folder_lock import COMPILES, joined, locked, reserved, reserving
+from export.folder_lock import COMPILES, in_use, joined, locked, reserved, reserving
+from lowpeak import compile_for_device
 from runtime_py.run_folder import run_folder
 
 HOLD = """
@@ -134,3 +135,19 @@ def test_a_runs_folder_is_none_that_another_can_remove(tmp_path: Path) -> None:
         require_room(Need(out, (1,), "a file"))
         assert out.is_dir()
     assert not out.exists()
+
+
+def test_what_is_in_use_is_not_compiled_anew(tmp_path: Path) -> None:
+    artifact = tmp_path / "artifact"
+    artifact.mkdir()
+    words = rf"another process \(process {os.getpid()}\) still uses {artifact}: wait for its end"
+    with in_use(artifact), in_use(artifact):
+        with pytest.raises(ArtifactError, match=words):
+            compile_for_device("config:llama-3.2-1b", 1, seq_len=16, out=artifact, overwrite=True)
+        assert list(tmp_path.iterdir()) == [artifact]
+    with (
+        reserved(artifact, COMPILES),
+        pytest.raises(ArtifactError, match=r"compiles into .* or give a new artifact"),
+        in_use(artifact),
+    ):
+        pass

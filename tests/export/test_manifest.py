@@ -138,7 +138,7 @@ def test_contradictions_are_refused(fault: str, change: Callable[[dict[str, Any]
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ('"device": "laptop"', r"the key 'device' is there twice"),
+        ('"device": "laptop"', r"the name 'device' is in one object twice"),
         ('"x": NaN', r"NaN is no number of JSON"),
         ('"x": -Infinity', r"-Infinity is no number"),
         ('"x": 1e400', r"the number 1e400 is too large"),

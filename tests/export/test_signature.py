@@ -9,7 +9,7 @@ import pytest
 
 from compiler.errors import ArtifactError, EnvironmentProblem
 from export.artifact import MANIFEST, Artifact
-from export.manifest_checks import SIGNATURE
+from export.file_names import SIGNATURE
 from export.signature import needs_password, require_signature, sign
 from tests.export.blank import write_blank
 
@@ -100,6 +100,28 @@ def test_damaged_keys_and_signatures(damage: str, artifact: Artifact, tmp_path: 
         Artifact.open(artifact.path, signed_by=str(tmp_path / "key"))
     with pytest.raises(ArtifactError, match="cannot sign"):
         sign(artifact, tmp_path / "key", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "it is empty"),
+        (SECRET_OF_TOOL, "it is a secret key, which nobody but its owner may have"),
+        (SIGNATURE_OF_TOOL, "it is a signature"),
+        ("a" * (1 << 17), "it has over 65536 bytes"),
+        (None, "No such file or directory"),
+    ],
+    ids=["empty", "secret", "signature", "long", "missing"],
+)
+def test_what_is_no_public_key(content: str | None, why: str, artifact: Artifact, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "key").write_text(content)
+    with pytest.raises(ArtifactError) as told:
+        Artifact.open(artifact.path, signed_by=str(tmp_path / "key"))
+    assert str(told.value) == (
+        f"{tmp_path / 'key'} is no public key of minisign: {why}. Give the file NAME.pub that `minisign -G` "
+        "made, of two lines, or its second line, which begins with RW"
+    )
 
 
 def test_a_missing_package_is_told(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:

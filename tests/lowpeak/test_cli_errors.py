@@ -14,6 +14,7 @@ import pytest
 
 from lowpeak.cli import compile as compile_verb
 from lowpeak.cli import main
+from runtime_py.checkpoint import CHECKPOINT, PREVIOUS
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
 
 Fail = Callable[..., dict[str, Any]]
@@ -237,3 +238,27 @@ def test_only_the_first_line_of_a_foreign_error_is_shown(
     assert "RuntimeError: cannot trace" in err and "placeholder" not in err
     assert main([*command, "--debug"]) == 1
     assert "placeholder" in capfd.readouterr().err
+
+
+def test_out_is_a_link_to_nothing(checkpoint: Path, artifact: Path, tmp_path: Path, fail: Fail) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "gone")
+    words = (
+        f"{tmp_path / 'out'} is a link to {tmp_path / 'gone'}, which is missing: make that, or give another"
+    )
+    data = save_data(tmp_path / "data.jsonl")
+    for verb in (
+        compiling(checkpoint, tmp_path / "out"),
+        ["train", artifact, "--data", data, "--steps", 1, "--out", tmp_path / "out"],
+    ):
+        error = fail(*verb, code=1)
+        assert error["error"] == "EnvironmentProblem" and error["message"].startswith(words)
+    assert not (tmp_path / "gone").exists()
+
+
+@pytest.mark.parametrize("name", [CHECKPOINT, PREVIOUS])
+def test_a_folder_where_the_checkpoints_go(name: str, artifact: Path, tmp_path: Path, fail: Fail) -> None:
+    (tmp_path / "out" / name).mkdir(parents=True)
+    data = save_data(tmp_path / "data.jsonl")
+    error = fail("train", artifact, "--data", data, "--steps", 1, "--out", tmp_path / "out", code=2)
+    assert error["message"].startswith(f"{tmp_path / 'out' / name} is a folder, where the run writes a file")
+    assert [each.name for each in (tmp_path / "out").iterdir()] == [name]

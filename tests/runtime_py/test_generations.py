@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import random
+import shlex
 import signal
 import struct
 from collections.abc import Callable
@@ -105,6 +106,16 @@ def test_none_and_both_damaged(out: Path, tmp_path_factory: pytest.TempPathFacto
     (out / PREVIOUS).unlink()
     with pytest.raises(ArtifactError, match=f"and there is no {PREVIOUS} before it: `lowpeak fsck"):
         newest_whole(out)
+
+
+def test_the_command_in_the_message_can_be_pasted(out: Path) -> None:
+    spaced = out.rename(out.with_name("my run's"))
+    for name in (CHECKPOINT, PREVIOUS):
+        (spaced / name).write_bytes(b"none")
+    with pytest.raises(ArtifactError) as problem:
+        newest_whole(spaced)
+    command = str(problem.value).split("`")[1]
+    assert shlex.split(command) == ["lowpeak", "fsck", str(spaced)]
 
 
 def test_what_a_run_goes_on_from_is_not_pushed_out_by_a_damaged_one(out: Path) -> None:

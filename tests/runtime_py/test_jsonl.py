@@ -118,7 +118,7 @@ def test_a_pipe_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     reading, writing = os.pipe()
     os.write(writing, b'{"text": "one"}\n')
     os.close(writing)
-    with pytest.raises(DataError, match="is no regular file, so it can be read only once"):
+    with pytest.raises(DataError, match="cannot be read: it is no regular file; copy it to one"):
         JsonlFile(f"/proc/self/fd/{reading}", tokenizer)
     os.close(reading)
 

@@ -39,7 +39,7 @@ def test_the_compiled_model_is_rebuilt(manifest: Manifest) -> None:
 @pytest.mark.parametrize(
     ("config", "fault"),
     [
-        ({"num_hidden_layers": 10**9}, "num_hidden_layers of the model's config is 1000000000, over 10000"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers of the model's config is 1000000000, over 20000"),
         ({"num_hidden_layers": 9999}, "more modules than there are weights for"),
         ({"num_hidden_layers": -1}, "cannot be rebuilt"),
         ({"num_hidden_layers": "two"}, "cannot be rebuilt"),

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from compiler.errors import ArtifactError, DataError, EnvironmentProblem
 from export.artifact import Artifact
+from export.folder_lock import COMPILES, reserved
 from runtime_py import command, trainer
 from runtime_py.checkpoint import CHECKPOINT, read_progress
 from runtime_py.checkpoint_tensors import load_adapter
@@ -83,6 +84,18 @@ def test_losses_and_report(tiny: TinyStep, artifact: Artifact, straight) -> None
     assert report.baseline_rss_bytes < report.peak_rss_bytes
     assert json.loads(report.to_json())["adapter"] == str(out / "adapter")
     assert sorted(entry.name for entry in out.iterdir()) == ["adapter", CHECKPOINT]
+
+
+def test_its_artifact_is_not_replaced_meanwhile(tiny: TinyStep, artifact: Artifact) -> None:
+    def replace(step: StepReport) -> None:
+        words = rf"\(process {os.getpid()}\) still uses"
+        with pytest.raises(ArtifactError, match=words), reserved(artifact.path, COMPILES):
+            pass
+
+    report = train(artifact, several_batches(tiny.spec, 4), steps=1, on_step=replace)
+    assert report.steps == 1
+    with reserved(artifact.path, COMPILES):
+        pass
 
 
 def test_trained_adapter_loads_into_peft(tiny: TinyStep, artifact: Artifact, straight) -> None:
