@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 # Before torch and transformers are imported: they read these once.
@@ -24,6 +25,11 @@ import compiler
 
 # The test models are so small that threads cost more than they give.
 torch.set_num_threads(1)
+
+# Under nohup, or behind an ampersand in a script, these are ignored, and children inherit that: the tests that send
+# them would wait for ever.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The first example of a property imports and traces for seconds.
 settings.register_profile("lowpeak", deadline=None)

@@ -168,6 +168,7 @@ class Campaign:
         self.folder = seeds
         self.keep = keep
         self.server = Server(seeds)
+        self.batches = {path: path.read_bytes() for path in (seeds / BATCHES).iterdir()}
         self._prepare(RESUME)
         self.subjects = [each for each in SUBJECTS if each.is_in(seeds)]
         self.names = sorted(path.name for path in seeds.parent.iterdir())
@@ -234,6 +235,10 @@ class Campaign:
         return _Changed(files)
 
     def _tidy(self) -> None:
+        # Those of a job that says they are streamed are gone once they are opened.
+        for path, content in self.batches.items():
+            if not path.exists():
+                path.write_bytes(content)
         shutil.rmtree(self.folder / "encoded", ignore_errors=True)
         shutil.rmtree(self.folder / "run", ignore_errors=True)
 
