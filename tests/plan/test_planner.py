@@ -49,7 +49,7 @@ def best_peak(run: Program, seconds: float | None = None) -> int:
 @given(st.lists(st.integers(1, 6), min_size=3, max_size=6))
 def test_plans_fit_and_cost_little_more_than_the_best_choice(widths: list[int]):
     run = network(len(widths), widths)
-    planner = Planner(run, RATES, offload=False, alignment=1)
+    planner = Planner(run, RATES, Memory(1), offload=False)
     most, least = planner.fastest().peak_bytes, best_peak(run)
     for budget in range(least, most + BIG, BIG):
         plan = planner.plan(budget)
@@ -63,7 +63,7 @@ def test_plans_fit_and_cost_little_more_than_the_best_choice(widths: list[int]):
 
 def test_the_smallest_plan_of_a_chain_is_no_larger_than_the_best_choice_in_the_scheduler_s_order():
     run = network(8, [3, 1, 4, 1, 5, 2, 6, 1])
-    planner = Planner(run, RATES, offload=False, alignment=1)
+    planner = Planner(run, RATES, Memory(1), offload=False)
     found = smallest_feasible(lambda mib: planner.plan(mib * BIG) is not None, 1, 64) * BIG
     plan = planner.plan(found)
     assert plan is not None and max(live_bytes(plan.program)) == found <= best_peak(run)
@@ -72,17 +72,17 @@ def test_the_smallest_plan_of_a_chain_is_no_larger_than_the_best_choice_in_the_s
 def test_offload_is_chosen_where_it_is_cheaper_than_running_again():
     run = network(6, [4] * 6)
     fast_disk = Rates(1, 1e12, disk_read_bytes=1e12, disk_write_bytes=1e12, seconds_per_op=0)
-    budget = Planner(run, RATES, offload=False, alignment=1).fastest().peak_bytes - 8 * BIG
-    plan = Planner(run, fast_disk, offload=True, alignment=1).plan(budget)
+    budget = Planner(run, RATES, Memory(1), offload=False).fastest().peak_bytes - 8 * BIG
+    plan = Planner(run, fast_disk, Memory(1), offload=True).plan(budget)
     assert plan is not None and plan.decisions.offload and not plan.decisions.recompute
     slow_disk = Rates(1, 1e12, disk_read_bytes=1, disk_write_bytes=1, seconds_per_op=0)
-    plan = Planner(run, slow_disk, offload=True, alignment=1).plan(budget)
+    plan = Planner(run, slow_disk, Memory(1), offload=True).plan(budget)
     assert plan is not None and plan.decisions.recompute and not plan.decisions.offload
 
 
 def test_a_curve_is_never_slower_with_more_memory():
     run = network(8, [3, 1, 4, 1, 5, 2, 6, 1])
-    planner = Planner(run, RATES, offload=False, alignment=1)
+    planner = Planner(run, RATES, Memory(1), offload=False)
     curve = pareto(planner.plan, [mib * BIG for mib in range(4, 40, 3)])
     assert len(curve) > 3
     assert all(a.plan.seconds >= b.plan.seconds for a, b in itertools.pairwise(curve))
@@ -96,5 +96,5 @@ def test_bisection(answer: int):
 
 def test_an_operation_with_two_large_results():
     run = program(dict.fromkeys("xabG", BIG), [("f", "x", "ab"), ("g", "ab", "G")], "G", 1)
-    plan = Planner(run, RATES, offload=False, alignment=1).fastest()
+    plan = Planner(run, RATES, Memory(1), offload=False).fastest()
     assert plan.peak_bytes == 3 * BIG
