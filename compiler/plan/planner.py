@@ -4,7 +4,7 @@ measured.
 Input: a program, what the target counts against a budget, a budget. Output: a plan, or None.
 Stages: the falling plans (smallest.py) prove that there is a plan, or that none is known. The decisions
 (decide.py) need to know how many bytes are live beside the values decided about, which depends on the
-decisions: so the two alternate for a few rounds, from two beginnings. What is next to the best plan is tried
+decisions: so the two alternate for a few rounds. What is next to the best plan is tried
 as well (local_search.py).
 Invariant: the answer is a function of program and budget. A budget is accepted if and only if it is at least
 what the smallest plan needs, and a plan counts only with the bytes that were measured on its order.
@@ -118,13 +118,8 @@ class Planner:
 
     def _best(self, budget: int) -> Plan | None:
         """The best of the plans that the rounds come by, and of what is next to it."""
-        tried = {plan.decisions: plan for plan in self._rounds(budget, [self.fastest()])}
+        tried = {plan.decisions: plan for plan in self._rounds(budget)}
         fitting = [plan for plan in tried.values() if plan.needed_bytes <= budget]
-        if fitting:
-            # A search that begins elsewhere finds other plans, faster ones too.
-            below = min(fitting, key=_cost).needed_bytes - 1
-            tried.update((p.decisions, p) for p in self._rounds(below, list(tried.values())))
-            fitting = [plan for plan in tried.values() if plan.needed_bytes <= budget]
         ahead = self._measurer.prefetched
         best = [ahead(plan, budget) for plan in sorted(fitting, key=_cost)[:PREFETCHED]]
         near = [plan for plan in tried.values() if budget < plan.needed_bytes <= NEAR * budget]
@@ -140,18 +135,13 @@ class Planner:
             better, left = faster(self._measurer, self._neighbourhood, current, budget, left)
         return current
 
-    def _rounds(self, budget: int, known: list[Plan]) -> list[Plan]:
-        """Plans, each made with what the one before left beside its decided bytes; the first is the known one
-        that is the least over the budget.
-        """
-        above = [plan for plan in known if plan.needed_bytes > budget]
-        plans = [min(above, key=lambda plan: plan.needed_bytes, default=self.fastest())]
+    def _rounds(self, budget: int) -> list[Plan]:
+        """Plans, each made with what the one before left beside its decided bytes, the fastest first."""
+        plans = [self.fastest()]
         goal, stalled = budget, 0
         while stalled < PATIENCE and len(plans) <= ROUNDS:
             latest = plans[-1]
-            if latest.needed_bytes <= budget and (
-                len(plans) == 1 or latest.needed_bytes >= FULL_USE * budget
-            ):
+            if FULL_USE * budget <= latest.needed_bytes <= budget:
                 break
             towards, decisions = self._towards(goal, latest)
             if decisions is None:

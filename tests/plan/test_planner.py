@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from compiler.plan.cost import Rates
 from compiler.plan.liveness import live_bytes
 from compiler.plan.pareto import pareto
-from compiler.plan.planner import Planner, smallest_feasible
+from compiler.plan.measure import Memory
+from compiler.plan.planner import Planner
 from compiler.plan.program import Program
 from compiler.plan.rematerialize import Decisions, carry_out
 from compiler.plan.schedule import schedule
