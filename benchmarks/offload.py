@@ -27,7 +27,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from benchmarks.machine import NAME, disk_speed
 from benchmarks.measure import measure
 from compiler.devices import PROFILES, DeviceProfile
-from compiler.plan import decide, planner
+from compiler.plan import decide
+from compiler.plan import measure as plans
 from compiler.plan.candidates import Units, find_units
 from compiler.plan.program import Program
 from export.artifact import Artifact
@@ -93,7 +94,7 @@ def main() -> None:
             f"processor: {profile.gflops:.1f} GFLOP/s, from {seconds:.2f} s with {predicted:.2f} s foretold"
         )
         ahead = compiled(TIGHT_MB, profile, folder / "ahead")
-        with patch.object(planner, "prefetch", not_ahead):
+        with patch.object(plans, "prefetch", not_ahead):
             behind = compiled(TIGHT_MB, profile, folder / "not-ahead")
         runs = {
             "room": (roomy, folder),

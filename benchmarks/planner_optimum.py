@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from compiler.plan.liveness import memory_problem
+from compiler.plan.measure import Plan
 from compiler.plan.memory import solve
-from compiler.plan.planner import Plan
 from compiler.plan.program import Program
 from tests.plan.networks import KIB, small_networks, small_planner, smallest_peak
 from tests.plan.optimum import Optimum, least_peak, least_seconds

@@ -13,19 +13,20 @@ Nothing is placed in an arena; an arena is within a percent of these live bytes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from compiler.budget import Planning
 from compiler.config import MEGABYTE, CompileOptions
 from compiler.devices import device
 from compiler.footprint import footprint_of
 from compiler.graph import Quantized, TrainGraph
 from compiler.intake import Intake
 from compiler.passes.runner import Runner
-from compiler.pipeline import Planning, build_joint
+from compiler.pipeline import build_joint
 from compiler.plan.liveness import peak_by_kind
-from compiler.plan.planner import Plan, Planner
+from compiler.plan.measure import Plan
+from compiler.plan.planner import Planner
 from compiler.plan.program import Kind, Program
 from compiler.plan.timeline import step_seconds
 from compiler.targets import target
@@ -35,8 +36,6 @@ LORA, INT4, RECOMPUTE = "lora", "+int4", "+recompute"
 CHUNKED_LOSS, SUBSET_SOFTMAX, MASKING = "+chunked loss", "+subset softmax", "+masking"
 NARROW_WORKSPACE = 12_000_000
 """Bytes for a tile of logits or scores; smaller tiles gain little, for what is dequantized is then larger."""
-RESOLUTION = 1.1
-"""The smallest plan is found to this factor."""
 
 
 @dataclass(frozen=True)
@@ -102,29 +101,10 @@ def within(budget: int) -> str:
 
 
 def smallest_plan(planner: Planner) -> Plan:
-    """The plan of the smallest peak that bisection of the budget finds, to RESOLUTION."""
-    best = planner.fastest()
-    low = float(_largest_operation(best.program))
-    while best.peak_bytes > RESOLUTION * low:
-        budget = int(math.sqrt(low * best.peak_bytes))
-        plan = planner.plan(budget)
-        if plan is None:
-            low = budget
-        else:
-            best = plan
-    return best
-
-
-def _largest_operation(program: Program) -> int:
-    """Bytes that some operation reads and writes, in-place results counted once: no plan needs less."""
-    sizes = [value.nbytes for value in program.values]
-    return max(
-        (
-            sum(sizes[v] for v in op.reads) + (0 if op.in_place else sum(sizes[v] for v in op.writes))
-            for op in program.ops
-        ),
-        default=1,
-    )
+    """The fastest plan within the smallest budget that has one."""
+    plan = planner.plan(planner.smallest().needed_bytes)
+    assert plan is not None
+    return plan
 
 
 def _lowered(joint: TrainGraph, options: CompileOptions, workspace: int) -> Variant:

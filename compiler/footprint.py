@@ -11,6 +11,7 @@ from torch import fx
 from compiler.graph import Adapter, Batch, Constant, Frozen, Quantized, TrainGraph
 from compiler.op_table import VIEWS
 from compiler.passes.rewrite import operands
+from compiler.plan.measure import Memory
 from compiler.targets import MAPPED_AROUND_BYTES, Target
 
 lowpeak = torch.ops.lowpeak
@@ -19,6 +20,18 @@ ATTENTION_BACKWARD = (
     lowpeak.causal_attention_backward_add.default,
 )
 WEIGHTS = (Frozen, Quantized, Constant)
+FRAGMENTATION = 2
+"""Thousandths of the arena that the offsets may waste; more is refused."""
+
+
+def with_gaps(nbytes: int) -> int:
+    """Bytes of an arena for values that take `nbytes` at their peak."""
+    return -(-nbytes * (1000 + FRAGMENTATION) // 1000)
+
+
+def without_gaps(nbytes: int) -> int:
+    """The most bytes of values for which `with_gaps` are at most `nbytes`."""
+    return nbytes * 1000 // (1000 + FRAGMENTATION)
 
 
 @dataclass(frozen=True)
@@ -69,9 +82,23 @@ class Footprint:
         )
 
 
+def planners_memory(graph: TrainGraph, target: Target) -> Memory:
+    """What the planner counts beside live values, in bytes of these."""
+    adapter = 0 if target.pages else sum(adapter_bytes(graph))
+    share = 1 + FRAGMENTATION / 1000
+    per_op = target.runtime_bytes_per_op + target.code_bytes_per_op
+    least_arena = adapter + int(adapter * target.checkpoint_copies)
+    return Memory(target.alignment, per_op / share, math.ceil(least_arena / share))
+
+
+def adapter_bytes(graph: TrainGraph) -> list[int]:
+    """Of every trainable tensor."""
+    return [bytes_of(node) for node, role in graph.inputs() if isinstance(role, Adapter)]
+
+
 def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, operations: int) -> Footprint:
     """`arena`: its height; `operations`: kernel calls of the program."""
-    sizes = [bytes_of(node) for node, role in graph.inputs() if isinstance(role, Adapter)]
+    sizes = adapter_bytes(graph)
     adapter, largest, states = sum(sizes), max(sizes, default=0), target.state_tensors[optimizer]
     if target.pages:
         adapter, gradients, state = 0, largest, (2 + states) * largest

@@ -7,16 +7,17 @@ capture -> attention, quantize, mask_logits, loss -> differentiate -> normalize 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compiler.batch import BatchSpec
 from compiler.batch_input import BatchInput
+from compiler.budget import Planning, Progress, Smallest, VariantPlan
 from compiler.capture import capture
 from compiler.config import MEGABYTE, CompileOptions
-from compiler.devices import DeviceProfile, device
+from compiler.devices import DeviceProfile
 from compiler.differentiate import differentiate
 from compiler.errors import BudgetTooSmall, told_as_model_error
-from compiler.footprint import Footprint, footprint_of
+from compiler.footprint import Footprint, footprint_of, with_gaps
 from compiler.graph import Batch, Frozen, TrainGraph
 from compiler.id_ranges import mark_id_ranges
 from compiler.intake import Intake
@@ -35,24 +36,16 @@ from compiler.passes.rotary import Rotary
 from compiler.passes.runner import Observer, Pass, Runner
 from compiler.passes.subset_softmax import SubsetSoftmax
 from compiler.passes.swiglu import Swiglu
-from compiler.passes.tiling.split import CannotTile
 from compiler.passes.token_major import TokenMajor
 from compiler.plan.liveness import live_bytes, peak_by_kind
-from compiler.plan.planner import Plan, smallest_feasible
+from compiler.plan.measure import Plan
 from compiler.planned import PlannedStep, place
 from compiler.planning import plan_view
 from compiler.targets import EXECUTORCH, Target, target
-from compiler.variants import Variant, tiled, variants
+from compiler.variants import Variant
 
 PLACEMENTS = 4
 """Plans that are tried until the offsets of one fit the budget."""
-FRAGMENTATION = 0.002
-"""Share of the arena that the offsets may waste; more is refused."""
-
-MORE_OPERATIONS = 1.02
-"""How many operations a plan is allowed, by those of one that turned out to have too many."""
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -125,102 +118,6 @@ def model_passes(intake: Intake, options: CompileOptions, forward: TrainGraph) -
     return passes
 
 
-@dataclass(frozen=True)
-class VariantPlan:
-    """A plan and the variant of the graph that it is for."""
-
-    variant: Variant
-    plan: Plan
-
-    @property
-    def seconds(self) -> float:
-        return self.plan.seconds
-
-
-class Planning:
-    """Plans of one joint graph for any budget, over every variant of its lowering."""
-
-    def __init__(self, joint: TrainGraph, options: CompileOptions, progress: Progress) -> None:
-        self.options = options
-        self.target: Target = target(options.target, options.kernels)
-        self.device: DeviceProfile = device(options.device)
-        self.progress = progress
-        self._footprints: dict[int, Footprint] = {}
-        self.variants: list[Variant] = variants(joint, self.target, self.device)
-        self.untiled: str | None = None
-        """Why the tokens are in one tile only, for a target that could have several."""
-        if self.target.tiles:
-            try:
-                self.variants += tiled(self.variants[-1])
-            except CannotTile as refused:
-                self.untiled = str(refused)
-                progress(f"tokens stay in one tile: {refused}")
-
-    def footprint(self, variant: Variant, arena: int, operations: int) -> Footprint:
-        """Of a plan of the variant."""
-        if id(variant) not in self._footprints:
-            first = footprint_of(variant.graph, self.target, self.options.optimizer, arena, operations)
-            self._footprints[id(variant)] = first
-        return self._footprints[id(variant)].with_program(self.target, arena, operations)
-
-    def plan_variant(self, variant: Variant, budget: int) -> Plan | None:
-        """The fastest plan of one variant within `budget` resident bytes, with room for fragmentation.
-
-        Recomputation adds operations, and these the runtime's memory for them: tried with as few as possible.
-        """
-        operations = len(variant.planner.fastest().program.ops)
-        while True:
-            beside = self.footprint(variant, 0, operations)
-            if beside.total > budget:
-                return None
-            plan = variant.planner.plan(int((budget - beside.beside_arena) / (1 + FRAGMENTATION)))
-            if plan is None or len(plan.program.ops) <= operations:
-                return plan
-            operations = min(int(len(plan.program.ops) * MORE_OPERATIONS), variant.most_operations)
-
-    def plan(self, budget: int) -> VariantPlan | None:
-        """The fastest plan of all variants whose resident bytes are at most `budget`."""
-        best: VariantPlan | None = None
-        fastest = self.variants[0].planner.fastest().seconds
-        for number, variant in enumerate(self.variants, 1):
-            self.progress(f"planning memory, form {number} of {len(self.variants)}")
-            if best and (best.seconds <= fastest or variant.planner.fastest().seconds >= best.seconds):
-                continue
-            plan = self.plan_variant(variant, budget)
-            if plan and (best is None or plan.seconds < best.seconds):
-                best = VariantPlan(variant, plan)
-        return best
-
-    def enough(self) -> int:
-        """A budget in bytes from which on no plan is faster."""
-        fastest = min(self.variants, key=lambda variant: variant.planner.fastest().seconds)
-        return self._enough_for(fastest)
-
-    def _enough_for(self, variant: Variant) -> int:
-        """A budget in bytes that the variant's fastest plan fits."""
-        plan = variant.planner.fastest()
-        arena = int(plan.peak_bytes * (1 + FRAGMENTATION)) + 1
-        return self.footprint(variant, arena, len(plan.program.ops)).total
-
-    def minimum(self) -> int:
-        """The smallest budget that has a plan, in bytes: a whole number of megabytes."""
-        low = (
-            min(self.footprint(v, 0, len(v.planner.fastest().program.ops)).total for v in self.variants)
-            // MEGABYTE
-        )
-        narrow = self.variants[-1]
-        high = self._enough_for(narrow)
-
-        def feasible(megabytes: int) -> bool:
-            self.progress(f"searching the smallest budget: {megabytes} MB")
-            return self.plan_variant(narrow, megabytes * MEGABYTE) is not None
-
-        found = smallest_feasible(feasible, low, -(-high // MEGABYTE))
-        while self.plan((found - 1) * MEGABYTE) is not None:
-            found -= 1
-        return found * MEGABYTE
-
-
 def plan_model(intake: Intake, options: CompileOptions, *, progress: Progress = lambda _: None) -> Planning:
     """Everything up to the plan, for questions about budgets."""
     with told_as_model_error("the model cannot be planned"):
@@ -264,22 +161,37 @@ def compile_step(
 def _fitting_step(
     planning: Planning, options: CompileOptions, runner: Runner
 ) -> tuple[PlannedStep, Plan, Footprint]:
-    """The fastest plan carried out; if its offsets leave gaps that there is no room for, one for less."""
+    """The fastest plan carried out; if its offsets leave gaps that there is no room for, one for less, and
+    the smallest at last.
+    """
     asked = options.budget_bytes
     for _ in range(PLACEMENTS):
         chosen = planning.plan(asked)
         if chosen is None:
             break
         attempt = Runner(runner.observe)
-        step = carry_out_plan(chosen.variant, chosen.plan, planning.target, planning.device, attempt)
-        operations = len(chosen.plan.program.ops)
-        footprint = footprint_of(step.graph, planning.target, options.optimizer, step.arena_bytes, operations)
+        step, footprint = _placed(planning, chosen, attempt)
         if footprint.total <= options.budget_bytes:
             runner.applied.update(attempt.applied)
             return step, chosen.plan, footprint
         planning.progress("planning again: the values fit, their offsets do not")
         asked -= footprint.total - options.budget_bytes
-    raise _too_small(planning, options)
+    smallest = planning.minimum()
+    attempt = Runner(runner.observe)
+    step, footprint = _placed(planning, smallest.found, attempt)
+    if smallest.budget <= options.budget_bytes and footprint.total <= options.budget_bytes:
+        runner.applied.update(attempt.applied)
+        return step, smallest.found.plan, footprint
+    placed = -(-footprint.total // MEGABYTE) * MEGABYTE
+    raise _too_small(planning, replace(smallest, budget=max(smallest.budget, placed)))
+
+
+def _placed(planning: Planning, chosen: VariantPlan, runner: Runner) -> tuple[PlannedStep, Footprint]:
+    """A plan carried out, and what it holds resident."""
+    step = carry_out_plan(chosen.variant, chosen.plan, planning.target, planning.device, runner)
+    operations = len(chosen.plan.program.ops)
+    optimizer = planning.options.optimizer
+    return step, footprint_of(step.graph, planning.target, optimizer, step.arena_bytes, operations)
 
 
 def carry_out_plan(
@@ -299,14 +211,12 @@ def carry_out_plan(
     view = plan_view(graph, target, device)
     peak = max(live_bytes(view.program, target.alignment), default=0)
     assert peak == plan.peak_bytes, f"the graph's peak is {peak}, the plan's {plan.peak_bytes}"
-    return place(graph, view, target, int(peak * (1 + FRAGMENTATION)))
+    return place(graph, view, target, with_gaps(peak))
 
 
-def _too_small(planning: Planning, options: CompileOptions) -> BudgetTooSmall:
-    minimum = planning.minimum()
-    found = planning.plan(minimum)
-    assert found is not None
-    variant, plan = found.variant, found.plan
+def _too_small(planning: Planning, smallest: Smallest) -> BudgetTooSmall:
+    options, minimum = planning.options, smallest.budget
+    variant, plan = smallest.found.variant, smallest.found.plan
     live = live_bytes(plan.program, planning.target.alignment)
     worst = live.index(max(live))
     fixed = planning.footprint(variant, 0, len(plan.program.ops)).beside_arena

@@ -15,6 +15,7 @@ import torch
 from torch import fx
 
 from compiler.devices import DeviceProfile
+from compiler.footprint import planners_memory
 from compiler.graph import TrainGraph
 from compiler.passes.blocked_dequantization import BlockedDequantization
 from compiler.passes.fuse_add import FuseAdd
@@ -64,16 +65,9 @@ class Variant:
         return Planner(
             self.view.program,
             rates(self.device, self.target),
+            planners_memory(self.graph, self.target),
             offload=self.target.offload,
-            alignment=self.target.alignment,
         )
-
-    @property
-    def most_operations(self) -> int:
-        """Operations of the largest program that a plan can make of it: every forward operation run twice, or
-        its value stored and loaded."""
-        again = 3 if self.target.offload else 1
-        return len(self.view.program.ops) + again * sum(op.forward for op in self.view.program.ops)
 
 
 def variants(joint: TrainGraph, target: Target, device: DeviceProfile) -> list[Variant]:

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from itertools import groupby, pairwise
 from pathlib import Path
 
+from compiler.budget import Planning, VariantPlan
 from compiler.config import MEGABYTE, CompileOptions
 from compiler.footprint import footprint_of
-from compiler.pipeline import Planning, VariantPlan, plan_model
+from compiler.pipeline import plan_model
 from compiler.plan.liveness import lifetimes
 from compiler.plan.program import Kind, Program
 from lowpeak.api import DEMO, open_intake

@@ -232,7 +232,7 @@ def memory_time_curve(
     intake = open_intake(model, given, lora=lora, example_batch=example_batch, progress=progress)
     planning = plan_model(intake, given, progress=progress)
     if budgets_mb is None:
-        low = planning.minimum()
+        low = planning.minimum().budget
         high = max(low, planning.enough())
         budgets = [low + (high - low) * i // max(points - 1, 1) for i in range(points)]
     else:

@@ -16,6 +16,7 @@ from compiler.intake import Intake, take_in
 from compiler.model.quantized import QuantFormat
 from compiler.pipeline import compile_step
 from compiler.plan.cost import Rates
+from compiler.plan.measure import Memory
 from compiler.plan.planner import Planner
 from compiler.plan.program import Kind, Op, Program, Value
 from tests.model.tiny import tiny_model
@@ -98,7 +99,7 @@ def test_smallest_plan_recomputes_what_it_can() -> None:
         ops.append(Op(f"d{index}", (gradient, index), (len(values) - 1,), 1.0, False))
         gradient = len(values) - 1
     program = Program(tuple(values), tuple(ops), frozenset({gradient}))
-    planner = Planner(program, Rates(1e9, 1e9, 1e9, 1e9, 1e-6), offload=False, alignment=16)
+    planner = Planner(program, Rates(1e9, 1e9, 1e9, 1e9, 1e-6), Memory(16), offload=False)
     small, fast = smallest_plan(planner), planner.fastest()
     assert small.peak_bytes < fast.peak_bytes
     assert small.seconds > fast.seconds

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from compiler.plan.problem import Buffer, MemoryProblem
-from compiler.plan.program import Kind, Program
+from compiler.plan.program import Ints, Kind, Program
 
 PERSISTENT = (Kind.ADAPTER,)
 
@@ -29,30 +32,53 @@ class Lifetimes:
 
 def lifetimes(program: Program) -> Lifetimes:
     """Lifetimes in program order. Batch values are live from step 0, adapters and kept results to the end."""
+    live = _live(program)
+    return Lifetimes(tuple(live.lower.tolist()), tuple(live.upper.tolist()), tuple(live.buffer.tolist()))
+
+
+@dataclass(frozen=True)
+class _Live:
+    """`Lifetimes` as arrays."""
+
+    lower: Ints
+    upper: Ints
+    buffer: Ints
+
+
+def _live(program: Program) -> _Live:
     count, end = len(program.values), max(len(program.ops), 1)
-    lower, upper, buffer = [0] * count, [0] * count, list(range(count))
-    for step, op in enumerate(program.ops):
-        for value in op.writes:
-            lower[value], upper[value] = step, step + 1
-        for value in op.reads:
-            upper[value] = step + 1
-    kept = program.kept
-    for value, described in enumerate(program.values):
-        if described.kind in PERSISTENT or value in kept:
-            upper[value] = end
-        elif described.kind is Kind.BATCH:
-            upper[value] = max(upper[value], 1)
-    for step, op in enumerate(program.ops):
-        taken: set[int] = set()
-        for written, operand in op.in_place:
-            if written in taken or operand in taken or upper[operand] != step + 1:
-                continue
-            own = program.values[operand]
-            pinned = own.kind in PERSISTENT or operand in kept
-            if not pinned and own.nbytes == program.values[written].nbytes:
-                buffer[written] = buffer[operand]
-                taken.update((written, operand))
-    return Lifetimes(tuple(lower), tuple(upper), tuple(buffer))
+    uses = program.uses
+    lower, upper = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+    operation, written = uses.writes
+    lower[written] = uses.step[operation]
+    upper[written] = lower[written] + 1
+    operation, read = uses.reads
+    np.maximum.at(upper, read, uses.step[operation] + 1)
+    stays = pinned(program)
+    upper[stays] = end
+    batch = np.array([value.kind is Kind.BATCH for value in program.values], dtype=bool)
+    np.maximum(upper, 1, out=upper, where=batch)
+    buffer = np.arange(count)
+    operation, written, read = uses.pairs
+    step = uses.step[operation]
+    dies = (upper[read] == step + 1) & ~stays[read] & (program.nbytes[read] == program.nbytes[written])
+    chosen = np.flatnonzero(dies)
+    chosen = chosen[np.argsort(step[chosen], kind="stable")]
+    latest, taken = -1, set[int]()
+    for at, into, operand in zip(*(c[chosen].tolist() for c in (step, written, read)), strict=True):
+        if at != latest:
+            latest, taken = at, set()
+        if into not in taken and operand not in taken:
+            buffer[into] = buffer[operand]
+            taken.update((into, operand))
+    return _Live(lower, upper, buffer)
+
+
+def pinned(program: Program) -> NDArray[np.bool_]:
+    """Values that live to the end, whoever reads them."""
+    stays = np.array([value.kind in PERSISTENT for value in program.values], dtype=bool)
+    stays[list(program.kept)] = True
+    return stays
 
 
 def memory_problem(program: Program, alignment: int) -> tuple[MemoryProblem, tuple[int, ...]]:
@@ -89,17 +115,17 @@ def peak_by_kind(program: Program, alignment: int = 1) -> dict[Kind, int]:
 
 def live_bytes(program: Program, alignment: int = 1) -> list[int]:
     """Bytes live at every step, in-place sharing counted once and sizes rounded up to `alignment`."""
-    live = lifetimes(program)
-    change = [0] * (len(program.ops) + 1)
-    for value, root in enumerate(live.buffer):
-        if live.upper[value] == live.lower[value]:
-            continue
-        size = -(-program.values[root].nbytes // alignment) * alignment
-        start = live.lower[value] + (root != value)
-        change[start] += size
-        change[live.upper[value]] -= size
-    total, timeline = 0, []
-    for delta in change[:-1]:
-        total += delta
-        timeline.append(total)
-    return timeline
+    live = _live(program)
+    used = np.flatnonzero(live.upper > live.lower)
+    root = live.buffer[used]
+    size = -(-program.nbytes[root] // alignment) * alignment
+    change = np.zeros(len(program.ops) + 1, dtype=np.int64)
+    np.add.at(change, live.lower[used] + (root != used), size)
+    np.subtract.at(change, live.upper[used], size)
+    total: list[int] = np.cumsum(change)[:-1].tolist()
+    return total
+
+
+def peak_bytes(program: Program, alignment: int = 1) -> int:
+    """The most bytes live at a step."""
+    return max(live_bytes(program, alignment), default=0)

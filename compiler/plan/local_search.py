@@ -11,14 +11,17 @@ as it was in another plan. What it leaves on the table is one change away or two
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from heapq import heappop, heappush
+from itertools import chain, combinations, count
 
 from compiler.plan.decide import Decider
+from compiler.plan.measure import NEAR, Measurer, Plan
 from compiler.plan.program import Kind
 from compiler.plan.rematerialize import Decisions
 
+LEAST_GAIN = 1 - 1e-6
 MOST_PAIRS = 5000
 """Pairs of changes looked at; with more, changes are tried one by one only."""
 
@@ -88,3 +91,56 @@ def _changed(decisions: Decisions, fewer: tuple[_Choice, ...], more: tuple[_Choi
     for choice in more:
         recompute, offload = recompute | choice.recompute, offload | choice.offload
     return Decisions(recompute, offload)
+
+
+def reached(
+    measurer: Measurer, neighbourhood: Neighbourhood, budget: int, known: Iterable[Plan], effort: int
+) -> tuple[Plan | None, int]:
+    """A plan within the budget, searched for among `known` plans near it and the changes of those, of the
+    smallest first; and the effort left, in operations of measured programs.
+    """
+    queue: list[tuple[int, int, Iterator[Decisions]]] = []
+    number = count()
+    entered: set[Decisions] = set()
+
+    def enter(plan: Plan) -> None:
+        if plan.needed_bytes <= NEAR * budget and plan.decisions not in entered:
+            entered.add(plan.decisions)
+            changed = (decisions for _, decisions in neighbourhood.around(plan.carried_out))
+            heappush(queue, (plan.needed_bytes, next(number), chain([plan.decisions], changed)))
+
+    for plan in known:
+        enter(plan)
+    tried: set[Decisions] = set()
+    while queue and effort > 0:
+        decisions = next(queue[0][2], None)
+        if decisions is None:
+            heappop(queue)
+        elif decisions not in tried:
+            tried.add(decisions)
+            effort -= len(measurer.program.ops)
+            plan = measurer.measure(decisions)
+            fitted = measurer.fitted(plan, budget)
+            if fitted is not None:
+                return fitted, effort
+            enter(plan)
+    return None, effort
+
+
+def faster(
+    measurer: Measurer, neighbourhood: Neighbourhood, current: Plan, budget: int, effort: int
+) -> tuple[Plan | None, int]:
+    """A plan next to `current` that is faster within the budget; and the effort left."""
+    undecided = sum(op.seconds for op in measurer.program.ops)
+    for seconds, decisions in neighbourhood.around(current.carried_out):
+        if undecided + seconds >= current.seconds * LEAST_GAIN:
+            continue
+        if effort <= 0:
+            break
+        effort -= len(measurer.program.ops)
+        fitted = measurer.fitted(measurer.measure(decisions), budget)
+        if fitted is not None:
+            ahead = measurer.prefetched(fitted, budget)
+            if ahead.seconds < current.seconds:
+                return ahead, effort
+    return None, effort

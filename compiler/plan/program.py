@@ -7,8 +7,16 @@ from outside.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
 
 
 class Kind(StrEnum):
@@ -65,6 +73,41 @@ class Op:
 
 
 @dataclass(frozen=True)
+class Uses:
+    """Where values are written and read, as arrays: `step[i]` of operation i; (operation, value) of every
+    write and read; (operation, written, read) of every pair that may share memory, in the order of the
+    operations.
+
+    An order changes `step` alone.
+    """
+
+    step: Ints
+    writes: Ints
+    reads: Ints
+    pairs: Ints
+
+    @staticmethod
+    def of(ops: tuple[Op, ...]) -> Uses:
+        return Uses(
+            np.arange(len(ops)),
+            _table(((i, v) for i, op in enumerate(ops) for v in op.writes), 2),
+            _table(((i, v) for i, op in enumerate(ops) for v in op.reads), 2),
+            _table(((i, w, r) for i, op in enumerate(ops) for w, r in op.in_place), 3),
+        )
+
+    def reordered(self, order: list[int]) -> Uses:
+        """After a permutation; `order` holds the present steps."""
+        moved = np.empty(len(order), dtype=np.int64)
+        moved[order] = np.arange(len(order))
+        return replace(self, step=moved[self.step])
+
+
+def _table(rows: Iterable[tuple[int, ...]], width: int) -> Ints:
+    """The columns of rows."""
+    return np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(-1, width).T
+
+
+@dataclass(frozen=True)
 class Program:
     """Operations in execution order. `results` (loss and gradients) live until the end, but those that are
     `taken`: they are added to memory outside of the program by the operation that makes them.
@@ -80,7 +123,20 @@ class Program:
         """Results that live until the end."""
         return self.results - self.taken
 
+    @cached_property
+    def uses(self) -> Uses:
+        """Where values are written and read."""
+        return Uses.of(self.ops)
+
+    @cached_property
+    def nbytes(self) -> Ints:
+        """Of every value."""
+        return np.array([value.nbytes for value in self.values], dtype=np.int64)
+
     def reordered(self, order: list[int]) -> Program:
         """The same operations, `order` holding their present indices."""
         assert sorted(order) == list(range(len(self.ops)))
-        return replace(self, ops=tuple(self.ops[i] for i in order))
+        made = replace(self, ops=tuple(self.ops[i] for i in order))
+        # What is known of the values and operations stays true in another order, and is slow to gather.
+        vars(made).update(uses=self.uses.reordered(order), nbytes=self.nbytes)
+        return made

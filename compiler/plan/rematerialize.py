@@ -62,6 +62,8 @@ class _Builder:
     def _redirected(self, op: Op) -> Op:
         """The operation reading what the backward has of each operand, which is made first where need be."""
         at_hand = {value: self._in_backward(value) for value in op.reads}
+        if all(value == source for value, source in at_hand.items()):
+            return op
         return replace(
             op,
             reads=tuple(dict.fromkeys(at_hand.values())),

@@ -17,6 +17,7 @@ from compiler.passes.recompute import Recompute
 from compiler.passes.reorder import Reorder
 from compiler.passes.runner import Runner
 from compiler.plan.liveness import live_bytes
+from compiler.plan.measure import Memory
 from compiler.plan.planner import Planner
 from compiler.plan.timeline import step_seconds
 from compiler.planning import plan_view, rates
@@ -144,7 +145,7 @@ def test_the_graph_has_the_peak_that_the_plan_says(share: float, offload: bool):
     )
     runtime, profile = target("simulator", "stock"), SLOW if offload else device("laptop")
     view = plan_view(graph, runtime, profile)
-    planner = Planner(view.program, rates(profile, runtime), offload=offload, alignment=runtime.alignment)
+    planner = Planner(view.program, rates(profile, runtime), Memory(runtime.alignment), offload=offload)
     most = planner.fastest().peak_bytes
     persistent = live_bytes(view.program, runtime.alignment)[0]
     plan = planner.plan(int(most - share * (most - persistent) * 0.5))

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from compiler.plan.cost import Rates
-from compiler.plan.planner import Planner, smallest_feasible
+from compiler.plan.measure import Memory
+from compiler.plan.planner import Planner
 from compiler.plan.program import Kind, Op, Program, Value
 
 KIB = 1024
@@ -236,10 +237,9 @@ def small_networks() -> dict[str, Program]:
 
 def small_planner(program: Program) -> Planner:
     """That keeps or recomputes."""
-    return Planner(program, Rates(1e9, 1e9, 1e9, 1e9, 0.0), offload=False, alignment=1)
+    return Planner(program, Rates(1e9, 1e9, 1e9, 1e9, 0.0), Memory(1), offload=False)
 
 
 def smallest_peak(planner: Planner) -> int:
     """The smallest whole number of KiB, in bytes, that the planner has a plan within."""
-    most = planner.fastest().peak_bytes // KIB + 1
-    return KIB * smallest_feasible(lambda kib: planner.plan(kib * KIB) is not None, 0, most)
+    return -(-planner.smallest().needed_bytes // KIB) * KIB

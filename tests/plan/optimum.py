@@ -16,7 +16,7 @@ from typing import Any
 
 from ortools.sat.python import cp_model
 
-from compiler.plan.planner import Plan
+from compiler.plan.measure import Plan
 from compiler.plan.program import Kind, Op, Program
 from compiler.plan.rematerialize import COPY_SUFFIX
 

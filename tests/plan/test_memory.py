@@ -69,10 +69,14 @@ def test_more_effort_is_never_worse() -> None:
 
 
 def test_capacity_ends_the_search_early() -> None:
+    """A height that is enough is not improved, though it could be; one that is not, is searched for."""
     problem = random_lifetimes(200, seed=0)
-    greedy = solve(problem, effort=0)
-    assert solve(problem, capacity=greedy.height).height <= greedy.height
-    assert solve(problem, capacity=0, effort=100).height >= problem.lower_bound()
+    greedy, best = solve(problem, effort=0), solve(problem)
+    assert best.height < greedy.height
+    enough = solve(problem, capacity=greedy.height)
+    assert best.height < enough.height <= greedy.height
+    assert solve(problem, capacity=best.height).height == best.height
+    assert solve(problem, capacity=0) == best
 
 
 @pytest.mark.parametrize("layers,tiles", [(2, 1), (4, 1), (8, 2), (16, 1), (16, 4), (28, 2)])

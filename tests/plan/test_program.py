@@ -11,6 +11,7 @@ from compiler.config import MEGABYTE
 from compiler.devices import device
 from compiler.plan.cost import Rates
 from compiler.plan.liveness import lifetimes, live_bytes, memory_problem
+from compiler.plan.measure import Memory
 from compiler.plan.memory import solve
 from compiler.plan.planner import Planner
 from compiler.plan.program import Kind, Program
@@ -130,7 +131,7 @@ def test_plans_fit_smaller_budgets_when_gradients_are_taken():
     sizes = {"x": 1, "a": 8, "l": 1, "g": 8, "h": 8, "k": 8}
     ops = [("a", "x", "a"), ("l", "a", "l"), ("g", "a", "g"), ("h", "a", "h"), ("k", "a", "k")]
     run = program({name: size * MEGABYTE for name, size in sizes.items()}, ops, "lghk", 2)
-    kept, taken = (Planner(each, RATES, offload=False, alignment=1) for each in (run, taking(run, "ghk")))
+    kept, taken = (Planner(each, RATES, Memory(1), offload=False) for each in (run, taking(run, "ghk")))
     assert kept.fastest().peak_bytes == 33 * MEGABYTE
     plan = taken.plan(17 * MEGABYTE)
     assert plan is not None and kept.plan(32 * MEGABYTE) is None
