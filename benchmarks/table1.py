@@ -27,7 +27,6 @@ from rich.table import Table
 
 from benchmarks.measure import measure_model
 from benchmarks.published import PAPER
-from compiler.budget import Planning
 from compiler.config import CompileOptions
 from compiler.devices import device
 from compiler.estimate import LORA, estimate, smallest_plan
@@ -35,6 +34,7 @@ from compiler.footprint import footprint_of
 from compiler.graph import Frozen, TrainGraph
 from compiler.passes.runner import Runner
 from compiler.pipeline import build_joint
+from compiler.search import Planning
 from compiler.targets import EXECUTORCH_LOWPEAK
 from compiler.variants import Variant, tiled, variants
 from lowpeak.api import open_intake

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from compiler.budget import Planning
 from compiler.config import MEGABYTE, CompileOptions
 from compiler.devices import device
 from compiler.footprint import footprint_of
@@ -29,6 +28,7 @@ from compiler.plan.measure import Plan
 from compiler.plan.planner import Planner
 from compiler.plan.program import Kind, Program
 from compiler.plan.timeline import step_seconds
+from compiler.search import Planning
 from compiler.targets import target
 from compiler.variants import UNBOUNDED, Variant, variant
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from compiler.batch import BatchSpec
 from compiler.batch_input import BatchInput
-from compiler.budget import Planning, Progress, Smallest, VariantPlan
 from compiler.capture import capture
 from compiler.config import MEGABYTE, CompileOptions
 from compiler.devices import DeviceProfile
@@ -41,6 +40,7 @@ from compiler.plan.liveness import live_bytes, peak_by_kind
 from compiler.plan.measure import Plan
 from compiler.planned import PlannedStep, place
 from compiler.planning import plan_view
+from compiler.search import Planning, Progress, Smallest, VariantPlan
 from compiler.targets import EXECUTORCH, Target, target
 from compiler.variants import Variant
 

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from compiler.budget import Planning, VariantPlan
 from compiler.config import MEGABYTE, CompileOptions
 from compiler.footprint import footprint_of
 from compiler.pipeline import plan_model
 from compiler.plan.liveness import lifetimes
 from compiler.plan.program import Kind, Program
+from compiler.search import Planning, VariantPlan
 from lowpeak.api import DEMO, open_intake
 
 PICTURE = Path(__file__).with_name("memory.svg")

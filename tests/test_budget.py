@@ -8,12 +8,12 @@ from functools import cache
 
 import pytest
 
-from compiler.budget import Planning, VariantPlan
 from compiler.config import MEGABYTE, CompileOptions
 from compiler.errors import BudgetTooSmall
 from compiler.footprint import with_gaps, without_gaps
 from compiler.intake import Intake, take_in
 from compiler.pipeline import compile_step, plan_model
+from compiler.search import Planning, VariantPlan
 from tests.tiny import tiny_llama
 
 MODELS = {
