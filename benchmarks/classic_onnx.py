@@ -1,7 +1,7 @@
 """The route that ONNX Runtime Training documents: exported forward, `generate_artifacts`, default session.
 
 A part of benchmarks/onnxruntime.py: `export_classic` makes the artifacts, and `python -m
-benchmarks.classic_onnx job.json` trains them in a process that tells the events of runtime_py/events.py.
+benchmarks.classic_onnx job.json` trains them in a process that tells the events of lowpeak_runtime/events.py.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from pathlib import Path
 
 import torch
 
-from compiler.causal_lm import CausalLMLoss
-from export.artifact import Artifact
-from export.onnx.model import IR_VERSION
-from runtime_py.batch_file import BatchFolder
-from runtime_py.events import end_event, ready_event, step_event
-from runtime_py.reference_model import own_weights
-from runtime_py.session import Job
-from runtime_py.stop import StopRequest
-from runtime_py.worker import Emit, main
+from lowpeak_compiler.causal_lm import CausalLMLoss
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.onnx.model import IR_VERSION
+from lowpeak_runtime.batch_file import BatchFolder
+from lowpeak_runtime.events import end_event, ready_event, step_event
+from lowpeak_runtime.reference_model import own_weights
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.stop import StopRequest
+from lowpeak_runtime.worker import Emit, main
 
 
 def export_classic(artifact: Artifact, folder: Path) -> None:

@@ -31,15 +31,15 @@ from typing import IO
 from unittest.mock import patch
 
 from benchmarks.measure import DEMO_CHAT, mb
-from export.artifact import Artifact
-from runtime_py.checkpoint import CHECKPOINT, read_progress
-from runtime_py.command import worker_command
-from runtime_py.feed import Feed
-from runtime_py.memory import MemoryGroup, PeakSampler, memory_group
-from runtime_py.optimizer import OptimizerOptions
-from runtime_py.prepare import training_data
-from runtime_py.session import Job
-from runtime_py.work_folder import work_folder
+from lowpeak_export.artifact import Artifact
+from lowpeak_runtime.checkpoint import CHECKPOINT, read_progress
+from lowpeak_runtime.command import worker_command
+from lowpeak_runtime.feed import Feed
+from lowpeak_runtime.memory import MemoryGroup, PeakSampler, memory_group
+from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.prepare import training_data
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.work_folder import work_folder
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage")
 IN_MEMORY = Path("/dev/shm")

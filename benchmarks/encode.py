@@ -29,13 +29,13 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from transformers import PreTrainedTokenizerBase
 
-from compiler.model.source import open_model
 from lowpeak import compile_for_device
 from lowpeak.demo_model import fetch_demo_model
-from runtime_py.data import AT_ONCE, shuffled
-from runtime_py.encode import Example
-from runtime_py.events import ready_event
-from runtime_py.jsonl import JsonlFile
+from lowpeak_compiler.model.source import open_model
+from lowpeak_runtime.data import AT_ONCE, shuffled
+from lowpeak_runtime.encode import Example
+from lowpeak_runtime.events import ready_event
+from lowpeak_runtime.jsonl import JsonlFile
 
 DEMO_CHAT = Path(str(files("lowpeak") / "demo_chat.jsonl"))
 

@@ -28,10 +28,10 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, LlamaConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from export.artifact import Artifact
-from export.executorch.library import runner_program
 from lowpeak import compile_for_device
 from lowpeak.demo_model import FILE_NAME, fetch_demo_model
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.executorch.library import runner_program
 
 SEQ_LEN, BATCH_SIZE = 256, 8
 
@@ -97,7 +97,9 @@ def _texts(count: int) -> list[str]:
     chance = random.Random(0)
     root = Path(__file__).resolve().parents[1]
     prose = "\n".join(file.read_text("utf-8") for file in sorted((root / "docs").glob("*.md")))
-    code = "\n".join(file.read_text("utf-8") for file in sorted((root / "runtime_py").glob("*.py")))
+    code = "\n".join(
+        file.read_text("utf-8") for file in sorted((root / "runtime_py" / "lowpeak_runtime").glob("*.py"))
+    )
     made = []
     for _ in range(count):
         source = prose if chance.random() < 0.7 else code

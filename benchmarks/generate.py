@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.artifact import MANIFEST, Artifact
-from export.executorch.library import ops_library, runner_program
+from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_export.executorch.library import ops_library, runner_program
 
 PROMPT = [1, 4093, 28, 253, 2183, 8113, 288, 665, 338, 11, 198, 260, 2240, 282, 253, 1165]
 """Tokens that any model of some size has."""

@@ -21,21 +21,21 @@ from torch import Tensor, fx, nn
 from torch.func import functional_call
 from torch.nn.functional import cosine_similarity, cross_entropy, linear
 
-from compiler.batch import IGNORE_INDEX, BatchSpec
-from compiler.capture import capture
-from compiler.differentiate import differentiate
-from compiler.graph import Adapter, Batch, Constant
-from compiler.model.source import open_model
-from compiler.passes.chunked_loss import ChunkedLoss
-from compiler.passes.lower_loss import LowerLoss
-from compiler.passes.mask_logits import MaskLogits
-from compiler.passes.normalize import Normalize
-from compiler.passes.runner import Runner
-from compiler.subset import choose_subset
 from lowpeak.demo import demo_data
 from lowpeak.demo_model import fetch_demo_model
-from runtime_py.data import ExampleList, batches
-from runtime_py.jsonl import read_jsonl
+from lowpeak_compiler.batch import IGNORE_INDEX, BatchSpec
+from lowpeak_compiler.capture import capture
+from lowpeak_compiler.differentiate import differentiate
+from lowpeak_compiler.graph import Adapter, Batch, Constant
+from lowpeak_compiler.model.source import open_model
+from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.lower_loss import LowerLoss
+from lowpeak_compiler.passes.mask_logits import MaskLogits
+from lowpeak_compiler.passes.normalize import Normalize
+from lowpeak_compiler.passes.runner import Runner
+from lowpeak_compiler.subset import choose_subset
+from lowpeak_runtime.data import ExampleList, batches
+from lowpeak_runtime.jsonl import read_jsonl
 
 BATCH = 2
 TILES = ((512, 49152), (512, 16384), (512, 4096), (128, 16384))

@@ -29,17 +29,17 @@ from typing import Any
 from peft import LoraConfig
 from safetensors import safe_open
 
-from compiler.config import CompileOptions
-from export.artifact import Artifact
 from lowpeak import compile_for_device
-from runtime_py.checkpoint import CHECKPOINT
-from runtime_py.command import worker_command
-from runtime_py.eager import train_eagerly
-from runtime_py.feed import write_batches
-from runtime_py.memory import run_under_limit
-from runtime_py.optimizer import OptimizerOptions
-from runtime_py.prepare import Data, training_data
-from runtime_py.session import Job
+from lowpeak_compiler.config import CompileOptions
+from lowpeak_export.artifact import Artifact
+from lowpeak_runtime.checkpoint import CHECKPOINT
+from lowpeak_runtime.command import worker_command
+from lowpeak_runtime.eager import train_eagerly
+from lowpeak_runtime.feed import write_batches
+from lowpeak_runtime.memory import run_under_limit
+from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.prepare import Data, training_data
+from lowpeak_runtime.session import Job
 
 DEMO_CHAT = Path(str(files("lowpeak") / "demo_chat.jsonl"))
 GRADIENT = OptimizerOptions("sgd", learning_rate=1.0)

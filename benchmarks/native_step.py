@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.measure import DEMO_CHAT, mb, write_job
-from export.artifact import Artifact
-from export.executorch.library import ops_library, runner_program
-from runtime_py.memory import PeakSampler
-from runtime_py.optimizer import OptimizerOptions
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.executorch.library import ops_library, runner_program
+from lowpeak_runtime.memory import PeakSampler
+from lowpeak_runtime.optimizer import OptimizerOptions
 
 
 @dataclass

@@ -26,14 +26,14 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.machine import NAME, disk_speed
 from benchmarks.measure import measure
-from compiler.devices import PROFILES, DeviceProfile
-from compiler.plan import decide
-from compiler.plan import measure as plans
-from compiler.plan.candidates import Units, find_units
-from compiler.plan.program import Program
-from export.artifact import Artifact
 from lowpeak import compile_for_device
-from runtime_py.optimizer import OptimizerOptions
+from lowpeak_compiler.devices import PROFILES, DeviceProfile
+from lowpeak_compiler.plan import decide
+from lowpeak_compiler.plan import measure as plans
+from lowpeak_compiler.plan.candidates import Units, find_units
+from lowpeak_compiler.plan.program import Program
+from lowpeak_export.artifact import Artifact
+from lowpeak_runtime.optimizer import OptimizerOptions
 
 TOKENS = 1024
 ROOM_MB, TIGHT_MB = 4000.0, 80.0

@@ -28,13 +28,13 @@ from torch import Tensor
 
 import lowpeak
 from benchmarks.classic_onnx import export_classic
-from export.artifact import Artifact
-from runtime_py.command import python_command
-from runtime_py.execute import execute
-from runtime_py.feed import write_batches
-from runtime_py.prepare import training_data
-from runtime_py.session import Job, open_session
-from runtime_py.supervisor import supervise
+from lowpeak_export.artifact import Artifact
+from lowpeak_runtime.command import python_command
+from lowpeak_runtime.execute import execute
+from lowpeak_runtime.feed import write_batches
+from lowpeak_runtime.prepare import training_data
+from lowpeak_runtime.session import Job, open_session
+from lowpeak_runtime.supervisor import supervise
 
 MEGABYTE = 1_000_000
 
@@ -103,8 +103,8 @@ def data(artifact: Artifact) -> Path | None:
 
 def compare_gradients(artifact: Artifact, folder: Path) -> None:
     """After one update, so that no gradient is zero because B is."""
-    from runtime_py.onnx_session import OnnxSession
-    from runtime_py.run_optimizer import write_run_optimizer
+    from lowpeak_runtime.onnx_session import OnnxSession
+    from lowpeak_runtime.run_optimizer import write_run_optimizer
 
     work = folder / "gradients"
     work.mkdir()

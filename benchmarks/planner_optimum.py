@@ -15,10 +15,10 @@ import math
 from rich.console import Console
 from rich.table import Table
 
-from compiler.plan.liveness import memory_problem
-from compiler.plan.measure import Plan
-from compiler.plan.memory import solve
-from compiler.plan.program import Program
+from lowpeak_compiler.plan.liveness import memory_problem
+from lowpeak_compiler.plan.measure import Plan
+from lowpeak_compiler.plan.memory import solve
+from lowpeak_compiler.plan.program import Program
 from tests.plan.networks import KIB, small_networks, small_planner, smallest_peak
 from tests.plan.optimum import Optimum, least_peak, least_seconds
 

@@ -19,10 +19,10 @@ from rich.table import Table
 from benchmarks.measure import measure_model
 from benchmarks.published import RIVALS
 from benchmarks.table1 import within_budget
-from compiler.config import CompileOptions
-from compiler.passes.runner import Runner
-from compiler.pipeline import build_joint
 from lowpeak.api import open_intake
+from lowpeak_compiler.config import CompileOptions
+from lowpeak_compiler.passes.runner import Runner
+from lowpeak_compiler.pipeline import build_joint
 
 BUDGETS = {
     "qwen2.5-0.5b": {256: 80, 1024: 140},

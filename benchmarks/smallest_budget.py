@@ -19,8 +19,8 @@ from pathlib import Path
 MODELS = ("smollm2-135m:512", "llama-3.2-3b:1024")
 ASK = """
 import json, sys, time
-from compiler.config import CompileOptions
-from compiler.pipeline import plan_model
+from lowpeak_compiler.config import CompileOptions
+from lowpeak_compiler.pipeline import plan_model
 from lowpeak.api import open_intake
 name, tokens, kernels = sys.argv[1:]
 options = CompileOptions(1, int(tokens), kernels=kernels)

@@ -17,9 +17,9 @@ from unittest.mock import patch
 
 from benchmarks.machine import NAME, this_machine
 from benchmarks.measure import measure, report
-from compiler.devices import PROFILES
 from lowpeak import compile_for_device
-from runtime_py.optimizer import OptimizerOptions
+from lowpeak_compiler.devices import PROFILES
+from lowpeak_runtime.optimizer import OptimizerOptions
 
 
 def main() -> None:

@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from compiler.config import MEGABYTE, CompileOptions
-from compiler.footprint import footprint_of
-from compiler.pipeline import plan_model
-from compiler.plan.liveness import lifetimes
-from compiler.plan.program import Kind, Program
-from compiler.search import Planning, VariantPlan
 from lowpeak.api import DEMO, open_intake
+from lowpeak_compiler.config import MEGABYTE, CompileOptions
+from lowpeak_compiler.footprint import footprint_of
+from lowpeak_compiler.pipeline import plan_model
+from lowpeak_compiler.plan.liveness import lifetimes
+from lowpeak_compiler.plan.program import Kind, Program
+from lowpeak_compiler.search import Planning, VariantPlan
 
 PICTURE = Path(__file__).with_name("memory.svg")
 COLUMNS = 200

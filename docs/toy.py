@@ -16,20 +16,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, silu
 
-from compiler.capture import capture
-from compiler.devices import device
-from compiler.differentiate import differentiate
-from compiler.graph import TrainGraph
-from compiler.passes.chunked_loss import ChunkedLoss
-from compiler.passes.dequantize_per_use import DequantizePerUse
-from compiler.passes.mask_logits import MaskLogits
-from compiler.passes.normalize import Normalize
-from compiler.passes.quantize import Quantize
-from compiler.passes.runner import Runner
-from compiler.pipeline import carry_out_plan
-from compiler.planned import PlannedStep
-from compiler.targets import target
-from compiler.variants import variant
+from lowpeak_compiler.capture import capture
+from lowpeak_compiler.devices import device
+from lowpeak_compiler.differentiate import differentiate
+from lowpeak_compiler.graph import TrainGraph
+from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.dequantize_per_use import DequantizePerUse
+from lowpeak_compiler.passes.mask_logits import MaskLogits
+from lowpeak_compiler.passes.normalize import Normalize
+from lowpeak_compiler.passes.quantize import Quantize
+from lowpeak_compiler.passes.runner import Runner
+from lowpeak_compiler.pipeline import carry_out_plan
+from lowpeak_compiler.planned import PlannedStep
+from lowpeak_compiler.targets import target
+from lowpeak_compiler.variants import variant
 
 DOCUMENT = Path(__file__).with_name("how-it-works.md")
 TOKENS, LABELLED, WIDTH, INNER, RANK, VOCABULARY = 64, 32, 64, 256, 4, 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-WORKER = "runtime_py.worker"
+WORKER = "lowpeak_runtime.worker"
 RUNNER = "lowpeak-runner"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 # Before torch and transformers are imported: they read these once.
 os.environ.update(
@@ -17,25 +16,17 @@ os.environ.update(
     NO_COLOR="1",
 )
 
-import pytest
 import torch
 from hypothesis import settings
-
-import compiler
 
 # The test models are so small that threads cost more than they give.
 torch.set_num_threads(1)
 
-# Under nohup, or behind an ampersand in a script, these are ignored, and children inherit that: the tests that send
-# them would wait for ever.
+# Under nohup, or behind an ampersand in a script, these are ignored, and children inherit that: the tests
+# that send them would wait for ever.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The first example of a property imports and traces for seconds.
 settings.register_profile("lowpeak", deadline=None)
 settings.load_profile("lowpeak")
-
-# An editable install of another checkout goes before every path.
-OURS, FOUND = Path(__file__).resolve().parents[1], Path(compiler.__file__).resolve().parents[1]
-if OURS != FOUND:
-    raise pytest.UsageError(f"the tests of {OURS} would run the code of {FOUND}: pip uninstall lowpeak")

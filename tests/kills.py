@@ -29,17 +29,17 @@ from typing import Any
 
 from safetensors import safe_open
 
-from compiler.errors import ArtifactError
-from export.artifact import Artifact
-from export.executorch.library import RUNNER_VARIABLE
-from export.folder_lock import locked
 from lowpeak.api import compile_for_device
 from lowpeak.cli import main as lowpeak
-from runtime_py.checkpoint import CHECKPOINT, newest_whole, read_progress
-from runtime_py.run_folder import ADAPTER
-from runtime_py.simulate import simulate
-from runtime_py.stop import STOPPED
-from runtime_py.trainer import train
+from lowpeak_compiler.errors import ArtifactError
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.executorch.library import RUNNER_VARIABLE
+from lowpeak_export.folder_lock import locked
+from lowpeak_runtime.checkpoint import CHECKPOINT, newest_whole, read_progress
+from lowpeak_runtime.run_folder import ADAPTER
+from lowpeak_runtime.simulate import simulate
+from lowpeak_runtime.stop import STOPPED
+from lowpeak_runtime.trainer import train
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
 from tests.native.runner import runner
 

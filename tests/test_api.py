@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
 import lowpeak
-from compiler.batch_input import Ids
-from compiler.config import MEGABYTE
-from compiler.intake import checkpoint_name, take_in
 from lowpeak.api import memory_time_curve
+from lowpeak_compiler.batch_input import Ids
+from lowpeak_compiler.config import MEGABYTE
+from lowpeak_compiler.intake import checkpoint_name, take_in
 from tests.tiny import SEQ_LEN, tiny_llama, tiny_qwen2
 
 WIDE = {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "vocab_size": 2048}

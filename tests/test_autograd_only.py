@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import lowpeak
-from compiler.autograd_only import refusing_own_gradients
-from compiler.capture import capture
-from compiler.errors import ModelError
+from lowpeak_compiler.autograd_only import refusing_own_gradients
+from lowpeak_compiler.capture import capture
+from lowpeak_compiler.errors import ModelError
 
 
 class Rounded(torch.autograd.Function):

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from compiler.batch import BatchSpec
-from compiler.batch_checks import tensors_of
-from compiler.errors import DataError
+from lowpeak_compiler.batch import BatchSpec
+from lowpeak_compiler.batch_checks import tensors_of
+from lowpeak_compiler.errors import DataError
 from tests.tiny import tiny_llama
 
 TOKENS = 6

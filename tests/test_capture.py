@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from compiler.capture import capture
-from compiler.errors import ModelError, UnsupportedOperator
-from compiler.graph import Adapter, Batch, Frozen, TrainGraph
+from lowpeak_compiler.capture import capture
+from lowpeak_compiler.errors import ModelError, UnsupportedOperator
+from lowpeak_compiler.graph import Adapter, Batch, Frozen, TrainGraph
 from tests.models import Function
 
 SHAPES = {"x": ((3, 4), torch.float32)}

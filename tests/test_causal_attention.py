@@ -11,13 +11,13 @@ from torch import nn
 from transformers import BartConfig, MixtralConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from compiler.capture import capture
-from compiler.causal_lm import CausalLMLoss, default_lora, loss_module, skeleton_of, with_lora
-from compiler.errors import ModelError
-from compiler.graph import TrainGraph
-from compiler.passes.attention import Attention
-from compiler.passes.normalize import Normalize
-from compiler.passes.runner import Runner
+from lowpeak_compiler.capture import capture
+from lowpeak_compiler.causal_lm import CausalLMLoss, default_lora, loss_module, skeleton_of, with_lora
+from lowpeak_compiler.errors import ModelError
+from lowpeak_compiler.graph import TrainGraph
+from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.passes.normalize import Normalize
+from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import Trained
 from tests.model.tiny import SHAPE
 from tests.models import PREFIX, joint, language_model

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compiler.errors import ModelError, UnsupportedOperator
-from compiler.graph import TrainGraph
-from compiler.passes.attention import Attention
-from compiler.passes.normalize import Normalize
+from lowpeak_compiler.errors import ModelError, UnsupportedOperator
+from lowpeak_compiler.graph import TrainGraph
+from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.passes.normalize import Normalize
 from tests.models import Function, train
 
 X = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(5))

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from compiler.batch import IGNORE_INDEX
-from compiler.errors import LowpeakError
 from lowpeak import compile_for_device
-from runtime_py.execute import execute
+from lowpeak_compiler.batch import IGNORE_INDEX
+from lowpeak_compiler.errors import LowpeakError
+from lowpeak_runtime.execute import execute
 from tests.evaluate import distance
 from tests.small_models import causal_lm_types, small_model
 

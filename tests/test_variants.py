@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.config import CompileOptions
-from compiler.intake import take_in
-from compiler.passes.tile import Tile
-from compiler.pipeline import plan_model
-from compiler.search import Planning
+from lowpeak_compiler.config import CompileOptions
+from lowpeak_compiler.intake import take_in
+from lowpeak_compiler.passes.tile import Tile
+from lowpeak_compiler.pipeline import plan_model
+from lowpeak_compiler.search import Planning
 from tests.tiny import tiny_llama
 
 

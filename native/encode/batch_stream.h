@@ -1,5 +1,5 @@
-// Examples -> batches, in the order that a seed decides: runtime_py/data.py's `batches`, and compiler/batch.py's graph
-// inputs of each.
+// Examples -> batches, in the order that a seed decides: lowpeak_runtime/data.py's `batches`, and
+// lowpeak_compiler/batch.py's graph inputs of each.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace lowpeak::encode {
 
-// What was met of the examples: runtime_py/summary.py.
+// What was met of the examples: lowpeak_runtime/summary.py.
 struct Summary {
   std::int64_t seen = 0, dropped = 0, truncated = 0, tokens = 0, trainable = 0, longest = 0, enough = 0;
   std::map<std::string, std::int64_t> warnings;

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-import compiler.ops  # noqa: F401  registers them
-from export.executorch.kernels import stock_kernels
+import lowpeak_compiler.ops  # noqa: F401  registers them
+from lowpeak_export.executorch.kernels import stock_kernels
 
 FILE = Path(__file__).with_suffix(".inc")
 OWN = Path(__file__).parents[1] / "executorch"

@@ -1,4 +1,4 @@
-// How the adapter is updated: runtime_py/optimizer.py's OptimizerOptions.
+// How the adapter is updated: lowpeak_runtime/optimizer.py's OptimizerOptions.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // safetensors files: read tensor by tensor, or parts of them, and written so. The writer's layout is
-// export/safetensors_file.py's. As the format wants it: names once, tensors one behind the other without a hole, each
-// where its type may lie.
+// lowpeak_export/safetensors_file.py's. As the format wants it: names once, tensors one behind the other without a
+// hole, each where its type may lie.
 #pragma once
 
 #include <cstdint>

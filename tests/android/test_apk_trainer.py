@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from peft import LoraConfig
 
-from export.executorch.library import OPS, OPS_VARIABLE
 from lowpeak import compile_for_device
-from runtime_py.optimizer import OptimizerOptions
-from runtime_py.trainer import prepare
+from lowpeak_export.executorch.library import OPS, OPS_VARIABLE
+from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.trainer import prepare
 from tests.android.junit import CORE, JARS, compile_java, java, require_tools
 from tests.model.tiny import tiny_model
 from tests.native.build import build

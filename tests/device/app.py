@@ -12,8 +12,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from export.executorch.library import RUNNER
 from lowpeak.phone.app import PACKAGE
+from lowpeak_export.executorch.library import RUNNER
 from tests.device.phones import Phone, write_script
 
 APP_USER = 10123

@@ -10,12 +10,12 @@ import executorch
 import pytest
 from peft import LoraConfig
 
-from export.artifact import Artifact
-from export.executorch.library import OPS, OPS_VARIABLE, RUNNER
 from lowpeak import compile_for_device
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.devices import choose, listed
 from lowpeak.phone.shell import Device
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.executorch.library import OPS, OPS_VARIABLE, RUNNER
 from tests.device.app import add_stand_ins, install_app
 from tests.device.phones import Phone, Phones, phones
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from compiler.errors import ArtifactError, EnvironmentProblem
-from export.artifact import Artifact
 from lowpeak import deploy, pull
 from lowpeak.cli import main
 from lowpeak.phone import app_run
 from lowpeak.phone.app import FILES, PACKAGE, require_app
 from lowpeak.phone.shell import Device
-from runtime_py.checkpoint import CHECKPOINT
-from runtime_py.supervisor import StepReport
-from runtime_py.trainer import train
+from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
+from lowpeak_export.artifact import Artifact
+from lowpeak_runtime.checkpoint import CHECKPOINT
+from lowpeak_runtime.supervisor import StepReport
+from lowpeak_runtime.trainer import train
 from tests.device.app import APP_USER, VERSION, add_stand_ins, files_of_app, install_app
 from tests.device.phones import Phone, Phones
 from tests.device.test_train import MANY_STEPS, STEPS, files_of, printed, waits_for

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from compiler.errors import ArtifactError, EnvironmentProblem
-from export.artifact import Artifact
 from lowpeak import deploy
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.checks import DeviceFacts, read_facts
 from lowpeak.phone.shell import Device
+from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
+from lowpeak_export.artifact import Artifact
 from tests.device.phones import Phone, Phones
 
 pytestmark = pytest.mark.device

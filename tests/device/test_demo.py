@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from compiler.errors import EnvironmentProblem
-from export.artifact import sha256_of
 from lowpeak import compile_for_device, deploy, pull
 from lowpeak.cli.demo import BUDGETS_MB
 from lowpeak.demo import demo_data
-from runtime_py.trainer import train
+from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_export.artifact import sha256_of
+from lowpeak_runtime.trainer import train
 from tests.device.phones import Phone
 
 pytestmark = [pytest.mark.device, pytest.mark.slow, pytest.mark.usefixtures("native")]

@@ -6,9 +6,9 @@ import signal
 
 import pytest
 
-from compiler.errors import EnvironmentProblem
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.devices import choose, listed
+from lowpeak_compiler.errors import EnvironmentProblem
 from tests.device.phones import Phone, Phones
 
 pytestmark = pytest.mark.device

@@ -7,14 +7,14 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from compiler.errors import EnvironmentProblem
-from export.artifact import sha256_of
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.checks import require_room
 from lowpeak.phone.devices import choose, listed
 from lowpeak.phone.layout import ROOT
 from lowpeak.phone.push import PIECE_BYTES, Outgoing, missing, remove_others, send
 from lowpeak.phone.shell import Device
+from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_export.artifact import sha256_of
 from tests.device.phones import Phone, Phones
 
 pytestmark = pytest.mark.device

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from compiler.errors import EnvironmentProblem
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.shell import Device, join
+from lowpeak_compiler.errors import EnvironmentProblem
 from tests.device.phones import SHELL_USER, Phone
 
 pytestmark = pytest.mark.device

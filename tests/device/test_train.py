@@ -17,16 +17,16 @@ from typing import Any
 
 import pytest
 
-from compiler.errors import ArtifactError, EnvironmentProblem
-from export.artifact import Artifact
 from lowpeak import compile_for_device, deploy, pull
 from lowpeak.cli import INTERRUPTED, main
 from lowpeak.phone.layout import run_folder
 from lowpeak.phone.progress import PhoneCheckpoint
 from lowpeak.phone.shell import Device
-from runtime_py.checkpoint import CHECKPOINT, PREVIOUS, read_progress
-from runtime_py.supervisor import StepReport
-from runtime_py.trainer import train
+from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
+from lowpeak_export.artifact import Artifact
+from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, read_progress
+from lowpeak_runtime.supervisor import StepReport
+from lowpeak_runtime.trainer import train
 from tests.device.phones import DATA, Phone, Phones
 from tests.lowpeak.checkpoint import SEQ_LEN, save_data
 

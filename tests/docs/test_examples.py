@@ -10,6 +10,9 @@ import lowpeak
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PACKAGES = [ROOT / folder for folder in ("compiler", "export", "runtime_py", "src")]
+ROOTS = [ROOT, *PACKAGES, ROOT / "compiler" / "lowpeak_compiler"]
+"""What a path in a document may begin in."""
 
 
 def test_the_module_example_compiles_and_trains() -> None:
@@ -26,10 +29,9 @@ def test_links_and_files_exist(document: Path) -> None:
     linked = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
     assert [link for link in linked if not (document.parent / link).exists()] == []
     named = re.findall(r"`((?:[\w.]+/)+(?:\w+\.(?:py|md|svg))?)`", text)
-    roots = (ROOT, ROOT / "compiler")
     known = [name for name in named if name.split("/")[0] in TOP]
-    assert [name for name in known if not any((root / name).exists() for root in roots)] == []
+    assert [name for name in known if not any((root / name).exists() for root in ROOTS)] == []
 
 
-TOP = {path.name for root in (ROOT, ROOT / "compiler") for path in root.iterdir()}
+TOP = {path.name for root in ROOTS for path in root.iterdir()}
 """First parts of a path within the repository."""

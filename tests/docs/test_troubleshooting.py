@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 import lowpeak
-from compiler.model.gguf_config import read_config
-from compiler.model.gguf_file import GgufFile
-from compiler.model.source import open_model
-from compiler.subset import choose_subset
 from lowpeak.cli.compile import lora_config
 from lowpeak.phone.devices import choose, parse
-from runtime_py.checkpoint import CHECKPOINT, newest_whole
-from runtime_py.data import ExampleList, batches
-from runtime_py.encode import NO_LOSS, Example
-from runtime_py.jsonl import read_jsonl
-from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions
+from lowpeak_compiler.model.gguf_config import read_config
+from lowpeak_compiler.model.gguf_file import GgufFile
+from lowpeak_compiler.model.source import open_model
+from lowpeak_compiler.subset import choose_subset
+from lowpeak_runtime.checkpoint import CHECKPOINT, newest_whole
+from lowpeak_runtime.data import ExampleList, batches
+from lowpeak_runtime.encode import NO_LOSS, Example
+from lowpeak_runtime.jsonl import read_jsonl
+from lowpeak_runtime.optimizer import AdapterOptimizer, OptimizerOptions
 from tests.model.tiny import tiny_model, write_gguf
 from tests.tiny import tiny_llama
 

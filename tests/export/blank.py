@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compiler.batch import BatchSpec
-from export.artifact import ADAPTER, REQUIRED
-from export.bundle import BundleWriter, writing
-from export.manifest import SCHEMA_VERSION, BucketRecord, Manifest, PlanRecord
+from lowpeak_compiler.batch import BatchSpec
+from lowpeak_export.artifact import ADAPTER, REQUIRED
+from lowpeak_export.bundle import BundleWriter, writing
+from lowpeak_export.manifest import SCHEMA_VERSION, BucketRecord, Manifest, PlanRecord
 
 WEIGHTS = "weights.ptd"
 

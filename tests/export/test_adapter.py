@@ -12,9 +12,9 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from compiler.errors import ArtifactError, EnvironmentProblem
-from export import bundle
-from export.adapter import CONFIG_FILE, TENSORS_FILE, save_peft_adapter
+from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
+from lowpeak_export import bundle
+from lowpeak_export.adapter import CONFIG_FILE, TENSORS_FILE, save_peft_adapter
 
 IDS = torch.arange(12).view(1, 12) % 40
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 import lowpeak
-from export.adapter import save_peft_adapter, tensors_of_file
-from export.artifact import ADAPTER_FROZEN, Artifact
-from runtime_py.execute import execute
+from lowpeak_export.adapter import save_peft_adapter, tensors_of_file
+from lowpeak_export.artifact import ADAPTER_FROZEN, Artifact
+from lowpeak_runtime.execute import execute
 from tests.tiny import tiny_llama, tiny_qwen2
 
 TOKENS = 8

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 import torch
 
-from compiler.errors import ArtifactError, EnvironmentProblem
-from export.artifact import ADAPTER, MANIFEST, PLAN, Artifact
-from export.bundle import writing
-from export.manifest import TensorRecord
+from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
+from lowpeak_export.artifact import ADAPTER, MANIFEST, PLAN, Artifact
+from lowpeak_export.bundle import writing
+from lowpeak_export.manifest import TensorRecord
 from tests.export.blank import WEIGHTS, blank_manifest, fill, write_blank
 from tests.tiny import TinyStep, planned_step, tiny_batch, tiny_llama, write_artifact
 
@@ -268,7 +268,7 @@ def test_overwriting_replaces_the_whole_artifact(
 ) -> None:
     folder = write_blank(tmp_path / "artifact")
     if not exchange:
-        monkeypatch.setattr("export.bundle._exchange", lambda one, other: False)
+        monkeypatch.setattr("lowpeak_export.bundle._exchange", lambda one, other: False)
     write_blank(folder, b"new", overwrite=True)
     assert (Artifact.open(folder).path / WEIGHTS).read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["artifact"]
@@ -295,7 +295,8 @@ def test_a_failed_write_leaves_the_earlier_artifact(
 
 def _child(code: str) -> subprocess.Popen[str]:
     imports = (
-        "import sys, time, resource, pathlib\nimport export.bundle as b\nfrom tests.export.blank import *\n"
+        "import sys, time, resource, pathlib\n"
+        "import lowpeak_export.bundle as b\nfrom tests.export.blank import *\n"
     )
     return subprocess.Popen(
         [sys.executable, "-c", imports + code],
@@ -348,7 +349,7 @@ def test_a_full_disk_is_reported_with_numbers(existing: bool, how: str, tmp_path
     child = _child(
         f"""
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-from compiler.errors import EnvironmentProblem
+from lowpeak_compiler.errors import EnvironmentProblem
 try:
     with b.writing(pathlib.Path({str(folder)!r}), overwrite=True, expected_bytes=3000) as bundle:
         {write}

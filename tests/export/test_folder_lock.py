@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from compiler.errors import ArtifactError, EnvironmentProblem
-from export import folder_lock
-from export.disk import Need, require_room
-from export.folder_lock import COMPILES, in_use, joined, locked, reserved, reserving
 from lowpeak import compile_for_device
-from runtime_py.run_folder import run_folder
+from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
+from lowpeak_export import folder_lock
+from lowpeak_export.disk import Need, require_room
+from lowpeak_export.folder_lock import COMPILES, in_use, joined, locked, reserved, reserving
+from lowpeak_runtime.run_folder import run_folder
 
 HOLD = """
 import sys
 from pathlib import Path
-from export.folder_lock import locked
+from lowpeak_export.folder_lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -60,7 +60,7 @@ def test_a_child_holds_it_with_its_parent(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
-from export.folder_lock import joined
+from lowpeak_export.folder_lock import joined
 with joined(Path(sys.argv[1]), int(sys.argv[2])):
     print("held", flush=True)
     sys.stdin.read()

@@ -11,14 +11,22 @@ from typing import Any
 import pytest
 import torch
 
-from compiler.devices import device
-from compiler.errors import ArtifactError
-from compiler.graph import Batch, Constant
-from compiler.planned import place
-from compiler.planning import plan_view
-from compiler.targets import target
-from export.graph_file import _decode, _encode, constants_of, from_json, from_records, to_json, to_records
-from export.scheduled import NodeRef, resolve_operator
+from lowpeak_compiler.devices import device
+from lowpeak_compiler.errors import ArtifactError
+from lowpeak_compiler.graph import Batch, Constant
+from lowpeak_compiler.planned import place
+from lowpeak_compiler.planning import plan_view
+from lowpeak_compiler.targets import target
+from lowpeak_export.graph_file import (
+    _decode,
+    _encode,
+    constants_of,
+    from_json,
+    from_records,
+    to_json,
+    to_records,
+)
+from lowpeak_export.scheduled import NodeRef, resolve_operator
 from tests.tiny import TinyStep, planned_step, tiny_llama
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from compiler.errors import EnvironmentProblem
-from export.executorch import library
+from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_export.executorch import library
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from compiler.batch import BatchSpec
-from compiler.batch_input import BatchInput, Ids
-from compiler.errors import ArtifactError
-from export.manifest import (
+from lowpeak_compiler.batch import BatchSpec
+from lowpeak_compiler.batch_input import BatchInput, Ids
+from lowpeak_compiler.errors import ArtifactError
+from lowpeak_export.manifest import (
     MOST_BYTES,
     BucketRecord,
     FileRecord,
@@ -22,7 +22,7 @@ from export.manifest import (
     SourceRecord,
     TensorRecord,
 )
-from export.manifest_checks import SIGNATURE
+from lowpeak_export.manifest_checks import SIGNATURE
 from tests.export.blank import WEIGHTS, blank_manifest
 
 SHA = "0" * 64

@@ -7,10 +7,10 @@ from pathlib import Path
 import minisign
 import pytest
 
-from compiler.errors import ArtifactError, EnvironmentProblem
-from export.artifact import MANIFEST, Artifact
-from export.file_names import SIGNATURE
-from export.signature import needs_password, require_signature, sign
+from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
+from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_export.file_names import SIGNATURE
+from lowpeak_export.signature import needs_password, require_signature, sign
 from tests.export.blank import write_blank
 
 # Made with minisign 0.11: `minisign -G -W`, `minisign -S -m manifest.json`.

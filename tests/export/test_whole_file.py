@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from export.whole_file import temporary_of, writing_beside
-from runtime_py.batch_file import PreparedBatch, write_batch_file
+from lowpeak_export.whole_file import temporary_of, writing_beside
+from lowpeak_runtime.batch_file import PreparedBatch, write_batch_file
 
 
 def write(path: Path, content: bytes) -> None:

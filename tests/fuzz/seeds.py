@@ -14,12 +14,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from export.artifact import Artifact
-from export.executorch.library import OPS
 from lowpeak import compile_for_device
-from runtime_py.feed import write_batches
-from runtime_py.prepare import training_data
-from runtime_py.session import Job
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.executorch.library import OPS
+from lowpeak_runtime.feed import write_batches
+from lowpeak_runtime.prepare import training_data
+from lowpeak_runtime.session import Job
 from tests.model.tiny import tiny_model
 from tests.native.build import build
 from tests.native.encoding import records, write_lines

@@ -21,17 +21,17 @@ import torch
 import transformers.modeling_utils
 from safetensors import torch as safetensors_torch
 
-import compiler.model.weights
 import lowpeak
-import runtime_py.checkpoint_tensors
-from compiler.errors import LowpeakError
-from compiler.model.gguf_file import GgufFile
-from compiler.model.source import open_model
-from export.artifact import Artifact
-from runtime_py.batch_file import BatchFolder, PreparedBatch, write_batch_file
-from runtime_py.checkpoint_format import Progress
-from runtime_py.checkpoint_tensors import load_adapter, save_checkpoint
-from runtime_py.stop import StopRequest
+import lowpeak_compiler.model.weights
+import lowpeak_runtime.checkpoint_tensors
+from lowpeak_compiler.errors import LowpeakError
+from lowpeak_compiler.model.gguf_file import GgufFile
+from lowpeak_compiler.model.source import open_model
+from lowpeak_export.artifact import Artifact
+from lowpeak_runtime.batch_file import BatchFolder, PreparedBatch, write_batch_file
+from lowpeak_runtime.checkpoint_format import Progress
+from lowpeak_runtime.checkpoint_tensors import load_adapter, save_checkpoint
+from lowpeak_runtime.stop import StopRequest
 from tests.export.gguf.adapters import adapted
 from tests.model.tiny import tiny_model, write_gguf
 
@@ -76,7 +76,9 @@ def compiled(model: Path, out: Path) -> Artifact:
 
 def compile_folder(folder: Path) -> object:
     tiny_model().save_pretrained(folder / "model")
-    with cut_after(compiler.model.weights, "open_safetensors", folder / "model" / "model.safetensors"):
+    with cut_after(
+        lowpeak_compiler.model.weights, "open_safetensors", folder / "model" / "model.safetensors"
+    ):
         return compiled(folder / "model", folder / "artifact")
 
 
@@ -138,7 +140,7 @@ def read_checkpoint(folder: Path) -> object:
     path = folder / "checkpoint.safetensors"
     progress = Progress(artifact="a", step=1, seed=0, options="{}", data="d", position=1)
     save_checkpoint(path, progress, {"x": torch.zeros(BYTES)}, {})
-    with cut_after(runtime_py.checkpoint_tensors, "safe_open", path):
+    with cut_after(lowpeak_runtime.checkpoint_tensors, "safe_open", path):
         return load_adapter(path)
 
 

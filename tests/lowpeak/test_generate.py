@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from compiler.errors import DataError
-from export.artifact import Artifact
-from export.executorch.library import OPS_VARIABLE, RUNNER_VARIABLE
 from lowpeak import compile_for_device, generate
 from lowpeak.cli import main
+from lowpeak_compiler.errors import DataError
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.executorch.library import OPS_VARIABLE, RUNNER_VARIABLE
 from tests.model.tiny import tiny_model
 from tests.runtime_py.tokenizer_kinds import kind
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from peft import LoraConfig
 
-from compiler.errors import ModelError
-from compiler.model.gguf_file import GgufFile
-from export.artifact import MANIFEST
 from lowpeak import compile_for_device, export_gguf, train
 from lowpeak.cli import main
+from lowpeak_compiler.errors import ModelError
+from lowpeak_compiler.model.gguf_file import GgufFile
+from lowpeak_export.artifact import MANIFEST
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
 
 

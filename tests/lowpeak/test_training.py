@@ -15,10 +15,10 @@ import pytest
 from lowpeak.cli import main, output
 from lowpeak.cli.output import counting
 from lowpeak.cli.training import RunView, how_to_continue
-from runtime_py.checkpoint import read_progress
-from runtime_py.stop import STOPPED
-from runtime_py.summary import Summary
-from runtime_py.supervisor import StepReport
+from lowpeak_runtime.checkpoint import read_progress
+from lowpeak_runtime.stop import STOPPED
+from lowpeak_runtime.summary import Summary
+from lowpeak_runtime.supervisor import StepReport
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
 
 

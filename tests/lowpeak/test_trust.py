@@ -11,11 +11,11 @@ import pytest
 import typer
 
 import lowpeak
-from compiler.errors import ArtifactError
-from export.artifact import MANIFEST, Artifact
 from lowpeak.cli import app, main
 from lowpeak.cli.mistakes import options_by_verb
-from runtime_py.session import Job
+from lowpeak_compiler.errors import ArtifactError
+from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_runtime.session import Job
 from tests.tiny import planned_step, tiny_llama, write_artifact
 
 OPENING = ("simulate", "train", "deploy", "pull", "generate", "export-gguf")

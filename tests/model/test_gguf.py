@@ -10,10 +10,10 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType as GgmlType
 
-from compiler.errors import ModelError
-from compiler.model.gguf import GgufWeights
-from compiler.model.gguf_file import GgufFile
-from compiler.model.quantized import QuantFormat
+from lowpeak_compiler.errors import ModelError
+from lowpeak_compiler.model.gguf import GgufWeights
+from lowpeak_compiler.model.gguf_file import GgufFile
+from lowpeak_compiler.model.quantized import QuantFormat
 from tests.model.tiny import gguf_name, tiny_model, write_gguf
 
 TYPES = {

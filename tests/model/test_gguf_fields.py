@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from compiler.errors import ModelError
-from compiler.model import gguf_config, gguf_fields
-from compiler.model.gguf_config import read_config
-from compiler.model.gguf_file import GgufFile
+from lowpeak_compiler.errors import ModelError
+from lowpeak_compiler.model import gguf_config, gguf_fields
+from lowpeak_compiler.model.gguf_config import read_config
+from lowpeak_compiler.model.gguf_file import GgufFile
 from tests.model.tiny import tiny_model, write_gguf
 
 

@@ -15,8 +15,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from compiler.errors import EnvironmentProblem, LowpeakError, ModelError
-from compiler.model import hub
+from lowpeak_compiler.errors import EnvironmentProblem, LowpeakError, ModelError
+from lowpeak_compiler.model import hub
 
 
 def _response_error(kind: type[HfHubHTTPError]) -> HfHubHTTPError:

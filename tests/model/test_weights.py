@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from compiler.errors import ModelError
-from compiler.model.weights import ModuleWeights, RandomWeights, SafetensorsWeights
+from lowpeak_compiler.errors import ModelError
+from lowpeak_compiler.model.weights import ModuleWeights, RandomWeights, SafetensorsWeights
 from tests.model.tiny import tiny_model
 
 

@@ -14,14 +14,14 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from export.artifact import MANIFEST, Artifact, sha256_of
-from runtime_py.chat.compiled import write_chat_file
-from runtime_py.feed import write_batches
-from runtime_py.jsonl import JsonlFile
-from runtime_py.prepare import TrainingData
-from runtime_py.session import Job
-from runtime_py.stop import STOPPED
-from runtime_py.user_data import padding_id
+from lowpeak_export.artifact import MANIFEST, Artifact, sha256_of
+from lowpeak_runtime.chat.compiled import write_chat_file
+from lowpeak_runtime.feed import write_batches
+from lowpeak_runtime.jsonl import JsonlFile
+from lowpeak_runtime.prepare import TrainingData
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.stop import STOPPED
+from lowpeak_runtime.user_data import padding_id
 from tests.native.runner import runner
 from tests.native.tokenizer_families import BOS, EOS, strings
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from export.executorch.library import RUNNER_VARIABLE
-from runtime_py.session import Job
+from lowpeak_export.executorch.library import RUNNER_VARIABLE
+from lowpeak_runtime.session import Job
 from tests.native.build import build
 
 

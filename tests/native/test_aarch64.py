@@ -15,12 +15,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from export.executorch import library
 from lowpeak import compile_for_device
 from lowpeak.phone.runner import find_runner
-from runtime_py import trainer
-from runtime_py.command import Command
-from runtime_py.optimizer import OptimizerOptions
+from lowpeak_export.executorch import library
+from lowpeak_runtime import trainer
+from lowpeak_runtime.command import Command
+from lowpeak_runtime.optimizer import OptimizerOptions
 from tests.native import bionic
 from tests.native.build import SOURCES, build, build_in, run
 from tests.native.encoding import Run, by_runner, fast, records, write_lines

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from export.executorch import library
 from lowpeak import compile_for_device
+from lowpeak_export.executorch import library
 from tests.native.build import build
 from tests.native.test_aarch64 import EMULATOR, cross  # noqa: F401  a fixture
 from tests.native.test_generate import ANSWER, PROMPT, without_end

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from export.executorch.library import OPS
+from lowpeak_export.executorch.library import OPS
 from tests.native import bionic
 from tests.native.build import SANITIZE, SOURCES, build
 from tests.native.runner import runner

@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from compiler.errors import BudgetTooSmall, ModelError
-from export.artifact import Artifact
 from lowpeak import compile_for_device, simulate
-from runtime_py.checkpoint import CHECKPOINT
-from runtime_py.command import Engine
-from runtime_py.encode import NO_LOSS, Example
-from runtime_py.optimizer import OptimizerOptions
-from runtime_py.trainer import train
+from lowpeak_compiler.errors import BudgetTooSmall, ModelError
+from lowpeak_export.artifact import Artifact
+from lowpeak_runtime.checkpoint import CHECKPOINT
+from lowpeak_runtime.command import Engine
+from lowpeak_runtime.encode import NO_LOSS, Example
+from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.trainer import train
 from tests.native.runner import use_runner
 from tests.tiny import tiny_llama
 

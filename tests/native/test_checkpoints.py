@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from compiler.errors import ArtifactError, DataError
-from export.artifact import MANIFEST, Artifact
-from runtime_py.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress
-from runtime_py.checkpoint_tensors import save_checkpoint
-from runtime_py.command import Engine
-from runtime_py.optimizer import OptimizerOptions
-from runtime_py.session import BATCHES, Job
-from runtime_py.trainer import TrainReport, prepare, train
+from lowpeak_compiler.errors import ArtifactError, DataError
+from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress
+from lowpeak_runtime.checkpoint_tensors import save_checkpoint
+from lowpeak_runtime.command import Engine
+from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.session import BATCHES, Job
+from lowpeak_runtime.trainer import TrainReport, prepare, train
 from tests.native.runner import Ended, Runner, runner, use_runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 from tests.tiny import TinyStep

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from compiler.errors import EnvironmentProblem
-from export.artifact import Artifact
-from runtime_py.checkpoint import CHECKPOINT
-from runtime_py.feed import write_batches
-from runtime_py.prepare import training_data
-from runtime_py.session import Job
-from runtime_py.trainer import train
+from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_export.artifact import Artifact
+from lowpeak_runtime.checkpoint import CHECKPOINT
+from lowpeak_runtime.feed import write_batches
+from lowpeak_runtime.prepare import training_data
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.trainer import train
 from tests.disks import fill, mounted
 from tests.native.build import run as build
 from tests.native.runner import Ended, Runner, runner, use_runner

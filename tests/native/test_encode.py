@@ -12,13 +12,13 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from compiler.errors import DataError
-from export.artifact import Artifact
 from lowpeak import compile_for_device
-from runtime_py.optimizer import OptimizerOptions
-from runtime_py.session import Job
-from runtime_py.stop import STOPPED
-from runtime_py.trainer import train
+from lowpeak_compiler.errors import DataError
+from lowpeak_export.artifact import Artifact
+from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.stop import STOPPED
+from lowpeak_runtime.trainer import train
 from tests.native.build import build
 from tests.native.encoding import (
     Run,

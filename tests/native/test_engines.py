@@ -16,17 +16,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from compiler.errors import ArtifactError, DataError, EnvironmentProblem
-from export.artifact import MANIFEST, Artifact
-from export.executorch import library
 from lowpeak import compile_for_device
-from runtime_py.checkpoint import CHECKPOINT
-from runtime_py.command import Engine, worker_command
-from runtime_py.encode import NO_LOSS, Example
-from runtime_py.optimizer import OptimizerOptions
-from runtime_py.session import Job
-from runtime_py.supervisor import StepReport, supervise
-from runtime_py.trainer import TrainReport, prepare, train
+from lowpeak_compiler.errors import ArtifactError, DataError, EnvironmentProblem
+from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_export.executorch import library
+from lowpeak_runtime.checkpoint import CHECKPOINT
+from lowpeak_runtime.command import Engine, worker_command
+from lowpeak_runtime.encode import NO_LOSS, Example
+from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.supervisor import StepReport, supervise
+from lowpeak_runtime.trainer import TrainReport, prepare, train
 from tests.children import RUNNER, WORKER, child_of_this_process
 from tests.disks import no_more_room
 from tests.evaluate import distance

@@ -16,16 +16,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from export.artifact import MANIFEST, Artifact, sha256_of
-from export.executorch.library import OPS
 from lowpeak import compile_for_device
 from lowpeak.demo_model import fetch_demo_model
-from runtime_py.checkpoint import CHECKPOINT
-from runtime_py.feed import write_batches
-from runtime_py.optimizer import OptimizerOptions
-from runtime_py.prepare import training_data
-from runtime_py.session import Job
-from runtime_py.trainer import train
+from lowpeak_export.artifact import MANIFEST, Artifact, sha256_of
+from lowpeak_export.executorch.library import OPS
+from lowpeak_runtime.checkpoint import CHECKPOINT
+from lowpeak_runtime.feed import write_batches
+from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.prepare import training_data
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.trainer import train
 from tests.native.build import build
 from tests.native.encoding import Run, ask, by_runner, write_lines
 from tests.native.runner import use_runner

@@ -10,14 +10,14 @@ import torch
 from peft import LoraConfig
 from torch import Tensor
 
-from compiler.errors import BudgetTooSmall, EnvironmentProblem
-from compiler.targets import target
-from export.artifact import Artifact
-from export.executorch import library
 from lowpeak import compile_for_device, simulate, train
-from runtime_py.execute import execute
-from runtime_py.executorch_session import ExecuTorchProgram
-from runtime_py.reference import reference_step
+from lowpeak_compiler.errors import BudgetTooSmall, EnvironmentProblem
+from lowpeak_compiler.targets import target
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.executorch import library
+from lowpeak_runtime.execute import execute
+from lowpeak_runtime.executorch_session import ExecuTorchProgram
+from lowpeak_runtime.reference import reference_step
 from tests.evaluate import distance
 from tests.native.build import build
 from tests.tiny import tiny_llama, tiny_qwen2

@@ -17,17 +17,17 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import GenerationConfig
 
-from compiler.errors import ArtifactError, DataError
-from export.artifact import MANIFEST, Artifact
-from export.executorch.library import OPS, OPS_VARIABLE, RUNNER_VARIABLE
 from lowpeak import compile_for_device
 from lowpeak.demo_model import fetch_demo_model
-from runtime_py.checkpoint import Progress, artifact_id
-from runtime_py.checkpoint_tensors import save_checkpoint
-from runtime_py.generate import generate
-from runtime_py.prepare import tokenizer_of
-from runtime_py.reference_model import own_weights
-from runtime_py.stop import STOPPED
+from lowpeak_compiler.errors import ArtifactError, DataError
+from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_export.executorch.library import OPS, OPS_VARIABLE, RUNNER_VARIABLE
+from lowpeak_runtime.checkpoint import Progress, artifact_id
+from lowpeak_runtime.checkpoint_tensors import save_checkpoint
+from lowpeak_runtime.generate import generate
+from lowpeak_runtime.prepare import tokenizer_of
+from lowpeak_runtime.reference_model import own_weights
+from lowpeak_runtime.stop import STOPPED
 from tests.model.tiny import tiny_model
 from tests.native.build import build
 from tests.native.encoding import list_files

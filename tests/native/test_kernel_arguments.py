@@ -11,7 +11,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from export.executorch import library
+from lowpeak_export.executorch import library
 from tests.native.build import build, executorch_program
 
 SOURCE = Path(__file__).with_name("kernel_arguments.cpp")

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from export.artifact import Artifact
-from export.folder_lock import locked
-from runtime_py.checkpoint import CHECKPOINT, read_progress
-from runtime_py.command import python_command
-from runtime_py.feed import write_batches
-from runtime_py.prepare import training_data
-from runtime_py.session import Job
-from runtime_py.stop import STOPPED
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.folder_lock import locked
+from lowpeak_runtime.checkpoint import CHECKPOINT, read_progress
+from lowpeak_runtime.command import python_command
+from lowpeak_runtime.feed import write_batches
+from lowpeak_runtime.prepare import training_data
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.stop import STOPPED
 from tests.native.runner import runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 from tests.tiny import TinyStep

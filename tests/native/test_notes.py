@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from export.artifact import Artifact
-from export.executorch.library import RUNNER_VARIABLE
-from runtime_py.checkpoint import CHECKPOINT
-from runtime_py.trainer import train
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.executorch.library import RUNNER_VARIABLE
+from lowpeak_runtime.checkpoint import CHECKPOINT
+from lowpeak_runtime.trainer import train
 from tests.native.runner import runner, use_runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 from tests.tiny import TinyStep

@@ -15,17 +15,17 @@ import pytest
 from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 
-from compiler.devices import PROFILES, DeviceProfile
-from compiler.errors import BudgetTooSmall, EnvironmentProblem
-from export.artifact import MANIFEST, Artifact
-from export.executorch import library
 from lowpeak import compile_for_device
-from runtime_py.checkpoint import CHECKPOINT, read_progress
-from runtime_py.executorch_session import ExecuTorchProgram
-from runtime_py.feed import write_batches
-from runtime_py.prepare import training_data
-from runtime_py.session import Job
-from runtime_py.stop import STOPPED
+from lowpeak_compiler.devices import PROFILES, DeviceProfile
+from lowpeak_compiler.errors import BudgetTooSmall, EnvironmentProblem
+from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_export.executorch import library
+from lowpeak_runtime.checkpoint import CHECKPOINT, read_progress
+from lowpeak_runtime.executorch_session import ExecuTorchProgram
+from lowpeak_runtime.feed import write_batches
+from lowpeak_runtime.prepare import training_data
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.stop import STOPPED
 from tests.native.build import SANITIZE, build
 from tests.native.runner import Ended, Runner
 from tests.native.test_executorch import check

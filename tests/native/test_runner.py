@@ -19,18 +19,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from compiler.errors import ArtifactError, DataError, EnvironmentProblem
-from export.artifact import MANIFEST, Artifact
 from lowpeak import compile_for_device
-from runtime_py.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress, require_same_run
-from runtime_py.command import Engine
-from runtime_py.feed import write_batches
-from runtime_py.optimizer import OptimizerOptions
-from runtime_py.prepare import training_data
-from runtime_py.session import Job
-from runtime_py.stop import STOPPED
-from runtime_py.supervisor import StepReport
-from runtime_py.trainer import train
+from lowpeak_compiler.errors import ArtifactError, DataError, EnvironmentProblem
+from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress, require_same_run
+from lowpeak_runtime.command import Engine
+from lowpeak_runtime.feed import write_batches
+from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.prepare import training_data
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.stop import STOPPED
+from lowpeak_runtime.supervisor import StepReport
+from lowpeak_runtime.trainer import train
 from tests.children import RUNNER, child_of_this_process
 from tests.native.runner import Runner, use_runner
 from tests.runtime_py.trainable import (

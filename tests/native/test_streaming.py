@@ -17,22 +17,22 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from compiler.errors import ArtifactError, DataError
-from export.artifact import Artifact
-from export.private_folder import SUFFIX
-from runtime_py import feed, trainer
-from runtime_py.batch_file import NOBODY_WRITES
-from runtime_py.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress
-from runtime_py.command import Command, python_command
-from runtime_py.data import ExampleList, shuffled
-from runtime_py.encode import NO_LOSS, Example
-from runtime_py.feed import Feed, write_batches
-from runtime_py.optimizer import OptimizerOptions
-from runtime_py.prepare import TrainingData, training_data
-from runtime_py.session import Job
-from runtime_py.stop import STOPPED
-from runtime_py.supervisor import StepReport
-from runtime_py.trainer import prepare, train
+from lowpeak_compiler.errors import ArtifactError, DataError
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.private_folder import SUFFIX
+from lowpeak_runtime import feed, trainer
+from lowpeak_runtime.batch_file import NOBODY_WRITES
+from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress
+from lowpeak_runtime.command import Command, python_command
+from lowpeak_runtime.data import ExampleList, shuffled
+from lowpeak_runtime.encode import NO_LOSS, Example
+from lowpeak_runtime.feed import Feed, write_batches
+from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.prepare import TrainingData, training_data
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.stop import STOPPED
+from lowpeak_runtime.supervisor import StepReport
+from lowpeak_runtime.trainer import prepare, train
 from tests.native.runner import runner, use_runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 from tests.tiny import TinyStep

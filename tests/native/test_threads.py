@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from export.artifact import Artifact
-from export.executorch.library import OPS
-from runtime_py.checkpoint import CHECKPOINT, previous_of
-from runtime_py.feed import write_batches
-from runtime_py.optimizer import OptimizerOptions
-from runtime_py.prepare import training_data
-from runtime_py.session import Job
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.executorch.library import OPS
+from lowpeak_runtime.checkpoint import CHECKPOINT, previous_of
+from lowpeak_runtime.feed import write_batches
+from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.prepare import training_data
+from lowpeak_runtime.session import Job
 from tests.native.build import SOURCES, build, run
 from tests.native.runner import Ended, Runner, runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step

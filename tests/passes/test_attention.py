@@ -7,10 +7,10 @@ import torch
 from expecttest import assert_expected_inline
 from torch import fx
 
-from compiler.graph import Batch, TrainGraph
-from compiler.passes.attention import Attention
-from compiler.passes.normalize import Normalize
-from compiler.passes.runner import Runner
+from lowpeak_compiler.graph import Batch, TrainGraph
+from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.passes.normalize import Normalize
+from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import GraphBuilder
 from tests.models import joint, language_model
 

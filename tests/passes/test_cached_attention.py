@@ -6,10 +6,10 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from compiler.errors import ModelError
-from compiler.graph import Batch, State
-from compiler.passes.cached_attention import POSITIONS, CachedAttention
-from compiler.passes.runner import Runner
+from lowpeak_compiler.errors import ModelError
+from lowpeak_compiler.graph import Batch, State
+from lowpeak_compiler.passes.cached_attention import POSITIONS, CachedAttention
+from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import GraphBuilder
 
 attention = torch.ops.lowpeak.causal_attention.default

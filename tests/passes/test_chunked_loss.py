@@ -6,12 +6,12 @@ from expecttest import assert_expected_inline
 from torch import nn
 from torch.nn import functional as F
 
-from compiler.graph import Batch, Frozen
-from compiler.passes.attention import Attention
-from compiler.passes.chunked_loss import ChunkedLoss
-from compiler.passes.normalize import Normalize
-from compiler.passes.quantize import Quantize
-from compiler.passes.runner import Runner
+from lowpeak_compiler.graph import Batch, Frozen
+from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.normalize import Normalize
+from lowpeak_compiler.passes.quantize import Quantize
+from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import GraphBuilder
 from tests.models import Function, joint, language_model, train
 

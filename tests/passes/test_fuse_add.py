@@ -6,16 +6,16 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from compiler.graph import TrainGraph, operator_name
-from compiler.passes.attention import Attention
-from compiler.passes.chunked_loss import ChunkedLoss
-from compiler.passes.dequantize_per_use import DequantizePerUse
-from compiler.passes.fuse_add import FuseAdd
-from compiler.passes.fuse_matmul import FuseMatmul
-from compiler.passes.fuse_quantized import FuseQuantized
-from compiler.passes.normalize import Normalize
-from compiler.passes.quantize import Quantize
-from compiler.targets import target
+from lowpeak_compiler.graph import TrainGraph, operator_name
+from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.dequantize_per_use import DequantizePerUse
+from lowpeak_compiler.passes.fuse_add import FuseAdd
+from lowpeak_compiler.passes.fuse_matmul import FuseMatmul
+from lowpeak_compiler.passes.fuse_quantized import FuseQuantized
+from lowpeak_compiler.passes.normalize import Normalize
+from lowpeak_compiler.passes.quantize import Quantize
+from lowpeak_compiler.targets import target
 from tests.evaluate import GraphBuilder, distance, evaluate
 from tests.models import joint, language_model
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from compiler.errors import UnsupportedOperator
-from compiler.passes.in_place import make_functional
+from lowpeak_compiler.errors import UnsupportedOperator
+from lowpeak_compiler.passes.in_place import make_functional
 from tests.evaluate import GraphBuilder
 from tests.passes.rules.apply import operators
 

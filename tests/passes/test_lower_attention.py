@@ -7,11 +7,11 @@ import torch
 from expecttest import assert_expected_inline
 from torch.nn import functional as F
 
-from compiler.graph import Constant, TrainGraph
-from compiler.passes.attention import Attention
-from compiler.passes.lower_attention import LowerAttention
-from compiler.passes.normalize import Normalize
-from compiler.passes.runner import Runner
+from lowpeak_compiler.graph import Constant, TrainGraph
+from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.passes.lower_attention import LowerAttention
+from lowpeak_compiler.passes.normalize import Normalize
+from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import GraphBuilder, distance, evaluate
 from tests.models import joint, language_model
 

@@ -5,14 +5,14 @@ import torch
 from expecttest import assert_expected_inline
 from torch import nn
 
-from compiler.batch import IGNORE_INDEX, BatchSpec
-from compiler.errors import DataError, ModelError
-from compiler.graph import Batch, Frozen
-from compiler.passes.attention import Attention
-from compiler.passes.chunked_loss import ChunkedLoss
-from compiler.passes.mask_logits import MaskLogits
-from compiler.passes.normalize import Normalize
-from compiler.passes.runner import Runner
+from lowpeak_compiler.batch import IGNORE_INDEX, BatchSpec
+from lowpeak_compiler.errors import DataError, ModelError
+from lowpeak_compiler.graph import Batch, Frozen
+from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.mask_logits import MaskLogits
+from lowpeak_compiler.passes.normalize import Normalize
+from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import GraphBuilder
 from tests.models import TOKENS, Function, joint, language_model, train
 

@@ -6,11 +6,11 @@ from expecttest import assert_expected_inline
 from torch import nn
 from torch.nn import functional as F
 
-from compiler.graph import Batch
-from compiler.passes.attention import Attention
-from compiler.passes.normalize import Normalize, drop_no_ops
-from compiler.passes.runner import Runner
-from export.executorch.kernels import check_operators
+from lowpeak_compiler.graph import Batch
+from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.passes.normalize import Normalize, drop_no_ops
+from lowpeak_compiler.passes.runner import Runner
+from lowpeak_export.executorch.kernels import check_operators
 from tests.evaluate import GraphBuilder
 from tests.models import Function, joint, language_model, train
 from tests.passes.rules.apply import operators

@@ -4,12 +4,12 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from compiler.graph import Batch, Frozen, Quantized, TrainGraph
-from compiler.model.quantized import QuantFormat
-from compiler.passes.attention import Attention
-from compiler.passes.normalize import Normalize
-from compiler.passes.quantize import Quantize
-from compiler.passes.runner import Runner
+from lowpeak_compiler.graph import Batch, Frozen, Quantized, TrainGraph
+from lowpeak_compiler.model.quantized import QuantFormat
+from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.passes.normalize import Normalize
+from lowpeak_compiler.passes.quantize import Quantize
+from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import GraphBuilder
 from tests.models import joint, language_model
 

@@ -5,11 +5,11 @@ import torch
 from expecttest import assert_expected_inline
 from torch import Tensor, nn
 
-from compiler.passes.replace_inexact import REPLACEMENTS, ReplaceInexact
-from compiler.passes.runner import Runner
-from compiler.targets import TARGETS
 from lowpeak import Artifact, compile_for_device, train
-from runtime_py.executorch_session import ExecuTorchProgram
+from lowpeak_compiler.passes.replace_inexact import REPLACEMENTS, ReplaceInexact
+from lowpeak_compiler.passes.runner import Runner
+from lowpeak_compiler.targets import TARGETS
+from lowpeak_runtime.executorch_session import ExecuTorchProgram
 from tests.evaluate import GraphBuilder, distance, evaluate
 
 aten = torch.ops.aten

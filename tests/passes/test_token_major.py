@@ -6,10 +6,10 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from compiler.passes.attention import Attention
-from compiler.passes.normalize import Normalize
-from compiler.passes.rotary import Rotary
-from compiler.passes.token_major import TokenMajor
+from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.passes.normalize import Normalize
+from lowpeak_compiler.passes.rotary import Rotary
+from lowpeak_compiler.passes.token_major import TokenMajor
 from tests.evaluate import GraphBuilder
 from tests.models import joint, language_model
 

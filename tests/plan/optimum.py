@@ -16,9 +16,9 @@ from typing import Any
 
 from ortools.sat.python import cp_model
 
-from compiler.plan.measure import Plan
-from compiler.plan.program import Kind, Op, Program
-from compiler.plan.rematerialize import COPY_SUFFIX
+from lowpeak_compiler.plan.measure import Plan
+from lowpeak_compiler.plan.program import Kind, Op, Program
+from lowpeak_compiler.plan.rematerialize import COPY_SUFFIX
 
 SECONDS_RESOLUTION = 1e-6
 

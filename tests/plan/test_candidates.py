@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from compiler.plan.candidates import Result, Windows, find_candidates, find_crossings, find_units
-from compiler.plan.cost import Rates
-from compiler.plan.decide import Decider
-from compiler.plan.program import Program
+from lowpeak_compiler.plan.candidates import Result, Windows, find_candidates, find_crossings, find_units
+from lowpeak_compiler.plan.cost import Rates
+from lowpeak_compiler.plan.decide import Decider
+from lowpeak_compiler.plan.program import Program
 from tests.plan.programs import program
 
 RATES = Rates(1e9, 1e9, 1e9, 1e9, 1e-6)

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compiler.plan.cost import Rates
-from compiler.plan.decide import Decider
-from compiler.plan.program import Program
-from compiler.plan.rematerialize import Decisions
+from lowpeak_compiler.plan.cost import Rates
+from lowpeak_compiler.plan.decide import Decider
+from lowpeak_compiler.plan.program import Program
+from lowpeak_compiler.plan.rematerialize import Decisions
 from tests.plan.programs import program
 
 MB = 1_000_000

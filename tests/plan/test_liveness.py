@@ -5,10 +5,10 @@ from itertools import pairwise
 
 from hypothesis import given
 
-from compiler.plan.liveness import lifetimes, live_bytes, memory_problem
-from compiler.plan.memory import solve
-from compiler.plan.program import Kind, Program
-from compiler.plan.validate import check
+from lowpeak_compiler.plan.liveness import lifetimes, live_bytes, memory_problem
+from lowpeak_compiler.plan.memory import solve
+from lowpeak_compiler.plan.program import Kind, Program
+from lowpeak_compiler.plan.validate import check
 from tests.plan.programs import program, random_programs
 
 CHAIN = [("f", "x", "a"), ("g", "a", "b"), ("h", "b", "c")]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.plan.cost import Rates
-from compiler.plan.decide import Decider
-from compiler.plan.local_search import Neighbourhood, faster, reached
-from compiler.plan.measure import Measurer, Memory
-from compiler.plan.rematerialize import Decisions
+from lowpeak_compiler.plan.cost import Rates
+from lowpeak_compiler.plan.decide import Decider
+from lowpeak_compiler.plan.local_search import Neighbourhood, faster, reached
+from lowpeak_compiler.plan.measure import Measurer, Memory
+from lowpeak_compiler.plan.rematerialize import Decisions
 from tests.plan.networks import small_networks
 from tests.plan.test_decide import MB, RATES, chain
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.plan.cost import Rates
-from compiler.plan.liveness import live_bytes
-from compiler.plan.prefetch import prefetch
-from compiler.plan.program import Io, Kind, Op, Program, Value
-from compiler.plan.rematerialize import Decisions, carry_out
-from compiler.plan.timeline import BUFFERED_BYTES, step_seconds
+from lowpeak_compiler.plan.cost import Rates
+from lowpeak_compiler.plan.liveness import live_bytes
+from lowpeak_compiler.plan.prefetch import prefetch
+from lowpeak_compiler.plan.program import Io, Kind, Op, Program, Value
+from lowpeak_compiler.plan.rematerialize import Decisions, carry_out
+from lowpeak_compiler.plan.timeline import BUFFERED_BYTES, step_seconds
 from tests.plan.test_rematerialize import chain
 
 RATES = Rates(flops=1e9, memory_bytes=1e30, disk_read_bytes=1e6, disk_write_bytes=1e6, seconds_per_op=0)

@@ -7,19 +7,19 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.config import MEGABYTE
-from compiler.devices import device
-from compiler.plan.cost import Rates
-from compiler.plan.liveness import lifetimes, live_bytes, memory_problem
-from compiler.plan.measure import Memory
-from compiler.plan.memory import solve
-from compiler.plan.planner import Planner
-from compiler.plan.program import Kind, Program
-from compiler.plan.rematerialize import Decisions, carry_out
-from compiler.plan.schedule import schedule
-from compiler.plan.validate import check
-from compiler.planning import plan_view
-from compiler.targets import EXECUTORCH, ONNXRUNTIME
+from lowpeak_compiler.config import MEGABYTE
+from lowpeak_compiler.devices import device
+from lowpeak_compiler.plan.cost import Rates
+from lowpeak_compiler.plan.liveness import lifetimes, live_bytes, memory_problem
+from lowpeak_compiler.plan.measure import Memory
+from lowpeak_compiler.plan.memory import solve
+from lowpeak_compiler.plan.planner import Planner
+from lowpeak_compiler.plan.program import Kind, Program
+from lowpeak_compiler.plan.rematerialize import Decisions, carry_out
+from lowpeak_compiler.plan.schedule import schedule
+from lowpeak_compiler.plan.validate import check
+from lowpeak_compiler.planning import plan_view
+from lowpeak_compiler.targets import EXECUTORCH, ONNXRUNTIME
 from tests.plan.programs import expressions, program, random_programs
 from tests.tiny import planned_step, tiny_llama
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.plan.cost import Rates
-from compiler.plan.program import Io, Kind, Program
-from compiler.plan.rematerialize import Decisions, carry_out
+from lowpeak_compiler.plan.cost import Rates
+from lowpeak_compiler.plan.program import Io, Kind, Program
+from lowpeak_compiler.plan.rematerialize import Decisions, carry_out
 from tests.plan.programs import expressions, program, random_programs
 
 RATES = Rates(flops=1, memory_bytes=1, disk_read_bytes=4.0, disk_write_bytes=2.0, seconds_per_op=0)

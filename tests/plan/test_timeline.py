@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.plan.program import Io, Kind, Op, Program, Value
-from compiler.plan.timeline import start_seconds, step_seconds
+from lowpeak_compiler.plan.program import Io, Kind, Op, Program, Value
+from lowpeak_compiler.plan.timeline import start_seconds, step_seconds
 
 MIB = 1 << 20
 

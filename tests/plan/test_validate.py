@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.plan.memory import solve
-from compiler.plan.problem import Buffer, MemoryProblem, MemorySolution
-from compiler.plan.validate import InvalidPlan, check
+from lowpeak_compiler.plan.memory import solve
+from lowpeak_compiler.plan.problem import Buffer, MemoryProblem, MemorySolution
+from lowpeak_compiler.plan.validate import InvalidPlan, check
 from tests.plan.instances import problems
 
 PROBLEM = MemoryProblem(

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from compiler.errors import DataError, EnvironmentProblem
-from runtime_py.batch_file import BatchFolder, PreparedBatch, write_batch_file
+from lowpeak_compiler.errors import DataError, EnvironmentProblem
+from lowpeak_runtime.batch_file import BatchFolder, PreparedBatch, write_batch_file
 
 
 @dataclass

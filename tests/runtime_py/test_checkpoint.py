@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from compiler.errors import ArtifactError, DataError, EnvironmentProblem
-from export import whole_file
-from runtime_py.checkpoint import CHECKPOINT, Progress, previous_of, read_progress, require_same_run
-from runtime_py.checkpoint_tensors import copy_state, load_adapter, restore_checkpoint, save_checkpoint
-from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions
+from lowpeak_compiler.errors import ArtifactError, DataError, EnvironmentProblem
+from lowpeak_export import whole_file
+from lowpeak_runtime.checkpoint import CHECKPOINT, Progress, previous_of, read_progress, require_same_run
+from lowpeak_runtime.checkpoint_tensors import copy_state, load_adapter, restore_checkpoint, save_checkpoint
+from lowpeak_runtime.optimizer import AdapterOptimizer, OptimizerOptions
 
 PROGRESS = Progress(artifact="a" * 64, step=3, seed=5, options="{}", data="d" * 64, position=7)
 

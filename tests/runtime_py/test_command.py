@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from compiler.errors import EnvironmentProblem
-from export.executorch.library import OPS_VARIABLE, RUNNER_VARIABLE
-from export.manifest import Manifest
-from runtime_py.command import worker_command
-from runtime_py.trainer import train
+from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_export.executorch.library import OPS_VARIABLE, RUNNER_VARIABLE
+from lowpeak_export.manifest import Manifest
+from lowpeak_runtime.command import worker_command
+from lowpeak_runtime.trainer import train
 from tests.export.blank import blank_manifest
 from tests.runtime_py.trainable import trainable_artifact, trainable_step
 
@@ -59,7 +59,7 @@ def test_else_the_python_worker(program: Path) -> None:
         worker_command(manifest(target="onnxruntime"), "auto"),
     ):
         assert command.engine == "python"
-        assert command.arguments == (sys.executable, "-P", "-m", "runtime_py.worker")
+        assert command.arguments == (sys.executable, "-P", "-m", "lowpeak_runtime.worker")
 
 
 def test_a_native_run_without_the_runner(no_program: None) -> None:

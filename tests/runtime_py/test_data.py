@@ -16,12 +16,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from compiler.errors import DataError
-from runtime_py import data
-from runtime_py.data import Batch, ExampleList, batches, shuffled
-from runtime_py.encode import NO_LOSS, Example
-from runtime_py.jsonl import read_jsonl
-from runtime_py.summary import Summary
+from lowpeak_compiler.errors import DataError
+from lowpeak_runtime import data
+from lowpeak_runtime.data import Batch, ExampleList, batches, shuffled
+from lowpeak_runtime.encode import NO_LOSS, Example
+from lowpeak_runtime.jsonl import read_jsonl
+from lowpeak_runtime.summary import Summary
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}"

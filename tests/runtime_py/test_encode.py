@@ -14,8 +14,8 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from compiler.errors import DataError
-from runtime_py.encode import NO_LOSS, Example, encode, encode_many
+from lowpeak_compiler.errors import DataError
+from lowpeak_runtime.encode import NO_LOSS, Example, encode, encode_many
 from tests.runtime_py.chat import templates
 from tests.runtime_py.chat.test_answers import CHAT, learned, tokenizer
 from tests.runtime_py.tokenizer_kinds import BOS, EOS, kind
@@ -157,7 +157,7 @@ def test_warnings_stay_with_what_is_cut() -> None:
 SPEED = """
 import json, sys, time
 from transformers import AutoTokenizer
-from runtime_py.encode import encode_many
+from lowpeak_runtime.encode import encode_many
 tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
 records = [json.loads(line) for line in open(sys.argv[2])] * 30
 texts = [tokenizer.apply_chat_template(record["messages"], tokenize=False) for record in records]

@@ -14,15 +14,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from compiler.errors import ArtifactError
-from export.artifact import MANIFEST, Artifact
 from lowpeak.cli import main
-from runtime_py.checkpoint import CHECKPOINT, PREVIOUS, artifact_id
-from runtime_py.checkpoint_format import Progress
-from runtime_py.checkpoint_tensors import save_checkpoint
-from runtime_py.fsck import fsck
-from runtime_py.fsck_report import FsckReport
-from runtime_py.trainer import save_adapter
+from lowpeak_compiler.errors import ArtifactError
+from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, artifact_id
+from lowpeak_runtime.checkpoint_format import Progress
+from lowpeak_runtime.checkpoint_tensors import save_checkpoint
+from lowpeak_runtime.fsck import fsck
+from lowpeak_runtime.fsck_report import FsckReport
+from lowpeak_runtime.trainer import save_adapter
 from tests.tiny import planned_step, tiny_llama, write_artifact
 
 

@@ -17,16 +17,16 @@ from typing import Any
 import pytest
 import torch
 
-from compiler.errors import ArtifactError
-from runtime_py.checkpoint import (
+from lowpeak_compiler.errors import ArtifactError
+from lowpeak_runtime.checkpoint import (
     CHECKPOINT,
     PREVIOUS,
     newest_whole,
     read_progress,
     settle,
 )
-from runtime_py.checkpoint_format import NO_CHECKSUM, Progress
-from runtime_py.checkpoint_tensors import save_checkpoint
+from lowpeak_runtime.checkpoint_format import NO_CHECKSUM, Progress
+from lowpeak_runtime.checkpoint_tensors import save_checkpoint
 
 PROGRESS = Progress(artifact="a" * 64, step=3, seed=5, options="{}", data="d" * 64, position=7)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from compiler.errors import ArtifactError
-from export.graph_file import from_json, to_json
-from export.scheduled import ScheduledGraph
-from runtime_py.graph_check import check_operations
+from lowpeak_compiler.errors import ArtifactError
+from lowpeak_export.graph_file import from_json, to_json
+from lowpeak_export.scheduled import ScheduledGraph
+from lowpeak_runtime.graph_check import check_operations
 from tests.tiny import planned_step, tiny_llama
 
 

@@ -13,9 +13,9 @@ import pytest
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from compiler.errors import DataError
-from runtime_py.encode import Example
-from runtime_py.jsonl import JsonlFile, read_jsonl
+from lowpeak_compiler.errors import DataError
+from lowpeak_runtime.encode import Example
+from lowpeak_runtime.jsonl import JsonlFile, read_jsonl
 
 
 @pytest.fixture(scope="module")

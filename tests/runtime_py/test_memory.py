@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from compiler.errors import EnvironmentProblem
-from runtime_py.memory import PeakSampler, memory_of, run_under_limit
+from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_runtime.memory import PeakSampler, memory_of, run_under_limit
 
 MB = 1_000_000
 

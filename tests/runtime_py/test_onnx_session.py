@@ -25,23 +25,23 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import lowpeak
-from compiler.errors import ArtifactError, DataError, EnvironmentProblem
-from export.adapter import CONFIG_FILE, TENSORS_FILE
-from export.artifact import MANIFEST, Artifact, sha256_of
-from export.emitter import SAFETENSORS_WEIGHTS
-from export.onnx.emitter import CHECKPOINT, TRAINING_MODEL
-from export.onnx.runtime import SESSION_OPTIONS, require_planned
-from runtime_py import trainer
-from runtime_py.checkpoint import read_progress
-from runtime_py.checkpoint_tensors import load_adapter, save_checkpoint
-from runtime_py.executorch_session import ExecuTorchSession
-from runtime_py.onnx_session import OnnxSession
-from runtime_py.optimizer import OptimizerOptions
-from runtime_py.reference import reference_step
-from runtime_py.run_optimizer import write_run_optimizer
-from runtime_py.session import Job
-from runtime_py.supervisor import StepReport
-from runtime_py.trainer import train
+from lowpeak_compiler.errors import ArtifactError, DataError, EnvironmentProblem
+from lowpeak_export.adapter import CONFIG_FILE, TENSORS_FILE
+from lowpeak_export.artifact import MANIFEST, Artifact, sha256_of
+from lowpeak_export.emitter import SAFETENSORS_WEIGHTS
+from lowpeak_export.onnx.emitter import CHECKPOINT, TRAINING_MODEL
+from lowpeak_export.onnx.runtime import SESSION_OPTIONS, require_planned
+from lowpeak_runtime import trainer
+from lowpeak_runtime.checkpoint import read_progress
+from lowpeak_runtime.checkpoint_tensors import load_adapter, save_checkpoint
+from lowpeak_runtime.executorch_session import ExecuTorchSession
+from lowpeak_runtime.onnx_session import OnnxSession
+from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.reference import reference_step
+from lowpeak_runtime.run_optimizer import write_run_optimizer
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.supervisor import StepReport
+from lowpeak_runtime.trainer import train
 from tests.children import WORKER, child_of_this_process
 from tests.evaluate import distance
 from tests.export.onnx.compiled import SEQ_LEN, adapted, onnx_artifact
@@ -514,8 +514,8 @@ def required(*paths: Path, installed: bool) -> str:
     code = (
         "import sys\n"
         f"sys.path[:0] = {path!r}\nsys.path += {site!r}\n"
-        "from compiler.errors import EnvironmentProblem\n"
-        "from export.onnx.runtime import require_runtime\n"
+        "from lowpeak_compiler.errors import EnvironmentProblem\n"
+        "from lowpeak_export.onnx.runtime import require_runtime\n"
         "try:\n    require_runtime()\n"
         "except EnvironmentProblem as problem:\n    print(problem)\n"
     )

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from compiler.errors import EnvironmentProblem, told_as_environment_problem, told_as_model_error
-from export.artifact import Artifact
 from lowpeak import compile_for_device
 from lowpeak.cli import main
-from runtime_py import preflight
-from runtime_py.checkpoint import CHECKPOINT
-from runtime_py.feed import write_batches
-from runtime_py.optimizer import OptimizerOptions
-from runtime_py.prepare import training_data
-from runtime_py.session import Job
-from runtime_py.supervisor import StepReport
-from runtime_py.trainer import prepare, train
+from lowpeak_compiler.errors import EnvironmentProblem, told_as_environment_problem, told_as_model_error
+from lowpeak_export.artifact import Artifact
+from lowpeak_runtime import preflight
+from lowpeak_runtime.checkpoint import CHECKPOINT
+from lowpeak_runtime.feed import write_batches
+from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.prepare import training_data
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.supervisor import StepReport
+from lowpeak_runtime.trainer import prepare, train
 from tests.disks import fill, mounted
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 from tests.tiny import TinyStep, tiny_llama

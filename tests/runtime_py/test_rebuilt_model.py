@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from compiler.errors import ArtifactError
-from export.artifact import Artifact
-from export.manifest import Manifest
-from runtime_py.rebuilt_model import rebuilt
+from lowpeak_compiler.errors import ArtifactError
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.manifest import Manifest
+from lowpeak_runtime.rebuilt_model import rebuilt
 from tests.tiny import planned_step, tiny_llama, write_artifact
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from compiler.errors import DataError
-from runtime_py.encode import encode
-from runtime_py.record import METADATA, chat_of, kind_of
+from lowpeak_compiler.errors import DataError
+from lowpeak_runtime.encode import encode
+from lowpeak_runtime.record import METADATA, chat_of, kind_of
 from tests.runtime_py.chat import templates
 from tests.runtime_py.chat.test_answers import CHAT, learned, tokenizer
 

@@ -11,9 +11,9 @@ from gguf import GGMLQuantizationType as GgmlType
 from safetensors.torch import load_file, save_file
 
 import lowpeak
-from compiler.errors import ModelError
-from export.artifact import Artifact
-from runtime_py.report import SimulationReport
+from lowpeak_compiler.errors import ModelError
+from lowpeak_export.artifact import Artifact
+from lowpeak_runtime.report import SimulationReport
 from tests.model.tiny import tiny_model, write_gguf
 
 TOKENS = 16

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from compiler.errors import ArtifactError, DataError
-from export.artifact import Artifact
-from runtime_py.executorch_session import ExecuTorchProgram
-from runtime_py.optimizer import AdapterOptimizer, OptimizerOptions, optimizer_bytes
+from lowpeak_compiler.errors import ArtifactError, DataError
+from lowpeak_export.artifact import Artifact
+from lowpeak_runtime.executorch_session import ExecuTorchProgram
+from lowpeak_runtime.optimizer import AdapterOptimizer, OptimizerOptions, optimizer_bytes
 from tests.runtime_py.trainable import (
     eager_loss,
     eager_model,

@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from compiler.errors import ArtifactError, DataError, ModelError
-from compiler.plan.liveness import live_bytes
-from compiler.planned import PlannedStep
-from export.artifact import Artifact
-from export.scheduled import GraphInput, NodeRef, Operation, ScheduledGraph, TensorPlace
-from runtime_py.execute import LOAD, STORE, execute
-from runtime_py.report import SimulationReport, sparkline
-from runtime_py.simulate import simulate
+from lowpeak_compiler.errors import ArtifactError, DataError, ModelError
+from lowpeak_compiler.plan.liveness import live_bytes
+from lowpeak_compiler.planned import PlannedStep
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.scheduled import GraphInput, NodeRef, Operation, ScheduledGraph, TensorPlace
+from lowpeak_runtime.execute import LOAD, STORE, execute
+from lowpeak_runtime.report import SimulationReport, sparkline
+from lowpeak_runtime.simulate import simulate
 from tests.tiny import (
     SHAPE,
     TinyStep,

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from compiler.errors import ArtifactError, DataError
-from export.artifact import Artifact
-from export.bundle import writing
-from runtime_py.prepare import tokenizer_of
-from runtime_py.tokenizer_files import load_tokenizer
+from lowpeak_compiler.errors import ArtifactError, DataError
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.bundle import writing
+from lowpeak_runtime.prepare import tokenizer_of
+from lowpeak_runtime.tokenizer_files import load_tokenizer
 from tests.export.blank import blank_manifest, fill
 from tests.lowpeak.checkpoint import save_checkpoint
 

@@ -17,15 +17,15 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from compiler.errors import ArtifactError, DataError, EnvironmentProblem
-from export.artifact import Artifact
-from export.folder_lock import COMPILES, reserved
-from runtime_py import command, trainer
-from runtime_py.checkpoint import CHECKPOINT, read_progress
-from runtime_py.checkpoint_tensors import load_adapter
-from runtime_py.encode import Example
-from runtime_py.optimizer import OptimizerOptions
-from runtime_py.supervisor import StepReport
+from lowpeak_compiler.errors import ArtifactError, DataError, EnvironmentProblem
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.folder_lock import COMPILES, reserved
+from lowpeak_runtime import command, trainer
+from lowpeak_runtime.checkpoint import CHECKPOINT, read_progress
+from lowpeak_runtime.checkpoint_tensors import load_adapter
+from lowpeak_runtime.encode import Example
+from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.supervisor import StepReport
 from tests.children import WORKER, child_of_this_process
 from tests.runtime_py.trainable import (
     eager_loss,

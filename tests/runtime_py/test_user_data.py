@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from compiler.errors import DataError
-from export.artifact import Artifact
-from runtime_py.batch_file import packed
-from runtime_py.encode import Example
-from runtime_py.prepare import training_data
-from runtime_py.user_data import padding_id
+from lowpeak_compiler.errors import DataError
+from lowpeak_export.artifact import Artifact
+from lowpeak_runtime.batch_file import packed
+from lowpeak_runtime.encode import Example
+from lowpeak_runtime.prepare import training_data
+from lowpeak_runtime.user_data import padding_id
 from tests.runtime_py.trainable import several_batches, uneven_batches
 from tests.tiny import SHAPE, TinyStep, planned_module, planned_step, tiny_batch, tiny_qwen2, write_artifact
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from compiler.errors import EnvironmentProblem
-from export import disk
-from runtime_py.work_folder import work_folder
+from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_export import disk
+from lowpeak_runtime.work_folder import work_folder
 from tests.disks import mounted
 
 MOUNTS = "22 1 254:0 / / rw - ext4 /dev/vda rw\n"

@@ -13,13 +13,13 @@ from peft import PeftModel
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from compiler.batch import IGNORE_INDEX, BatchSpec
-from compiler.graph import Quantized
-from compiler.model.quantized import quantize
-from export.artifact import Artifact
-from export.bundle import writing
-from export.executorch.emitter import PROGRAM
-from export.executorch.program import emit
+from lowpeak_compiler.batch import IGNORE_INDEX, BatchSpec
+from lowpeak_compiler.graph import Quantized
+from lowpeak_compiler.model.quantized import quantize
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.bundle import writing
+from lowpeak_export.executorch.emitter import PROGRAM
+from lowpeak_export.executorch.program import emit
 from tests.tiny import SHAPE, TinyStep, planned_step, tiny_batch, tiny_llama, write_artifact
 
 

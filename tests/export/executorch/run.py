@@ -9,15 +9,15 @@ from typing import Any
 from torch import Tensor, fx
 from torch.utils._pytree import tree_map_only
 
-from compiler.devices import device
-from compiler.graph import Batch, TrainGraph
-from compiler.planned import place
-from compiler.planning import plan_view
-from compiler.targets import Target
-from compiler.variants import UNBOUNDED, lowering
-from export.executorch.kernels import check_operators
-from export.executorch.program import METHOD, emit
-from runtime_py.executorch_session import load_runtime, quiet
+from lowpeak_compiler.devices import device
+from lowpeak_compiler.graph import Batch, TrainGraph
+from lowpeak_compiler.planned import place
+from lowpeak_compiler.planning import plan_view
+from lowpeak_compiler.targets import Target
+from lowpeak_compiler.variants import UNBOUNDED, lowering
+from lowpeak_export.executorch.kernels import check_operators
+from lowpeak_export.executorch.program import METHOD, emit
+from lowpeak_runtime.executorch_session import load_runtime, quiet
 from tests.evaluate import GraphBuilder
 from tests.export.numerics.case import Case
 

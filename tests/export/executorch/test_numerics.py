@@ -8,9 +8,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from compiler.errors import UnsupportedOperator
-from compiler.targets import EXECUTORCH
-from export.executorch.kernels import STOCK_FORMS, UNFIT, check_operators, out_variant, stock_kernels
+from lowpeak_compiler.errors import UnsupportedOperator
+from lowpeak_compiler.targets import EXECUTORCH
+from lowpeak_export.executorch.kernels import STOCK_FORMS, UNFIT, check_operators, out_variant, stock_kernels
 from tests.evaluate import GraphBuilder
 from tests.export.executorch.run import graph_of, run
 from tests.export.numerics.case import case, floats

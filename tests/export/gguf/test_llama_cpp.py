@@ -12,10 +12,10 @@ from gguf import GGUFReader, GGUFWriter
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from compiler.model.source import open_model
-from export.gguf.architectures import ARCHITECTURES
 from lowpeak import export_gguf
 from lowpeak.demo_model import fetch_demo_model
+from lowpeak_compiler.model.source import open_model
+from lowpeak_export.gguf.architectures import ARCHITECTURES
 from tests.export.gguf.adapters import adapted
 from tests.export.gguf.llama_cpp import convert, logits
 from tests.lowpeak.checkpoint import save_checkpoint

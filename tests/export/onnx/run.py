@@ -12,11 +12,11 @@ import onnxruntime
 import torch
 from torch import Tensor, fx
 
-from compiler.passes.runner import Pass
-from export.onnx.model import IR_VERSION
-from export.onnx.nodes import MICROSOFT, OPSET, Nodes, typed
-from export.onnx.operators import MAPPINGS, check_operators
-from export.onnx.runtime import SESSION_OPTIONS, session_options
+from lowpeak_compiler.passes.runner import Pass
+from lowpeak_export.onnx.model import IR_VERSION
+from lowpeak_export.onnx.nodes import MICROSOFT, OPSET, Nodes, typed
+from lowpeak_export.onnx.operators import MAPPINGS, check_operators
+from lowpeak_export.onnx.runtime import SESSION_OPTIONS, session_options
 from tests.export.executorch.run import graph_of
 from tests.export.numerics.case import Case
 

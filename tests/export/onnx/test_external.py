@@ -11,10 +11,10 @@ from pathlib import Path
 import onnx
 import pytest
 
-from compiler.errors import ArtifactError
-from export.artifact import MANIFEST, Artifact
-from export.onnx.emitter import EVAL_MODEL, TRAINING_MODEL
-from export.onnx.external import require_listed
+from lowpeak_compiler.errors import ArtifactError
+from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_export.onnx.emitter import EVAL_MODEL, TRAINING_MODEL
+from lowpeak_export.onnx.external import require_listed
 from tests.export.onnx.compiled import adapted, onnx_artifact
 from tests.tiny import tiny_llama
 

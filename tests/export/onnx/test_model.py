@@ -16,12 +16,12 @@ from onnxruntime.training.api import CheckpointState, Module
 from torch import Tensor, nn
 
 import lowpeak
-from export.artifact import Artifact
-from export.emitter import CONSTANTS, SAFETENSORS_WEIGHTS
-from export.onnx.emitter import CHECKPOINT, EVAL_MODEL, OPTIMIZER_MODEL, TRAINING_MODEL
-from export.onnx.model import GRADIENT_BUFFER, GRADIENT_DONE, LOSS, RESET
-from export.onnx.runtime import SESSION_OPTIONS, session_options
-from runtime_py.execute import Execution, execute
+from lowpeak_export.artifact import Artifact
+from lowpeak_export.emitter import CONSTANTS, SAFETENSORS_WEIGHTS
+from lowpeak_export.onnx.emitter import CHECKPOINT, EVAL_MODEL, OPTIMIZER_MODEL, TRAINING_MODEL
+from lowpeak_export.onnx.model import GRADIENT_BUFFER, GRADIENT_DONE, LOSS, RESET
+from lowpeak_export.onnx.runtime import SESSION_OPTIONS, session_options
+from lowpeak_runtime.execute import Execution, execute
 from tests.evaluate import distance
 from tests.export.onnx.compiled import adapted, onnx_artifact
 from tests.test_api import Classifier, classifier_batch

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from compiler.errors import UnsupportedOperator
-from compiler.targets import ONNXRUNTIME
-from compiler.variants import UNBOUNDED, lowering
-from export.onnx.operators import MAPPINGS
+from lowpeak_compiler.errors import UnsupportedOperator
+from lowpeak_compiler.targets import ONNXRUNTIME
+from lowpeak_compiler.variants import UNBOUNDED, lowering
+from lowpeak_export.onnx.operators import MAPPINGS
 from tests.export.executorch.run import graph_of
 from tests.export.numerics.case import Case, case, integers
 from tests.export.numerics.cases import CASES

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from compiler.errors import UnsupportedOperator
-from compiler.graph import TrainGraph
-from compiler.model.quantized import QuantFormat, quantize
-from export.onnx.nodes import DTYPES
-from export.onnx.operators import MAPPINGS, check_operators
+from lowpeak_compiler.errors import UnsupportedOperator
+from lowpeak_compiler.graph import TrainGraph
+from lowpeak_compiler.model.quantized import QuantFormat, quantize
+from lowpeak_export.onnx.nodes import DTYPES
+from lowpeak_export.onnx.operators import MAPPINGS, check_operators
 from tests.evaluate import GraphBuilder
 from tests.export.numerics.case import Case, case
 from tests.export.onnx.run import run

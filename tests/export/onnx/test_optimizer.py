@@ -14,10 +14,10 @@ from onnxruntime.training import onnxblock
 from onnxruntime.training.api import CheckpointState, Module, Optimizer
 from torch import Tensor
 
-from export.onnx.model import GRADIENT_BUFFER, GRADIENT_DONE, IR_VERSION, LOSS, RESET
-from export.onnx.nodes import MICROSOFT, OPSET
-from export.onnx.optimizer import adamw_model, default_optimizer_model, sgd_model
-from export.onnx.runtime import SESSION_OPTIONS, session_options
+from lowpeak_export.onnx.model import GRADIENT_BUFFER, GRADIENT_DONE, IR_VERSION, LOSS, RESET
+from lowpeak_export.onnx.nodes import MICROSOFT, OPSET
+from lowpeak_export.onnx.optimizer import adamw_model, default_optimizer_model, sgd_model
+from lowpeak_export.onnx.runtime import SESSION_OPTIONS, session_options
 
 SHAPES = {"lora_A": (3, 4), "lora_B": (5, 3), "bias": (6,)}
 STEPS = 6

@@ -28,7 +28,13 @@ Targets = dict[str, Callable[[], Target]]
 SECONDS_AN_INPUT = 600
 """Of the clock, for what target.py cannot interrupt."""
 LONGEST_INPUT = 1 << 22
-INSTRUMENTED = ["export", "runtime_py", "compiler.batch", "compiler.batch_input", "compiler.model"]
+INSTRUMENTED = [
+    "lowpeak_export",
+    "lowpeak_runtime",
+    "lowpeak_compiler.batch",
+    "lowpeak_compiler.batch_input",
+    "lowpeak_compiler.model",
+]
 
 
 def main() -> int:

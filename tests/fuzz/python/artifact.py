@@ -17,17 +17,17 @@ from safetensors.torch import save
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from compiler.plan.problem import read_csv
-from export.artifact import ADAPTER, GRAPH, MANIFEST, PLAN, Artifact
-from export.graph_file import from_json
-from export.manifest import Manifest
-from export.plain_file import is_plain_name
-from runtime_py.chat.compiled import write_chat_file
-from runtime_py.execute import execute
-from runtime_py.graph_check import check_operations
-from runtime_py.prepare import training_data
-from runtime_py.rebuilt_model import rebuilt
-from runtime_py.simulate import simulate
+from lowpeak_compiler.plan.problem import read_csv
+from lowpeak_export.artifact import ADAPTER, GRAPH, MANIFEST, PLAN, Artifact
+from lowpeak_export.graph_file import from_json
+from lowpeak_export.manifest import Manifest
+from lowpeak_export.plain_file import is_plain_name
+from lowpeak_runtime.chat.compiled import write_chat_file
+from lowpeak_runtime.execute import execute
+from lowpeak_runtime.graph_check import check_operations
+from lowpeak_runtime.prepare import training_data
+from lowpeak_runtime.rebuilt_model import rebuilt
+from lowpeak_runtime.simulate import simulate
 from tests.fuzz.python.mutations import bytes_changed, csv_changed, json_changed
 from tests.fuzz.python.target import Target
 from tests.tiny import planned_step, tiny_llama, write_artifact

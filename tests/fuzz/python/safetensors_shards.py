@@ -9,8 +9,8 @@ import struct
 from contextlib import suppress
 from random import Random
 
-from compiler.errors import LowpeakError
-from compiler.model.folder import INDEX
+from lowpeak_compiler.errors import LowpeakError
+from lowpeak_compiler.model.folder import INDEX
 from tests.fuzz.python.model_mutations import mutated_bytes, mutated_json
 from tests.fuzz.python.models import copy_of, read_model, sharded
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from compiler.errors import EnvironmentProblem
 from lowpeak.phone.elf import read_elf
+from lowpeak_compiler.errors import EnvironmentProblem
 
 
 def elf(machine: int, *alignments: int) -> bytes:

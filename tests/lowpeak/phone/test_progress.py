@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 import pytest
 import torch
 
-from compiler.errors import ArtifactError
 from lowpeak.phone.progress import PhoneCheckpoint
-from runtime_py.checkpoint import CHECKPOINT, PREVIOUS, Progress, read_progress
-from runtime_py.checkpoint_tensors import save_checkpoint
+from lowpeak_compiler.errors import ArtifactError
+from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, Progress, read_progress
+from lowpeak_runtime.checkpoint_tensors import save_checkpoint
 
 PROGRESS = Progress(artifact="a", step=3, seed=5, options="{}", data="d", position=7)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from compiler.errors import DataError
 from lowpeak.phone.run import follow
-from runtime_py.supervisor import StepReport, WorkerRun
+from lowpeak_compiler.errors import DataError
+from lowpeak_runtime.supervisor import StepReport, WorkerRun
 
 
 def line(**event: Any) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from compiler.graph import TrainGraph
-from compiler.passes.rewrite import Rule, rewrite
+from lowpeak_compiler.graph import TrainGraph
+from lowpeak_compiler.passes.rewrite import Rule, rewrite
 from tests.evaluate import evaluate
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from compiler.passes.rules import elementwise
+from lowpeak_compiler.passes.rules import elementwise
 from tests.evaluate import GraphBuilder
 from tests.passes.rules.apply import applied, operators
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from compiler.passes.rules import layout
+from lowpeak_compiler.passes.rules import layout
 from tests.evaluate import GraphBuilder
 from tests.passes.rules.apply import applied, operators
 

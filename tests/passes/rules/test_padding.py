@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import fx
 
-from compiler.passes.rules import padding
+from lowpeak_compiler.passes.rules import padding
 from tests.evaluate import GraphBuilder
 from tests.passes.rules.apply import applied, operators
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from compiler.errors import DataError
-from runtime_py.chat.answers import LEFT_OUT, NO_END
-from runtime_py.chat.sandbox import RENDERER
-from runtime_py.encode import NO_LOSS, Example, encode, encode_many
+from lowpeak_compiler.errors import DataError
+from lowpeak_runtime.chat.answers import LEFT_OUT, NO_END
+from lowpeak_runtime.chat.sandbox import RENDERER
+from lowpeak_runtime.encode import NO_LOSS, Example, encode, encode_many
 from tests.runtime_py.chat import templates
 from tests.runtime_py.tokenizer_kinds import BOS, EOS, kind
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from compiler.errors import DataError
-from runtime_py.chat.compiled import compiled_chat
-from runtime_py.chat.renderer import PROCESSOR_SECONDS
-from runtime_py.chat.sandbox import RENDERER, TemplateStopped
-from runtime_py.chat.template import MOST_BYTES, Refusal, Template
-from runtime_py.jsonl import JsonlFile
-from runtime_py.record import Chat
+from lowpeak_compiler.errors import DataError
+from lowpeak_runtime.chat.compiled import compiled_chat
+from lowpeak_runtime.chat.renderer import PROCESSOR_SECONDS
+from lowpeak_runtime.chat.sandbox import RENDERER, TemplateStopped
+from lowpeak_runtime.chat.template import MOST_BYTES, Refusal, Template
+from lowpeak_runtime.jsonl import JsonlFile
+from lowpeak_runtime.record import Chat
 from tests.runtime_py.tokenizer_kinds import kind
 
 CHAT = Chat(({"role": "user", "content": "Hi"},), (False,), None, {})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.errors import DataError
-from runtime_py.chat.marks import STYLES, Leaf, Region, mark
-from runtime_py.chat.turns import (
+from lowpeak_compiler.errors import DataError
+from lowpeak_runtime.chat.marks import STYLES, Leaf, Region, mark
+from lowpeak_runtime.chat.turns import (
     Run,
     Turn,
     check,

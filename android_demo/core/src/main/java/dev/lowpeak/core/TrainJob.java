@@ -3,7 +3,10 @@ package dev.lowpeak.core;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** What `lowpeak-runner` trains: runtime_py/session.py's Job. Paths are relative to the runner's working folder. */
+/**
+ * What `lowpeak-runner` trains: lowpeak_runtime/session.py's Job.
+ * Paths are relative to the runner's working folder.
+ */
 public final class TrainJob {
     private final Map<String, Object> fields;
 

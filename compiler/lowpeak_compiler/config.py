@@ -1,0 +1,80 @@
+"""The options of one compilation, checked before anything is done."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from lowpeak_compiler.errors import ModelError
+
+Loss = Literal["exact", "subset"]
+Quantization = Literal["int4", "int8", "none"]
+OptimizerName = Literal["adamw", "sgd"]
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """What `compile_for_device` was asked for. Raises ModelError for values that make no sense."""
+
+    budget_mb: float
+    """Megabytes (10**6 bytes) that the training step may hold resident."""
+
+    seq_len: int
+    """Tokens of a sequence."""
+
+    batch_size: int = 1
+    """Sequences of a batch."""
+
+    loss: Loss = "exact"
+    """`exact` cross-entropy, or that over a `subset` of the vocabulary."""
+
+    subset_size: int = 1000
+    """Tokens of the subset, for loss="subset"."""
+
+    trainable_ratio: float = 1.0
+    """Largest share of a batch's tokens that can have a label; below 1 logits are made for these only."""
+
+    quantization: Quantization = "int4"
+    """Storage of frozen matrices that the checkpoint does not hold quantized."""
+
+    group_size: int = 32
+    """Columns that share a scale."""
+
+    target: str = "executorch"
+    kernels: str = "stock"
+    device: str = "generic-phone"
+    """Name of a device profile: it predicts times."""
+
+    optimizer: OptimizerName = "adamw"
+    """Whose state the budget includes."""
+
+    def __post_init__(self) -> None:
+        self._require(math.isfinite(self.budget_mb) and self.budget_mb > 0, "budget_mb", "a positive number")
+        self._require(self.seq_len >= 2, "seq_len", "at least 2 tokens")
+        self._require(self.batch_size >= 1, "batch_size", "at least 1")
+        self._require(0 < self.trainable_ratio <= 1, "trainable_ratio", "above 0 and at most 1")
+        self._require(self.group_size in (32, 64, 128), "group_size", "32, 64 or 128")
+        for name, allowed in (("loss", Loss), ("quantization", Quantization), ("optimizer", OptimizerName)):
+            self._require(
+                getattr(self, name) in get_args(allowed), name, f"one of {', '.join(get_args(allowed))}"
+            )
+
+    def _require(self, holds: bool, name: str, what: str) -> None:
+        if not holds:
+            raise ModelError(f"{name} is {getattr(self, name)!r}; it must be {what}")
+
+    @property
+    def budget_bytes(self) -> int:
+        return int(self.budget_mb * MEGABYTE)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a batch."""
+        return self.batch_size * self.seq_len
+
+    @property
+    def rows(self) -> int | None:
+        """Tokens of a batch that can have a label, when logits are masked; None: all."""
+        return None if self.trainable_ratio == 1 else max(1, math.ceil(self.tokens * self.trainable_ratio))

@@ -1,0 +1,136 @@
+"""Decisions carried out on a program, put in order, and measured.
+
+Input: decisions. Output: a `Plan`, whose bytes are counted exactly on its order.
+Stages: carry out (rematerialize.py), order (schedule.py), count (liveness.py); on demand an order that fits a
+budget (fit_order.py) and loads moved ahead (prefetch.py).
+Invariant: a plan depends on the program and the decisions only, so that keeping measured plans changes no
+answer.
+What it does not do: choose.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lowpeak_compiler.plan.cost import Rates
+from lowpeak_compiler.plan.decide import Decider
+from lowpeak_compiler.plan.fit_order import order_within
+from lowpeak_compiler.plan.liveness import live_bytes, peak_bytes
+from lowpeak_compiler.plan.prefetch import prefetch
+from lowpeak_compiler.plan.program import Io, Program
+from lowpeak_compiler.plan.rematerialize import STORE_SUFFIX, Decisions, carry_out
+from lowpeak_compiler.plan.schedule import schedule
+from lowpeak_compiler.plan.timeline import step_seconds
+
+NEAR = 1.25
+"""A plan that exceeds the budget by this factor may yet fit in another order."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`program` is the scheduled step with the decisions carried out; `peak_bytes` its live bytes at the
+    worst step; `needed_bytes` the smallest budget that it fits.
+    """
+
+    decisions: Decisions
+    program: Program
+    peak_bytes: int
+    needed_bytes: int
+
+    @cached_property
+    def seconds(self) -> float:
+        """Predicted time of one step."""
+        return step_seconds(self.program)
+
+    @cached_property
+    def carried_out(self) -> Decisions:
+        """The decisions without what nothing needs."""
+        again = frozenset(op.copy_of for op in self.program.ops if op.copy_of)
+        stored = frozenset(op.name.removesuffix(STORE_SUFFIX) for op in self.program.ops if op.io is Io.WRITE)
+        return Decisions(again, stored)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What counts against a budget beside live values.
+
+    `alignment`: bytes that every value is rounded up to. `per_op`: bytes for each operation of the program.
+    `least_arena`: what the values' place takes at least.
+    """
+
+    alignment: int
+    per_op: float = 0.0
+    least_arena: int = 0
+
+    def beside(self, program: Program) -> int:
+        """Bytes that the program takes beside its values."""
+        return math.ceil(self.per_op * len(program.ops))
+
+
+class Measurer:
+    """Plans of one program."""
+
+    def __init__(self, program: Program, rates: Rates, memory: Memory, decider: Decider) -> None:
+        self.program = program
+        self.rates = rates
+        self.memory = memory
+        self._decider = decider
+        self._step_of = {op.name: index for index, op in enumerate(program.ops)}
+        self._measured: dict[Decisions, Plan] = {}
+
+    @cached_property
+    def unbounded(self) -> Plan:
+        """Everything kept that the backward needs; dequantized weights are not."""
+        return self.measure(self._decider.unbounded())
+
+    def measure(self, decisions: Decisions) -> Plan:
+        """The decisions in the scheduler's order."""
+        plan = self._measured.get(decisions)
+        if plan is None:
+            plan = self._plan(decisions, schedule(carry_out(self.program, decisions, self.rates)))
+            self._measured[decisions] = plan
+        return plan
+
+    def fitted(self, plan: Plan, budget: int) -> Plan | None:
+        """The plan in an order that fits; None if none is found."""
+        if plan.needed_bytes > NEAR * budget:
+            return None
+        program = order_within(plan.program, self._for_values(plan, budget), self.memory.alignment)
+        if program is None:
+            return None
+        other = plan if program is plan.program else self._plan(plan.decisions, program)
+        return other if other.needed_bytes <= budget else None
+
+    def prefetched(self, plan: Plan, budget: int) -> Plan:
+        """The plan with its loads as early as useful within the budget."""
+        program = prefetch(plan.program, self._for_values(plan, budget), self.memory.alignment)
+        return plan if program is plan.program else self._plan(plan.decisions, program)
+
+    def other_bytes(self, plan: Plan) -> np.ndarray:
+        """In every window of the undecided program, the most bytes live beside what was decided about."""
+        decided = self._decider.decided_bytes(plan.decisions)
+        most = [-1] * len(decided)
+        pending = 0
+        for op, nbytes in zip(plan.program.ops, live_bytes(plan.program, self.memory.alignment), strict=True):
+            pending = max(pending, nbytes)
+            step = self._step_of.get(op.name)
+            if step is not None:
+                window = self._decider.windows.of_step[step]
+                most[window] = max(most[window], pending)
+                pending = 0
+        live = np.array(most, dtype=np.int64)
+        return np.where(live >= 0, live - decided, 0)
+
+    def _plan(self, decisions: Decisions, program: Program) -> Plan:
+        peak = peak_bytes(program, self.memory.alignment)
+        return Plan(
+            decisions, program, peak, max(peak, self.memory.least_arena) + self.memory.beside(program)
+        )
+
+    def _for_values(self, plan: Plan, budget: int) -> int:
+        """What the budget leaves for live values."""
+        return budget - self.memory.beside(plan.program)

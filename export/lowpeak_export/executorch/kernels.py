@@ -1,0 +1,170 @@
+"""Which ExecuTorch kernel a node of the graph is: its name, overload and arguments. No kernel is called here.
+
+A node maps to the out variant of its own operator, with these exceptions: what is a view in torch is a copy
+there, `lowpeak::` operators have kernels in our library (native/executorch/), and without it dequantizing is
+the stock quantized embedding asked for every row.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from operator import getitem
+from typing import Any
+
+import torch
+from torch import fx
+
+from lowpeak_compiler.errors import UnsupportedOperator
+from lowpeak_compiler.graph import operator_name, place_of
+from lowpeak_compiler.passes.rewrite import operands
+
+INT32_MAX = 2**31 - 1
+PROPERTIES = {"dtype", "layout", "device", "pin_memory", "memory_format"}
+"""Arguments that the tensor which is written to has already."""
+RANDOM = "gives random numbers, which no two runtimes have in common"
+IN_PARTS = "writes to a list of tensors, which a program cannot hand it"
+UNFIT: dict[object, str] = {
+    torch.ops.aten.convolution_backward.default: "has a stock kernel for images and three gradients only",
+    torch.ops.aten.native_dropout.default: RANDOM,
+    torch.ops.aten.rand.default: RANDOM,
+    torch.ops.aten.randn.default: RANDOM,
+    torch.ops.aten.split_copy.Tensor: IN_PARTS,
+    torch.ops.aten.split_with_sizes_copy.default: IN_PARTS,
+    torch.ops.aten.unbind_copy.int: IN_PARTS,
+}
+"""Operators that have a stock kernel but must not be run by it, and why."""
+
+
+class RowIds:
+    """An operand 0 .. rows - 1 that no node gives: makes the embedding kernel dequantize a whole matrix."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+
+
+KernelCall = tuple[str, str, list[tuple[Any, str]]]
+QUANTIZED_KERNELS = {4: "quantized_decomposed::embedding_4bit", 8: "quantized_decomposed::embedding_byte"}
+
+
+def _dequantize(node: fx.Node) -> KernelCall:
+    """(value - zero_point) * scale by group is what the stock quantized embedding computes for each row asked
+    for.
+    """
+    data, scale, zero_point, bits, *ids = node.args
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    rows = ids[0] if ids else RowIds(data.meta["val"].shape[0])
+    arguments = [(x, "") for x in (data, scale, zero_point, low, high, rows, torch.float32)]
+    return QUANTIZED_KERNELS[bits], "dtype_out", arguments
+
+
+STOCK_FORMS: dict[object, Callable[[fx.Node], KernelCall]] = {
+    torch.ops.lowpeak.dequantize.default: _dequantize,
+    torch.ops.lowpeak.dequantize_rows.default: _dequantize,
+}
+COPY_FORMS = {
+    torch.ops.aten.view.default: torch.ops.aten.view_copy.out,
+    torch.ops.aten.permute.default: torch.ops.aten.permute_copy.out,
+    torch.ops.aten.slice.Tensor: torch.ops.aten.slice_copy.Tensor_out,
+    torch.ops.aten.select.int: torch.ops.aten.select_copy.int_out,
+    torch.ops.aten.expand.default: torch.ops.aten.expand_copy.out,
+}
+
+
+def is_fused(node: fx.Node, fused: frozenset[str]) -> bool:
+    """Whether a kernel of our library runs the node."""
+    target = node.target
+    return (
+        isinstance(target, torch._ops.OpOverload)
+        and target._opname in fused
+        and target.namespace == "lowpeak"
+    )
+
+
+def kernel_call(node: fx.Node, fused: frozenset[str]) -> KernelCall:
+    """(operator name, overload, arguments with schema types) of the out kernel; `fused`: the `lowpeak::`
+    operators with a kernel of their own. LookupError if there is none.
+    """
+    target = node.target
+    if is_fused(node, fused):
+        kinds = [str(argument.type) for argument in target._schema.arguments]
+        return target._schema.name, "out", list(zip(operands(node).values(), kinds, strict=True))
+    stock = STOCK_FORMS.get(target)
+    if stock:
+        return stock(node)
+    out = out_variant(node.target)
+    given = operands(node)
+    arguments = []
+    for argument in out._schema.arguments:
+        if argument.is_out:
+            continue
+        value = given.get(argument.name, argument.default_value)
+        if node.target is torch.ops.aten.slice.Tensor and argument.name == "end" and value is not None:
+            value = min(value, INT32_MAX)
+        arguments.append((value, str(argument.type)))
+    return out._schema.name, out._schema.overload_name, arguments
+
+
+@functools.cache
+def out_variant(target: torch._ops.OpOverload) -> torch._ops.OpOverload:
+    """The overload that writes into given tensors and computes the same of the same arguments.
+
+    It may have further arguments with default values; of several, that with the fewest is taken. LookupError
+    if there is none.
+    """
+    if target in COPY_FORMS:
+        return COPY_FORMS[target]
+    if not isinstance(target, torch._ops.OpOverload):
+        raise LookupError(f"{target} is no operator")
+    wanted = {a.name: str(a.type) for a in target._schema.arguments}
+    found = []
+    for overload in target.overloadpacket.overloads():
+        candidate = getattr(target.overloadpacket, overload)
+        plain = {a.name: a for a in candidate._schema.arguments if not a.is_out}
+        if len(plain) == len(candidate._schema.arguments) or wanted.keys() - plain.keys() - PROPERTIES:
+            continue
+        further = [a for name, a in plain.items() if name not in wanted]
+        same_types = all(str(plain[name].type) == kind for name, kind in wanted.items() if name in plain)
+        if same_types and all(a.has_default_value() for a in further):
+            found.append((len(further), candidate))
+    if not found:
+        raise LookupError(f"{target} has no out variant")
+    return min(found, key=lambda pair: pair[0])[1]
+
+
+@functools.cache
+def stock_kernels() -> frozenset[str]:
+    """Names of the kernels in the runtime's registry: `aten::add.out`."""
+    import executorch.kernels.quantized  # noqa: F401  registers the quantized embedding kernels
+    from executorch.extension.pybindings.portable_lib import _get_operator_names
+
+    return frozenset(_get_operator_names())
+
+
+def check_operators(graph_operations: Iterable[fx.Node], fused: frozenset[str]) -> None:
+    """Raises UnsupportedOperator naming the first operator without a stock kernel that is not in `fused`,
+    and its place in the model.
+    """
+    available = stock_kernels() | {f"lowpeak::{name}.out" for name in fused}
+    for node in graph_operations:
+        if node.target is getitem:
+            continue
+        if node.target in UNFIT:
+            raise UnsupportedOperator(
+                f"{operator_name(node)}, used in {place_of(node)!r}, {UNFIT[node.target]}; change that part "
+                "of the model",
+                operator=operator_name(node),
+                place=place_of(node),
+            )
+        try:
+            name, overload, _ = kernel_call(node, fused)
+        except LookupError:
+            name, overload = operator_name(node), ""
+        full = f"{name}.{overload}" if overload else name
+        if full not in available:
+            raise UnsupportedOperator(
+                f"ExecuTorch has no stock kernel for {operator_name(node)} (looked for {full}), used in "
+                f"{place_of(node)!r}; change that part of the model",
+                operator=operator_name(node),
+                place=place_of(node),
+            )

@@ -1,0 +1,36 @@
+"""What the manifest says of a bucket's plan."""
+
+from __future__ import annotations
+
+from lowpeak_compiler.passes.offload import offload_file_bytes
+from lowpeak_compiler.pipeline import Compiled
+from lowpeak_compiler.plan.liveness import peak_by_kind
+from lowpeak_compiler.targets import target
+from lowpeak_export.manifest import PlanRecord
+
+
+def plan_record(compiled: Compiled) -> PlanRecord:
+    footprint, plan = compiled.footprint, compiled.plan
+    return PlanRecord(
+        budget_bytes=compiled.options.budget_bytes,
+        planned_peak_bytes=footprint.total,
+        planned_anonymous_bytes=footprint.anonymous,
+        arena_bytes=footprint.arena,
+        arena_lower_bound_bytes=compiled.step.solution.lower_bound,
+        gradients_bytes=footprint.gradients,
+        optimizer_bytes=footprint.optimizer,
+        weights_bytes=footprint.weights,
+        runtime_bytes=footprint.runtime,
+        code_bytes=footprint.code,
+        predicted_step_seconds=plan.seconds,
+        recomputed_operations=len(plan.carried_out.recompute),
+        offload=target(compiled.options.target, compiled.options.kernels).offload,
+        offloaded_values=len(plan.carried_out.offload),
+        offload_bytes=offload_file_bytes(compiled.step.graph),
+        by_category=category_bytes(compiled),
+    )
+
+
+def category_bytes(compiled: Compiled) -> dict[str, int]:
+    """Live bytes at the arena's worst step, by kind of value."""
+    return {str(kind): nbytes for kind, nbytes in peak_by_kind(compiled.plan.program).items()}
