@@ -111,15 +111,11 @@ def measure_memory(path: Path, count: int, tokenizer: PreTrainedTokenizerBase) -
 
 
 def measure_first_step(path: Path, artifact: Path, folder: Path) -> None:
-    command = [sys.executable, "-P", "-m", "lowpeak.cli", "train", str(artifact), "--data", str(path)]
+    command = [sys.executable, "-m", "lowpeak.cli", "train", str(artifact), "--data", str(path)]
     metrics = folder / "metrics.ndjson"
     command += ["--steps", "3", "--out", str(folder / "run"), "--metrics", str(metrics), "--json"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, (".", os.environ.get("PYTHONPATH")))),
-    }
     started = time.perf_counter()
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         while child.poll() is None and not (metrics.exists() and metrics.read_text()):
             time.sleep(0.02)
         seconds = time.perf_counter() - started

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import platform
 import statistics
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from torch import Tensor
 import lowpeak
 from benchmarks.classic_onnx import export_classic
 from lowpeak_export.artifact import Artifact
-from lowpeak_runtime.command import python_command
+from lowpeak_runtime.command import MALLOC, Command
 from lowpeak_runtime.execute import execute
 from lowpeak_runtime.feed import write_batches
 from lowpeak_runtime.prepare import training_data
@@ -150,7 +151,9 @@ def train_classic(artifact: Artifact, options: argparse.Namespace, folder: Path)
     export_classic(artifact, classic)
     job = replace(Job.of(artifact, folder, steps=options.steps), artifact=str(classic))
     write_batches(job, training_data(artifact, data(artifact)))
-    run = supervise(job, folder, python_command("benchmarks.classic_onnx"))
+    # Without -P: this module is found from the working folder, the clone.
+    command = Command("python", (sys.executable, "-m", "benchmarks.classic_onnx"), MALLOC)
+    run = supervise(job, folder, command)
     return Run(
         "generate_artifacts, default session",
         [step.loss for step in run.steps],

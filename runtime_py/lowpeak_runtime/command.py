@@ -64,7 +64,7 @@ def python_command(module: str = "lowpeak_runtime.worker") -> Command:
     """A module that tells the events of lowpeak_runtime/events.py."""
     return Command(
         "python",
-        # -P: a json.py in the user's working folder must not be taken for Python's.
+        # -P: a file named json.py in the user's working folder must not be taken for Python's.
         (sys.executable, "-P", "-m", module),
         MALLOC,
     )

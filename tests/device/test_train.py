@@ -264,12 +264,10 @@ def test_a_checkpoint_that_is_damaged_there_stays_there(
 def test_an_interrupt_stops_the_phones_run_with_a_checkpoint(
     artifact: Artifact, data: Path, machine_runner: Path, phone: Phone, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-P", "-m", "lowpeak.cli", "deploy", str(artifact.path), "--run"]
+    command = [sys.executable, "-m", "lowpeak.cli", "deploy", str(artifact.path), "--run"]
     command += ["--data", str(data), "--steps", str(MANY_STEPS), "--out", str(tmp_path / "run")]
-    path = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
     with subprocess.Popen(
         [*command, "--runner", str(machine_runner)],
-        env={**os.environ, "PYTHONPATH": path},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

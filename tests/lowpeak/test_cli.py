@@ -206,7 +206,7 @@ def test_estimate(checkpoint: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_console_script_prints_json_and_nothing_else(checkpoint: Path, tmp_path: Path) -> None:
-    python = [sys.executable, "-W", "default", "-P"]
+    python = [sys.executable, "-W", "default"]
     command = [*python, "-m", "lowpeak.cli", "compile", str(checkpoint), *COMPILE, "--json"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
     run = subprocess.run(
@@ -226,7 +226,7 @@ def test_help_imports_neither_torch_nor_transformers() -> None:
         "import sys; from lowpeak.cli import main; assert main(['--help']) == 0; "
         "sys.exit(bool({'torch', 'transformers', 'peft', 'highspy'} & set(sys.modules)))"
     )
-    run = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     for verb in ("estimate", "compile", "simulate", "train", "demo"):
         assert verb in run.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -184,7 +183,6 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert main(compiling("demo", tmp_path / "a")) == 130
 
 
-ROOT = Path(__file__).parents[2]
 OPTIONS = ["--budget-mb", "20", "--seq-len", "8", "--out", "out"]
 
 
@@ -218,8 +216,8 @@ def test_refused_before_torch_is_loaded(arguments: list[str], said: str) -> None
         "import sys; from lowpeak.cli import main; code = main(sys.argv[1:]); "
         "sys.exit(99 if {'torch', 'transformers', 'peft'} & set(sys.modules) else code)"
     )
-    command = [sys.executable, "-W", "default", "-P", "-c", script, *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    command = [sys.executable, "-W", "default", "-c", script, *arguments]
+    run = subprocess.run(command, capture_output=True, text=True)
     assert (run.returncode, run.stdout) == (2, "")
     assert said in " ".join(run.stderr.split())
     assert len(run.stderr.splitlines()) == 1

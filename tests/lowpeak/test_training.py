@@ -95,13 +95,11 @@ def test_metrics_and_a_run_by_the_python_worker(
 
 
 def test_an_interrupt_keeps_the_run_and_says_how_to_continue(artifact: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-P", "-m", "lowpeak.cli", "train", str(artifact), "--steps", "5000"]
+    command = [sys.executable, "-m", "lowpeak.cli", "train", str(artifact), "--steps", "5000"]
     command += ["--data", str(save_data(tmp_path / "data.jsonl")), "--out", str(tmp_path / "run")]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     metrics = tmp_path / "metrics.ndjson"
     with subprocess.Popen(
         [*command, "--metrics", str(metrics), "--json"],
-        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

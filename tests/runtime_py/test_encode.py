@@ -192,11 +192,7 @@ def demo_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_encoding_chats_takes_little_longer_than_their_tokens(demo_tokenizer: Path) -> None:
     """At least 0.7 of the speed of the tokenizers package, on one core and in processor time."""
     chats = str(files("lowpeak") / "demo_chat.jsonl")
-    environment = {
-        **os.environ,
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
     output = subprocess.run(
         [sys.executable, "-c", SPEED, str(demo_tokenizer), chats],
         env=environment,

@@ -509,7 +509,7 @@ def distribution(folder: Path, name: str, version: str) -> Path:
 
 def required(*paths: Path, installed: bool) -> str:
     """What require_runtime says in a process with the paths in front of what is installed, or instead."""
-    path = [str(ROOT), *map(str, paths)]
+    path = [*(str(ROOT / each) for each in ("compiler", "export")), *map(str, paths)]
     site = [sysconfig.get_paths()["purelib"]] if installed else []
     code = (
         "import sys\n"
@@ -579,7 +579,7 @@ def test_training_needs_the_runtime(
     artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error comes out of the process that trains."""
-    monkeypatch.setenv("PYTHONPATH", str(distribution(tmp_path, "onnxruntime", "1.19.2")))
+    monkeypatch.setenv("PYTHONPATH", str(distribution(tmp_path, "onnxruntime", "1.19.2")), prepend=os.pathsep)
     with pytest.raises(EnvironmentProblem, match="beside onnxruntime-training-cpu"):
         train(artifact, steps=1)
 
