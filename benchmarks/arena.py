@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from lowpeak_compiler.plan.memory import solve
+from lowpeak_compiler.plan.place.memory import solve
 from tests.plan.instances import random_lifetimes, training_step
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from lowpeak_compiler.causal_lm import CausalLMLoss
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_compiler.frontend.causal_lm import CausalLMLoss
 from lowpeak_export.onnx.model import IR_VERSION
 from lowpeak_runtime.batch_file import BatchFolder
 from lowpeak_runtime.events import end_event, ready_event, step_event

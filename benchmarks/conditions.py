@@ -31,7 +31,7 @@ from typing import IO
 from unittest.mock import patch
 
 from benchmarks.measure import DEMO_CHAT, mb
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
 from lowpeak_runtime.checkpoint import CHECKPOINT, read_progress
 from lowpeak_runtime.command import worker_command
 from lowpeak_runtime.feed import Feed

@@ -31,7 +31,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lowpeak import compile_for_device
 from lowpeak.demo_model import fetch_demo_model
-from lowpeak_compiler.model.source import open_model
+from lowpeak_compiler.frontend.model.source import open_model
 from lowpeak_runtime.data import AT_ONCE, shuffled
 from lowpeak_runtime.encode import Example
 from lowpeak_runtime.events import ready_event

@@ -30,7 +30,7 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from lowpeak import compile_for_device
 from lowpeak.demo_model import FILE_NAME, fetch_demo_model
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
 from lowpeak_export.executorch.library import runner_program
 
 SEQ_LEN, BATCH_SIZE = 256, 8

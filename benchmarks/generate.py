@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_artifact.artifact import MANIFEST, Artifact
 from lowpeak_export.executorch.library import ops_library, runner_program
 
 PROMPT = [1, 4093, 28, 253, 2183, 8113, 288, 665, 338, 11, 198, 260, 2240, 282, 253, 1165]

@@ -23,19 +23,19 @@ from torch.nn.functional import cosine_similarity, cross_entropy, linear
 
 from lowpeak.demo import demo_data
 from lowpeak.demo_model import fetch_demo_model
-from lowpeak_compiler.batch import IGNORE_INDEX, BatchSpec
-from lowpeak_compiler.capture import capture
-from lowpeak_compiler.differentiate import differentiate
-from lowpeak_compiler.graph import Adapter, Batch, Constant
-from lowpeak_compiler.model.source import open_model
-from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
-from lowpeak_compiler.passes.lower_loss import LowerLoss
-from lowpeak_compiler.passes.mask_logits import MaskLogits
+from lowpeak_artifact.batch import IGNORE_INDEX, BatchSpec
+from lowpeak_compiler.frontend.capture import capture
+from lowpeak_compiler.frontend.differentiate import differentiate
+from lowpeak_compiler.frontend.model.source import open_model
+from lowpeak_compiler.ir.graph import Adapter, Batch, Constant
+from lowpeak_compiler.passes.loss.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.loss.lower_loss import LowerLoss
+from lowpeak_compiler.passes.loss.mask_logits import MaskLogits
 from lowpeak_compiler.passes.normalize import Normalize
 from lowpeak_compiler.passes.runner import Runner
-from lowpeak_compiler.subset import choose_subset
 from lowpeak_runtime.data import ExampleList, batches
 from lowpeak_runtime.jsonl import read_jsonl
+from lowpeak_runtime.subset import choose_subset
 
 BATCH = 2
 TILES = ((512, 49152), (512, 16384), (512, 4096), (128, 16384))

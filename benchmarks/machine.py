@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from lowpeak_compiler.devices import DeviceProfile
-from lowpeak_compiler.model.quantized import QuantFormat, quantize
+from lowpeak_artifact.quantized import QuantFormat, quantize
+from lowpeak_compiler.budget.devices import DeviceProfile
 from tests.native.linear import Linear, library
 
 NAME = "this machine"

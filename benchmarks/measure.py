@@ -30,8 +30,8 @@ from peft import LoraConfig
 from safetensors import safe_open
 
 from lowpeak import compile_for_device
+from lowpeak_artifact.artifact import Artifact
 from lowpeak_compiler.config import CompileOptions
-from lowpeak_export.artifact import Artifact
 from lowpeak_runtime.checkpoint import CHECKPOINT
 from lowpeak_runtime.command import worker_command
 from lowpeak_runtime.eager import train_eagerly

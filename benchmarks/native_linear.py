@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import torch
 
-from lowpeak_compiler.model.quantized import QuantFormat, quantize
+from lowpeak_artifact.quantized import QuantFormat, quantize
 from tests.native.linear import Linear, library
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.measure import DEMO_CHAT, mb, write_job
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
 from lowpeak_export.executorch.library import ops_library, runner_program
 from lowpeak_runtime.memory import PeakSampler
 from lowpeak_runtime.optimizer import OptimizerOptions

@@ -27,12 +27,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from benchmarks.machine import NAME, disk_speed
 from benchmarks.measure import measure
 from lowpeak import compile_for_device
-from lowpeak_compiler.devices import PROFILES, DeviceProfile
-from lowpeak_compiler.plan import decide
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_compiler.budget.devices import PROFILES, DeviceProfile
 from lowpeak_compiler.plan import measure as plans
-from lowpeak_compiler.plan.candidates import Units, find_units
+from lowpeak_compiler.plan.decide import decide
+from lowpeak_compiler.plan.decide.candidates import Units, find_units
 from lowpeak_compiler.plan.program import Program
-from lowpeak_export.artifact import Artifact
 from lowpeak_runtime.optimizer import OptimizerOptions
 
 TOKENS = 1024

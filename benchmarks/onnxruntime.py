@@ -29,12 +29,13 @@ from torch import Tensor
 
 import lowpeak
 from benchmarks.classic_onnx import export_classic
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
 from lowpeak_runtime.command import MALLOC, Command
 from lowpeak_runtime.execute import execute
 from lowpeak_runtime.feed import write_batches
 from lowpeak_runtime.prepare import training_data
-from lowpeak_runtime.session import Job, open_session
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.sessions import open_session
 from lowpeak_runtime.supervisor import supervise
 
 MEGABYTE = 1_000_000

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from lowpeak_compiler.plan.liveness import memory_problem
 from lowpeak_compiler.plan.measure import Plan
-from lowpeak_compiler.plan.memory import solve
+from lowpeak_compiler.plan.place.memory import solve
 from lowpeak_compiler.plan.program import Program
 from tests.plan.networks import KIB, small_networks, small_planner, smallest_peak
 from tests.plan.optimum import Optimum, least_peak, least_seconds

@@ -18,7 +18,7 @@ from unittest.mock import patch
 from benchmarks.machine import NAME, this_machine
 from benchmarks.measure import measure, report
 from lowpeak import compile_for_device
-from lowpeak_compiler.devices import PROFILES
+from lowpeak_compiler.budget.devices import PROFILES
 from lowpeak_runtime.optimizer import OptimizerOptions
 
 

@@ -28,16 +28,16 @@ from rich.table import Table
 from benchmarks.measure import measure_model
 from benchmarks.published import PAPER
 from lowpeak.api import open_intake
+from lowpeak_compiler.budget.devices import device
+from lowpeak_compiler.budget.footprint import footprint_of
+from lowpeak_compiler.budget.search import Planning
+from lowpeak_compiler.budget.targets import EXECUTORCH_LOWPEAK
+from lowpeak_compiler.budget.variants import Variant, tiled, variants
 from lowpeak_compiler.config import CompileOptions
-from lowpeak_compiler.devices import device
 from lowpeak_compiler.estimate import LORA, estimate, smallest_plan
-from lowpeak_compiler.footprint import footprint_of
-from lowpeak_compiler.graph import Frozen, TrainGraph
+from lowpeak_compiler.ir.graph import Frozen, TrainGraph
 from lowpeak_compiler.passes.runner import Runner
 from lowpeak_compiler.pipeline import build_joint
-from lowpeak_compiler.search import Planning
-from lowpeak_compiler.targets import EXECUTORCH_LOWPEAK
-from lowpeak_compiler.variants import Variant, tiled, variants
 
 MODELS = ("llama-3.2-3b", "qwen2.5-3b", "qwen2.5-0.5b")
 BUDGETS = {256: 200, 512: 200, 1024: 256, 2048: 300, 4096: 400, 8192: 600, 16384: 1000}

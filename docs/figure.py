@@ -13,12 +13,13 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 from lowpeak.api import DEMO, open_intake
+from lowpeak_artifact.kind import Kind
+from lowpeak_compiler.budget.footprint import footprint_of
+from lowpeak_compiler.budget.search import Planning, VariantPlan
 from lowpeak_compiler.config import MEGABYTE, CompileOptions
-from lowpeak_compiler.footprint import footprint_of
 from lowpeak_compiler.pipeline import plan_model
 from lowpeak_compiler.plan.liveness import lifetimes
-from lowpeak_compiler.plan.program import Kind, Program
-from lowpeak_compiler.search import Planning, VariantPlan
+from lowpeak_compiler.plan.program import Program
 
 PICTURE = Path(__file__).with_name("memory.svg")
 COLUMNS = 200

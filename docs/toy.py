@@ -16,20 +16,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, silu
 
-from lowpeak_compiler.capture import capture
-from lowpeak_compiler.devices import device
-from lowpeak_compiler.differentiate import differentiate
-from lowpeak_compiler.graph import TrainGraph
-from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
-from lowpeak_compiler.passes.dequantize_per_use import DequantizePerUse
-from lowpeak_compiler.passes.mask_logits import MaskLogits
+from lowpeak_compiler.budget.devices import device
+from lowpeak_compiler.budget.fitting import carry_out_plan
+from lowpeak_compiler.budget.planned import PlannedStep
+from lowpeak_compiler.budget.targets import target
+from lowpeak_compiler.budget.variants import variant
+from lowpeak_compiler.frontend.capture import capture
+from lowpeak_compiler.frontend.differentiate import differentiate
+from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.passes.loss.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.loss.mask_logits import MaskLogits
+from lowpeak_compiler.passes.lower.dequantize_per_use import DequantizePerUse
+from lowpeak_compiler.passes.lower.quantize import Quantize
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.quantize import Quantize
 from lowpeak_compiler.passes.runner import Runner
-from lowpeak_compiler.pipeline import carry_out_plan
-from lowpeak_compiler.planned import PlannedStep
-from lowpeak_compiler.targets import target
-from lowpeak_compiler.variants import variant
 
 DOCUMENT = Path(__file__).with_name("how-it-works.md")
 TOKENS, LABELLED, WIDTH, INNER, RANK, VOCABULARY = 64, 32, 64, 256, 4, 1024

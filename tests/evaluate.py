@@ -12,9 +12,9 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._pytree import tree_map_only
 
-from lowpeak_compiler.graph import Adapter, Batch, Constant, Quantized, Role, TrainGraph
-from lowpeak_compiler.model.quantized import QuantizedTensor, quantize
-from lowpeak_compiler.passes.rewrite import infer
+from lowpeak_artifact.quantized import QuantizedTensor, quantize
+from lowpeak_compiler.ir.graph import Adapter, Batch, Constant, Quantized, Role, TrainGraph
+from lowpeak_compiler.ir.nodes import infer
 
 
 class _Contiguous(fx.Interpreter):

@@ -31,10 +31,10 @@ from safetensors import safe_open
 
 from lowpeak.api import compile_for_device
 from lowpeak.cli import main as lowpeak
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.folder_lock import locked
 from lowpeak_export.executorch.library import RUNNER_VARIABLE
-from lowpeak_export.folder_lock import locked
 from lowpeak_runtime.checkpoint import CHECKPOINT, newest_whole, read_progress
 from lowpeak_runtime.run_folder import ADAPTER
 from lowpeak_runtime.simulate import simulate

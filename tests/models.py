@@ -11,11 +11,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
-from lowpeak_compiler.batch import IGNORE_INDEX
-from lowpeak_compiler.capture import capture
-from lowpeak_compiler.causal_lm import CausalLMLoss, loss_module, skeleton_of
-from lowpeak_compiler.differentiate import differentiate
-from lowpeak_compiler.graph import TrainGraph
+from lowpeak_artifact.batch import IGNORE_INDEX
+from lowpeak_compiler.frontend.capture import capture
+from lowpeak_compiler.frontend.causal_lm import CausalLMLoss, loss_module, skeleton_of
+from lowpeak_compiler.frontend.differentiate import differentiate
+from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.passes.runner import Pass, Runner
 from tests.evaluate import Trained
 from tests.model.tiny import tiny_model

@@ -11,9 +11,14 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from transformers import PreTrainedModel
 
-from lowpeak_compiler.adapter_file import AdapterFile, adapter_file, require_separate_storage, without_adapter
-from lowpeak_compiler.causal_lm import skeleton_of, with_lora
-from lowpeak_compiler.errors import ModelError
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.adapter_file import (
+    AdapterFile,
+    adapter_file,
+    require_separate_storage,
+    without_adapter,
+)
+from lowpeak_compiler.frontend.causal_lm import skeleton_of, with_lora
 from tests.tiny import tiny_llama, tiny_qwen2
 
 PREFIX = "base_model.model."

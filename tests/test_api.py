@@ -17,9 +17,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTraine
 
 import lowpeak
 from lowpeak.api import memory_time_curve
-from lowpeak_compiler.batch_input import Ids
+from lowpeak_artifact.batch_input import Ids
 from lowpeak_compiler.config import MEGABYTE
-from lowpeak_compiler.intake import checkpoint_name, take_in
+from lowpeak_compiler.frontend.intake import checkpoint_name, take_in
 from tests.tiny import SEQ_LEN, tiny_llama, tiny_qwen2
 
 WIDE = {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "vocab_size": 2048}

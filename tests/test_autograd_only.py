@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import lowpeak
-from lowpeak_compiler.autograd_only import refusing_own_gradients
-from lowpeak_compiler.capture import capture
-from lowpeak_compiler.errors import ModelError
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.autograd_only import refusing_own_gradients
+from lowpeak_compiler.frontend.capture import capture
 
 
 class Rounded(torch.autograd.Function):

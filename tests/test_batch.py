@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowpeak_compiler.batch import IGNORE_INDEX, BatchSpec
-from lowpeak_compiler.batch_input import BatchInput, Ids
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.batch import IGNORE_INDEX, BatchSpec
+from lowpeak_artifact.batch_input import BatchInput, Ids
+from lowpeak_artifact.errors import DataError
 
 IDS = torch.tensor([[4, 5, 6, 7], [8, 9, 1, 1]])
 LABELS = torch.tensor([[-100, 5, 6, 7], [-100, -100, 1, -100]])

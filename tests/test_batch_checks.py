@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowpeak_compiler.batch import BatchSpec
-from lowpeak_compiler.batch_checks import tensors_of
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.batch import BatchSpec
+from lowpeak_artifact.batch_checks import tensors_of
+from lowpeak_artifact.errors import DataError
 from tests.tiny import tiny_llama
 
 TOKENS = 6

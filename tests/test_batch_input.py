@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowpeak_compiler.batch_input import BatchInput, Ids
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.batch_input import BatchInput, Ids
+from lowpeak_artifact.errors import DataError
 
 
 def taken(tensor: Tensor, dtype: str = "int64", ids: Ids | None = None) -> Tensor:

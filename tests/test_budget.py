@@ -8,12 +8,12 @@ from functools import cache
 
 import pytest
 
+from lowpeak_artifact.errors import BudgetTooSmall
+from lowpeak_compiler.budget.footprint import with_gaps, without_gaps
+from lowpeak_compiler.budget.search import Planning, VariantPlan
 from lowpeak_compiler.config import MEGABYTE, CompileOptions
-from lowpeak_compiler.errors import BudgetTooSmall
-from lowpeak_compiler.footprint import with_gaps, without_gaps
-from lowpeak_compiler.intake import Intake, take_in
+from lowpeak_compiler.frontend.intake import Intake, take_in
 from lowpeak_compiler.pipeline import compile_step, plan_model
-from lowpeak_compiler.search import Planning, VariantPlan
 from tests.tiny import tiny_llama
 
 MODELS = {

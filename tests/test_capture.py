@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from lowpeak_compiler.capture import capture
-from lowpeak_compiler.errors import ModelError, UnsupportedOperator
-from lowpeak_compiler.graph import Adapter, Batch, Frozen, TrainGraph
+from lowpeak_artifact.errors import ModelError, UnsupportedOperator
+from lowpeak_compiler.frontend.capture import capture
+from lowpeak_compiler.ir.graph import Adapter, Batch, Frozen, TrainGraph
 from tests.models import Function
 
 SHAPES = {"x": ((3, 4), torch.float32)}

@@ -11,11 +11,17 @@ from torch import nn
 from transformers import BartConfig, MixtralConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from lowpeak_compiler.capture import capture
-from lowpeak_compiler.causal_lm import CausalLMLoss, default_lora, loss_module, skeleton_of, with_lora
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.graph import TrainGraph
-from lowpeak_compiler.passes.attention import Attention
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.capture import capture
+from lowpeak_compiler.frontend.causal_lm import (
+    CausalLMLoss,
+    default_lora,
+    loss_module,
+    skeleton_of,
+    with_lora,
+)
+from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.passes.fuse.attention import Attention
 from lowpeak_compiler.passes.normalize import Normalize
 from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import Trained

@@ -6,9 +6,9 @@ import pytest
 import torch
 from peft import LoraConfig
 
-from lowpeak_compiler.capture import capture
-from lowpeak_compiler.causal_lm import ATTENTION, loss_module, skeleton_of, with_lora
-from lowpeak_compiler.errors import ModelError
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.capture import capture
+from lowpeak_compiler.frontend.causal_lm import ATTENTION, loss_module, skeleton_of, with_lora
 from tests.model.tiny import tiny_model, tiny_skeleton
 from tests.models import TOKENS, language_model
 

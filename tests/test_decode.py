@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
+from lowpeak_artifact.errors import ModelError
 from lowpeak_compiler.config import CompileOptions
 from lowpeak_compiler.decode import PROMPT_TOKENS, Decoder, compile_decoder
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.graph import State, TrainGraph
-from lowpeak_compiler.intake import take_in
+from lowpeak_compiler.frontend.intake import take_in
+from lowpeak_compiler.ir.graph import State, TrainGraph
 from lowpeak_compiler.pipeline import compile_step
 from tests.evaluate import distance, evaluate, tensors_of_module, values_of
 from tests.model.tiny import tiny_model

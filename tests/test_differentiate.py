@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lowpeak_compiler.errors import ModelError, UnsupportedOperator
-from lowpeak_compiler.graph import TrainGraph
-from lowpeak_compiler.passes.attention import Attention
+from lowpeak_artifact.errors import ModelError, UnsupportedOperator
+from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.passes.fuse.attention import Attention
 from lowpeak_compiler.passes.normalize import Normalize
 from tests.models import Function, train
 

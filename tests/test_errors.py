@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lowpeak_compiler.errors import BudgetTooSmall, ModelError, told_as_model_error
+from lowpeak_artifact.errors import BudgetTooSmall, ModelError, told_as_model_error
 
 
 def test_another_exception_becomes_one_line_with_its_cause():

@@ -10,15 +10,16 @@ import pytest
 import torch
 from peft import LoraConfig
 
+from lowpeak_artifact.kind import Kind
+from lowpeak_artifact.quantized import QuantFormat
 from lowpeak_compiler.config import CompileOptions
 from lowpeak_compiler.estimate import Estimate, estimate, smallest_plan, with_resident_weights
-from lowpeak_compiler.intake import Intake, take_in
-from lowpeak_compiler.model.quantized import QuantFormat
+from lowpeak_compiler.frontend.intake import Intake, take_in
 from lowpeak_compiler.pipeline import compile_step
 from lowpeak_compiler.plan.cost import Rates
 from lowpeak_compiler.plan.measure import Memory
 from lowpeak_compiler.plan.planner import Planner
-from lowpeak_compiler.plan.program import Kind, Op, Program, Value
+from lowpeak_compiler.plan.program import Op, Program, Value
 from tests.model.tiny import tiny_model
 
 SEQ_LEN = 64

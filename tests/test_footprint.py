@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from lowpeak_compiler.footprint import bytes_of, footprint_of
-from lowpeak_compiler.graph import Batch
+from lowpeak_compiler.budget.footprint import bytes_of, footprint_of
+from lowpeak_compiler.ir.graph import Batch
 from tests.models import TOKENS, language_model
 from tests.passes.test_tile import RUNTIME, lowered
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from lowpeak_compiler.graph import Adapter, Batch, Constant, Frozen, TrainGraph, operator_name, place_of
+from lowpeak_compiler.ir.graph import Adapter, Batch, Constant, Frozen, TrainGraph, operator_name, place_of
 from tests.evaluate import GraphBuilder
 
 aten = torch.ops.aten

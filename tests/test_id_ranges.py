@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lowpeak_compiler.batch_input import Ids
-from lowpeak_compiler.capture import capture
-from lowpeak_compiler.graph import Batch, TrainGraph
-from lowpeak_compiler.id_ranges import mark_id_ranges
-from lowpeak_compiler.passes.mask_logits import MaskLogits
-from lowpeak_compiler.passes.quantize import Quantize
+from lowpeak_artifact.batch_input import Ids
+from lowpeak_compiler.frontend.capture import capture
+from lowpeak_compiler.ir.graph import Batch, TrainGraph
+from lowpeak_compiler.ir.id_ranges import mark_id_ranges
+from lowpeak_compiler.passes.loss.mask_logits import MaskLogits
+from lowpeak_compiler.passes.loss.subset_softmax import SubsetSoftmax
+from lowpeak_compiler.passes.lower.quantize import Quantize
 from lowpeak_compiler.passes.runner import Runner
-from lowpeak_compiler.passes.subset_softmax import SubsetSoftmax
 from tests.models import Function, language_model
 
 ROWS, CLASSES, TOKENS = 7, 5, 4

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import lowpeak
-from lowpeak_compiler.errors import UnsupportedOperator
+from lowpeak_artifact.errors import UnsupportedOperator
 
 
 class Model(nn.Module):

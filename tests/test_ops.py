@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import lowpeak_compiler.ops  # noqa: F401  registers the operators
-from lowpeak_compiler.model.quantized import QuantFormat, QuantizedTensor, quantize
+import lowpeak_artifact.ops  # noqa: F401  registers the operators
+from lowpeak_artifact.quantized import QuantFormat, QuantizedTensor, quantize
 from tests.evaluate import distance
 
 ops = torch.ops.lowpeak

@@ -26,7 +26,13 @@ def test_a_wheel_takes_no_name_but_lowpeak(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     packages = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    assert packages == {"lowpeak", "lowpeak_compiler", "lowpeak_export", "lowpeak_runtime"}
+    assert packages == {
+        "lowpeak",
+        "lowpeak_artifact",
+        "lowpeak_compiler",
+        "lowpeak_export",
+        "lowpeak_runtime",
+    }
     assert all(name.startswith("lowpeak") for name in names)
     assert {f"{package}/py.typed" for package in packages} <= set(names)
     assert "lowpeak/demo_chat.jsonl" in names

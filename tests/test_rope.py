@@ -12,13 +12,13 @@ from torch import nn
 from transformers import Gemma3TextConfig, LlamaConfig, Phi3Config, PretrainedConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from lowpeak_compiler.capture import capture
-from lowpeak_compiler.causal_lm import CausalLMLoss, loss_module, skeleton_of
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.graph import Constant
-from lowpeak_compiler.passes.attention import Attention
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.capture import capture
+from lowpeak_compiler.frontend.causal_lm import CausalLMLoss, loss_module, skeleton_of
+from lowpeak_compiler.frontend.rope import longest_sequence
+from lowpeak_compiler.ir.graph import Constant
+from lowpeak_compiler.passes.fuse.attention import Attention
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.rope import longest_sequence
 from tests.evaluate import Trained
 from tests.model.tiny import SHAPE
 from tests.models import PREFIX, joint

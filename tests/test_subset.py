@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowpeak_compiler.errors import DataError
-from lowpeak_compiler.subset import choose_subset
+from lowpeak_artifact.errors import DataError
+from lowpeak_runtime.subset import choose_subset
 
 
 def test_labels_come_first_then_their_nearest_by_cosine():

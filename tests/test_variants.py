@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from lowpeak_compiler.budget.search import Planning
 from lowpeak_compiler.config import CompileOptions
-from lowpeak_compiler.intake import take_in
-from lowpeak_compiler.passes.tile import Tile
+from lowpeak_compiler.frontend.intake import take_in
+from lowpeak_compiler.passes.tiling.tile import Tile
 from lowpeak_compiler.pipeline import plan_model
-from lowpeak_compiler.search import Planning
 from tests.tiny import tiny_llama
 
 

@@ -16,36 +16,35 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, PretrainedConfig, PreTrainedModel, Qwen2Config
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from lowpeak_compiler.batch import IGNORE_INDEX, BatchSpec
-from lowpeak_compiler.batch_input import BatchInput
-from lowpeak_compiler.capture import capture
-from lowpeak_compiler.causal_lm import default_lora, loss_module, skeleton_of
-from lowpeak_compiler.devices import device
-from lowpeak_compiler.differentiate import differentiate
-from lowpeak_compiler.graph import Adapter, Batch, Frozen, Quantized, TrainGraph
-from lowpeak_compiler.id_ranges import mark_id_ranges
-from lowpeak_compiler.model.quantized import quantize
-from lowpeak_compiler.passes.attention import Attention
-from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
-from lowpeak_compiler.passes.dequantize_per_use import DequantizePerUse
-from lowpeak_compiler.passes.lower_attention import LowerAttention
-from lowpeak_compiler.passes.lower_loss import LowerLoss
-from lowpeak_compiler.passes.mask_logits import MaskLogits
+from lowpeak_artifact.batch import IGNORE_INDEX, BatchSpec
+from lowpeak_artifact.batch_input import BatchInput
+from lowpeak_artifact.layout import ADAPTER, CONSTANTS, GRAPH, PLAN, SAMPLE
+from lowpeak_artifact.manifest import BucketRecord, Manifest, QuantRecord, SampleRecord, TensorRecord
+from lowpeak_artifact.quantized import quantize
+from lowpeak_compiler.budget.devices import device
+from lowpeak_compiler.budget.planned import PlannedStep, place
+from lowpeak_compiler.budget.planning import plan_view
+from lowpeak_compiler.budget.targets import target
+from lowpeak_compiler.frontend.capture import capture
+from lowpeak_compiler.frontend.causal_lm import default_lora, loss_module, skeleton_of
+from lowpeak_compiler.frontend.differentiate import differentiate
+from lowpeak_compiler.ir.graph import Adapter, Batch, Frozen, Quantized, TrainGraph
+from lowpeak_compiler.ir.id_ranges import mark_id_ranges
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.loss.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.loss.lower_loss import LowerLoss
+from lowpeak_compiler.passes.loss.mask_logits import MaskLogits
+from lowpeak_compiler.passes.loss.subset_softmax import SubsetSoftmax
+from lowpeak_compiler.passes.lower.dequantize_per_use import DequantizePerUse
+from lowpeak_compiler.passes.lower.lower_attention import LowerAttention
+from lowpeak_compiler.passes.lower.quantize import Quantize
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.quantize import Quantize
 from lowpeak_compiler.passes.runner import Runner
-from lowpeak_compiler.passes.subset_softmax import SubsetSoftmax
-from lowpeak_compiler.plan.problem import write_csv
+from lowpeak_compiler.plan.place.problem import write_csv
 from lowpeak_compiler.plan.timeline import step_seconds
-from lowpeak_compiler.planned import PlannedStep, place
-from lowpeak_compiler.planning import plan_view
-from lowpeak_compiler.targets import target
-from lowpeak_export.artifact import ADAPTER, GRAPH, PLAN, SAMPLE
 from lowpeak_export.bundle import writing
-from lowpeak_export.emitter import CONSTANTS
 from lowpeak_export.executorch.weights import write_flat_tensors
-from lowpeak_export.graph_file import constants_of, frozen_key, to_json
-from lowpeak_export.manifest import BucketRecord, Manifest, QuantRecord, SampleRecord, TensorRecord
+from lowpeak_export.graph_records import constants_of, frozen_key, to_json
 from tests.export.blank import WEIGHTS, blank_manifest
 
 SHAPE: dict[str, Any] = {

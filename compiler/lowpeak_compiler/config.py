@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from lowpeak_compiler.errors import ModelError
+from lowpeak_artifact.errors import ModelError
 
 Loss = Literal["exact", "subset"]
 Quantization = Literal["int4", "int8", "none"]

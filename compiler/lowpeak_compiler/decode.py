@@ -16,29 +16,29 @@ from dataclasses import dataclass, replace
 import torch
 from torch import fx, nn
 
-from lowpeak_compiler.capture import capture
-from lowpeak_compiler.causal_lm import CausalLMLoss, next_token_module
-from lowpeak_compiler.decode_footprint import DecodeFootprint, footprint_of, state_bytes, weight_use
-from lowpeak_compiler.devices import device
-from lowpeak_compiler.differentiate import lower_forward
-from lowpeak_compiler.errors import ModelError, told_as_model_error
-from lowpeak_compiler.footprint import bytes_of
-from lowpeak_compiler.graph import Frozen, Quantized, State, TrainGraph
-from lowpeak_compiler.passes.cached_attention import POSITIONS, CachedAttention
-from lowpeak_compiler.passes.dequantize_per_use import DequantizePerUse
+from lowpeak_artifact.errors import ModelError, told_as_model_error
+from lowpeak_compiler.budget.decode_footprint import DecodeFootprint, footprint_of, state_bytes, weight_use
+from lowpeak_compiler.budget.devices import device
+from lowpeak_compiler.budget.footprint import bytes_of
+from lowpeak_compiler.budget.planned import PlannedStep, place
+from lowpeak_compiler.budget.planning import plan_view
+from lowpeak_compiler.budget.targets import Target, target
+from lowpeak_compiler.budget.variants import WORKSPACES, lowering
+from lowpeak_compiler.frontend.capture import capture
+from lowpeak_compiler.frontend.causal_lm import CausalLMLoss, next_token_module
+from lowpeak_compiler.frontend.differentiate import lower_forward
+from lowpeak_compiler.ir.graph import Frozen, Quantized, State, TrainGraph
+from lowpeak_compiler.ir.nodes import shape_of
+from lowpeak_compiler.passes.apply.reorder import Reorder
+from lowpeak_compiler.passes.lower.cached_attention import POSITIONS, CachedAttention
+from lowpeak_compiler.passes.lower.dequantize_per_use import DequantizePerUse
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.reorder import Reorder
-from lowpeak_compiler.passes.rewrite import shape_of
 from lowpeak_compiler.passes.runner import Runner
 from lowpeak_compiler.passes.tiling.axes import follow_tokens
 from lowpeak_compiler.passes.tiling.split import CannotTile
 from lowpeak_compiler.pipeline import Compiled, model_passes
 from lowpeak_compiler.plan.liveness import live_bytes
-from lowpeak_compiler.plan.schedule import schedule
-from lowpeak_compiler.planned import PlannedStep, place
-from lowpeak_compiler.planning import plan_view
-from lowpeak_compiler.targets import Target, target
-from lowpeak_compiler.variants import WORKSPACES, lowering
+from lowpeak_compiler.plan.order.schedule import schedule
 
 PROMPT_TOKENS = 16
 LEAST_TOKENS = 16

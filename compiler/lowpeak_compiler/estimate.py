@@ -16,21 +16,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from lowpeak_artifact.kind import Kind
+from lowpeak_compiler.budget.devices import device
+from lowpeak_compiler.budget.footprint import footprint_of
+from lowpeak_compiler.budget.search import Planning
+from lowpeak_compiler.budget.targets import target
+from lowpeak_compiler.budget.variants import UNBOUNDED, Variant, variant
 from lowpeak_compiler.config import MEGABYTE, CompileOptions
-from lowpeak_compiler.devices import device
-from lowpeak_compiler.footprint import footprint_of
-from lowpeak_compiler.graph import Quantized, TrainGraph
-from lowpeak_compiler.intake import Intake
+from lowpeak_compiler.frontend.intake import Intake
+from lowpeak_compiler.ir.graph import Quantized, TrainGraph
 from lowpeak_compiler.passes.runner import Runner
 from lowpeak_compiler.pipeline import build_joint
 from lowpeak_compiler.plan.liveness import peak_by_kind
 from lowpeak_compiler.plan.measure import Plan
 from lowpeak_compiler.plan.planner import Planner
-from lowpeak_compiler.plan.program import Kind, Program
+from lowpeak_compiler.plan.program import Program
 from lowpeak_compiler.plan.timeline import step_seconds
-from lowpeak_compiler.search import Planning
-from lowpeak_compiler.targets import target
-from lowpeak_compiler.variants import UNBOUNDED, Variant, variant
 
 LORA, INT4, RECOMPUTE = "lora", "+int4", "+recompute"
 CHUNKED_LOSS, SUBSET_SOFTMAX, MASKING = "+chunked loss", "+subset softmax", "+masking"

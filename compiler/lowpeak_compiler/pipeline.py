@@ -7,45 +7,36 @@ capture -> attention, quantize, mask_logits, loss -> differentiate -> normalize 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from lowpeak_compiler.batch import BatchSpec
-from lowpeak_compiler.batch_input import BatchInput
-from lowpeak_compiler.capture import capture
-from lowpeak_compiler.config import MEGABYTE, CompileOptions
-from lowpeak_compiler.devices import DeviceProfile
-from lowpeak_compiler.differentiate import differentiate
-from lowpeak_compiler.errors import BudgetTooSmall, told_as_model_error
-from lowpeak_compiler.footprint import Footprint, footprint_of, with_gaps
-from lowpeak_compiler.graph import Batch, Frozen, TrainGraph
-from lowpeak_compiler.id_ranges import mark_id_ranges
-from lowpeak_compiler.intake import Intake
-from lowpeak_compiler.passes.attention import Attention
-from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
-from lowpeak_compiler.passes.dequantize_per_use import DequantizePerUse
-from lowpeak_compiler.passes.head import find_head
-from lowpeak_compiler.passes.mask_logits import MaskLogits
+from lowpeak_artifact.batch import BatchSpec
+from lowpeak_artifact.batch_input import BatchInput
+from lowpeak_artifact.errors import told_as_model_error
+from lowpeak_compiler.budget.fitting import fitting_step
+from lowpeak_compiler.budget.footprint import Footprint
+from lowpeak_compiler.budget.planned import PlannedStep
+from lowpeak_compiler.budget.search import Planning, Progress
+from lowpeak_compiler.budget.targets import target
+from lowpeak_compiler.config import CompileOptions
+from lowpeak_compiler.frontend.capture import capture
+from lowpeak_compiler.frontend.differentiate import differentiate
+from lowpeak_compiler.frontend.intake import Intake
+from lowpeak_compiler.ir.graph import Batch, Frozen, TrainGraph
+from lowpeak_compiler.ir.id_ranges import mark_id_ranges
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.fuse.rms_norm import RmsNorm
+from lowpeak_compiler.passes.fuse.rotary import Rotary
+from lowpeak_compiler.passes.fuse.swiglu import Swiglu
+from lowpeak_compiler.passes.fuse.token_major import TokenMajor
+from lowpeak_compiler.passes.loss.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.loss.head import find_head
+from lowpeak_compiler.passes.loss.mask_logits import MaskLogits
+from lowpeak_compiler.passes.loss.subset_softmax import SubsetSoftmax
+from lowpeak_compiler.passes.lower.dequantize_per_use import DequantizePerUse
+from lowpeak_compiler.passes.lower.quantize import Quantize
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.offload import Offload
-from lowpeak_compiler.passes.quantize import Quantize
-from lowpeak_compiler.passes.recompute import Recompute
-from lowpeak_compiler.passes.reorder import Reorder
-from lowpeak_compiler.passes.rms_norm import RmsNorm
-from lowpeak_compiler.passes.rotary import Rotary
 from lowpeak_compiler.passes.runner import Observer, Pass, Runner
-from lowpeak_compiler.passes.subset_softmax import SubsetSoftmax
-from lowpeak_compiler.passes.swiglu import Swiglu
-from lowpeak_compiler.passes.token_major import TokenMajor
-from lowpeak_compiler.plan.liveness import live_bytes, peak_by_kind
 from lowpeak_compiler.plan.measure import Plan
-from lowpeak_compiler.planned import PlannedStep, place
-from lowpeak_compiler.planning import plan_view
-from lowpeak_compiler.search import Planning, Progress, Smallest, VariantPlan
-from lowpeak_compiler.targets import EXECUTORCH, Target, target
-from lowpeak_compiler.variants import Variant
-
-PLACEMENTS = 4
-"""Plans that are tried until the offsets of one fit the budget."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +137,7 @@ def compile_step(
     with told_as_model_error("the step cannot be planned"):
         planning = Planning(joint, options, progress)
         check(planning.variants[0].graph)
-        step, plan, footprint = _fitting_step(planning, options, runner)
+        step, plan, footprint = fitting_step(planning, options, runner)
     batch = BatchSpec(
         intake.model_config is not None,
         options.batch_size,
@@ -156,82 +147,3 @@ def compile_step(
         intake.token_types,
     )
     return Compiled(intake, options, batch, step, plan, footprint, head, runner.applied)
-
-
-def _fitting_step(
-    planning: Planning, options: CompileOptions, runner: Runner
-) -> tuple[PlannedStep, Plan, Footprint]:
-    """The fastest plan carried out; if its offsets leave gaps that there is no room for, one for less, and
-    the smallest at last.
-    """
-    asked = options.budget_bytes
-    for _ in range(PLACEMENTS):
-        chosen = planning.plan(asked)
-        if chosen is None:
-            break
-        attempt = Runner(runner.observe)
-        step, footprint = _placed(planning, chosen, attempt)
-        if footprint.total <= options.budget_bytes:
-            runner.applied.update(attempt.applied)
-            return step, chosen.plan, footprint
-        planning.progress("planning again: the values fit, their offsets do not")
-        asked -= footprint.total - options.budget_bytes
-    smallest = planning.minimum()
-    attempt = Runner(runner.observe)
-    step, footprint = _placed(planning, smallest.found, attempt)
-    if smallest.budget <= options.budget_bytes and footprint.total <= options.budget_bytes:
-        runner.applied.update(attempt.applied)
-        return step, smallest.found.plan, footprint
-    placed = -(-footprint.total // MEGABYTE) * MEGABYTE
-    raise _too_small(planning, replace(smallest, budget=max(smallest.budget, placed)))
-
-
-def _placed(planning: Planning, chosen: VariantPlan, runner: Runner) -> tuple[PlannedStep, Footprint]:
-    """A plan carried out, and what it holds resident."""
-    step = carry_out_plan(chosen.variant, chosen.plan, planning.target, planning.device, runner)
-    operations = len(chosen.plan.program.ops)
-    optimizer = planning.options.optimizer
-    return step, footprint_of(step.graph, planning.target, optimizer, step.arena_bytes, operations)
-
-
-def carry_out_plan(
-    variant: Variant, plan: Plan, target: Target, device: DeviceProfile, runner: Runner
-) -> PlannedStep:
-    """Applies the plan's decisions and order to the variant's graph, and places its values."""
-    graph = variant.graph.copy()
-    views = variant.view.views
-    runner.run(
-        graph,
-        [
-            Recompute(plan.carried_out.recompute, views),
-            Offload(tuple(sorted(plan.carried_out.offload)), views),
-            Reorder(tuple(op.name for op in plan.program.ops)),
-        ],
-    )
-    view = plan_view(graph, target, device)
-    peak = max(live_bytes(view.program, target.alignment), default=0)
-    assert peak == plan.peak_bytes, f"the graph's peak is {peak}, the plan's {plan.peak_bytes}"
-    return place(graph, view, target, with_gaps(peak))
-
-
-def _too_small(planning: Planning, smallest: Smallest) -> BudgetTooSmall:
-    options, minimum = planning.options, smallest.budget
-    variant, plan = smallest.found.variant, smallest.found.plan
-    live = live_bytes(plan.program, planning.target.alignment)
-    worst = live.index(max(live))
-    fixed = planning.footprint(variant, 0, len(plan.program.ops)).beside_arena
-    kinds = sorted(peak_by_kind(plan.program).items(), key=lambda item: -item[1])[:3]
-    untiled = f"The tokens stay in one tile: {planning.untiled}. " if planning.untiled else ""
-    smaller = "kernels='lowpeak', " if planning.target is EXECUTORCH else ""
-    largest = ", ".join(f"{nbytes / 1e6:.1f} MB of {kind}" for kind, nbytes in kinds)
-    return BudgetTooSmall(
-        f"the smallest budget for this model at seq_len {options.seq_len} is {minimum // MEGABYTE} MB, asked "
-        f"were {options.budget_mb:g} MB. {fixed / 1e6:.1f} MB are weights, optimizer state and runtime; the "
-        f"arena's peak ({live[worst] / 1e6:.1f} MB) is at {plan.program.ops[worst].name} (step {worst} of "
-        f"{len(live)}), with {largest}. {untiled}Try {smaller}a smaller seq_len, LoRA rank or fewer target "
-        "modules, or loss='subset'.",
-        minimum_bytes=minimum,
-        budget_bytes=options.budget_bytes,
-        fixed_bytes=fixed,
-        arena_peak_bytes=live[worst],
-    )

@@ -14,11 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.disk import cannot_write
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.whole_file import sync
 from lowpeak_export.bundle import publish, remove_stale, temporary_folder
-from lowpeak_export.disk import cannot_write
-from lowpeak_export.whole_file import sync
 
 CONFIG_FILE = "adapter_config.json"
 TENSORS_FILE = "adapter_model.safetensors"

@@ -13,21 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor, fx
 from transformers import PreTrainedTokenizerBase
 
-from lowpeak_compiler.decode import Decoder
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_compiler.footprint import bytes_of
-from lowpeak_compiler.graph import Adapter, Frozen, Quantized, TrainGraph
-from lowpeak_compiler.model.origin import Origin
-from lowpeak_compiler.model.quantized import QuantizedTensor, quantize
-from lowpeak_compiler.model.weights import WeightSource
-from lowpeak_compiler.pipeline import Compiled
-from lowpeak_compiler.plan import problem
-from lowpeak_export import graph_file
-from lowpeak_export.artifact import ADAPTER, ADAPTER_FROZEN, GRAPH, PLAN, SAMPLE, Artifact
-from lowpeak_export.bundle import BundleWriter, writing
-from lowpeak_export.emitter import CONSTANTS, Emission, Emitter
-from lowpeak_export.graph_file import frozen_key
-from lowpeak_export.manifest import (
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.layout import ADAPTER, ADAPTER_FROZEN, CONSTANTS, GRAPH, PLAN, SAMPLE
+from lowpeak_artifact.manifest import (
     SCHEMA_VERSION,
     BucketRecord,
     GenerateRecord,
@@ -37,9 +26,21 @@ from lowpeak_export.manifest import (
     SourceRecord,
     TensorRecord,
 )
+from lowpeak_artifact.quantized import QuantizedTensor, quantize
+from lowpeak_artifact.safetensors_file import Entry, write_safetensors
+from lowpeak_compiler.budget.footprint import bytes_of
+from lowpeak_compiler.decode import Decoder
+from lowpeak_compiler.frontend.model.origin import Origin
+from lowpeak_compiler.frontend.model.weights import WeightSource
+from lowpeak_compiler.ir.graph import Adapter, Frozen, Quantized, TrainGraph
+from lowpeak_compiler.pipeline import Compiled
+from lowpeak_compiler.plan.place import problem
+from lowpeak_export import graph_records
+from lowpeak_export.bundle import BundleWriter, writing
+from lowpeak_export.emitter import Emission, Emitter
+from lowpeak_export.graph_records import frozen_key
 from lowpeak_export.plan_record import plan_record
 from lowpeak_export.portable import portable, portable_name, without_place
-from lowpeak_export.safetensors_file import Entry, write_safetensors
 
 PACKAGES = ("lowpeak", "torch", "torchao", "transformers", "peft")
 
@@ -172,14 +173,14 @@ def _write_bucket(
 
     step = part.compiled.step
     with path(CONSTANTS).open("wb") as file:
-        made = graph_file.constants_of(step)
+        made = graph_records.constants_of(step)
         declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in made.items()]
         constants = write_safetensors(file, declared, made.__getitem__)
     optimizer = part.compiled.options.optimizer
     emitter.write_program(
         Emission(step, suffix, adapter, optimizer, weights, constants, bundle.folder, decoder)
     )
-    path(GRAPH).write_text(graph_file.to_json(step), encoding="utf-8")
+    path(GRAPH).write_text(graph_records.to_json(step), encoding="utf-8")
     problem.write_csv(path(PLAN), step.problem, step.solution)
     save_file({name: tensor.contiguous() for name, tensor in part.sample.items()}, path(SAMPLE))
 

@@ -17,15 +17,15 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_compiler.system_errors import MEANINGS, NO_ROOM, meaning, number_of, remedy_of
-from lowpeak_export.artifact import sha256_of
-from lowpeak_export.disk import Need, require_no_dead_link, require_room
-from lowpeak_export.file_names import MANIFEST, SIGNATURE
-from lowpeak_export.manifest import MOST_BYTES, FileRecord, Manifest
-from lowpeak_export.plain_file import is_plain_name, read_plain
-from lowpeak_export.private_folder import new_private_folder, remove_leftovers
-from lowpeak_export.whole_file import sync
+from lowpeak_artifact.artifact import sha256_of
+from lowpeak_artifact.disk import Need, require_no_dead_link, require_room
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.file_names import MANIFEST, SIGNATURE
+from lowpeak_artifact.manifest import MOST_BYTES, FileRecord, Manifest
+from lowpeak_artifact.plain_file import is_plain_name, read_plain
+from lowpeak_artifact.private_folder import new_private_folder, remove_leftovers
+from lowpeak_artifact.system_errors import MEANINGS, NO_ROOM, meaning, number_of, remedy_of
+from lowpeak_artifact.whole_file import sync
 
 TEMPORARY_SUFFIX = ".writing"
 

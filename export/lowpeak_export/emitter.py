@@ -9,13 +9,9 @@ from typing import Any, BinaryIO, Protocol
 
 from torch import Tensor, fx
 
+from lowpeak_artifact.safetensors_file import Declared, Entry
+from lowpeak_compiler.budget.planned import PlannedStep
 from lowpeak_compiler.decode import Decoder
-from lowpeak_compiler.planned import PlannedStep
-from lowpeak_compiler.targets import Target
-from lowpeak_export.safetensors_file import Declared, Entry, write_safetensors
-
-CONSTANTS = "constants.safetensors"
-SAFETENSORS_WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -57,42 +53,3 @@ class Emitter(Protocol):
 
     def write_program(self, emission: Emission) -> None:
         """The files that the runtime runs."""
-
-
-class SimulatorEmitter:
-    """The simulator runs the graph itself."""
-
-    weights_file = SAFETENSORS_WEIGHTS
-    packages: tuple[str, ...] = ()
-    session_options: dict[str, Any] = {}  # noqa: RUF012
-
-    def require_packages(self) -> None:
-        return
-
-    def check_operators(self, operations: Iterable[fx.Node]) -> None:
-        return
-
-    def write_weights(
-        self, file: BinaryIO, tensors: Iterable[Declared], load: Callable[[str], Tensor]
-    ) -> list[Entry]:
-        return write_safetensors(file, tensors, load)
-
-    def write_program(self, emission: Emission) -> None:
-        return
-
-
-def emitter(target: Target) -> Emitter:
-    """Raises EnvironmentProblem when the target's packages are not installed."""
-    found: Emitter
-    if target.name == "executorch":
-        from lowpeak_export.executorch.emitter import ExecuTorchEmitter
-
-        found = ExecuTorchEmitter(target)
-    elif target.name == "onnxruntime":
-        from lowpeak_export.onnx.emitter import OnnxEmitter
-
-        found = OnnxEmitter()
-    else:
-        found = SimulatorEmitter()
-    found.require_packages()
-    return found

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_compiler.model.config_file import MOST_LAYERS
-from lowpeak_export.file_names import MANIFEST
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_compiler.frontend.model.config_file import MOST_LAYERS
 from lowpeak_export.portable import with_floats
 
 _FROM_ELSEWHERE = re.compile(r"^auto_map$|^quantization_config$|_implementation")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lowpeak_compiler.passes.offload import offload_file_bytes
+from lowpeak_artifact.manifest import PlanRecord
+from lowpeak_compiler.budget.targets import target
+from lowpeak_compiler.passes.apply.offload import offload_file_bytes
 from lowpeak_compiler.pipeline import Compiled
 from lowpeak_compiler.plan.liveness import peak_by_kind
-from lowpeak_compiler.targets import target
-from lowpeak_export.manifest import PlanRecord
 
 
 def plan_record(compiled: Compiled) -> PlanRecord:

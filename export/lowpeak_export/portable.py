@@ -10,7 +10,7 @@ import re
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from lowpeak_compiler.model.origin import Origin
+from lowpeak_compiler.frontend.model.origin import Origin
 
 NAMES = ("_name_or_path", "name_or_path", "base_model_name_or_path")
 """Keys of configs under which a path stands, or a name of the hub."""

@@ -10,7 +10,7 @@
 
 namespace lowpeak::encode {
 
-// The values that an input of ids may hold: lowpeak_export/manifest.py's `ids`.
+// The values that an input of ids may hold: lowpeak_artifact/manifest.py's `ids`.
 struct Ids {
   std::int64_t rows, least;
   std::optional<std::int64_t> ignored;

@@ -1,5 +1,5 @@
 // Examples -> batches, in the order that a seed decides: lowpeak_runtime/data.py's `batches`, and
-// lowpeak_compiler/batch.py's graph inputs of each.
+// lowpeak_artifact/batch.py's graph inputs of each.
 #pragma once
 
 #include <cstdint>

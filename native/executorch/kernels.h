@@ -1,4 +1,4 @@
-// The lowpeak:: operators as an ExecuTorch runtime has them; lowpeak_compiler/ops/ says what each computes.
+// The lowpeak:: operators as an ExecuTorch runtime has them; lowpeak_artifact/ops/ says what each computes.
 #pragma once
 
 #include "executorch/operator.h"

@@ -13,7 +13,7 @@ namespace lowpeak::trainer {
 // Checks names, presence and sizes; with `verify` hashes too, which reads every byte once.
 //
 // Throws ArtifactError naming the file that is missing, truncated, tampered with or outside the folder, in the
-// words of lowpeak_export/artifact.py.
+// words of lowpeak_artifact/artifact.py.
 void check_bundle(const std::string& folder, const Manifest& manifest, bool verify);
 
 // The same of one file, which the manifest has to list.

@@ -1,4 +1,4 @@
-// Errors that a user can meet, under the names that lowpeak_compiler/errors.py has for them.
+// Errors that a user can meet, under the names that lowpeak_artifact/errors.py has for them.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What the trainer needs of an artifact's manifest.json; the whole of it is lowpeak_export/manifest.py's.
+// What the trainer needs of an artifact's manifest.json; the whole of it is lowpeak_artifact/manifest.py's.
 #pragma once
 
 #include <cstdint>

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-import lowpeak_compiler.ops  # noqa: F401  registers them
+import lowpeak_artifact.ops  # noqa: F401  registers them
 from lowpeak_export.executorch.kernels import stock_kernels
 
 FILE = Path(__file__).with_suffix(".inc")

@@ -1,4 +1,4 @@
-// Whether a folder can be written and has room, asked before any work; lowpeak_export/disk.py asks for Python.
+// Whether a folder can be written and has room, asked before any work; lowpeak_artifact/disk.py asks for Python.
 #pragma once
 
 #include <cstdint>

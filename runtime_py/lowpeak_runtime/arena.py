@@ -9,9 +9,9 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_export.disk import temporary_folder
-from lowpeak_export.scheduled import TensorPlace
+from lowpeak_artifact.disk import temporary_folder
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.scheduled import TensorPlace
 
 POISON = 0xFF
 """Bytes that hold nothing: NaN as a float, -1 as an index."""

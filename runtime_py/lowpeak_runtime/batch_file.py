@@ -23,11 +23,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lowpeak_compiler.errors import DataError, EnvironmentProblem
-from lowpeak_compiler.regular_file import open_regular, read_into
-from lowpeak_compiler.safetensors_header import Damaged, read_header
-from lowpeak_export.safetensors_file import DTYPES, bytes_of, tensor_bytes, write_safetensors
-from lowpeak_export.whole_file import writing_beside
+from lowpeak_artifact.errors import DataError, EnvironmentProblem
+from lowpeak_artifact.regular_file import open_regular, read_into
+from lowpeak_artifact.safetensors_file import DTYPES, bytes_of, tensor_bytes, write_safetensors
+from lowpeak_artifact.safetensors_header import Damaged, read_header
+from lowpeak_artifact.whole_file import writing_beside
 
 NOBODY_WRITES = "nobody writes the batches"
 """Why a run stops whose batches do not come any more."""

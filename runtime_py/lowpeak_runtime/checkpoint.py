@@ -16,14 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_compiler.safetensors_header import Damaged
-from lowpeak_export.whole_file import sync
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.safetensors_header import Damaged
+from lowpeak_artifact.whole_file import sync
 from lowpeak_runtime.checkpoint_format import Progress as Progress
 from lowpeak_runtime.checkpoint_format import read_header, verify
 
 if TYPE_CHECKING:
-    from lowpeak_export.manifest import Manifest
+    from lowpeak_artifact.manifest import Manifest
 
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"

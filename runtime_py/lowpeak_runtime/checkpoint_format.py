@@ -16,11 +16,11 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_compiler.model.json_file import without_duplicates
-from lowpeak_compiler.regular_file import open_regular
-from lowpeak_compiler.safetensors_header import LENGTH_BYTES, Damaged, Header
-from lowpeak_compiler.safetensors_header import read_header as header_of
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.json_file import without_duplicates
+from lowpeak_artifact.regular_file import open_regular
+from lowpeak_artifact.safetensors_header import LENGTH_BYTES, Damaged, Header
+from lowpeak_artifact.safetensors_header import read_header as header_of
 
 FORMAT = "lowpeak-checkpoint-3"
 CHECKSUM = "checksum"

@@ -17,11 +17,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_compiler.regular_file import open_regular, read_into
-from lowpeak_compiler.safetensors_header import Damaged, read_header
-from lowpeak_export.safetensors_file import DTYPE_NAMES, write_safetensors
-from lowpeak_export.whole_file import writing_beside
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.regular_file import open_regular, read_into
+from lowpeak_artifact.safetensors_file import DTYPE_NAMES, write_safetensors
+from lowpeak_artifact.safetensors_header import Damaged, read_header
+from lowpeak_artifact.whole_file import writing_beside
 from lowpeak_runtime.checkpoint import give_up_previous, install, previous_of, require_same_run
 from lowpeak_runtime.checkpoint_format import Checksummed, Progress, metadata_of, verify
 from lowpeak_runtime.optimizer import is_finite

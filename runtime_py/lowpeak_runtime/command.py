@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
+from lowpeak_artifact.manifest import Manifest
 from lowpeak_export.executorch.library import LOWPEAK, ops_library, remedy, runner_program
-from lowpeak_export.manifest import Manifest
 from lowpeak_runtime.session import ONNXRUNTIME
 
 Engine = Literal["auto", "native", "python"]

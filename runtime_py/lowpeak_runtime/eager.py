@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import PreTrainedModel
 
-from lowpeak_compiler.causal_lm import CausalLMLoss
-from lowpeak_compiler.errors import DataError
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.private_folder import private_folder
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import DataError
+from lowpeak_artifact.private_folder import private_folder
+from lowpeak_compiler.frontend.causal_lm import CausalLMLoss
 from lowpeak_runtime.batch_file import BatchFolder
 from lowpeak_runtime.command import python_command
 from lowpeak_runtime.events import end_event, ready_event, step_event

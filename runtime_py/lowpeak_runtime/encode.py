@@ -14,7 +14,7 @@ from typing import Any
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.chat.answers import LEFT_OUT, NO_END, ChatTemplate, chat_template_of
 from lowpeak_runtime.chat.turns import ADVICE
 from lowpeak_runtime.dropped_characters import finder_of_dropped

@@ -21,8 +21,8 @@ import gc
 from contextlib import suppress
 from typing import Any
 
-from lowpeak_compiler import errors
-from lowpeak_compiler.errors import LowpeakError
+from lowpeak_artifact import errors
+from lowpeak_artifact.errors import LowpeakError
 from lowpeak_runtime.memory import MemoryUse, memory_of
 
 Event = dict[str, Any]

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowpeak_compiler.errors import ArtifactError, DataError, LowpeakError
-from lowpeak_export.scheduled import NodeRef, Operation, ScheduledGraph, TensorPlace
+from lowpeak_artifact.errors import ArtifactError, DataError, LowpeakError
+from lowpeak_artifact.scheduled import NodeRef, Operation, ScheduledGraph, TensorPlace
 from lowpeak_runtime.arena import Arena, OffloadFile
 from lowpeak_runtime.graph_check import LOAD, STORE, check_operations
 

@@ -19,10 +19,10 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_export.executorch.emitter import PROGRAM
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.executorch_layout import PROGRAM
+from lowpeak_artifact.manifest import Manifest, TensorRecord
 from lowpeak_export.executorch.library import LOWPEAK, load_ops, offload_failure, open_offload_file
-from lowpeak_export.manifest import Manifest, TensorRecord
 from lowpeak_runtime.checkpoint import Progress
 from lowpeak_runtime.checkpoint_tensors import restore_checkpoint, save_checkpoint
 from lowpeak_runtime.optimizer import AdapterOptimizer

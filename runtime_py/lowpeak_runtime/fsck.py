@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_export.file_names import MANIFEST
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.file_names import MANIFEST
 from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS
 from lowpeak_runtime.fsck_adapter import CONFIG_FILE, TENSORS_FILE, look_at_adapter
 from lowpeak_runtime.fsck_artifact import look_at_artifact

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lowpeak_compiler.safetensors_header import Damaged
+from lowpeak_artifact.safetensors_header import Damaged
 from lowpeak_runtime.fsck_files import check_tensors, problem_of, read_json
 from lowpeak_runtime.fsck_report import Finding, FsckReport
 

@@ -7,9 +7,9 @@ import os
 from functools import partial
 from pathlib import Path
 
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_compiler.safetensors_header import Damaged
-from lowpeak_export.file_names import MANIFEST, SIGNATURE
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.file_names import MANIFEST, SIGNATURE
+from lowpeak_artifact.safetensors_header import Damaged
 from lowpeak_runtime.fsck_files import check_listed, locked, problem_of, read_json
 from lowpeak_runtime.fsck_report import REMOVES, Finding, FsckReport
 
@@ -44,7 +44,7 @@ def look_at_artifact(folder: Path, report: FsckReport) -> None:
 
 
 def _require_valid(manifest: Path) -> None:
-    from lowpeak_export.manifest import Manifest
+    from lowpeak_artifact.manifest import Manifest
 
     try:
         Manifest.from_json(manifest.read_text(encoding="utf-8"))

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lowpeak_compiler.regular_file import open_regular
-from lowpeak_compiler.safetensors_header import Damaged, read_header
+from lowpeak_artifact.regular_file import open_regular
+from lowpeak_artifact.safetensors_header import Damaged, read_header
 
 _MOST_JSON_BYTES = 1 << 24
 

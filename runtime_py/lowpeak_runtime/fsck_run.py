@@ -6,9 +6,9 @@ import contextlib
 import os
 from pathlib import Path
 
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_compiler.safetensors_header import Damaged
-from lowpeak_export.file_names import MANIFEST
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.safetensors_header import Damaged
 from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress, settle
 from lowpeak_runtime.checkpoint_format import verify
 from lowpeak_runtime.fsck_adapter import look_at_adapter
@@ -132,7 +132,7 @@ def _artifact_of(run: Path) -> Path | None:
 
 
 def _make_adapter(folder: Path, place: Path) -> Path:
-    from lowpeak_export.artifact import Artifact
+    from lowpeak_artifact.artifact import Artifact
     from lowpeak_runtime.checkpoint import artifact_id
     from lowpeak_runtime.run_folder import save_adapter
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lowpeak_compiler.errors import ArtifactError, DataError, EnvironmentProblem, told_as_environment_problem
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError, DataError, EnvironmentProblem, told_as_environment_problem
+from lowpeak_artifact.private_folder import private_folder
 from lowpeak_export.executorch.library import ops_library, require_runner
-from lowpeak_export.private_folder import private_folder
 from lowpeak_runtime.checkpoint import CHECKPOINT, newest_of
 from lowpeak_runtime.events import told_error
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from lowpeak_compiler.errors import ArtifactError, LowpeakError
-from lowpeak_export.scheduled import NodeRef, Operation, ScheduledGraph, TensorPlace
+from lowpeak_artifact.errors import ArtifactError, LowpeakError
+from lowpeak_artifact.scheduled import NodeRef, Operation, ScheduledGraph, TensorPlace
 
 STORE = "lowpeak.store.default"
 LOAD = "lowpeak.load.default"

@@ -16,9 +16,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from lowpeak_compiler.errors import DataError
-from lowpeak_compiler.json_types import json_type
-from lowpeak_compiler.regular_file import open_regular, read_into
+from lowpeak_artifact.errors import DataError
+from lowpeak_artifact.json_types import json_type
+from lowpeak_artifact.regular_file import open_regular, read_into
 from lowpeak_runtime.encode import Example, encode_many
 from lowpeak_runtime.record import well_formed
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lowpeak_compiler.errors import EnvironmentProblem
-from lowpeak_export.file_names import MANIFEST
-from lowpeak_export.manifest import Manifest
+from lowpeak_artifact.errors import EnvironmentProblem
+from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.manifest import Manifest
 
 
 def bus_error(artifact: str | Path, work: str | Path) -> EnvironmentProblem:

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
-from lowpeak_compiler.errors import EnvironmentProblem
-from lowpeak_export.folder_lock import take
-from lowpeak_export.manifest import Manifest
+from lowpeak_artifact.errors import EnvironmentProblem
+from lowpeak_artifact.folder_lock import take
+from lowpeak_artifact.manifest import Manifest
 from lowpeak_runtime.supervisor import StepReport
 
 

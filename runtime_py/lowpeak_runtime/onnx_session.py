@@ -16,9 +16,9 @@ import torch
 from onnxruntime.training.api import CheckpointState, Module, Optimizer
 from torch import Tensor
 
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_export.manifest import Manifest
-from lowpeak_export.onnx.emitter import CHECKPOINT, TRAINING_MODEL
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.manifest import Manifest
+from lowpeak_artifact.onnx_layout import CHECKPOINT, TRAINING_MODEL
 from lowpeak_export.onnx.runtime import session_options
 from lowpeak_runtime.checkpoint import Progress, read_progress, require_same_run
 from lowpeak_runtime.checkpoint_tensors import copy_state, save_checkpoint

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.errors import DataError
 
 Algorithm = Literal["adamw", "sgd"]
 Schedule = Literal["constant", "cosine"]

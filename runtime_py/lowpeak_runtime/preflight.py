@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from lowpeak_export.disk import TMPDIR_REMEDY, Need, require_room
+from lowpeak_artifact.disk import TMPDIR_REMEDY, Need, require_room
+from lowpeak_artifact.manifest import BucketRecord, Manifest
 from lowpeak_export.executorch.library import LOWPEAK
-from lowpeak_export.manifest import BucketRecord, Manifest
 from lowpeak_runtime.checkpoint import CHECKPOINT, FILES_AT_ONCE, PREVIOUS
 from lowpeak_runtime.feed import FILE_BYTES, FILES_AHEAD
 from lowpeak_runtime.optimizer import OptimizerOptions, optimizer_bytes

@@ -18,16 +18,16 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from lowpeak_compiler.batch import SUBSET
-from lowpeak_compiler.errors import ArtifactError, DataError
-from lowpeak_compiler.subset import choose_subset
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.file_names import MANIFEST
-from lowpeak_export.safetensors_file import bytes_of
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.batch import SUBSET
+from lowpeak_artifact.errors import ArtifactError, DataError
+from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.safetensors_file import bytes_of
 from lowpeak_runtime.batch_file import PreparedBatch
 from lowpeak_runtime.data import Batch, ExampleList, OnRead, Source, batches
 from lowpeak_runtime.encode import Example
 from lowpeak_runtime.jsonl import JsonlFile
+from lowpeak_runtime.subset import choose_subset
 from lowpeak_runtime.summary import Summary
 from lowpeak_runtime.tokenizer_files import TOKENIZER_CONFIG, load_tokenizer
 from lowpeak_runtime.user_data import batches_with_labels, naming_example, padding_id, require_examples

@@ -18,10 +18,10 @@ from torch.nn.modules.module import register_module_module_registration_hook
 from transformers import AutoConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from lowpeak_compiler.causal_lm import with_lora
-from lowpeak_compiler.errors import ArtifactError, LowpeakError, summary
-from lowpeak_compiler.model.complete import derived_buffers
-from lowpeak_export.manifest import Manifest
+from lowpeak_artifact.errors import ArtifactError, LowpeakError, summary
+from lowpeak_artifact.manifest import Manifest
+from lowpeak_compiler.frontend.causal_lm import with_lora
+from lowpeak_compiler.frontend.model.complete import derived_buffers
 from lowpeak_export.model_config import own_config
 from lowpeak_export.portable import with_floats
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lowpeak_compiler.errors import DataError
-from lowpeak_compiler.json_types import json_type
+from lowpeak_artifact.errors import DataError
+from lowpeak_artifact.json_types import json_type
 
 Message = dict[str, Any]
 

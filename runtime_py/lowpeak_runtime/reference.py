@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from lowpeak_compiler.causal_lm import CausalLMLoss
-from lowpeak_compiler.errors import ModelError, summary
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ModelError, summary
+from lowpeak_compiler.frontend.causal_lm import CausalLMLoss
 from lowpeak_runtime.reference_model import Reference, own_weights
 
 LOSS_PREFIX = "model."

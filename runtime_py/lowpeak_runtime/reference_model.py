@@ -17,17 +17,17 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from lowpeak_compiler.causal_lm import skeleton_of
-from lowpeak_compiler.errors import LowpeakError, ModelError
-from lowpeak_compiler.intake import checkpoint_name
-from lowpeak_compiler.model.folder import checkpoint_files
-from lowpeak_compiler.model.in_memory import unwrapped
-from lowpeak_compiler.model.origin import Origin
-from lowpeak_compiler.model.quantized import quantize
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.manifest import SourceRecord
-from lowpeak_export.plain_file import is_plain_name
-from lowpeak_export.private_folder import private_folder
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import LowpeakError, ModelError
+from lowpeak_artifact.manifest import SourceRecord
+from lowpeak_artifact.plain_file import is_plain_name
+from lowpeak_artifact.private_folder import private_folder
+from lowpeak_artifact.quantized import quantize
+from lowpeak_compiler.frontend.causal_lm import skeleton_of
+from lowpeak_compiler.frontend.intake import checkpoint_name
+from lowpeak_compiler.frontend.model.folder import checkpoint_files
+from lowpeak_compiler.frontend.model.in_memory import unwrapped
+from lowpeak_compiler.frontend.model.origin import Origin
 from lowpeak_runtime.rebuilt_model import rebuilt, with_adapter
 
 _INDEX = "model.safetensors.index.json"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_export.disk import require_no_dead_link
-from lowpeak_export.file_names import MANIFEST
-from lowpeak_export.folder_lock import locked
+from lowpeak_artifact.disk import require_no_dead_link
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.folder_lock import locked
 
 
 def holds_a_run(out: Path, step: int) -> ArtifactError:

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.disk import require_no_dead_link
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.folder_lock import is_at, locked
+from lowpeak_artifact.manifest import Manifest
+from lowpeak_artifact.safetensors_file import write_safetensors
+from lowpeak_artifact.whole_file import writing_beside
 from lowpeak_export.adapter import require_replaceable, save_peft_adapter, tensors_of_file
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.disk import require_no_dead_link
-from lowpeak_export.folder_lock import is_at, locked
-from lowpeak_export.manifest import Manifest
-from lowpeak_export.safetensors_file import write_safetensors
-from lowpeak_export.whole_file import writing_beside
 from lowpeak_runtime.batch_file import remove_batches
 from lowpeak_runtime.checkpoint import (
     CHECKPOINT,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.file_names import MANIFEST
-from lowpeak_export.onnx.emitter import OPTIMIZER_MODEL
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.onnx_layout import OPTIMIZER_MODEL
 from lowpeak_export.onnx.external import require_listed
 from lowpeak_runtime.optimizer import OptimizerOptions
 

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from lowpeak_compiler.batch_input import BatchInput
-from lowpeak_compiler.errors import ArtifactError, DataError
-from lowpeak_export.artifact import Artifact, require_expected
-from lowpeak_export.file_names import MANIFEST
-from lowpeak_export.manifest import MOST_BYTES, Manifest
-from lowpeak_export.plain_file import read_plain
+from lowpeak_artifact.artifact import Artifact, require_expected
+from lowpeak_artifact.batch_input import BatchInput
+from lowpeak_artifact.errors import ArtifactError, DataError
+from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.manifest import MOST_BYTES, Manifest
+from lowpeak_artifact.plain_file import read_plain
 from lowpeak_runtime.checkpoint import Progress, artifact_id
 from lowpeak_runtime.optimizer import OptimizerOptions
 
@@ -157,31 +157,6 @@ class Session(Protocol):
 
     def save(self, path: Path, progress: Progress) -> None:
         """Writes a checkpoint. Raises EnvironmentProblem when it cannot be written."""
-
-
-def prepare_process(manifest: Manifest, options: OptimizerOptions) -> None:
-    """Loads and warms up what is no part of what training needs, before memory is measured."""
-    if manifest.target == ONNXRUNTIME:
-        from lowpeak_export.onnx.runtime import require_runtime
-
-        require_runtime()
-    else:
-        from lowpeak_runtime.executorch_session import load_runtime
-        from lowpeak_runtime.optimizer import warm_up
-
-        load_runtime(manifest.kernels)
-        warm_up(options)
-
-
-def open_session(job: Job, manifest: Manifest) -> Session:
-    """The session of the artifact's target. Raises ArtifactError, EnvironmentProblem."""
-    if manifest.target == ONNXRUNTIME:
-        from lowpeak_runtime.onnx_session import OnnxSession
-
-        return OnnxSession(job, manifest)
-    from lowpeak_runtime.executorch_session import ExecuTorchSession
-
-    return ExecuTorchSession(job, manifest)
 
 
 def checked(record: BatchInput, tensor: Tensor | None) -> Tensor:

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lowpeak_compiler.batch import SUBSET
-from lowpeak_compiler.batch_checks import tensors_of
-from lowpeak_compiler.errors import ArtifactError, DataError, told_as_environment_problem
-from lowpeak_export.artifact import Artifact, Progress
-from lowpeak_export.disk import TMPDIR_REMEDY, Need, require_room, temporary_folder
+from lowpeak_artifact.artifact import Artifact, Progress
+from lowpeak_artifact.batch import SUBSET
+from lowpeak_artifact.batch_checks import tensors_of
+from lowpeak_artifact.disk import TMPDIR_REMEDY, Need, require_room, temporary_folder
+from lowpeak_artifact.errors import ArtifactError, DataError, told_as_environment_problem
 from lowpeak_runtime.execute import execute
 from lowpeak_runtime.reference import reference_step
 from lowpeak_runtime.reference_model import reference_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 from lowpeak_runtime.command import Command
 from lowpeak_runtime.events import told_error
 from lowpeak_runtime.feed import Feed

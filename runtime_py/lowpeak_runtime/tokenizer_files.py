@@ -14,9 +14,9 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
 
-from lowpeak_compiler.errors import DataError
-from lowpeak_compiler.json_types import json_type
-from lowpeak_export.private_folder import private_folder
+from lowpeak_artifact.errors import DataError
+from lowpeak_artifact.json_types import json_type
+from lowpeak_artifact.private_folder import private_folder
 
 TOKENIZER_CONFIG = "tokenizer_config.json"
 FILES = frozenset(

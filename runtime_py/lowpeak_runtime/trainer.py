@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem, told_as_environment_problem
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.folder_lock import in_use
-from lowpeak_export.whole_file import writing_beside
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem, told_as_environment_problem
+from lowpeak_artifact.folder_lock import in_use
+from lowpeak_artifact.whole_file import writing_beside
 from lowpeak_runtime.checkpoint import CHECKPOINT
 from lowpeak_runtime.command import Engine, worker_command
 from lowpeak_runtime.data import OnRead

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from lowpeak_compiler.batch_checks import tensors_of
-from lowpeak_compiler.errors import DataError
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.batch_checks import tensors_of
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.data import Source
 from lowpeak_runtime.encode import Example
 

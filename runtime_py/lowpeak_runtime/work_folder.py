@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from lowpeak_compiler.errors import EnvironmentProblem, told_as_environment_problem
-from lowpeak_export.disk import Mount, Need, cache_folder, require_room, temporary_folder
-from lowpeak_export.private_folder import private_folder
+from lowpeak_artifact.disk import Mount, Need, cache_folder, require_room, temporary_folder
+from lowpeak_artifact.errors import EnvironmentProblem, told_as_environment_problem
+from lowpeak_artifact.private_folder import private_folder
 
 
 @contextmanager

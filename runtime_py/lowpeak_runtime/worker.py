@@ -18,15 +18,16 @@ from pathlib import Path
 
 import torch
 
-from lowpeak_compiler.errors import LowpeakError
-from lowpeak_export.folder_lock import joined
+from lowpeak_artifact.errors import LowpeakError
+from lowpeak_artifact.folder_lock import joined
 from lowpeak_runtime.batch_file import BatchFolder
 from lowpeak_runtime.checkpoint import newest_of, read_progress, settle
 from lowpeak_runtime.events import Event, end_event, error_event, note_event, ready_event, step_event
 from lowpeak_runtime.memory import refuse_huge_pages
 from lowpeak_runtime.optimizer import not_finite
 from lowpeak_runtime.run_checks import holds_a_run
-from lowpeak_runtime.session import Job, open_session, prepare_process
+from lowpeak_runtime.session import Job
+from lowpeak_runtime.sessions import open_session, prepare_process
 from lowpeak_runtime.stop import STOPPED, StopRequest, ask_by_signals
 
 Emit = Callable[[Event], None]

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from lowpeak.gguf_adapter import export_gguf
     from lowpeak.phone.deploy import deploy
     from lowpeak.phone.pull import pull
-    from lowpeak_compiler.errors import (
+    from lowpeak_artifact.artifact import Artifact
+    from lowpeak_artifact.errors import (
         ArtifactError,
         BudgetTooSmall,
         DataError,
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
         ModelError,
         UnsupportedOperator,
     )
-    from lowpeak_export.artifact import Artifact
-    from lowpeak_export.signature import sign
+    from lowpeak_artifact.signature import sign
     from lowpeak_runtime.generate import generate
     from lowpeak_runtime.simulate import simulate
     from lowpeak_runtime.trainer import train
@@ -46,14 +46,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Artifact": "lowpeak_export.artifact",
+    "Artifact": "lowpeak_artifact.artifact",
     "compile_for_device": "lowpeak.api",
     "deploy": "lowpeak.phone.deploy",
     "export_gguf": "lowpeak.gguf_adapter",
     "generate": "lowpeak_runtime.generate",
     "memory_time_curve": "lowpeak.api",
     "pull": "lowpeak.phone.pull",
-    "sign": "lowpeak_export.signature",
+    "sign": "lowpeak_artifact.signature",
     "simulate": "lowpeak_runtime.simulate",
     "train": "lowpeak_runtime.trainer",
 }
@@ -64,7 +64,7 @@ def __getattr__(name: str) -> Any:
     # Imported when asked for: torch and transformers take seconds, and `lowpeak --help` needs neither.
     if name not in __all__:
         raise AttributeError(f"module 'lowpeak' has no attribute {name!r}")
-    return getattr(import_module(_MODULES.get(name, "lowpeak_compiler.errors")), name)
+    return getattr(import_module(_MODULES.get(name, "lowpeak_artifact.errors")), name)
 
 
 def __dir__() -> list[str]:

@@ -16,23 +16,23 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lowpeak.demo_model import fetch_demo_model
 from lowpeak.generator import generator_of
-from lowpeak_compiler.batch import TARGETS
-from lowpeak_compiler.batch_checks import tensors_of
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.batch import TARGETS
+from lowpeak_artifact.batch_checks import tensors_of
+from lowpeak_artifact.disk import temporary_folder
+from lowpeak_artifact.errors import ModelError, told_as_environment_problem, told_as_model_error
+from lowpeak_artifact.folder_lock import COMPILES, reserving
+from lowpeak_artifact.quantized import quantize
+from lowpeak_compiler.budget.targets import target as require_target
 from lowpeak_compiler.config import MEGABYTE, CompileOptions, Loss, OptimizerName, Quantization
-from lowpeak_compiler.errors import ModelError, told_as_environment_problem, told_as_model_error
-from lowpeak_compiler.graph import Quantized, TrainGraph
-from lowpeak_compiler.intake import Intake, Model, take_in
-from lowpeak_compiler.model.quantized import quantize
+from lowpeak_compiler.frontend.intake import Intake, Model, take_in
+from lowpeak_compiler.ir.graph import Quantized, TrainGraph
 from lowpeak_compiler.passes.runner import Observer
 from lowpeak_compiler.pipeline import Compiled, compile_step, plan_model
 from lowpeak_compiler.plan.pareto import pareto
-from lowpeak_compiler.targets import target as require_target
-from lowpeak_export.artifact import Artifact
 from lowpeak_export.build import Part, build, stored_bytes
 from lowpeak_export.bundle import require_free_name, require_room_for_artifact
-from lowpeak_export.disk import temporary_folder
-from lowpeak_export.emitter import emitter
-from lowpeak_export.folder_lock import COMPILES, reserving
+from lowpeak_export.emitters import emitter
 
 DEMO = "demo"
 NAMED_TOKENS = 5

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from huggingface_hub import get_session, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
-from lowpeak_compiler.errors import EnvironmentProblem
-from lowpeak_export.disk import Need, cache_folder, cannot_write, require_room
+from lowpeak_artifact.disk import Need, cache_folder, cannot_write, require_room
+from lowpeak_artifact.errors import EnvironmentProblem
 
 Progress = Callable[[str], None]
 """Is told, in a few words, what is being done."""

@@ -9,8 +9,8 @@ from typing import Any
 from torch import fx
 from transformers import PreTrainedTokenizerBase
 
+from lowpeak_artifact.errors import ModelError, UnsupportedOperator
 from lowpeak_compiler.decode import compile_decoder
-from lowpeak_compiler.errors import ModelError, UnsupportedOperator
 from lowpeak_compiler.pipeline import Compiled
 from lowpeak_export.build import Generator
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from lowpeak.demo_model import fetch_demo_model
-from lowpeak_compiler.errors import ArtifactError, ModelError, told_as_environment_problem
-from lowpeak_compiler.model.source import ModelSource, open_model
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError, ModelError, told_as_environment_problem
+from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.folder_lock import locked
+from lowpeak_artifact.plain_file import is_plain_name
+from lowpeak_compiler.frontend.model.source import ModelSource, open_model
 from lowpeak_export.adapter import CONFIG_FILE
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.file_names import MANIFEST
-from lowpeak_export.folder_lock import locked
 from lowpeak_export.gguf.architectures import Base
 from lowpeak_export.gguf.lora_file import shared_alpha, tensors_of, write_lora
 from lowpeak_export.gguf.peft_files import read_config, read_loras
-from lowpeak_export.plain_file import is_plain_name
 from lowpeak_runtime.checkpoint import artifact_id, newest_whole, read_progress
 from lowpeak_runtime.run_folder import ADAPTER
 

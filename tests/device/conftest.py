@@ -14,7 +14,7 @@ from lowpeak import compile_for_device
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.devices import choose, listed
 from lowpeak.phone.shell import Device
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
 from lowpeak_export.executorch.library import OPS, OPS_VARIABLE, RUNNER
 from tests.device.app import add_stand_ins, install_app
 from tests.device.phones import Phone, Phones, phones

@@ -15,8 +15,8 @@ from lowpeak.cli import main
 from lowpeak.phone import app_run
 from lowpeak.phone.app import FILES, PACKAGE, require_app
 from lowpeak.phone.shell import Device
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
 from lowpeak_runtime.checkpoint import CHECKPOINT
 from lowpeak_runtime.supervisor import StepReport
 from lowpeak_runtime.trainer import train

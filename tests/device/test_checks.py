@@ -11,8 +11,8 @@ from lowpeak import deploy
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.checks import DeviceFacts, read_facts
 from lowpeak.phone.shell import Device
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
 from tests.device.phones import Phone, Phones
 
 pytestmark = pytest.mark.device

@@ -9,8 +9,8 @@ import pytest
 from lowpeak import compile_for_device, deploy, pull
 from lowpeak.cli.demo import BUDGETS_MB
 from lowpeak.demo import demo_data
-from lowpeak_compiler.errors import EnvironmentProblem
-from lowpeak_export.artifact import sha256_of
+from lowpeak_artifact.artifact import sha256_of
+from lowpeak_artifact.errors import EnvironmentProblem
 from lowpeak_runtime.trainer import train
 from tests.device.phones import Phone
 

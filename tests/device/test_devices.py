@@ -8,7 +8,7 @@ import pytest
 
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.devices import choose, listed
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 from tests.device.phones import Phone, Phones
 
 pytestmark = pytest.mark.device

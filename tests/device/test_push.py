@@ -13,8 +13,8 @@ from lowpeak.phone.devices import choose, listed
 from lowpeak.phone.layout import ROOT
 from lowpeak.phone.push import PIECE_BYTES, Outgoing, missing, remove_others, send
 from lowpeak.phone.shell import Device
-from lowpeak_compiler.errors import EnvironmentProblem
-from lowpeak_export.artifact import sha256_of
+from lowpeak_artifact.artifact import sha256_of
+from lowpeak_artifact.errors import EnvironmentProblem
 from tests.device.phones import Phone, Phones
 
 pytestmark = pytest.mark.device

@@ -10,7 +10,7 @@ import pytest
 
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.shell import Device, join
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 from tests.device.phones import SHELL_USER, Phone
 
 pytestmark = pytest.mark.device

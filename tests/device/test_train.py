@@ -22,8 +22,8 @@ from lowpeak.cli import INTERRUPTED, main
 from lowpeak.phone.layout import run_folder
 from lowpeak.phone.progress import PhoneCheckpoint
 from lowpeak.phone.shell import Device
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
 from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, read_progress
 from lowpeak_runtime.supervisor import StepReport
 from lowpeak_runtime.trainer import train

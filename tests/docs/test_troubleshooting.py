@@ -16,15 +16,15 @@ from transformers import PreTrainedTokenizerFast
 import lowpeak
 from lowpeak.cli.compile import lora_config
 from lowpeak.phone.devices import choose, parse
-from lowpeak_compiler.model.gguf_config import read_config
-from lowpeak_compiler.model.gguf_file import GgufFile
-from lowpeak_compiler.model.source import open_model
-from lowpeak_compiler.subset import choose_subset
+from lowpeak_compiler.frontend.model.gguf_config import read_config
+from lowpeak_compiler.frontend.model.gguf_file import GgufFile
+from lowpeak_compiler.frontend.model.source import open_model
 from lowpeak_runtime.checkpoint import CHECKPOINT, newest_whole
 from lowpeak_runtime.data import ExampleList, batches
 from lowpeak_runtime.encode import NO_LOSS, Example
 from lowpeak_runtime.jsonl import read_jsonl
 from lowpeak_runtime.optimizer import AdapterOptimizer, OptimizerOptions
+from lowpeak_runtime.subset import choose_subset
 from tests.model.tiny import tiny_model, write_gguf
 from tests.tiny import tiny_llama
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lowpeak_compiler.batch import BatchSpec
-from lowpeak_export.artifact import ADAPTER, REQUIRED
+from lowpeak_artifact.artifact import REQUIRED
+from lowpeak_artifact.batch import BatchSpec
+from lowpeak_artifact.layout import ADAPTER
+from lowpeak_artifact.manifest import SCHEMA_VERSION, BucketRecord, Manifest, PlanRecord
 from lowpeak_export.bundle import BundleWriter, writing
-from lowpeak_export.manifest import SCHEMA_VERSION, BucketRecord, Manifest, PlanRecord
 
 WEIGHTS = "weights.ptd"
 

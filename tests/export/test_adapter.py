@@ -12,7 +12,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
 from lowpeak_export import bundle
 from lowpeak_export.adapter import CONFIG_FILE, TENSORS_FILE, save_peft_adapter
 

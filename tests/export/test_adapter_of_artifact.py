@@ -13,8 +13,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 import lowpeak
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.layout import ADAPTER_FROZEN
 from lowpeak_export.adapter import save_peft_adapter, tensors_of_file
-from lowpeak_export.artifact import ADAPTER_FROZEN, Artifact
 from lowpeak_runtime.execute import execute
 from tests.tiny import tiny_llama, tiny_qwen2
 

@@ -19,10 +19,11 @@ from typing import Any
 import pytest
 import torch
 
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_export.artifact import ADAPTER, MANIFEST, PLAN, Artifact
+from lowpeak_artifact.artifact import MANIFEST, Artifact
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.layout import ADAPTER, PLAN
+from lowpeak_artifact.manifest import TensorRecord
 from lowpeak_export.bundle import writing
-from lowpeak_export.manifest import TensorRecord
 from tests.export.blank import WEIGHTS, blank_manifest, fill, write_blank
 from tests.tiny import TinyStep, planned_step, tiny_batch, tiny_llama, write_artifact
 
@@ -349,7 +350,7 @@ def test_a_full_disk_is_reported_with_numbers(existing: bool, how: str, tmp_path
     child = _child(
         f"""
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 try:
     with b.writing(pathlib.Path({str(folder)!r}), overwrite=True, expected_bytes=3000) as bundle:
         {write}

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lowpeak_compiler.errors import EnvironmentProblem
-from lowpeak_export import disk
-from lowpeak_export.disk import Mount, Need, require_room, temporary_folder
+from lowpeak_artifact import disk
+from lowpeak_artifact.disk import Mount, Need, require_room, temporary_folder
+from lowpeak_artifact.errors import EnvironmentProblem
 from tests.disks import fill, mounted
 
 MOUNTS = """\
@@ -104,7 +104,7 @@ def test_too_many_open_files_are_told() -> None:
     program = f"""
 import resource, sys
 from pathlib import Path
-from lowpeak_export.disk import Need, require_room
+from lowpeak_artifact.disk import Need, require_room
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
 try:
     require_room(Need(Path({str(disk.__file__)!r}).parent, (5,), "the run"))

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from lowpeak import compile_for_device
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_export import folder_lock
-from lowpeak_export.disk import Need, require_room
-from lowpeak_export.folder_lock import COMPILES, in_use, joined, locked, reserved, reserving
+from lowpeak_artifact import folder_lock
+from lowpeak_artifact.disk import Need, require_room
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.folder_lock import COMPILES, in_use, joined, locked, reserved, reserving
 from lowpeak_runtime.run_folder import run_folder
 
 HOLD = """
 import sys
 from pathlib import Path
-from lowpeak_export.folder_lock import locked
+from lowpeak_artifact.folder_lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -60,7 +60,7 @@ def test_a_child_holds_it_with_its_parent(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
-from lowpeak_export.folder_lock import joined
+from lowpeak_artifact.folder_lock import joined
 with joined(Path(sys.argv[1]), int(sys.argv[2])):
     print("held", flush=True)
     sys.stdin.read()

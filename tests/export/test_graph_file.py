@@ -11,22 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from lowpeak_compiler.devices import device
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_compiler.graph import Batch, Constant
-from lowpeak_compiler.planned import place
-from lowpeak_compiler.planning import plan_view
-from lowpeak_compiler.targets import target
-from lowpeak_export.graph_file import (
-    _decode,
-    _encode,
-    constants_of,
-    from_json,
-    from_records,
-    to_json,
-    to_records,
-)
-from lowpeak_export.scheduled import NodeRef, resolve_operator
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.graph_file import _decode, from_json, from_records
+from lowpeak_artifact.scheduled import NodeRef, resolve_operator
+from lowpeak_compiler.budget.devices import device
+from lowpeak_compiler.budget.planned import place
+from lowpeak_compiler.budget.planning import plan_view
+from lowpeak_compiler.budget.targets import target
+from lowpeak_compiler.ir.graph import Batch, Constant
+from lowpeak_export.graph_records import _encode, constants_of, to_json, to_records
 from tests.tiny import TinyStep, planned_step, tiny_llama
 
 

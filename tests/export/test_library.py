@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 from lowpeak_export.executorch import library
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from lowpeak_compiler.batch import BatchSpec
-from lowpeak_compiler.batch_input import BatchInput, Ids
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_export.manifest import (
+from lowpeak_artifact.batch import BatchSpec
+from lowpeak_artifact.batch_input import BatchInput, Ids
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.manifest import (
     MOST_BYTES,
     BucketRecord,
     FileRecord,
@@ -22,7 +22,7 @@ from lowpeak_export.manifest import (
     SourceRecord,
     TensorRecord,
 )
-from lowpeak_export.manifest_checks import SIGNATURE
+from lowpeak_artifact.manifest_checks import SIGNATURE
 from tests.export.blank import WEIGHTS, blank_manifest
 
 SHA = "0" * 64

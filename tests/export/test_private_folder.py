@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from lowpeak_export.private_folder import SUFFIX, private_folder, remove_leftovers
+from lowpeak_artifact.private_folder import SUFFIX, private_folder, remove_leftovers
 
 KIND = "lowpeak-test-"
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from lowpeak_export.private_folder import private_folder
+from lowpeak_artifact.private_folder import private_folder
 with private_folder(sys.argv[1], Path(sys.argv[2])) as folder:
     (Path(folder) / "batches").mkdir()
     (Path(folder) / "batches" / "0-1.safetensors").write_text("private")

@@ -7,10 +7,10 @@ from pathlib import Path
 import minisign
 import pytest
 
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_export.artifact import MANIFEST, Artifact
-from lowpeak_export.file_names import SIGNATURE
-from lowpeak_export.signature import needs_password, require_signature, sign
+from lowpeak_artifact.artifact import MANIFEST, Artifact
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.file_names import SIGNATURE
+from lowpeak_artifact.signature import needs_password, require_signature, sign
 from tests.export.blank import write_blank
 
 # Made with minisign 0.11: `minisign -G -W`, `minisign -S -m manifest.json`.

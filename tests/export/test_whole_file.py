@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lowpeak_export.whole_file import temporary_of, writing_beside
+from lowpeak_artifact.whole_file import temporary_of, writing_beside
 from lowpeak_runtime.batch_file import PreparedBatch, write_batch_file
 
 

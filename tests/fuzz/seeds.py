@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from lowpeak import compile_for_device
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
 from lowpeak_export.executorch.library import OPS
 from lowpeak_runtime.feed import write_batches
 from lowpeak_runtime.prepare import training_data

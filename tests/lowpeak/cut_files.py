@@ -22,12 +22,12 @@ import transformers.modeling_utils
 from safetensors import torch as safetensors_torch
 
 import lowpeak
-import lowpeak_compiler.model.weights
+import lowpeak_compiler.frontend.model.weights
 import lowpeak_runtime.checkpoint_tensors
-from lowpeak_compiler.errors import LowpeakError
-from lowpeak_compiler.model.gguf_file import GgufFile
-from lowpeak_compiler.model.source import open_model
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import LowpeakError
+from lowpeak_compiler.frontend.model.gguf_file import GgufFile
+from lowpeak_compiler.frontend.model.source import open_model
 from lowpeak_runtime.batch_file import BatchFolder, PreparedBatch, write_batch_file
 from lowpeak_runtime.checkpoint_format import Progress
 from lowpeak_runtime.checkpoint_tensors import load_adapter, save_checkpoint

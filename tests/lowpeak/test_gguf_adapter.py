@@ -10,9 +10,9 @@ from peft import LoraConfig
 
 from lowpeak import compile_for_device, export_gguf, train
 from lowpeak.cli import main
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.model.gguf_file import GgufFile
-from lowpeak_export.artifact import MANIFEST
+from lowpeak_artifact.artifact import MANIFEST
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.model.gguf_file import GgufFile
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
 
 

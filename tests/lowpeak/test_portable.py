@@ -13,8 +13,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaForCausalLM
 
 import lowpeak
-from lowpeak_compiler.model.origin import Origin
-from lowpeak_export.artifact import MANIFEST
+from lowpeak_artifact.artifact import MANIFEST
+from lowpeak_compiler.frontend.model.origin import Origin
 from lowpeak_export.portable import portable, portable_name, with_floats, without_place
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint
 

@@ -13,8 +13,8 @@ import typer
 import lowpeak
 from lowpeak.cli import app, main
 from lowpeak.cli.mistakes import options_by_verb
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_artifact.artifact import MANIFEST, Artifact
+from lowpeak_artifact.errors import ArtifactError
 from lowpeak_runtime.session import Job
 from tests.tiny import planned_step, tiny_llama, write_artifact
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers import BertConfig, BertLMHeadModel, PreTrainedModel
 
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.model.complete import CompleteWeights, derived_buffers
-from lowpeak_compiler.model.weights import RandomWeights
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.model.complete import CompleteWeights, derived_buffers
+from lowpeak_compiler.frontend.model.weights import RandomWeights
 from tests.model.tiny import tiny_model, tiny_skeleton
 
 LLAMA3_ROPE = {

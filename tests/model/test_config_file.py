@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from transformers import BambaConfig, LlamaConfig
 
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.model.config_file import MOST_CONFIG_BYTES, read_config, require_sound
-from lowpeak_compiler.model.source import open_model
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.model.config_file import MOST_CONFIG_BYTES, read_config, require_sound
+from lowpeak_compiler.frontend.model.source import open_model
 from tests.model.tiny import tiny_model
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.model.configs import known_config, known_names
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.model.configs import known_config, known_names
 
 PARAMETERS = {
     "llama-3.2-1b": 1_235_814_400,

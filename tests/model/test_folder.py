@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.model.folder import INDEX
-from lowpeak_compiler.model.source import open_model
-from lowpeak_compiler.model.weights import SafetensorsWeights
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.model.folder import INDEX
+from lowpeak_compiler.frontend.model.source import open_model
+from lowpeak_compiler.frontend.model.weights import SafetensorsWeights
 from tests.model.tiny import tiny_model
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType as GgmlType
 
-from lowpeak_compiler.model.ggml_blocks import BLOCK, TAKEOVERS
+from lowpeak_compiler.frontend.model.ggml_blocks import BLOCK, TAKEOVERS
 
 ROWS, COLS = 6, 128
 

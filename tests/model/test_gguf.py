@@ -10,10 +10,10 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType as GgmlType
 
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.model.gguf import GgufWeights
-from lowpeak_compiler.model.gguf_file import GgufFile
-from lowpeak_compiler.model.quantized import QuantFormat
+from lowpeak_artifact.errors import ModelError
+from lowpeak_artifact.quantized import QuantFormat
+from lowpeak_compiler.frontend.model.gguf import GgufWeights
+from lowpeak_compiler.frontend.model.gguf_file import GgufFile
 from tests.model.tiny import gguf_name, tiny_model, write_gguf
 
 TYPES = {

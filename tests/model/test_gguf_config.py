@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.model.gguf import GgufWeights
-from lowpeak_compiler.model.gguf_config import architecture, read_config
-from lowpeak_compiler.model.gguf_file import GgufFile
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.model.gguf import GgufWeights
+from lowpeak_compiler.frontend.model.gguf_config import architecture, read_config
+from lowpeak_compiler.frontend.model.gguf_file import GgufFile
 from tests.model.test_complete import LLAMA3_ROPE
 from tests.model.tiny import tiny_config, tiny_model, write_gguf
 

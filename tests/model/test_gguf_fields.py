@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.model import gguf_config, gguf_fields
-from lowpeak_compiler.model.gguf_config import read_config
-from lowpeak_compiler.model.gguf_file import GgufFile
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.model import gguf_config, gguf_fields
+from lowpeak_compiler.frontend.model.gguf_config import read_config
+from lowpeak_compiler.frontend.model.gguf_file import GgufFile
 from tests.model.tiny import tiny_model, write_gguf
 
 

@@ -10,9 +10,9 @@ import gguf
 import numpy as np
 import pytest
 
-from lowpeak_compiler.errors import EnvironmentProblem, ModelError
-from lowpeak_compiler.model.gguf import GgufWeights
-from lowpeak_compiler.model.gguf_file import GgufFile, import_gguf
+from lowpeak_artifact.errors import EnvironmentProblem, ModelError
+from lowpeak_compiler.frontend.model.gguf import GgufWeights
+from lowpeak_compiler.frontend.model.gguf_file import GgufFile, import_gguf
 from tests.model.tiny import tiny_model, write_gguf
 
 Q4_0 = gguf.GGMLQuantizationType.Q4_0

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.model.gguf import GgufWeights
-from lowpeak_compiler.model.gguf_config import read_config
-from lowpeak_compiler.model.gguf_file import MOST_ITEMS, GgufFile
-from lowpeak_compiler.model.source import open_model
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.model.gguf import GgufWeights
+from lowpeak_compiler.frontend.model.gguf_config import read_config
+from lowpeak_compiler.frontend.model.gguf_file import MOST_ITEMS, GgufFile
+from lowpeak_compiler.frontend.model.source import open_model
 from tests.model.tiny import tiny_model, write_gguf
 
 U8, U32, STRING, ARRAY, U64 = 0, 4, 8, 9, 10

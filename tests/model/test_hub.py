@@ -15,8 +15,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from lowpeak_compiler.errors import EnvironmentProblem, LowpeakError, ModelError
-from lowpeak_compiler.model import hub
+from lowpeak_artifact.errors import EnvironmentProblem, LowpeakError, ModelError
+from lowpeak_compiler.frontend.model import hub
 
 
 def _response_error(kind: type[HfHubHTTPError]) -> HfHubHTTPError:

@@ -13,9 +13,9 @@ from torch import nn
 from torchao.quantization import Int8WeightOnlyConfig, quantize_
 from transformers import BitsAndBytesConfig, LlamaConfig, LlamaForSequenceClassification, PreTrainedModel
 
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.intake import take_in
-from lowpeak_compiler.model.in_memory import unwrapped
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.intake import take_in
+from lowpeak_compiler.frontend.model.in_memory import unwrapped
 from tests.model.tiny import tiny_model
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.model.safetensors_file import MOST_HEADER_BYTES, read_shapes
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.model.safetensors_file import MOST_HEADER_BYTES, read_shapes
 
 
 def entry(name: str, begin: int, end: int, dtype: str = "F32", shape: str = "[2]") -> str:

@@ -19,9 +19,9 @@ from transformers import (
     T5Config,
 )
 
-from lowpeak_compiler.errors import LowpeakError, ModelError
-from lowpeak_compiler.model import source
-from lowpeak_compiler.model.source import ModelSource, open_model
+from lowpeak_artifact.errors import LowpeakError, ModelError
+from lowpeak_compiler.frontend.model import source
+from lowpeak_compiler.frontend.model.source import ModelSource, open_model
 from tests.lowpeak.checkpoint import save_checkpoint
 from tests.model.tiny import tiny_model, write_gguf
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.model.weights import ModuleWeights, RandomWeights, SafetensorsWeights
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.frontend.model.weights import ModuleWeights, RandomWeights, SafetensorsWeights
 from tests.model.tiny import tiny_model
 
 

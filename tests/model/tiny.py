@@ -1,4 +1,4 @@
-"""Tiny models for the tests of lowpeak_compiler.model, in memory, as folders and as GGUF files."""
+"""Tiny models for the tests of lowpeak_compiler.frontend.model, in memory, as folders and as GGUF files."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from lowpeak_export.artifact import MANIFEST, Artifact, sha256_of
+from lowpeak_artifact.artifact import MANIFEST, Artifact, sha256_of
 from lowpeak_runtime.chat.compiled import write_chat_file
 from lowpeak_runtime.feed import write_batches
 from lowpeak_runtime.jsonl import JsonlFile

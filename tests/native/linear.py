@@ -10,7 +10,7 @@ from ctypes import c_float, c_int, c_int64, c_void_p
 import torch
 from torch import Tensor
 
-from lowpeak_compiler.model.quantized import QuantizedTensor
+from lowpeak_artifact.quantized import QuantizedTensor
 from tests.native.build import load
 
 GENERIC, AVX2, NEON, AVX512 = range(4)

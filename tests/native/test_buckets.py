@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from lowpeak import compile_for_device, simulate
-from lowpeak_compiler.errors import BudgetTooSmall, ModelError
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import BudgetTooSmall, ModelError
 from lowpeak_runtime.checkpoint import CHECKPOINT
 from lowpeak_runtime.command import Engine
 from lowpeak_runtime.encode import NO_LOSS, Example

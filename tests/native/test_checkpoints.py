@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from lowpeak_compiler.errors import ArtifactError, DataError
-from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_artifact.artifact import MANIFEST, Artifact
+from lowpeak_artifact.errors import ArtifactError, DataError
 from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress
 from lowpeak_runtime.checkpoint_tensors import save_checkpoint
 from lowpeak_runtime.command import Engine

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lowpeak_compiler.model.quantized import QuantFormat, QuantizedTensor
+from lowpeak_artifact.quantized import QuantFormat, QuantizedTensor
 from tests.native.linear import GENERIC, WEIGHT_ARGUMENTS, available_isas, library, weight_arguments
 from tests.native.test_linear import random_weight
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lowpeak_compiler.errors import EnvironmentProblem
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import EnvironmentProblem
 from lowpeak_runtime.checkpoint import CHECKPOINT
 from lowpeak_runtime.feed import write_batches
 from lowpeak_runtime.prepare import training_data

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from lowpeak import compile_for_device
-from lowpeak_compiler.errors import DataError
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.optimizer import OptimizerOptions
 from lowpeak_runtime.session import Job
 from lowpeak_runtime.stop import STOPPED

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lowpeak import compile_for_device
-from lowpeak_compiler.errors import ArtifactError, DataError, EnvironmentProblem
-from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_artifact.artifact import MANIFEST, Artifact
+from lowpeak_artifact.errors import ArtifactError, DataError, EnvironmentProblem
 from lowpeak_export.executorch import library
 from lowpeak_runtime.checkpoint import CHECKPOINT
 from lowpeak_runtime.command import Engine, worker_command

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from lowpeak import compile_for_device
 from lowpeak.demo_model import fetch_demo_model
-from lowpeak_export.artifact import MANIFEST, Artifact, sha256_of
+from lowpeak_artifact.artifact import MANIFEST, Artifact, sha256_of
 from lowpeak_export.executorch.library import OPS
 from lowpeak_runtime.checkpoint import CHECKPOINT
 from lowpeak_runtime.feed import write_batches

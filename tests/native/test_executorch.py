@@ -11,9 +11,9 @@ from peft import LoraConfig
 from torch import Tensor
 
 from lowpeak import compile_for_device, simulate, train
-from lowpeak_compiler.errors import BudgetTooSmall, EnvironmentProblem
-from lowpeak_compiler.targets import target
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import BudgetTooSmall, EnvironmentProblem
+from lowpeak_compiler.budget.targets import target
 from lowpeak_export.executorch import library
 from lowpeak_runtime.execute import execute
 from lowpeak_runtime.executorch_session import ExecuTorchProgram

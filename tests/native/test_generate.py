@@ -19,8 +19,8 @@ from transformers import GenerationConfig
 
 from lowpeak import compile_for_device
 from lowpeak.demo_model import fetch_demo_model
-from lowpeak_compiler.errors import ArtifactError, DataError
-from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_artifact.artifact import MANIFEST, Artifact
+from lowpeak_artifact.errors import ArtifactError, DataError
 from lowpeak_export.executorch.library import OPS, OPS_VARIABLE, RUNNER_VARIABLE
 from lowpeak_runtime.checkpoint import Progress, artifact_id
 from lowpeak_runtime.checkpoint_tensors import save_checkpoint

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.folder_lock import locked
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.folder_lock import locked
 from lowpeak_runtime.checkpoint import CHECKPOINT, read_progress
 from lowpeak_runtime.command import python_command
 from lowpeak_runtime.feed import write_batches

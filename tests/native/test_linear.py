@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lowpeak_compiler.model.quantized import QuantFormat, QuantizedTensor
+from lowpeak_artifact.quantized import QuantFormat, QuantizedTensor
 from tests.native.linear import GENERIC, available_isas, library, linear
 
 TOLERANCE = 1e-5

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
 from lowpeak_export.executorch.library import RUNNER_VARIABLE
 from lowpeak_runtime.checkpoint import CHECKPOINT
 from lowpeak_runtime.trainer import train

@@ -16,9 +16,9 @@ from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 
 from lowpeak import compile_for_device
-from lowpeak_compiler.devices import PROFILES, DeviceProfile
-from lowpeak_compiler.errors import BudgetTooSmall, EnvironmentProblem
-from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_artifact.artifact import MANIFEST, Artifact
+from lowpeak_artifact.errors import BudgetTooSmall, EnvironmentProblem
+from lowpeak_compiler.budget.devices import PROFILES, DeviceProfile
 from lowpeak_export.executorch import library
 from lowpeak_runtime.checkpoint import CHECKPOINT, read_progress
 from lowpeak_runtime.executorch_session import ExecuTorchProgram

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lowpeak_export.artifact import MANIFEST, Artifact, sha256_of
+from lowpeak_artifact.artifact import MANIFEST, Artifact, sha256_of
 from lowpeak_runtime.feed import write_batches
 from lowpeak_runtime.prepare import training_data
 from lowpeak_runtime.session import Job

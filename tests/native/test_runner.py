@@ -20,8 +20,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lowpeak import compile_for_device
-from lowpeak_compiler.errors import ArtifactError, DataError, EnvironmentProblem
-from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_artifact.artifact import MANIFEST, Artifact
+from lowpeak_artifact.errors import ArtifactError, DataError, EnvironmentProblem
 from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress, require_same_run
 from lowpeak_runtime.command import Engine
 from lowpeak_runtime.feed import write_batches

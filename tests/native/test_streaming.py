@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from lowpeak_compiler.errors import ArtifactError, DataError
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.private_folder import SUFFIX
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError, DataError
+from lowpeak_artifact.private_folder import SUFFIX
 from lowpeak_runtime import feed, trainer
 from lowpeak_runtime.batch_file import NOBODY_WRITES
 from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
 from lowpeak_export.executorch.library import OPS
 from lowpeak_runtime.checkpoint import CHECKPOINT, previous_of
 from lowpeak_runtime.feed import write_batches

@@ -7,8 +7,8 @@ import torch
 from expecttest import assert_expected_inline
 from torch import fx
 
-from lowpeak_compiler.graph import Batch, TrainGraph
-from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.ir.graph import Batch, TrainGraph
+from lowpeak_compiler.passes.fuse.attention import Attention
 from lowpeak_compiler.passes.normalize import Normalize
 from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import GraphBuilder

@@ -7,16 +7,16 @@ import torch
 from expecttest import assert_expected_inline
 from torch import Tensor, fx
 
-from lowpeak_compiler.graph import Batch, Constant, Quantized, TrainGraph
-from lowpeak_compiler.model.quantized import QuantFormat
-from lowpeak_compiler.passes.attention import Attention
-from lowpeak_compiler.passes.blocked_dequantization import BlockedDequantization
-from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
-from lowpeak_compiler.passes.dequantize_per_use import DequantizePerUse
-from lowpeak_compiler.passes.lower_attention import LowerAttention
-from lowpeak_compiler.passes.lower_loss import LowerLoss
+from lowpeak_artifact.quantized import QuantFormat
+from lowpeak_compiler.ir.graph import Batch, Constant, Quantized, TrainGraph
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.loss.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.loss.lower_loss import LowerLoss
+from lowpeak_compiler.passes.lower.blocked_dequantization import BlockedDequantization
+from lowpeak_compiler.passes.lower.dequantize_per_use import DequantizePerUse
+from lowpeak_compiler.passes.lower.lower_attention import LowerAttention
+from lowpeak_compiler.passes.lower.quantize import Quantize
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.quantize import Quantize
 from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import GraphBuilder, distance, evaluate, values_of
 from tests.models import joint, language_model

@@ -6,9 +6,9 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from lowpeak_compiler.errors import ModelError
-from lowpeak_compiler.graph import Batch, State
-from lowpeak_compiler.passes.cached_attention import POSITIONS, CachedAttention
+from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.ir.graph import Batch, State
+from lowpeak_compiler.passes.lower.cached_attention import POSITIONS, CachedAttention
 from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import GraphBuilder
 

@@ -6,11 +6,11 @@ from expecttest import assert_expected_inline
 from torch import nn
 from torch.nn import functional as F
 
-from lowpeak_compiler.graph import Batch, Frozen
-from lowpeak_compiler.passes.attention import Attention
-from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
+from lowpeak_compiler.ir.graph import Batch, Frozen
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.loss.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.lower.quantize import Quantize
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.quantize import Quantize
 from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import GraphBuilder
 from tests.models import Function, joint, language_model, train

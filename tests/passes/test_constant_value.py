@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from lowpeak_compiler.graph import Constant
-from lowpeak_compiler.passes.constant_value import constant_value
+from lowpeak_compiler.ir.graph import Constant
+from lowpeak_compiler.passes.fuse.constant_value import constant_value
 from tests.evaluate import GraphBuilder
 
 aten = torch.ops.aten

@@ -6,16 +6,16 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from lowpeak_compiler.graph import TrainGraph, operator_name
-from lowpeak_compiler.passes.attention import Attention
-from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
-from lowpeak_compiler.passes.dequantize_per_use import DequantizePerUse
-from lowpeak_compiler.passes.fuse_add import FuseAdd
-from lowpeak_compiler.passes.fuse_matmul import FuseMatmul
-from lowpeak_compiler.passes.fuse_quantized import FuseQuantized
+from lowpeak_compiler.budget.targets import target
+from lowpeak_compiler.ir.graph import TrainGraph, operator_name
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.fuse.fuse_add import FuseAdd
+from lowpeak_compiler.passes.fuse.fuse_matmul import FuseMatmul
+from lowpeak_compiler.passes.fuse.fuse_quantized import FuseQuantized
+from lowpeak_compiler.passes.loss.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.lower.dequantize_per_use import DequantizePerUse
+from lowpeak_compiler.passes.lower.quantize import Quantize
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.quantize import Quantize
-from lowpeak_compiler.targets import target
 from tests.evaluate import GraphBuilder, distance, evaluate
 from tests.models import joint, language_model
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowpeak_compiler.errors import UnsupportedOperator
+from lowpeak_artifact.errors import UnsupportedOperator
 from lowpeak_compiler.passes.in_place import make_functional
 from tests.evaluate import GraphBuilder
 from tests.passes.rules.apply import operators

@@ -7,9 +7,9 @@ import torch
 from expecttest import assert_expected_inline
 from torch.nn import functional as F
 
-from lowpeak_compiler.graph import Constant, TrainGraph
-from lowpeak_compiler.passes.attention import Attention
-from lowpeak_compiler.passes.lower_attention import LowerAttention
+from lowpeak_compiler.ir.graph import Constant, TrainGraph
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.lower.lower_attention import LowerAttention
 from lowpeak_compiler.passes.normalize import Normalize
 from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import GraphBuilder, distance, evaluate

@@ -7,13 +7,13 @@ import torch
 from expecttest import assert_expected_inline
 from torch.nn import functional as F
 
-from lowpeak_compiler.graph import Batch, Frozen, Quantized, TrainGraph
-from lowpeak_compiler.model.quantized import QuantFormat, QuantizedTensor, quantize
-from lowpeak_compiler.passes.attention import Attention
-from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
-from lowpeak_compiler.passes.lower_loss import LowerLoss
+from lowpeak_artifact.quantized import QuantFormat, QuantizedTensor, quantize
+from lowpeak_compiler.ir.graph import Batch, Frozen, Quantized, TrainGraph
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.loss.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.loss.lower_loss import LowerLoss
+from lowpeak_compiler.passes.lower.quantize import Quantize
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.quantize import Quantize
 from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import GraphBuilder, distance, evaluate
 from tests.models import joint, language_model

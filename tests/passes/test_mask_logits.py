@@ -5,12 +5,12 @@ import torch
 from expecttest import assert_expected_inline
 from torch import nn
 
-from lowpeak_compiler.batch import IGNORE_INDEX, BatchSpec
-from lowpeak_compiler.errors import DataError, ModelError
-from lowpeak_compiler.graph import Batch, Frozen
-from lowpeak_compiler.passes.attention import Attention
-from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
-from lowpeak_compiler.passes.mask_logits import MaskLogits
+from lowpeak_artifact.batch import IGNORE_INDEX, BatchSpec
+from lowpeak_artifact.errors import DataError, ModelError
+from lowpeak_compiler.ir.graph import Batch, Frozen
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.loss.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.loss.mask_logits import MaskLogits
 from lowpeak_compiler.passes.normalize import Normalize
 from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import GraphBuilder

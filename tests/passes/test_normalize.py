@@ -6,8 +6,8 @@ from expecttest import assert_expected_inline
 from torch import nn
 from torch.nn import functional as F
 
-from lowpeak_compiler.graph import Batch
-from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.ir.graph import Batch
+from lowpeak_compiler.passes.fuse.attention import Attention
 from lowpeak_compiler.passes.normalize import Normalize, drop_no_ops
 from lowpeak_compiler.passes.runner import Runner
 from lowpeak_export.executorch.kernels import check_operators

@@ -4,11 +4,11 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from lowpeak_compiler.graph import Batch, Frozen, Quantized, TrainGraph
-from lowpeak_compiler.model.quantized import QuantFormat
-from lowpeak_compiler.passes.attention import Attention
+from lowpeak_artifact.quantized import QuantFormat
+from lowpeak_compiler.ir.graph import Batch, Frozen, Quantized, TrainGraph
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.lower.quantize import Quantize
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.quantize import Quantize
 from lowpeak_compiler.passes.runner import Runner
 from tests.evaluate import GraphBuilder
 from tests.models import joint, language_model

@@ -6,22 +6,22 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from lowpeak_compiler.devices import DeviceProfile, device
-from lowpeak_compiler.graph import TrainGraph, forward_nodes
-from lowpeak_compiler.passes.dequantize_per_use import DequantizePerUse
-from lowpeak_compiler.passes.lower_attention import LowerAttention
-from lowpeak_compiler.passes.lower_loss import LowerLoss
+from lowpeak_compiler.budget.devices import DeviceProfile, device
+from lowpeak_compiler.budget.planning import plan_view, rates
+from lowpeak_compiler.budget.targets import target
+from lowpeak_compiler.ir.graph import TrainGraph, forward_nodes
+from lowpeak_compiler.passes.apply.offload import Offload
+from lowpeak_compiler.passes.apply.recompute import Recompute
+from lowpeak_compiler.passes.apply.reorder import Reorder
+from lowpeak_compiler.passes.loss.lower_loss import LowerLoss
+from lowpeak_compiler.passes.lower.dequantize_per_use import DequantizePerUse
+from lowpeak_compiler.passes.lower.lower_attention import LowerAttention
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.offload import Offload
-from lowpeak_compiler.passes.recompute import Recompute
-from lowpeak_compiler.passes.reorder import Reorder
 from lowpeak_compiler.passes.runner import Runner
 from lowpeak_compiler.plan.liveness import live_bytes
 from lowpeak_compiler.plan.measure import Memory
 from lowpeak_compiler.plan.planner import Planner
 from lowpeak_compiler.plan.timeline import step_seconds
-from lowpeak_compiler.planning import plan_view, rates
-from lowpeak_compiler.targets import target
 from tests.evaluate import GraphBuilder
 from tests.models import joint, language_model
 

@@ -6,9 +6,9 @@ from expecttest import assert_expected_inline
 from torch import Tensor, nn
 
 from lowpeak import Artifact, compile_for_device, train
-from lowpeak_compiler.passes.replace_inexact import REPLACEMENTS, ReplaceInexact
+from lowpeak_compiler.budget.targets import TARGETS
+from lowpeak_compiler.passes.lower.replace_inexact import REPLACEMENTS, ReplaceInexact
 from lowpeak_compiler.passes.runner import Runner
-from lowpeak_compiler.targets import TARGETS
 from lowpeak_runtime.executorch_session import ExecuTorchProgram
 from tests.evaluate import GraphBuilder, distance, evaluate
 

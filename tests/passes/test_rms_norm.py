@@ -5,11 +5,11 @@ import torch
 from expecttest import assert_expected_inline
 from torch import Tensor, nn
 
-from lowpeak_compiler.capture import capture
-from lowpeak_compiler.graph import TrainGraph
-from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.frontend.capture import capture
+from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.fuse.rms_norm import RmsNorm
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.rms_norm import RmsNorm
 from tests.models import joint, language_model, train
 
 norm = torch.ops.lowpeak.rms_norm.default

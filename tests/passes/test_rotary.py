@@ -4,10 +4,10 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from lowpeak_compiler.graph import Frozen, TrainGraph
-from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.ir.graph import Frozen, TrainGraph
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.fuse.rotary import Rotary
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.rotary import Rotary
 from tests.evaluate import GraphBuilder
 from tests.models import joint, language_model
 

@@ -6,19 +6,19 @@ from expecttest import assert_expected_inline
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lowpeak_compiler.batch import BatchSpec
-from lowpeak_compiler.causal_lm import IGNORE_INDEX
-from lowpeak_compiler.errors import DataError, ModelError
-from lowpeak_compiler.graph import Batch, Frozen
-from lowpeak_compiler.passes.attention import Attention
-from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
-from lowpeak_compiler.passes.fuse_quantized import FuseQuantized
-from lowpeak_compiler.passes.mask_logits import MaskLogits
+from lowpeak_artifact.batch import BatchSpec
+from lowpeak_artifact.errors import DataError, ModelError
+from lowpeak_compiler.budget.targets import EXECUTORCH_LOWPEAK
+from lowpeak_compiler.frontend.causal_lm import IGNORE_INDEX
+from lowpeak_compiler.ir.graph import Batch, Frozen
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.fuse.fuse_quantized import FuseQuantized
+from lowpeak_compiler.passes.loss.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.loss.mask_logits import MaskLogits
+from lowpeak_compiler.passes.loss.subset_softmax import SubsetSoftmax
+from lowpeak_compiler.passes.lower.quantize import Quantize
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.quantize import Quantize
 from lowpeak_compiler.passes.runner import Runner
-from lowpeak_compiler.passes.subset_softmax import SubsetSoftmax
-from lowpeak_compiler.targets import EXECUTORCH_LOWPEAK
 from tests.evaluate import GraphBuilder
 from tests.models import TOKENS, Function, LanguageModel, joint, language_model, train
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.fuse.swiglu import Swiglu
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.swiglu import Swiglu
 from tests.evaluate import GraphBuilder
 from tests.models import joint, language_model
 

@@ -9,28 +9,28 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from lowpeak_compiler.devices import device
-from lowpeak_compiler.graph import Batch, Frozen, TrainGraph
-from lowpeak_compiler.passes.attention import Attention
-from lowpeak_compiler.passes.chunked_loss import ChunkedLoss
-from lowpeak_compiler.passes.dequantize_per_use import DequantizePerUse
-from lowpeak_compiler.passes.fuse_add import FuseAdd
-from lowpeak_compiler.passes.fuse_matmul import FuseMatmul
-from lowpeak_compiler.passes.fuse_quantized import FuseQuantized
-from lowpeak_compiler.passes.mask_logits import MaskLogits
+from lowpeak_compiler.budget.devices import device
+from lowpeak_compiler.budget.planning import plan_view, rates
+from lowpeak_compiler.budget.targets import target
+from lowpeak_compiler.ir.graph import Batch, Frozen, TrainGraph
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.fuse.fuse_add import FuseAdd
+from lowpeak_compiler.passes.fuse.fuse_matmul import FuseMatmul
+from lowpeak_compiler.passes.fuse.fuse_quantized import FuseQuantized
+from lowpeak_compiler.passes.fuse.rms_norm import RmsNorm
+from lowpeak_compiler.passes.fuse.rotary import Rotary
+from lowpeak_compiler.passes.fuse.swiglu import Swiglu
+from lowpeak_compiler.passes.fuse.token_major import TokenMajor
+from lowpeak_compiler.passes.loss.chunked_loss import ChunkedLoss
+from lowpeak_compiler.passes.loss.mask_logits import MaskLogits
+from lowpeak_compiler.passes.lower.dequantize_per_use import DequantizePerUse
+from lowpeak_compiler.passes.lower.quantize import Quantize
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.quantize import Quantize
-from lowpeak_compiler.passes.rms_norm import RmsNorm
-from lowpeak_compiler.passes.rotary import Rotary
 from lowpeak_compiler.passes.runner import Pass, Runner
-from lowpeak_compiler.passes.swiglu import Swiglu
-from lowpeak_compiler.passes.tile import Tile
 from lowpeak_compiler.passes.tiling.split import CannotTile
-from lowpeak_compiler.passes.token_major import TokenMajor
+from lowpeak_compiler.passes.tiling.tile import Tile
 from lowpeak_compiler.plan.liveness import lifetimes, live_bytes
 from lowpeak_compiler.plan.rematerialize import Decisions, carry_out
-from lowpeak_compiler.planning import plan_view, rates
-from lowpeak_compiler.targets import target
 from tests.evaluate import GraphBuilder
 from tests.models import TOKENS, LanguageModel, joint, language_model
 

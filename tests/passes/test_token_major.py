@@ -6,10 +6,10 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from lowpeak_compiler.passes.attention import Attention
+from lowpeak_compiler.passes.fuse.attention import Attention
+from lowpeak_compiler.passes.fuse.rotary import Rotary
+from lowpeak_compiler.passes.fuse.token_major import TokenMajor
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.rotary import Rotary
-from lowpeak_compiler.passes.token_major import TokenMajor
 from tests.evaluate import GraphBuilder
 from tests.models import joint, language_model
 

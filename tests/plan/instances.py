@@ -6,7 +6,7 @@ import random
 
 from hypothesis import strategies as st
 
-from lowpeak_compiler.plan.problem import Buffer, MemoryProblem
+from lowpeak_compiler.plan.place.problem import Buffer, MemoryProblem
 
 
 def training_step(layers: int, tiles: int, seed: int, alignment: int = 64) -> MemoryProblem:

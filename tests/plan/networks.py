@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lowpeak_artifact.kind import Kind
 from lowpeak_compiler.plan.cost import Rates
 from lowpeak_compiler.plan.measure import Memory
 from lowpeak_compiler.plan.planner import Planner
-from lowpeak_compiler.plan.program import Kind, Op, Program, Value
+from lowpeak_compiler.plan.program import Op, Program, Value
 
 KIB = 1024
 BATCH_KIB = 96

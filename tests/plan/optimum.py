@@ -16,8 +16,9 @@ from typing import Any
 
 from ortools.sat.python import cp_model
 
+from lowpeak_artifact.kind import Kind
 from lowpeak_compiler.plan.measure import Plan
-from lowpeak_compiler.plan.program import Kind, Op, Program
+from lowpeak_compiler.plan.program import Op, Program
 from lowpeak_compiler.plan.rematerialize import COPY_SUFFIX
 
 SECONDS_RESOLUTION = 1e-6

@@ -6,7 +6,8 @@ from itertools import product
 
 from hypothesis import strategies as st
 
-from lowpeak_compiler.plan.program import Kind, Op, Program, Value
+from lowpeak_artifact.kind import Kind
+from lowpeak_compiler.plan.program import Op, Program, Value
 from lowpeak_compiler.plan.rematerialize import COPY_SUFFIX, LOAD_SUFFIX, LOADED_SUFFIX, STORE_SUFFIX
 
 Expression = tuple[object, ...]

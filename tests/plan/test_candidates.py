@@ -6,9 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from lowpeak_compiler.plan.candidates import Result, Windows, find_candidates, find_crossings, find_units
 from lowpeak_compiler.plan.cost import Rates
-from lowpeak_compiler.plan.decide import Decider
+from lowpeak_compiler.plan.decide.candidates import (
+    Result,
+    Windows,
+    find_candidates,
+    find_crossings,
+    find_units,
+)
+from lowpeak_compiler.plan.decide.decide import Decider
 from lowpeak_compiler.plan.program import Program
 from tests.plan.programs import program
 

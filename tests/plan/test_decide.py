@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lowpeak_compiler.plan.cost import Rates
-from lowpeak_compiler.plan.decide import Decider
+from lowpeak_compiler.plan.decide.decide import Decider
 from lowpeak_compiler.plan.program import Program
 from lowpeak_compiler.plan.rematerialize import Decisions
 from tests.plan.programs import program

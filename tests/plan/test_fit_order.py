@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowpeak_compiler.plan.fit_order import WIDTH, order_within
 from lowpeak_compiler.plan.liveness import live_bytes
+from lowpeak_compiler.plan.order.fit_order import WIDTH, order_within
 from lowpeak_compiler.plan.program import Program
 from tests.plan.programs import expressions, program, random_programs
 

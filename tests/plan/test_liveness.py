@@ -5,10 +5,11 @@ from itertools import pairwise
 
 from hypothesis import given
 
+from lowpeak_artifact.kind import Kind
 from lowpeak_compiler.plan.liveness import lifetimes, live_bytes, memory_problem
-from lowpeak_compiler.plan.memory import solve
-from lowpeak_compiler.plan.program import Kind, Program
-from lowpeak_compiler.plan.validate import check
+from lowpeak_compiler.plan.place.memory import solve
+from lowpeak_compiler.plan.place.validate import check
+from lowpeak_compiler.plan.program import Program
 from tests.plan.programs import program, random_programs
 
 CHAIN = [("f", "x", "a"), ("g", "a", "b"), ("h", "b", "c")]

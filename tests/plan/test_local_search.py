@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lowpeak_compiler.plan.cost import Rates
-from lowpeak_compiler.plan.decide import Decider
+from lowpeak_compiler.plan.decide.decide import Decider
 from lowpeak_compiler.plan.local_search import Neighbourhood, faster, reached
 from lowpeak_compiler.plan.measure import Measurer, Memory
 from lowpeak_compiler.plan.rematerialize import Decisions

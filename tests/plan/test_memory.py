@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowpeak_compiler.errors import DataError
-from lowpeak_compiler.plan.memory import solve
-from lowpeak_compiler.plan.problem import Buffer, MemoryProblem, MemorySolution, read_csv, write_csv
+from lowpeak_artifact.errors import DataError
+from lowpeak_compiler.plan.place.memory import solve
+from lowpeak_compiler.plan.place.problem import Buffer, MemoryProblem, MemorySolution, read_csv, write_csv
 from tests.plan.instances import problems, random_lifetimes, training_step
 
 INSTANCES = Path(__file__).parent / "instances"
@@ -221,5 +221,5 @@ def test_command_line_exit_codes(tmp_path: Path) -> None:
 
 
 def test_planner_imports_no_torch() -> None:
-    code = "import lowpeak_compiler.plan.memory, sys; sys.exit('torch' in sys.modules)"
+    code = "import lowpeak_compiler.plan.place.memory, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from lowpeak_compiler.plan.liveness import live_bytes, memory_problem
-from lowpeak_compiler.plan.memory import solve
+from lowpeak_compiler.plan.place.memory import solve
 from tests.plan.networks import small_networks, small_planner, smallest_peak
 from tests.plan.optimum import least_peak, least_seconds, peak_of
 

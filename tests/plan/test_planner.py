@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from lowpeak_compiler.plan.cost import Rates
 from lowpeak_compiler.plan.liveness import live_bytes
 from lowpeak_compiler.plan.measure import Memory
+from lowpeak_compiler.plan.order.schedule import schedule
 from lowpeak_compiler.plan.pareto import pareto
 from lowpeak_compiler.plan.planner import Planner, Trace
 from lowpeak_compiler.plan.program import Program
 from lowpeak_compiler.plan.rematerialize import Decisions, carry_out
-from lowpeak_compiler.plan.schedule import schedule
 from lowpeak_compiler.plan.timeline import step_seconds
 from tests.plan.networks import small_networks, small_planner
 from tests.plan.programs import program

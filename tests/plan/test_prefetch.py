@@ -5,10 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lowpeak_artifact.kind import Kind
 from lowpeak_compiler.plan.cost import Rates
 from lowpeak_compiler.plan.liveness import live_bytes
-from lowpeak_compiler.plan.prefetch import prefetch
-from lowpeak_compiler.plan.program import Io, Kind, Op, Program, Value
+from lowpeak_compiler.plan.order.prefetch import prefetch
+from lowpeak_compiler.plan.program import Io, Op, Program, Value
 from lowpeak_compiler.plan.rematerialize import Decisions, carry_out
 from lowpeak_compiler.plan.timeline import BUFFERED_BYTES, step_seconds
 from tests.plan.test_rematerialize import chain

@@ -7,19 +7,20 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lowpeak_artifact.kind import Kind
+from lowpeak_compiler.budget.devices import device
+from lowpeak_compiler.budget.planning import plan_view
+from lowpeak_compiler.budget.targets import EXECUTORCH, ONNXRUNTIME
 from lowpeak_compiler.config import MEGABYTE
-from lowpeak_compiler.devices import device
 from lowpeak_compiler.plan.cost import Rates
 from lowpeak_compiler.plan.liveness import lifetimes, live_bytes, memory_problem
 from lowpeak_compiler.plan.measure import Memory
-from lowpeak_compiler.plan.memory import solve
+from lowpeak_compiler.plan.order.schedule import schedule
+from lowpeak_compiler.plan.place.memory import solve
+from lowpeak_compiler.plan.place.validate import check
 from lowpeak_compiler.plan.planner import Planner
-from lowpeak_compiler.plan.program import Kind, Program
+from lowpeak_compiler.plan.program import Program
 from lowpeak_compiler.plan.rematerialize import Decisions, carry_out
-from lowpeak_compiler.plan.schedule import schedule
-from lowpeak_compiler.plan.validate import check
-from lowpeak_compiler.planning import plan_view
-from lowpeak_compiler.targets import EXECUTORCH, ONNXRUNTIME
 from tests.plan.programs import expressions, program, random_programs
 from tests.tiny import planned_step, tiny_llama
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lowpeak_artifact.kind import Kind
 from lowpeak_compiler.plan.cost import Rates
-from lowpeak_compiler.plan.program import Io, Kind, Program
+from lowpeak_compiler.plan.program import Io, Program
 from lowpeak_compiler.plan.rematerialize import Decisions, carry_out
 from tests.plan.programs import expressions, program, random_programs
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 
 from lowpeak_compiler.plan.liveness import live_bytes
-from lowpeak_compiler.plan.schedule import schedule
+from lowpeak_compiler.plan.order.schedule import schedule
 from tests.plan.programs import expressions, program, random_programs
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lowpeak_compiler.plan.program import Io, Kind, Op, Program, Value
+from lowpeak_artifact.kind import Kind
+from lowpeak_compiler.plan.program import Io, Op, Program, Value
 from lowpeak_compiler.plan.timeline import start_seconds, step_seconds
 
 MIB = 1 << 20

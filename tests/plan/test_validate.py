@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowpeak_compiler.plan.memory import solve
-from lowpeak_compiler.plan.problem import Buffer, MemoryProblem, MemorySolution
-from lowpeak_compiler.plan.validate import InvalidPlan, check
+from lowpeak_compiler.plan.place.memory import solve
+from lowpeak_compiler.plan.place.problem import Buffer, MemoryProblem, MemorySolution
+from lowpeak_compiler.plan.place.validate import InvalidPlan, check
 from tests.plan.instances import problems
 
 PROBLEM = MemoryProblem(

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lowpeak_compiler.errors import DataError, EnvironmentProblem
+from lowpeak_artifact.errors import DataError, EnvironmentProblem
 from lowpeak_runtime.batch_file import BatchFolder, PreparedBatch, write_batch_file
 
 

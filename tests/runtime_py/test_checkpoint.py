@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lowpeak_compiler.errors import ArtifactError, DataError, EnvironmentProblem
-from lowpeak_export import whole_file
+from lowpeak_artifact import whole_file
+from lowpeak_artifact.errors import ArtifactError, DataError, EnvironmentProblem
 from lowpeak_runtime.checkpoint import CHECKPOINT, Progress, previous_of, read_progress, require_same_run
 from lowpeak_runtime.checkpoint_tensors import copy_state, load_adapter, restore_checkpoint, save_checkpoint
 from lowpeak_runtime.optimizer import AdapterOptimizer, OptimizerOptions

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
+from lowpeak_artifact.manifest import Manifest
 from lowpeak_export.executorch.library import OPS_VARIABLE, RUNNER_VARIABLE
-from lowpeak_export.manifest import Manifest
 from lowpeak_runtime.command import worker_command
 from lowpeak_runtime.trainer import train
 from tests.export.blank import blank_manifest

@@ -16,7 +16,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime import data
 from lowpeak_runtime.data import Batch, ExampleList, batches, shuffled
 from lowpeak_runtime.encode import NO_LOSS, Example

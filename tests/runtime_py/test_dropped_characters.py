@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.encode import encode
 
 ENTRIES = {"a": 0, "b": 1, "ab": 2, "</s>": 3, "\u2581": 4}

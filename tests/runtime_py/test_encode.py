@@ -14,7 +14,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.encode import NO_LOSS, Example, encode, encode_many
 from tests.runtime_py.chat import templates
 from tests.runtime_py.chat.test_answers import CHAT, learned, tokenizer

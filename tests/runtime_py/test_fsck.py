@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from lowpeak.cli import main
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_export.artifact import MANIFEST, Artifact
+from lowpeak_artifact.artifact import MANIFEST, Artifact
+from lowpeak_artifact.errors import ArtifactError
 from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, artifact_id
 from lowpeak_runtime.checkpoint_format import Progress
 from lowpeak_runtime.checkpoint_tensors import save_checkpoint

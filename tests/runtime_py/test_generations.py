@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from lowpeak_compiler.errors import ArtifactError
+from lowpeak_artifact.errors import ArtifactError
 from lowpeak_runtime.checkpoint import (
     CHECKPOINT,
     PREVIOUS,

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_export.graph_file import from_json, to_json
-from lowpeak_export.scheduled import ScheduledGraph
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.graph_file import from_json
+from lowpeak_artifact.scheduled import ScheduledGraph
+from lowpeak_export.graph_records import to_json
 from lowpeak_runtime.graph_check import check_operations
 from tests.tiny import planned_step, tiny_llama
 

@@ -13,7 +13,7 @@ import pytest
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.encode import Example
 from lowpeak_runtime.jsonl import JsonlFile, read_jsonl
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 from lowpeak_runtime.memory import PeakSampler, memory_of, run_under_limit
 
 MB = 1_000_000

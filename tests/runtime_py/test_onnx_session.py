@@ -25,11 +25,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import lowpeak
-from lowpeak_compiler.errors import ArtifactError, DataError, EnvironmentProblem
+from lowpeak_artifact.artifact import MANIFEST, Artifact, sha256_of
+from lowpeak_artifact.errors import ArtifactError, DataError, EnvironmentProblem
+from lowpeak_artifact.layout import SAFETENSORS_WEIGHTS
+from lowpeak_artifact.onnx_layout import CHECKPOINT, TRAINING_MODEL
 from lowpeak_export.adapter import CONFIG_FILE, TENSORS_FILE
-from lowpeak_export.artifact import MANIFEST, Artifact, sha256_of
-from lowpeak_export.emitter import SAFETENSORS_WEIGHTS
-from lowpeak_export.onnx.emitter import CHECKPOINT, TRAINING_MODEL
 from lowpeak_export.onnx.runtime import SESSION_OPTIONS, require_planned
 from lowpeak_runtime import trainer
 from lowpeak_runtime.checkpoint import read_progress
@@ -514,7 +514,7 @@ def required(*paths: Path, installed: bool) -> str:
     code = (
         "import sys\n"
         f"sys.path[:0] = {path!r}\nsys.path += {site!r}\n"
-        "from lowpeak_compiler.errors import EnvironmentProblem\n"
+        "from lowpeak_artifact.errors import EnvironmentProblem\n"
         "from lowpeak_export.onnx.runtime import require_runtime\n"
         "try:\n    require_runtime()\n"
         "except EnvironmentProblem as problem:\n    print(problem)\n"

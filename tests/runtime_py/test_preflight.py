@@ -12,8 +12,8 @@ import torch
 
 from lowpeak import compile_for_device
 from lowpeak.cli import main
-from lowpeak_compiler.errors import EnvironmentProblem, told_as_environment_problem, told_as_model_error
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import EnvironmentProblem, told_as_environment_problem, told_as_model_error
 from lowpeak_runtime import preflight
 from lowpeak_runtime.checkpoint import CHECKPOINT
 from lowpeak_runtime.feed import write_batches

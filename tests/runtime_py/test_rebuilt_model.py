@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.manifest import Manifest
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.manifest import Manifest
 from lowpeak_runtime.rebuilt_model import rebuilt
 from tests.tiny import planned_step, tiny_llama, write_artifact
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.encode import encode
 from lowpeak_runtime.record import METADATA, chat_of, kind_of
 from tests.runtime_py.chat import templates

@@ -11,8 +11,8 @@ from gguf import GGMLQuantizationType as GgmlType
 from safetensors.torch import load_file, save_file
 
 import lowpeak
-from lowpeak_compiler.errors import ModelError
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ModelError
 from lowpeak_runtime.report import SimulationReport
 from tests.model.tiny import tiny_model, write_gguf
 

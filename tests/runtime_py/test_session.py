@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lowpeak_compiler.errors import ArtifactError, DataError
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError, DataError
 from lowpeak_runtime.executorch_session import ExecuTorchProgram
 from lowpeak_runtime.optimizer import AdapterOptimizer, OptimizerOptions, optimizer_bytes
 from tests.runtime_py.trainable import (

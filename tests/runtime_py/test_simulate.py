@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lowpeak_compiler.errors import ArtifactError, DataError, ModelError
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError, DataError, ModelError
+from lowpeak_artifact.scheduled import GraphInput, NodeRef, Operation, ScheduledGraph, TensorPlace
+from lowpeak_compiler.budget.planned import PlannedStep
 from lowpeak_compiler.plan.liveness import live_bytes
-from lowpeak_compiler.planned import PlannedStep
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.scheduled import GraphInput, NodeRef, Operation, ScheduledGraph, TensorPlace
 from lowpeak_runtime.execute import LOAD, STORE, execute
 from lowpeak_runtime.report import SimulationReport, sparkline
 from lowpeak_runtime.simulate import simulate

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from lowpeak_compiler.errors import ArtifactError, DataError
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError, DataError
 from lowpeak_export.bundle import writing
 from lowpeak_runtime.prepare import tokenizer_of
 from lowpeak_runtime.tokenizer_files import load_tokenizer

@@ -17,9 +17,9 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from lowpeak_compiler.errors import ArtifactError, DataError, EnvironmentProblem
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.folder_lock import COMPILES, reserved
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError, DataError, EnvironmentProblem
+from lowpeak_artifact.folder_lock import COMPILES, reserved
 from lowpeak_runtime import command, trainer
 from lowpeak_runtime.checkpoint import CHECKPOINT, read_progress
 from lowpeak_runtime.checkpoint_tensors import load_adapter

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from lowpeak_compiler.errors import DataError
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.batch_file import packed
 from lowpeak_runtime.encode import Example
 from lowpeak_runtime.prepare import training_data

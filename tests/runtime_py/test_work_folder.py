@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lowpeak_compiler.errors import EnvironmentProblem
-from lowpeak_export import disk
+from lowpeak_artifact import disk
+from lowpeak_artifact.errors import EnvironmentProblem
 from lowpeak_runtime.work_folder import work_folder
 from tests.disks import mounted
 

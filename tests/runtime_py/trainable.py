@@ -13,12 +13,12 @@ from peft import PeftModel
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from lowpeak_compiler.batch import IGNORE_INDEX, BatchSpec
-from lowpeak_compiler.graph import Quantized
-from lowpeak_compiler.model.quantized import quantize
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.batch import IGNORE_INDEX, BatchSpec
+from lowpeak_artifact.executorch_layout import PROGRAM
+from lowpeak_artifact.quantized import quantize
+from lowpeak_compiler.ir.graph import Quantized
 from lowpeak_export.bundle import writing
-from lowpeak_export.executorch.emitter import PROGRAM
 from lowpeak_export.executorch.program import emit
 from tests.tiny import SHAPE, TinyStep, planned_step, tiny_batch, tiny_llama, write_artifact
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import fx
 
-from lowpeak_compiler.errors import UnsupportedOperator
-from lowpeak_compiler.graph import TrainGraph, changes_operand, operator_name, place_of
+from lowpeak_artifact.errors import UnsupportedOperator
+from lowpeak_compiler.ir.graph import TrainGraph, changes_operand, operator_name, place_of
 from lowpeak_compiler.passes.rewrite import Rewriter
 
 

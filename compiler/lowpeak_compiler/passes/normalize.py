@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
-from lowpeak_compiler.graph import TrainGraph
-from lowpeak_compiler.passes.rewrite import Rewriter, Rule, dense, dtype_of, operands, rewrite
+from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.ir.nodes import dense, dtype_of, operands
+from lowpeak_compiler.passes.rewrite import Rewriter, Rule, rewrite
 from lowpeak_compiler.passes.rules import elementwise, layout, padding
 
 aten = torch.ops.aten

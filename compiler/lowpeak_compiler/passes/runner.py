@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lowpeak_compiler.errors import told_as_model_error
-from lowpeak_compiler.graph import TrainGraph
+from lowpeak_artifact.errors import told_as_model_error
+from lowpeak_compiler.ir.graph import TrainGraph
 
 
 class Pass(Protocol):

@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from lowpeak_compiler.errors import DataError, LowpeakError
-from lowpeak_compiler.plan.memory import solve
-from lowpeak_compiler.plan.problem import read_csv, write_csv
-from lowpeak_compiler.plan.validate import InvalidPlan, check
+from lowpeak_artifact.errors import DataError, LowpeakError
+from lowpeak_compiler.plan.place.memory import solve
+from lowpeak_compiler.plan.place.problem import read_csv, write_csv
+from lowpeak_compiler.plan.place.validate import InvalidPlan, check
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lowpeak_compiler.plan.problem import Buffer, MemoryProblem
-from lowpeak_compiler.plan.program import Ints, Kind, Program
+from lowpeak_artifact.kind import Kind
+from lowpeak_compiler.plan.place.problem import Buffer, MemoryProblem
+from lowpeak_compiler.plan.program import Ints, Program
 
 PERSISTENT = (Kind.ADAPTER,)
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import chain, combinations, count
 
-from lowpeak_compiler.plan.decide import Decider
+from lowpeak_artifact.kind import Kind
+from lowpeak_compiler.plan.decide.decide import Decider
 from lowpeak_compiler.plan.measure import NEAR, Measurer, Plan
-from lowpeak_compiler.plan.program import Kind
 from lowpeak_compiler.plan.rematerialize import Decisions
 
 LEAST_GAIN = 1 - 1e-6

@@ -17,13 +17,13 @@ from functools import cached_property
 import numpy as np
 
 from lowpeak_compiler.plan.cost import Rates
-from lowpeak_compiler.plan.decide import Decider
-from lowpeak_compiler.plan.fit_order import order_within
+from lowpeak_compiler.plan.decide.decide import Decider
 from lowpeak_compiler.plan.liveness import live_bytes, peak_bytes
-from lowpeak_compiler.plan.prefetch import prefetch
+from lowpeak_compiler.plan.order.fit_order import order_within
+from lowpeak_compiler.plan.order.prefetch import prefetch
+from lowpeak_compiler.plan.order.schedule import schedule
 from lowpeak_compiler.plan.program import Io, Program
 from lowpeak_compiler.plan.rematerialize import STORE_SUFFIX, Decisions, carry_out
-from lowpeak_compiler.plan.schedule import schedule
 from lowpeak_compiler.plan.timeline import step_seconds
 
 NEAR = 1.25

@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from lowpeak_compiler.plan.cost import Rates
-from lowpeak_compiler.plan.decide import Decider
+from lowpeak_compiler.plan.decide.decide import Decider
 from lowpeak_compiler.plan.local_search import Neighbourhood, faster, reached
 from lowpeak_compiler.plan.measure import NEAR, Measurer, Memory, Plan
 from lowpeak_compiler.plan.program import Program

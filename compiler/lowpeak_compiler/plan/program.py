@@ -16,18 +16,9 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from lowpeak_artifact.kind import Kind
+
 Ints = NDArray[np.int64]
-
-
-class Kind(StrEnum):
-    """Why a value is in memory; also the categories of the memory timeline."""
-
-    BATCH = "batch"
-    ADAPTER = "adapter"
-    GRADIENT = "gradient"
-    LOSS = "loss"
-    WEIGHT = "dequantized weight"
-    ACTIVATION = "activation"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lowpeak_compiler.plan.decide import Decider
+from lowpeak_compiler.plan.decide.decide import Decider
 from lowpeak_compiler.plan.local_search import Neighbourhood, reached
 from lowpeak_compiler.plan.measure import Measurer, Plan
 from lowpeak_compiler.plan.rematerialize import Decisions

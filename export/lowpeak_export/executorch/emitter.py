@@ -8,14 +8,11 @@ from typing import Any, BinaryIO
 
 from torch import Tensor, fx
 
-from lowpeak_compiler.errors import EnvironmentProblem
-from lowpeak_compiler.targets import Target
+from lowpeak_artifact.errors import EnvironmentProblem
+from lowpeak_artifact.executorch_layout import GENERATE, PROGRAM, WEIGHTS
+from lowpeak_artifact.safetensors_file import Declared, Entry
+from lowpeak_compiler.budget.targets import Target
 from lowpeak_export.emitter import Emission
-from lowpeak_export.safetensors_file import Declared, Entry
-
-PROGRAM = "program.pte"
-GENERATE = "generate.pte"
-WEIGHTS = "weights.ptd"
 
 
 class ExecuTorchEmitter:

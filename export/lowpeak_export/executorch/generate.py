@@ -11,9 +11,9 @@ from collections.abc import Collection
 from executorch.exir import schema
 from torch import fx
 
+from lowpeak_compiler.budget.planned import PlannedStep
 from lowpeak_compiler.decode import Decoder
-from lowpeak_compiler.graph import Adapter, State
-from lowpeak_compiler.planned import PlannedStep
+from lowpeak_compiler.ir.graph import Adapter, State
 from lowpeak_export.executorch.program import PlanBuilder, program_of
 
 TOKEN = "token"

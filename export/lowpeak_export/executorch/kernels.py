@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import fx
 
-from lowpeak_compiler.errors import UnsupportedOperator
-from lowpeak_compiler.graph import operator_name, place_of
-from lowpeak_compiler.passes.rewrite import operands
+from lowpeak_artifact.errors import UnsupportedOperator
+from lowpeak_compiler.ir.graph import operator_name, place_of
+from lowpeak_compiler.ir.nodes import operands
 
 INT32_MAX = 2**31 - 1
 PROPERTIES = {"dtype", "layout", "device", "pin_memory", "memory_format"}

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable
 
 from torch import fx
 
-from lowpeak_compiler.graph import tensors_of
-from lowpeak_compiler.planned import PlannedStep
+from lowpeak_compiler.budget.planned import PlannedStep
+from lowpeak_compiler.ir.graph import tensors_of
 
 READ_AHEAD = "lowpeak::read_ahead"
 GIVE_BACK = "lowpeak::give_back"

@@ -19,8 +19,9 @@ from executorch.exir.tensor import scalar_type_enum
 from executorch.exir.version import EXECUTORCH_SCHEMA_VERSION
 from torch import Tensor, fx
 
-from lowpeak_compiler.errors import UnsupportedOperator
-from lowpeak_compiler.graph import (
+from lowpeak_artifact.errors import UnsupportedOperator
+from lowpeak_compiler.budget.planned import PlannedStep
+from lowpeak_compiler.ir.graph import (
     Adapter,
     Batch,
     Constant,
@@ -30,10 +31,9 @@ from lowpeak_compiler.graph import (
     place_of,
     tensors_of,
 )
-from lowpeak_compiler.planned import PlannedStep
 from lowpeak_export.executorch.kernels import RowIds, kernel_call
 from lowpeak_export.executorch.paging import GIVE_BACK, READ_AHEAD, mapped_tensors, needed_next
-from lowpeak_export.graph_file import frozen_key
+from lowpeak_export.graph_records import frozen_key
 
 METHOD = "forward"
 ARENA = 1

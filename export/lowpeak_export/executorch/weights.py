@@ -21,7 +21,7 @@ from executorch.extension.flat_tensor.serialize.serialize import (
 )
 from torch import Tensor
 
-from lowpeak_export.safetensors_file import Declared, Entry, bytes_of, tensor_bytes
+from lowpeak_artifact.safetensors_file import Declared, Entry, bytes_of, tensor_bytes
 
 SEGMENT_ALIGNMENT = 128
 HEADER_ALIGNMENT = 16

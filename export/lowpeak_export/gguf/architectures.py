@@ -12,8 +12,8 @@ from typing import Any
 
 from transformers import AutoConfig
 
-from lowpeak_compiler.errors import LowpeakError, ModelError, summary
-from lowpeak_compiler.model.config_file import require_sound
+from lowpeak_artifact.errors import LowpeakError, ModelError, summary
+from lowpeak_compiler.frontend.model.config_file import require_sound
 from lowpeak_export.model_config import own_config
 
 

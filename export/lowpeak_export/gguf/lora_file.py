@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from lowpeak_compiler.errors import ArtifactError, ModelError
-from lowpeak_compiler.model.gguf_file import GgufFile, import_gguf
-from lowpeak_export.disk import Need, cannot_write, require_room
+from lowpeak_artifact.disk import Need, cannot_write, require_room
+from lowpeak_artifact.errors import ArtifactError, ModelError
+from lowpeak_compiler.frontend.model.gguf_file import GgufFile, import_gguf
 from lowpeak_export.gguf.architectures import Base
 from lowpeak_export.gguf.peft_files import Lora
 

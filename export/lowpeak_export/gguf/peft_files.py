@@ -16,14 +16,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lowpeak_compiler.errors import ArtifactError, LowpeakError, ModelError
-from lowpeak_compiler.model.config_file import MOST_CONFIG_BYTES, require_sound
-from lowpeak_compiler.model.folder import require_own_files
-from lowpeak_compiler.model.json_file import parse_object
-from lowpeak_compiler.model.safetensors_file import read_shapes
-from lowpeak_compiler.model.weights import require_finite
+from lowpeak_artifact.errors import ArtifactError, LowpeakError, ModelError
+from lowpeak_artifact.json_file import parse_object
+from lowpeak_artifact.plain_file import read_plain
+from lowpeak_compiler.frontend.model.config_file import MOST_CONFIG_BYTES, require_sound
+from lowpeak_compiler.frontend.model.folder import require_own_files
+from lowpeak_compiler.frontend.model.safetensors_file import read_shapes
+from lowpeak_compiler.frontend.model.weights import require_finite
 from lowpeak_export.adapter import CONFIG_FILE, TENSORS_FILE
-from lowpeak_export.plain_file import read_plain
 
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 _COPY = ".base_layer.weight"

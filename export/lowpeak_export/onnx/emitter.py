@@ -8,15 +8,12 @@ from typing import BinaryIO
 
 from torch import Tensor, fx
 
-from lowpeak_compiler.errors import UnsupportedOperator
-from lowpeak_export.emitter import CONSTANTS, SAFETENSORS_WEIGHTS, Emission
+from lowpeak_artifact.errors import UnsupportedOperator
+from lowpeak_artifact.layout import CONSTANTS, SAFETENSORS_WEIGHTS
+from lowpeak_artifact.onnx_layout import CHECKPOINT, EVAL_MODEL, OPTIMIZER_MODEL, TRAINING_MODEL
+from lowpeak_artifact.safetensors_file import Declared, Entry, write_safetensors
+from lowpeak_export.emitter import Emission
 from lowpeak_export.onnx.runtime import PACKAGE, SESSION_OPTIONS, require_runtime, session_options
-from lowpeak_export.safetensors_file import Declared, Entry, write_safetensors
-
-TRAINING_MODEL = "training_model.onnx"
-EVAL_MODEL = "eval_model.onnx"
-OPTIMIZER_MODEL = "optimizer_model.onnx"
-CHECKPOINT = "checkpoint"
 
 
 class OnnxEmitter:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.file_names import MANIFEST
-from lowpeak_export.onnx.emitter import EVAL_MODEL, OPTIMIZER_MODEL, TRAINING_MODEL
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.onnx_layout import EVAL_MODEL, OPTIMIZER_MODEL, TRAINING_MODEL
 
 LOCATION = "location"
 

@@ -14,12 +14,12 @@ import onnx_ir as ir
 import torch
 from torch import fx
 
-from lowpeak_compiler.graph import Adapter, Batch, Constant, Frozen, Quantized, forward_nodes
-from lowpeak_compiler.planned import PlannedStep
-from lowpeak_export.graph_file import frozen_key
+from lowpeak_artifact.safetensors_file import Entry
+from lowpeak_compiler.budget.planned import PlannedStep
+from lowpeak_compiler.ir.graph import Adapter, Batch, Constant, Frozen, Quantized, forward_nodes
+from lowpeak_export.graph_records import frozen_key
 from lowpeak_export.onnx.nodes import DTYPES, MICROSOFT, OPSET, Nodes, typed
 from lowpeak_export.onnx.operators import MAPPINGS, check_operators
-from lowpeak_export.safetensors_file import Entry
 
 IR_VERSION = 10
 RESET = "lazy_reset_grad"

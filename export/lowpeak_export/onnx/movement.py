@@ -8,9 +8,9 @@ import onnx_ir as ir
 import torch
 from torch import fx
 
-from lowpeak_compiler.errors import UnsupportedOperator
-from lowpeak_compiler.graph import operator_name, place_of
-from lowpeak_compiler.passes.rewrite import dtype_of, operands, shape_of
+from lowpeak_artifact.errors import UnsupportedOperator
+from lowpeak_compiler.ir.graph import operator_name, place_of
+from lowpeak_compiler.ir.nodes import dtype_of, operands, shape_of
 from lowpeak_export.onnx.nodes import Nodes
 
 aten = torch.ops.aten

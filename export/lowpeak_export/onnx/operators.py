@@ -15,9 +15,9 @@ import onnx_ir as ir
 import torch
 from torch import fx
 
-from lowpeak_compiler.errors import UnsupportedOperator
-from lowpeak_compiler.graph import operator_name, place_of
-from lowpeak_compiler.passes.rewrite import dtype_of, operands, shape_of
+from lowpeak_artifact.errors import UnsupportedOperator
+from lowpeak_compiler.ir.graph import operator_name, place_of
+from lowpeak_compiler.ir.nodes import dtype_of, operands, shape_of
 from lowpeak_export.onnx import movement
 from lowpeak_export.onnx.nodes import DTYPES, Nodes
 
@@ -228,7 +228,7 @@ def _plain_matmul(nodes: Nodes, node: fx.Node) -> ir.Value:
 
 def _dequantize(nodes: Nodes, node: fx.Node) -> ir.Value:
     data, scale, zero_point, bits, *packing = node.args
-    assert zero_point is None and packing == ["low_first"], "see passes/blocked_dequantization.py"
+    assert zero_point is None and packing == ["low_first"], "see passes/lower/blocked_dequantization.py"
     stored = nodes.int4_of(data) if bits == 4 else nodes.value_of(data)
     group = shape_of(node)[1] // shape_of(scale)[1]
     return nodes.call("DequantizeLinear", stored, nodes.value_of(scale), axis=1, block_size=group)

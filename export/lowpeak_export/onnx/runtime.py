@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import TYPE_CHECKING, Any
 
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
 
 if TYPE_CHECKING:
     import onnxruntime

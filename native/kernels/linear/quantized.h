@@ -1,4 +1,4 @@
-// A group-wise quantized weight matrix as it lies in memory; lowpeak_compiler/model/quantized.py defines the format.
+// A group-wise quantized weight matrix as it lies in memory; lowpeak_artifact/quantized.py defines the format.
 #pragma once
 
 #include <cstdint>

@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 
 from transformers import PreTrainedTokenizerBase
 
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.chat.edges import Edges, remember
 from lowpeak_runtime.chat.layout import Layout, layout_of
 from lowpeak_runtime.chat.marks import STYLES, Leaf, Marked, Region, Style, mark

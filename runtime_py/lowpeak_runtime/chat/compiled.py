@@ -20,7 +20,7 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.chat.answers import ChatTemplate, chat_template_of
 from lowpeak_runtime.chat.turns import Turn
 from lowpeak_runtime.record import Chat

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from lowpeak_compiler.errors import DataError, EnvironmentProblem
+from lowpeak_artifact.errors import DataError, EnvironmentProblem
 from lowpeak_runtime.chat.renderer import LENGTH, MEMORY_BYTES, PROCESSOR_SECONDS
 
 MOST_BYTES = 1 << 25

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.chat.marks import Region, Style, mark
 from lowpeak_runtime.chat.sandbox import RENDERER, TemplateStopped
 from lowpeak_runtime.chat.turns import without_empty

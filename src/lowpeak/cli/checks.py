@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from lowpeak_artifact.errors import ArtifactError, DataError, ModelError
+from lowpeak_compiler.budget.devices import device
 from lowpeak_compiler.config import CompileOptions
-from lowpeak_compiler.devices import device
-from lowpeak_compiler.errors import ArtifactError, DataError, ModelError
-from lowpeak_compiler.model.configs import SCHEME, require_known
+from lowpeak_compiler.frontend.model.configs import SCHEME, require_known
 from lowpeak_runtime.run_checks import require_idle
 
 DEMO = "demo"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from peft import LoraConfig
     from rich.table import Table
 
-    from lowpeak_export.artifact import Artifact
-    from lowpeak_export.manifest import BucketRecord
+    from lowpeak_artifact.artifact import Artifact
+    from lowpeak_artifact.manifest import BucketRecord
 
 N = TypeVar("N", int, float)
 
@@ -124,7 +124,7 @@ def lora_config(rank: int, alpha: int, target_modules: str) -> LoraConfig:
     """Raises ModelError for a rank that makes no sense."""
     from peft import LoraConfig
 
-    from lowpeak_compiler.errors import ModelError
+    from lowpeak_artifact.errors import ModelError
 
     names = [name.strip() for name in target_modules.split(",") if name.strip()]
     targets = "all-linear" if names == ["all-linear"] else names

@@ -22,10 +22,10 @@ from lowpeak.cli.simulate import require_same, simulate_figures, simulate_with_p
 from lowpeak.cli.train import train_figures
 from lowpeak.cli.training import RunView, exit_code
 from lowpeak.demo import demo_data
-from lowpeak_export.disk import temporary_folder
+from lowpeak_artifact.disk import temporary_folder
 
 if TYPE_CHECKING:
-    from lowpeak_export.artifact import Artifact
+    from lowpeak_artifact.artifact import Artifact
     from lowpeak_runtime.eager import EagerReport
     from lowpeak_runtime.report import SimulationReport
     from lowpeak_runtime.trainer import TrainReport

@@ -107,7 +107,7 @@ def deploy_command(
         with counting("training" if steps else "deploying", steps or 1) as say:
             say(0, "loading torch and transformers")
             from lowpeak.phone.deploy import deploy
-            from lowpeak_export.artifact import Artifact
+            from lowpeak_artifact.artifact import Artifact
 
             say(0, "checking the artifact")
             opened = Artifact.open(artifact, expect=expect, signed_by=signed_by)

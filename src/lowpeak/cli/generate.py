@@ -43,7 +43,7 @@ def generate_command(
         raise typer.BadParameter(f"--temperature is a finite number, not {temperature}")
     with working("generating") as say:
         say("loading torch and transformers")
-        from lowpeak_export.artifact import Artifact
+        from lowpeak_artifact.artifact import Artifact
         from lowpeak_runtime.generate import generate
 
         say("checking the artifact")

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from lowpeak_compiler.errors import EnvironmentProblem, LowpeakError, system_problem
+from lowpeak_artifact.errors import EnvironmentProblem, LowpeakError, system_problem
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

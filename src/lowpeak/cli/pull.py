@@ -46,7 +46,7 @@ def pull_command(
     with working("pulling") as say:
         say("loading torch and transformers")
         from lowpeak.phone.pull import pull
-        from lowpeak_export.artifact import Artifact
+        from lowpeak_artifact.artifact import Artifact
 
         opened = Artifact.open(artifact, verify=False, expect=expect, signed_by=signed_by)
         say("fetching the run")

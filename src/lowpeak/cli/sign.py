@@ -22,8 +22,8 @@ def sign_command(
 ) -> None:
     """Sign an artifact, after a check of all its files; --signed-by then refuses any other."""
     require_artifact(artifact)
-    from lowpeak_export.artifact import Artifact
-    from lowpeak_export.signature import needs_password, sign
+    from lowpeak_artifact.artifact import Artifact
+    from lowpeak_artifact.signature import needs_password, sign
 
     password = None
     if needs_password(key):

@@ -15,7 +15,7 @@ from lowpeak.cli.trust import Expect, SignedBy
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lowpeak_export.artifact import Artifact
+    from lowpeak_artifact.artifact import Artifact
     from lowpeak_runtime.report import SimulationReport
 
 MIN_COLUMNS = 20
@@ -63,7 +63,7 @@ def simulate_with_progress(
         require_data(data)
     with working("simulating") as say:
         say("loading torch and transformers")
-        from lowpeak_export.artifact import Artifact
+        from lowpeak_artifact.artifact import Artifact
         from lowpeak_runtime.simulate import simulate
 
         say("checking the artifact")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 
 
 def open_streams() -> None:

@@ -83,7 +83,7 @@ def train_command(
         return
     with counting("training", steps) as say:
         say(0, "loading torch and transformers")
-        from lowpeak_export.artifact import Artifact
+        from lowpeak_artifact.artifact import Artifact
         from lowpeak_runtime.trainer import train
 
         say(0, "checking the artifact")
@@ -131,7 +131,7 @@ def _prepare(
 ) -> None:
     with working("preparing") as say:
         say("loading torch and transformers")
-        from lowpeak_export.artifact import Artifact
+        from lowpeak_artifact.artifact import Artifact
         from lowpeak_export.executorch.library import OPS, RUNNER
         from lowpeak_runtime.trainer import prepare
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 
 NAME = "adb.exe" if os.name == "nt" else "adb"
 SDK_VARIABLES = ("ANDROID_HOME", "ANDROID_SDK_ROOT")

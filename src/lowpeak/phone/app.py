@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lowpeak.phone.shell import Device, join, transfer_seconds
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 
 PACKAGE = "dev.lowpeak.demo"
 ACTIVITY = f"{PACKAGE}/.MainActivity"

@@ -19,7 +19,7 @@ from lowpeak.phone.app import ACTIVITY, PACKAGE, RUNNER, STOP, TRAIN, AppDevice
 from lowpeak.phone.layout import METRICS
 from lowpeak.phone.run import step_of
 from lowpeak.phone.shell import Device, join
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem, LowpeakError
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem, LowpeakError
 from lowpeak_runtime.supervisor import StepReport, WorkerRun
 
 BEGIN_SECONDS = 120.0

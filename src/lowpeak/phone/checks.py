@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from lowpeak.phone.layout import ROOT
 from lowpeak.phone.runner import Runner
 from lowpeak.phone.shell import Device, join
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 
 MIN_API_LEVEL = 28
 LOW_BATTERY_PERCENT = 15

@@ -32,10 +32,10 @@ from lowpeak.phone.push import Outgoing, Progress, missing, remove_others, send
 from lowpeak.phone.runner import find_runner
 from lowpeak.phone.shell import Device
 from lowpeak.phone.target import Run, Target, shell_target, targets
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem, told_as_environment_problem
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.file_names import MANIFEST
-from lowpeak_export.manifest import Manifest
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem, told_as_environment_problem
+from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.manifest import Manifest
 from lowpeak_runtime.checkpoint import (
     CHECKPOINT,
     PREVIOUS,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lowpeak.phone.adb import Adb
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 
 READY = "device"
 SERIAL_VARIABLE = "ANDROID_SERIAL"

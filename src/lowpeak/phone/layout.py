@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_export.manifest import Manifest
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.manifest import Manifest
 from lowpeak_runtime.checkpoint import artifact_id
 
 ROOT = PurePosixPath("/data/local/tmp/lowpeak")

@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from lowpeak.phone.shell import Device, join, transfer_seconds
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_compiler.safetensors_header import Damaged
-from lowpeak_export.artifact import sha256_of
-from lowpeak_export.whole_file import sync
+from lowpeak_artifact.artifact import sha256_of
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.safetensors_header import Damaged
+from lowpeak_artifact.whole_file import sync
 from lowpeak_runtime.checkpoint import (
     CHECKPOINT,
     PREVIOUS,

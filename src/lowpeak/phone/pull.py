@@ -16,10 +16,10 @@ from lowpeak.phone.progress import PhoneCheckpoint
 from lowpeak.phone.run import step_of
 from lowpeak.phone.shell import Device, join
 from lowpeak.phone.target import Target, targets
-from lowpeak_compiler.errors import ArtifactError, told_as_environment_problem
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.disk import Need, require_room
-from lowpeak_export.manifest import Manifest
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.disk import Need, require_room
+from lowpeak_artifact.errors import ArtifactError, told_as_environment_problem
+from lowpeak_artifact.manifest import Manifest
 from lowpeak_runtime.checkpoint import (
     CHECKPOINT,
     Tell,

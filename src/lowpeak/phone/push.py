@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from lowpeak.phone.checks import free_bytes
 from lowpeak.phone.shell import Device, join, transfer_seconds
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem
-from lowpeak_export.artifact import sha256_of
+from lowpeak_artifact.artifact import sha256_of
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
 
 PIECE_BYTES = 1 << 23
 PARTIAL = ".partial"

@@ -20,9 +20,9 @@ from typing import Any
 from lowpeak.phone.layout import EVENTS, PROCESS, PROGRAMS, STATUS, STDERR
 from lowpeak.phone.runner import Runner
 from lowpeak.phone.shell import Device, join
-from lowpeak_compiler.errors import ArtifactError, EnvironmentProblem, LowpeakError
+from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem, LowpeakError
+from lowpeak_artifact.manifest import Manifest
 from lowpeak_export.executorch.library import RUNNER
-from lowpeak_export.manifest import Manifest
 from lowpeak_runtime.events import told_error
 from lowpeak_runtime.memory import MemoryUse
 from lowpeak_runtime.stop import STOPPED

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lowpeak.phone.elf import ElfFile, is_elf, read_elf
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 from lowpeak_export.executorch.library import LOWPEAK, OPS, RUNNER
 
 VARIABLE = "LOWPEAK_ANDROID_RUNNER"

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from lowpeak.phone.adb import Adb
 from lowpeak.phone.devices import READY, Listed, listed
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 
 COMMAND_SECONDS = 60.0
 BYTES_PER_SECOND = 4e6

@@ -22,8 +22,8 @@ from lowpeak.phone.push import Outgoing
 from lowpeak.phone.run import PhoneRun
 from lowpeak.phone.runner import Runner
 from lowpeak.phone.shell import Device
-from lowpeak_compiler.errors import EnvironmentProblem
-from lowpeak_export.manifest import Manifest
+from lowpeak_artifact.errors import EnvironmentProblem
+from lowpeak_artifact.manifest import Manifest
 from lowpeak_runtime.supervisor import StepReport, WorkerRun
 
 OnStep = Callable[[StepReport], None] | None

@@ -9,12 +9,12 @@ from typing import Any
 from torch import Tensor, fx
 from torch.utils._pytree import tree_map_only
 
-from lowpeak_compiler.devices import device
-from lowpeak_compiler.graph import Batch, TrainGraph
-from lowpeak_compiler.planned import place
-from lowpeak_compiler.planning import plan_view
-from lowpeak_compiler.targets import Target
-from lowpeak_compiler.variants import UNBOUNDED, lowering
+from lowpeak_compiler.budget.devices import device
+from lowpeak_compiler.budget.planned import place
+from lowpeak_compiler.budget.planning import plan_view
+from lowpeak_compiler.budget.targets import Target
+from lowpeak_compiler.budget.variants import UNBOUNDED, lowering
+from lowpeak_compiler.ir.graph import Batch, TrainGraph
 from lowpeak_export.executorch.kernels import check_operators
 from lowpeak_export.executorch.program import METHOD, emit
 from lowpeak_runtime.executorch_session import load_runtime, quiet

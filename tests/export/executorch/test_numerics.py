@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowpeak_compiler.errors import UnsupportedOperator
-from lowpeak_compiler.targets import EXECUTORCH
+from lowpeak_artifact.errors import UnsupportedOperator
+from lowpeak_compiler.budget.targets import EXECUTORCH
 from lowpeak_export.executorch.kernels import STOCK_FORMS, UNFIT, check_operators, out_variant, stock_kernels
 from tests.evaluate import GraphBuilder
 from tests.export.executorch.run import graph_of, run

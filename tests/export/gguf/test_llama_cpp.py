@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from lowpeak import export_gguf
 from lowpeak.demo_model import fetch_demo_model
-from lowpeak_compiler.model.source import open_model
+from lowpeak_compiler.frontend.model.source import open_model
 from lowpeak_export.gguf.architectures import ARCHITECTURES
 from tests.export.gguf.adapters import adapted
 from tests.export.gguf.llama_cpp import convert, logits

@@ -18,8 +18,8 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors.torch import load_file, save_file
 
 from lowpeak import export_gguf
-from lowpeak_compiler.errors import ArtifactError, LowpeakError, ModelError
-from lowpeak_compiler.model.gguf_file import GgufFile
+from lowpeak_artifact.errors import ArtifactError, LowpeakError, ModelError
+from lowpeak_compiler.frontend.model.gguf_file import GgufFile
 from lowpeak_export.gguf.architectures import Base
 from tests.export.gguf.adapters import adapted
 from tests.model.tiny import gguf_name, interleave, tiny_model, write_gguf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lowpeak_compiler.model.quantized import QuantFormat, quantize
+from lowpeak_artifact.quantized import QuantFormat, quantize
 from tests.export.numerics.case import INF, LONG, NAN, Cases, case, floats, integers, largest, terms
 
 aten = torch.ops.aten

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 import lowpeak
-from lowpeak_export.artifact import Artifact
+from lowpeak_artifact.artifact import Artifact
 
 SEQ_LEN = 16
 BUDGET_MB = 8

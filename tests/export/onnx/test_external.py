@@ -11,9 +11,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from lowpeak_compiler.errors import ArtifactError
-from lowpeak_export.artifact import MANIFEST, Artifact
-from lowpeak_export.onnx.emitter import EVAL_MODEL, TRAINING_MODEL
+from lowpeak_artifact.artifact import MANIFEST, Artifact
+from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.onnx_layout import EVAL_MODEL, TRAINING_MODEL
 from lowpeak_export.onnx.external import require_listed
 from tests.export.onnx.compiled import adapted, onnx_artifact
 from tests.tiny import tiny_llama

@@ -16,9 +16,9 @@ from onnxruntime.training.api import CheckpointState, Module
 from torch import Tensor, nn
 
 import lowpeak
-from lowpeak_export.artifact import Artifact
-from lowpeak_export.emitter import CONSTANTS, SAFETENSORS_WEIGHTS
-from lowpeak_export.onnx.emitter import CHECKPOINT, EVAL_MODEL, OPTIMIZER_MODEL, TRAINING_MODEL
+from lowpeak_artifact.artifact import Artifact
+from lowpeak_artifact.layout import CONSTANTS, SAFETENSORS_WEIGHTS
+from lowpeak_artifact.onnx_layout import CHECKPOINT, EVAL_MODEL, OPTIMIZER_MODEL, TRAINING_MODEL
 from lowpeak_export.onnx.model import GRADIENT_BUFFER, GRADIENT_DONE, LOSS, RESET
 from lowpeak_export.onnx.runtime import SESSION_OPTIONS, session_options
 from lowpeak_runtime.execute import Execution, execute

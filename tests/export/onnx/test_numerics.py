@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowpeak_compiler.errors import UnsupportedOperator
-from lowpeak_compiler.targets import ONNXRUNTIME
-from lowpeak_compiler.variants import UNBOUNDED, lowering
+from lowpeak_artifact.errors import UnsupportedOperator
+from lowpeak_compiler.budget.targets import ONNXRUNTIME
+from lowpeak_compiler.budget.variants import UNBOUNDED, lowering
 from lowpeak_export.onnx.operators import MAPPINGS
 from tests.export.executorch.run import graph_of
 from tests.export.numerics.case import Case, case, integers

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowpeak_compiler.errors import UnsupportedOperator
-from lowpeak_compiler.graph import TrainGraph
-from lowpeak_compiler.model.quantized import QuantFormat, quantize
+from lowpeak_artifact.errors import UnsupportedOperator
+from lowpeak_artifact.quantized import QuantFormat, quantize
+from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_export.onnx.nodes import DTYPES
 from lowpeak_export.onnx.operators import MAPPINGS, check_operators
 from tests.evaluate import GraphBuilder

@@ -31,9 +31,9 @@ LONGEST_INPUT = 1 << 22
 INSTRUMENTED = [
     "lowpeak_export",
     "lowpeak_runtime",
-    "lowpeak_compiler.batch",
-    "lowpeak_compiler.batch_input",
-    "lowpeak_compiler.model",
+    "lowpeak_artifact.batch",
+    "lowpeak_artifact.batch_input",
+    "lowpeak_compiler.frontend.model",
 ]
 
 

@@ -17,11 +17,12 @@ from safetensors.torch import save
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from lowpeak_compiler.plan.problem import read_csv
-from lowpeak_export.artifact import ADAPTER, GRAPH, MANIFEST, PLAN, Artifact
-from lowpeak_export.graph_file import from_json
-from lowpeak_export.manifest import Manifest
-from lowpeak_export.plain_file import is_plain_name
+from lowpeak_artifact.artifact import MANIFEST, Artifact
+from lowpeak_artifact.graph_file import from_json
+from lowpeak_artifact.layout import ADAPTER, GRAPH, PLAN
+from lowpeak_artifact.manifest import Manifest
+from lowpeak_artifact.plain_file import is_plain_name
+from lowpeak_compiler.plan.place.problem import read_csv
 from lowpeak_runtime.chat.compiled import write_chat_file
 from lowpeak_runtime.execute import execute
 from lowpeak_runtime.graph_check import check_operations

@@ -26,8 +26,8 @@ import torch
 import transformers
 
 from lowpeak.api import compile_for_device
-from lowpeak_compiler.errors import LowpeakError
-from lowpeak_compiler.model.source import open_model
+from lowpeak_artifact.errors import LowpeakError
+from lowpeak_compiler.frontend.model.source import open_model
 from tests.fuzz.python import model_mutations
 from tests.fuzz.python.models import checkpoint, copy_of, gguf_file, read_model, work
 from tests.small_models import small_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from random import Random
 
-from lowpeak_compiler.errors import LowpeakError
+from lowpeak_artifact.errors import LowpeakError
 from tests.fuzz.python.model_mutations import mutated_bytes
 from tests.fuzz.python.models import gguf_file, read_model, work
 

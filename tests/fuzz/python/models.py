@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gguf
 
-from lowpeak_compiler.model.source import open_model
+from lowpeak_compiler.frontend.model.source import open_model
 from tests.lowpeak.checkpoint import save_checkpoint
 from tests.model.tiny import tiny_model, write_gguf
 

@@ -9,8 +9,8 @@ import struct
 from contextlib import suppress
 from random import Random
 
-from lowpeak_compiler.errors import LowpeakError
-from lowpeak_compiler.model.folder import INDEX
+from lowpeak_artifact.errors import LowpeakError
+from lowpeak_compiler.frontend.model.folder import INDEX
 from tests.fuzz.python.model_mutations import mutated_bytes, mutated_json
 from tests.fuzz.python.models import copy_of, read_model, sharded
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from lowpeak_compiler.errors import LowpeakError
+from lowpeak_artifact.errors import LowpeakError
 
 FLOOR_BYTES = 768 << 20
 """Beyond twice its input a reader may hold so much, as a bounded size of a file that is small in itself."""

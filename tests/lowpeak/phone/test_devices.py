@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lowpeak.phone.devices import Listed, choose, parse
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 
 # As adb 36 prints it.
 LISTING = """* daemon not running; starting now at tcp:5037

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lowpeak.phone.elf import read_elf
-from lowpeak_compiler.errors import EnvironmentProblem
+from lowpeak_artifact.errors import EnvironmentProblem
 
 
 def elf(machine: int, *alignments: int) -> bytes:

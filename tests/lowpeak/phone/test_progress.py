@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lowpeak.phone.progress import PhoneCheckpoint
-from lowpeak_compiler.errors import ArtifactError
+from lowpeak_artifact.errors import ArtifactError
 from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, Progress, read_progress
 from lowpeak_runtime.checkpoint_tensors import save_checkpoint
 

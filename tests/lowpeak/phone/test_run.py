@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lowpeak.phone.run import follow
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.supervisor import StepReport, WorkerRun
 
 

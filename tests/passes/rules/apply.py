@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lowpeak_compiler.graph import TrainGraph
+from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.passes.rewrite import Rule, rewrite
 from tests.evaluate import evaluate
 

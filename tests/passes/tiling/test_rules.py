@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import fx
 
-from lowpeak_compiler.graph import Batch, Frozen, TrainGraph
-from lowpeak_compiler.passes.tile import Tile
+from lowpeak_compiler.ir.graph import Batch, Frozen, TrainGraph
 from lowpeak_compiler.passes.tiling.axes import find_token_axes
 from lowpeak_compiler.passes.tiling.split import CannotTile
+from lowpeak_compiler.passes.tiling.tile import Tile
 from tests.evaluate import GraphBuilder, distance, evaluate
 
 aten = torch.ops.aten

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.chat.answers import LEFT_OUT, NO_END
 from lowpeak_runtime.chat.sandbox import RENDERER
 from lowpeak_runtime.encode import NO_LOSS, Example, encode, encode_many

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.chat.compiled import compiled_chat
 from lowpeak_runtime.chat.renderer import PROCESSOR_SECONDS
 from lowpeak_runtime.chat.sandbox import RENDERER, TemplateStopped

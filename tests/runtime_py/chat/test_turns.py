@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lowpeak_compiler.errors import DataError
+from lowpeak_artifact.errors import DataError
 from lowpeak_runtime.chat.marks import STYLES, Leaf, Region, mark
 from lowpeak_runtime.chat.turns import (
     Run,

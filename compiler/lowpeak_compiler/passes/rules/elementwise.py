@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import fx
 
-from lowpeak_compiler.graph import TrainGraph
-from lowpeak_compiler.passes.rewrite import Rewriter, Rule, dtype_of, operands, shape_of
+from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.ir.nodes import dtype_of, operands, shape_of
+from lowpeak_compiler.passes.rewrite import Rewriter, Rule
 
 aten = torch.ops.aten
 expand = aten.expand.default

@@ -16,8 +16,9 @@ from operator import getitem
 import torch
 from torch import fx
 
-from lowpeak_compiler.graph import TrainGraph
-from lowpeak_compiler.passes.rewrite import Rewriter, Rule, operands, shape_of
+from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.ir.nodes import operands, shape_of
+from lowpeak_compiler.passes.rewrite import Rewriter, Rule
 
 aten = torch.ops.aten
 permute = aten.permute.default

@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import fx
 
-from lowpeak_compiler.graph import TrainGraph
-from lowpeak_compiler.passes.rewrite import Rewriter, Rule, dtype_of, operands, shape_of
+from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.ir.nodes import dtype_of, operands, shape_of
+from lowpeak_compiler.passes.rewrite import Rewriter, Rule
 
 aten = torch.ops.aten
 

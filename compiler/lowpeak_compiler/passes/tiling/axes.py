@@ -8,8 +8,8 @@ from operator import getitem
 import torch
 from torch import fx
 
-from lowpeak_compiler.graph import Batch, TrainGraph, forward_nodes
-from lowpeak_compiler.passes.rewrite import shape_of
+from lowpeak_compiler.ir.graph import Batch, TrainGraph, forward_nodes
+from lowpeak_compiler.ir.nodes import shape_of
 from lowpeak_compiler.passes.tiling.rules import RULES, lookup, refusal
 from lowpeak_compiler.passes.tiling.split import CannotTile, Split
 

@@ -14,8 +14,8 @@ from functools import partial
 
 from torch import fx
 
-from lowpeak_compiler.graph import TrainGraph, forward_nodes
-from lowpeak_compiler.op_table import flops
+from lowpeak_compiler.ir.graph import TrainGraph, forward_nodes
+from lowpeak_compiler.ir.op_table import flops
 from lowpeak_compiler.passes.tiling.axes import ZERO_COST, TokenAxes
 
 

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import fx
 
-from lowpeak_compiler.graph import TrainGraph, forward_nodes
-from lowpeak_compiler.passes.rewrite import infer, shape_of
+from lowpeak_compiler.ir.graph import TrainGraph, forward_nodes
+from lowpeak_compiler.ir.nodes import infer, shape_of
 from lowpeak_compiler.passes.tiling.axes import ZERO_COST, TokenAxes
 from lowpeak_compiler.passes.tiling.blocks import Block
 from lowpeak_compiler.passes.tiling.split import Piece

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from lowpeak_compiler.graph import operator_name, place_of, tensors_of
-from lowpeak_compiler.passes.rewrite import operands, shape_of
+from lowpeak_compiler.ir.graph import operator_name, place_of, tensors_of
+from lowpeak_compiler.ir.nodes import operands, shape_of
 from lowpeak_compiler.passes.tiling.split import Call, CannotTile, Piece, Split
 
 aten = torch.ops.aten

@@ -1,0 +1,72 @@
+"""Sums with a product go into the product, which adds to what is there.
+
+    add(c, matmul(a, b, ...))                         ->  lowpeak::matmul_add(c, a, b, ...)
+    add(c, quantized_linear_input_gradient(dy, w))    ->  quantized_linear_input_gradient_add(c, dy, w)
+    add(c, rms_norm_backward(dy, x, weight, root))    ->  rms_norm_backward(dy, x, weight, root, c)
+
+if nothing else reads the product; views between the two are taken over. The result may take the bytes of c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import fx
+
+from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.ir.nodes import shape_of
+from lowpeak_compiler.passes.rewrite import Rewriter
+
+aten = torch.ops.aten
+lowpeak = torch.ops.lowpeak
+FUSED = {
+    lowpeak.matmul.default: "matmul_add",
+    lowpeak.quantized_linear_input_gradient.default: "quantized_linear_input_gradient_add",
+    lowpeak.rms_norm_backward.default: "rms_norm_backward",
+}
+
+
+@dataclass(frozen=True)
+class FuseAdd:
+    """`operators`: names of the fused operators that the target has. Runs after the other fusing passes."""
+
+    operators: frozenset[str]
+
+    def run(self, graph: TrainGraph) -> int:
+        position = {node: index for index, node in enumerate(graph.operations())}
+        count = 0
+        for node in graph.operations():
+            if node.target is not aten.add.Tensor or node.kwargs:
+                continue
+            # The later of two products is the one that adds.
+            order = sorted(node.args, key=lambda operand: position.get(_product(operand), -1), reverse=True)
+            count += any(self._fuse(graph, node, operand, position) for operand in order)
+        return count
+
+    def _fuse(self, graph: TrainGraph, node: fx.Node, operand: fx.Node, position: dict[fx.Node, int]) -> bool:
+        product = _product(operand)
+        (addend,) = [x for x in node.args if x is not operand] or [operand]
+        name = FUSED.get(product.target)
+        if name not in self.operators or addend is operand or shape_of(addend) != shape_of(node):
+            return False
+        if any(len(n.users) > 1 for n in (operand, product)) or shape_of(operand) != shape_of(node):
+            return False
+        new = Rewriter(graph, node)
+        if shape_of(addend) != shape_of(product):
+            addend = new.call(aten.view.default, addend, list(shape_of(product)))
+        if product.target is lowpeak.rms_norm_backward.default:
+            if product.args[4] is not None:
+                return False
+            total = new.call(product.target, *product.args[:4], addend)
+        else:
+            total = new.call(getattr(lowpeak, name).default, addend, *product.args)
+        position[total] = position[node]
+        if shape_of(total) != shape_of(node):
+            total = new.call(aten.view.default, total, list(shape_of(node)))
+        return new.replace_with(total)
+
+
+def _product(operand: fx.Node) -> fx.Node:
+    """What the operand is a view of."""
+    return operand.args[0] if operand.target is aten.view.default else operand

@@ -1,0 +1,60 @@
+"""The head of a language model in a forward graph: hidden rows, output matrix, labels,
+and the cross-entropy of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.ir.nodes import depends_on_adapter, operands
+
+aten = torch.ops.aten
+SHAPE_ONLY = (aten.view.default, aten.reshape.default, aten.flatten.using_ints, aten.unsqueeze.default)
+MEAN = 1
+
+
+@dataclass(frozen=True)
+class Head:
+    """loss = cross_entropy(linear(hidden, weight, bias), labels),
+    mean over the labels that are not ignore_index.
+    """
+
+    linear: fx.Node
+    hidden: fx.Node
+    weight: fx.Node
+    bias: fx.Node | None
+    labels: fx.Node
+    loss: fx.Node
+    ignore_index: int
+
+
+def find_head(graph: TrainGraph) -> Head | None:
+    """The head whose loss is the graph's result, or None: other losses, class weights, smoothing,
+    a trainable head.
+    """
+    loss = through_shapes(graph.results[0])
+    if loss.target is not aten.cross_entropy_loss.default:
+        return None
+    given: dict[str, Any] = operands(loss)
+    if given["weight"] is not None or given["reduction"] != MEAN or given["label_smoothing"]:
+        return None
+    linear = through_shapes(given["self"])
+    if linear.target is not aten.linear.default or given["self"].meta["val"].dim() != 2:
+        return None
+    hidden, weight, *bias = linear.args
+    head = Head(
+        linear, hidden, weight, bias[0] if bias else None, given["target"], loss, given["ignore_index"]
+    )
+    constant = [head.weight] + ([head.bias] if head.bias else [])
+    return None if any(depends_on_adapter(graph, node) for node in constant) else head
+
+
+def through_shapes(node: fx.Node) -> fx.Node:
+    while node.target in SHAPE_ONLY:
+        node = node.args[0]
+    return node

@@ -1,0 +1,32 @@
+"""Operators whose kernel on the target gives other values than torch  ->  operators that are right there.
+
+What replaces what is in passes/inexact/; which operators a target needs it for, in its entry of targets.py.
+tests/export/numerics/ compares every operator that a target has with float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.passes.lower.inexact import arithmetic, norms, rows, sigmoid
+from lowpeak_compiler.passes.rewrite import Rule, rewrite
+
+REPLACEMENTS: dict[object, tuple[Rule, ...]] = {
+    **arithmetic.RULES,
+    **norms.RULES,
+    **rows.RULES,
+    **sigmoid.RULES,
+}
+"""Operator -> its rules."""
+
+
+@dataclass(frozen=True)
+class ReplaceInexact:
+    """Runs on the lowered graph."""
+
+    operators: frozenset[object]
+    """Those that are to be replaced: keys of REPLACEMENTS."""
+
+    def run(self, graph: TrainGraph) -> int:
+        return rewrite(graph, {operator: REPLACEMENTS[operator] for operator in self.operators})
