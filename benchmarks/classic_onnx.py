@@ -1,7 +1,8 @@
 """The route that ONNX Runtime Training documents: exported forward, `generate_artifacts`, default session.
 
 A part of benchmarks/onnxruntime.py: `export_classic` makes the artifacts, and `python -m
-benchmarks.classic_onnx job.json` trains them in a process that tells the events of lowpeak_runtime/events.py.
+benchmarks.classic_onnx job.json` trains them in a process that tells the events of
+lowpeak_runtime/train/events.py.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import torch
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_compiler.frontend.causal_lm import CausalLMLoss
 from lowpeak_export.onnx.model import IR_VERSION
-from lowpeak_runtime.batch_file import BatchFolder
-from lowpeak_runtime.events import end_event, ready_event, step_event
-from lowpeak_runtime.reference_model import own_weights
-from lowpeak_runtime.session import Job
-from lowpeak_runtime.stop import StopRequest
-from lowpeak_runtime.worker import Emit, main
+from lowpeak_runtime.data.batch_file import BatchFolder
+from lowpeak_runtime.simulate.reference_model import own_weights
+from lowpeak_runtime.train.events import end_event, ready_event, step_event
+from lowpeak_runtime.train.session import Job
+from lowpeak_runtime.train.stop import StopRequest
+from lowpeak_runtime.train.worker import Emit, main
 
 
 def export_classic(artifact: Artifact, folder: Path) -> None:

@@ -32,14 +32,14 @@ from unittest.mock import patch
 
 from benchmarks.measure import DEMO_CHAT, mb
 from lowpeak_artifact.artifact import Artifact
-from lowpeak_runtime.checkpoint import CHECKPOINT, read_progress
-from lowpeak_runtime.command import worker_command
-from lowpeak_runtime.feed import Feed
-from lowpeak_runtime.memory import MemoryGroup, PeakSampler, memory_group
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.prepare import training_data
-from lowpeak_runtime.session import Job
-from lowpeak_runtime.work_folder import work_folder
+from lowpeak_runtime.data.prepare import training_data
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, read_progress
+from lowpeak_runtime.train.command import worker_command
+from lowpeak_runtime.train.feed import Feed
+from lowpeak_runtime.train.memory import MemoryGroup, PeakSampler, memory_group
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.session import Job
+from lowpeak_runtime.train.work_folder import work_folder
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage")
 IN_MEMORY = Path("/dev/shm")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from lowpeak_runtime.eager import run
-from lowpeak_runtime.worker import main
+from lowpeak_runtime.train.eager import run
+from lowpeak_runtime.train.worker import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], partial(run, checkpointing=True)))

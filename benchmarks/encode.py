@@ -32,10 +32,10 @@ from transformers import PreTrainedTokenizerBase
 from lowpeak import compile_for_device
 from lowpeak.demo_model import fetch_demo_model
 from lowpeak_compiler.frontend.model.source import open_model
-from lowpeak_runtime.data import AT_ONCE, shuffled
-from lowpeak_runtime.encode import Example
-from lowpeak_runtime.events import ready_event
-from lowpeak_runtime.jsonl import JsonlFile
+from lowpeak_runtime.data.data import AT_ONCE, shuffled
+from lowpeak_runtime.data.encode import Example
+from lowpeak_runtime.data.jsonl import JsonlFile
+from lowpeak_runtime.train.events import ready_event
 
 DEMO_CHAT = Path(str(files("lowpeak") / "demo_chat.jsonl"))
 

@@ -98,7 +98,7 @@ def _texts(count: int) -> list[str]:
     root = Path(__file__).resolve().parents[1]
     prose = "\n".join(file.read_text("utf-8") for file in sorted((root / "docs").glob("*.md")))
     code = "\n".join(
-        file.read_text("utf-8") for file in sorted((root / "runtime_py" / "lowpeak_runtime").glob("*.py"))
+        file.read_text("utf-8") for file in sorted((root / "runtime_py" / "lowpeak_runtime").rglob("*.py"))
     )
     made = []
     for _ in range(count):

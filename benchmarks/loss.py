@@ -33,9 +33,9 @@ from lowpeak_compiler.passes.loss.lower_loss import LowerLoss
 from lowpeak_compiler.passes.loss.mask_logits import MaskLogits
 from lowpeak_compiler.passes.normalize import Normalize
 from lowpeak_compiler.passes.runner import Runner
-from lowpeak_runtime.data import ExampleList, batches
-from lowpeak_runtime.jsonl import read_jsonl
-from lowpeak_runtime.subset import choose_subset
+from lowpeak_runtime.data.data import ExampleList, batches
+from lowpeak_runtime.data.jsonl import read_jsonl
+from lowpeak_runtime.data.subset import choose_subset
 
 BATCH = 2
 TILES = ((512, 49152), (512, 16384), (512, 4096), (128, 16384))

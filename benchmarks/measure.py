@@ -32,14 +32,14 @@ from safetensors import safe_open
 from lowpeak import compile_for_device
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_compiler.config import CompileOptions
-from lowpeak_runtime.checkpoint import CHECKPOINT
-from lowpeak_runtime.command import worker_command
-from lowpeak_runtime.eager import train_eagerly
-from lowpeak_runtime.feed import write_batches
-from lowpeak_runtime.memory import run_under_limit
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.prepare import Data, training_data
-from lowpeak_runtime.session import Job
+from lowpeak_runtime.data.prepare import Data, training_data
+from lowpeak_runtime.train.checkpoint import CHECKPOINT
+from lowpeak_runtime.train.command import worker_command
+from lowpeak_runtime.train.eager import train_eagerly
+from lowpeak_runtime.train.feed import write_batches
+from lowpeak_runtime.train.memory import run_under_limit
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.session import Job
 
 DEMO_CHAT = Path(str(files("lowpeak") / "demo_chat.jsonl"))
 GRADIENT = OptimizerOptions("sgd", learning_rate=1.0)

@@ -22,8 +22,8 @@ from pathlib import Path
 from benchmarks.measure import DEMO_CHAT, mb, write_job
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_export.executorch.library import ops_library, runner_program
-from lowpeak_runtime.memory import PeakSampler
-from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.train.memory import PeakSampler
+from lowpeak_runtime.train.optimizer import OptimizerOptions
 
 
 @dataclass

@@ -33,7 +33,7 @@ from lowpeak_compiler.plan import measure as plans
 from lowpeak_compiler.plan.decide import decide
 from lowpeak_compiler.plan.decide.candidates import Units, find_units
 from lowpeak_compiler.plan.program import Program
-from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.train.optimizer import OptimizerOptions
 
 TOKENS = 1024
 ROOM_MB, TIGHT_MB = 4000.0, 80.0

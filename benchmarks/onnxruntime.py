@@ -30,13 +30,13 @@ from torch import Tensor
 import lowpeak
 from benchmarks.classic_onnx import export_classic
 from lowpeak_artifact.artifact import Artifact
-from lowpeak_runtime.command import MALLOC, Command
-from lowpeak_runtime.execute import execute
-from lowpeak_runtime.feed import write_batches
-from lowpeak_runtime.prepare import training_data
-from lowpeak_runtime.session import Job
-from lowpeak_runtime.sessions import open_session
-from lowpeak_runtime.supervisor import supervise
+from lowpeak_runtime.data.prepare import training_data
+from lowpeak_runtime.simulate.execute import execute
+from lowpeak_runtime.train.command import MALLOC, Command
+from lowpeak_runtime.train.feed import write_batches
+from lowpeak_runtime.train.session import Job
+from lowpeak_runtime.train.sessions import open_session
+from lowpeak_runtime.train.supervisor import supervise
 
 MEGABYTE = 1_000_000
 
@@ -105,8 +105,8 @@ def data(artifact: Artifact) -> Path | None:
 
 def compare_gradients(artifact: Artifact, folder: Path) -> None:
     """After one update, so that no gradient is zero because B is."""
-    from lowpeak_runtime.onnx_session import OnnxSession
-    from lowpeak_runtime.run_optimizer import write_run_optimizer
+    from lowpeak_runtime.train.onnx_session import OnnxSession
+    from lowpeak_runtime.train.run_optimizer import write_run_optimizer
 
     work = folder / "gradients"
     work.mkdir()

@@ -19,7 +19,7 @@ from benchmarks.machine import NAME, this_machine
 from benchmarks.measure import measure, report
 from lowpeak import compile_for_device
 from lowpeak_compiler.budget.devices import PROFILES
-from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.train.optimizer import OptimizerOptions
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-WORKER = "lowpeak_runtime.worker"
+WORKER = "lowpeak_runtime.train.worker"
 RUNNER = "lowpeak-runner"
 
 

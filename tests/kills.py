@@ -35,11 +35,11 @@ from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError
 from lowpeak_artifact.folder_lock import locked
 from lowpeak_export.executorch.library import RUNNER_VARIABLE
-from lowpeak_runtime.checkpoint import CHECKPOINT, newest_whole, read_progress
-from lowpeak_runtime.run_folder import ADAPTER
-from lowpeak_runtime.simulate import simulate
-from lowpeak_runtime.stop import STOPPED
-from lowpeak_runtime.trainer import train
+from lowpeak_runtime.simulate.simulate import simulate
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, newest_whole, read_progress
+from lowpeak_runtime.train.run_folder import ADAPTER
+from lowpeak_runtime.train.stop import STOPPED
+from lowpeak_runtime.train.trainer import train
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
 from tests.native.runner import runner
 

@@ -25,7 +25,7 @@ from transformers.pytorch_utils import Conv1D
 from lowpeak import compile_for_device
 from lowpeak_artifact.batch import IGNORE_INDEX
 from lowpeak_artifact.errors import LowpeakError
-from lowpeak_runtime.execute import execute
+from lowpeak_runtime.simulate.execute import execute
 from tests.evaluate import distance
 from tests.small_models import causal_lm_types, small_model
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lowpeak_artifact.errors import DataError
-from lowpeak_runtime.subset import choose_subset
+from lowpeak_runtime.data.subset import choose_subset
 
 
 def test_labels_come_first_then_their_nearest_by_cosine():

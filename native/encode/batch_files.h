@@ -1,5 +1,5 @@
-// Batches written as trainer/batches.h reads them, file by file: the very bytes of lowpeak_runtime/batch_file.py's.
-// They hold the user's text: mode 0600.
+// Batches written as trainer/batches.h reads them, file by file: the very bytes of
+// lowpeak_runtime/data/batch_file.py's. They hold the user's text: mode 0600.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Examples -> batches, in the order that a seed decides: lowpeak_runtime/data.py's `batches`, and
+// Examples -> batches, in the order that a seed decides: lowpeak_runtime/data/data.py's `batches`, and
 // lowpeak_artifact/batch.py's graph inputs of each.
 #pragma once
 
@@ -16,7 +16,7 @@
 
 namespace lowpeak::encode {
 
-// What was met of the examples: lowpeak_runtime/summary.py.
+// What was met of the examples: lowpeak_runtime/data/summary.py.
 struct Summary {
   std::int64_t seen = 0, dropped = 0, truncated = 0, tokens = 0, trainable = 0, longest = 0, enough = 0;
   std::map<std::string, std::int64_t> warnings;

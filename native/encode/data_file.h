@@ -1,4 +1,5 @@
-// A JSONL file by the number of its lines, as lowpeak_runtime/jsonl.py: looked through once, then read line by line.
+// A JSONL file by the number of its lines, as lowpeak_runtime/data/jsonl.py: looked through once, then read line by
+// line.
 #pragma once
 
 #include <cstdint>

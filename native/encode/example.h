@@ -1,5 +1,5 @@
-// A record -> token ids and labels: which tokens the loss is taken on, as lowpeak_runtime/encode.py and labels.py have
-// it.
+// A record -> token ids and labels: which tokens the loss is taken on, as lowpeak_runtime/data/encode.py and labels.py
+// have it.
 #pragma once
 
 #include <cstdint>

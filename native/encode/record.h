@@ -1,4 +1,4 @@
-// One line of the data: what it asks for, as lowpeak_runtime/record.py reads it.
+// One line of the data: what it asks for, as lowpeak_runtime/data/record.py reads it.
 #pragma once
 
 #include <string>

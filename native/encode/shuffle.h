@@ -1,4 +1,4 @@
-// The order of an epoch, that of lowpeak_runtime/data.py's `shuffled`: Python's generator, seeded by the words
+// The order of an epoch, that of lowpeak_runtime/data/data.py's `shuffled`: Python's generator, seeded by the words
 // "<seed> <epoch>".
 #pragma once
 

@@ -1,5 +1,5 @@
 // lowpeak-runner [VERB] JOB.json: what a phone does without Python; events on stdout, those of
-// lowpeak_runtime/events.py. Without a verb it trains.
+// lowpeak_runtime/train/events.py. Without a verb it trains.
 //
 //     --ops-library FILE      kernels of lowpeak's operators; may be given several times
 //     --resume                goes on from the job's checkpoint, if there is one

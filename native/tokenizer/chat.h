@@ -1,4 +1,4 @@
-// The model's chat template as the compiler has found it out (lowpeak_runtime/chat/compiled.py), in the artifact's
+// The model's chat template as the compiler has found it out (lowpeak_runtime/data/chat/compiled.py), in the artifact's
 // chat.json: what stands before, between and behind messages, and which part of it the assistant says.
 #pragma once
 

@@ -1,6 +1,6 @@
 // The tensors of a checkpoint, written from where they lie and restored into it: it costs no memory.
 //
-// The file is lowpeak_runtime/checkpoint_tensors.py's, so a run that one of the two began continues in the other.
+// The file is lowpeak_runtime/train/checkpoint_tensors.py's, so a run that one of the two began continues in the other.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
 // The file of a checkpoint: a safetensors file with a checksum of all its bytes, as
-// lowpeak_runtime/checkpoint_format.py has it.
+// lowpeak_runtime/train/checkpoint_format.py has it.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What training tells, as lowpeak_runtime/events.py has it: one JSON object a line.
+// What training tells, as lowpeak_runtime/train/events.py has it: one JSON object a line.
 #pragma once
 
 #include <functional>

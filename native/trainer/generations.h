@@ -1,5 +1,5 @@
-// The two generations of a run's checkpoint, as lowpeak_runtime/checkpoint.py has them: the newest whole one is what a
-// run goes on from.
+// The two generations of a run's checkpoint, as lowpeak_runtime/train/checkpoint.py has them: the newest whole one is
+// what a run goes on from.
 #pragma once
 
 #include <functional>

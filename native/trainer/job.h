@@ -1,4 +1,4 @@
-// What a trainer is told: lowpeak_runtime/session.py's Job. Paths are of files.
+// What a trainer is told: lowpeak_runtime/train/session.py's Job. Paths are of files.
 #pragma once
 
 #include <optional>

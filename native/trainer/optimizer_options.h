@@ -1,4 +1,4 @@
-// How the adapter is updated: lowpeak_runtime/optimizer.py's OptimizerOptions.
+// How the adapter is updated: lowpeak_runtime/train/optimizer.py's OptimizerOptions.
 #pragma once
 
 #include <cstdint>

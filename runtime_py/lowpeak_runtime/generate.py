@@ -16,8 +16,8 @@ from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError, DataError, EnvironmentProblem, told_as_environment_problem
 from lowpeak_artifact.private_folder import private_folder
 from lowpeak_export.executorch.library import ops_library, require_runner
-from lowpeak_runtime.checkpoint import CHECKPOINT, newest_of
-from lowpeak_runtime.events import told_error
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, newest_of
+from lowpeak_runtime.train.events import told_error
 
 Message = Mapping[str, str]
 

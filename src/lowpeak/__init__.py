@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     )
     from lowpeak_artifact.signature import sign
     from lowpeak_runtime.generate import generate
-    from lowpeak_runtime.simulate import simulate
-    from lowpeak_runtime.trainer import train
+    from lowpeak_runtime.simulate.simulate import simulate
+    from lowpeak_runtime.train.trainer import train
 
 __all__ = [
     "Artifact",
@@ -54,8 +54,8 @@ _MODULES = {
     "memory_time_curve": "lowpeak.api",
     "pull": "lowpeak.phone.pull",
     "sign": "lowpeak_artifact.signature",
-    "simulate": "lowpeak_runtime.simulate",
-    "train": "lowpeak_runtime.trainer",
+    "simulate": "lowpeak_runtime.simulate.simulate",
+    "train": "lowpeak_runtime.train.trainer",
 }
 """Where the names of `__all__` are that are not errors."""
 

@@ -150,7 +150,7 @@ def compile_for_device(
     if plain_module:
         assert isinstance(model, nn.Module)
         sample_loss = _eager_loss(model, largest, parts[-1].sample)
-    from lowpeak_runtime.chat.compiled import write_chat_file
+    from lowpeak_runtime.data.chat.compiled import write_chat_file
 
     with told_as_model_error("the compiled step cannot be written as a program"):
         return build(

@@ -18,8 +18,8 @@ from lowpeak_export.adapter import CONFIG_FILE
 from lowpeak_export.gguf.architectures import Base
 from lowpeak_export.gguf.lora_file import shared_alpha, tensors_of, write_lora
 from lowpeak_export.gguf.peft_files import read_config, read_loras
-from lowpeak_runtime.checkpoint import artifact_id, newest_whole, read_progress
-from lowpeak_runtime.run_folder import ADAPTER
+from lowpeak_runtime.train.checkpoint import artifact_id, newest_whole, read_progress
+from lowpeak_runtime.train.run_folder import ADAPTER
 
 DEMO = "demo"
 FILE_NAME = "adapter.gguf"

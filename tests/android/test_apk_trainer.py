@@ -11,8 +11,8 @@ from peft import LoraConfig
 
 from lowpeak import compile_for_device
 from lowpeak_export.executorch.library import OPS, OPS_VARIABLE
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.trainer import prepare
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.trainer import prepare
 from tests.android.junit import CORE, JARS, compile_java, java, require_tools
 from tests.model.tiny import tiny_model
 from tests.native.build import build

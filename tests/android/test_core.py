@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.trainer import prepare
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.trainer import prepare
 from tests.android.junit import CORE, JARS, compile_java, java, require_tools
 from tests.native.build import build
 from tests.native.runner import runner

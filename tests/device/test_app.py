@@ -17,9 +17,9 @@ from lowpeak.phone.app import FILES, PACKAGE, require_app
 from lowpeak.phone.shell import Device
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
-from lowpeak_runtime.checkpoint import CHECKPOINT
-from lowpeak_runtime.supervisor import StepReport
-from lowpeak_runtime.trainer import train
+from lowpeak_runtime.train.checkpoint import CHECKPOINT
+from lowpeak_runtime.train.supervisor import StepReport
+from lowpeak_runtime.train.trainer import train
 from tests.device.app import APP_USER, VERSION, add_stand_ins, files_of_app, install_app
 from tests.device.phones import Phone, Phones
 from tests.device.test_train import MANY_STEPS, STEPS, files_of, printed, waits_for

@@ -11,7 +11,7 @@ from lowpeak.cli.demo import BUDGETS_MB
 from lowpeak.demo import demo_data
 from lowpeak_artifact.artifact import sha256_of
 from lowpeak_artifact.errors import EnvironmentProblem
-from lowpeak_runtime.trainer import train
+from lowpeak_runtime.train.trainer import train
 from tests.device.phones import Phone
 
 pytestmark = [pytest.mark.device, pytest.mark.slow, pytest.mark.usefixtures("native")]

@@ -24,9 +24,9 @@ from lowpeak.phone.progress import PhoneCheckpoint
 from lowpeak.phone.shell import Device
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
-from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, read_progress
-from lowpeak_runtime.supervisor import StepReport
-from lowpeak_runtime.trainer import train
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, PREVIOUS, read_progress
+from lowpeak_runtime.train.supervisor import StepReport
+from lowpeak_runtime.train.trainer import train
 from tests.device.phones import DATA, Phone, Phones
 from tests.lowpeak.checkpoint import SEQ_LEN, save_data
 

@@ -19,12 +19,12 @@ from lowpeak.phone.devices import choose, parse
 from lowpeak_compiler.frontend.model.gguf_config import read_config
 from lowpeak_compiler.frontend.model.gguf_file import GgufFile
 from lowpeak_compiler.frontend.model.source import open_model
-from lowpeak_runtime.checkpoint import CHECKPOINT, newest_whole
-from lowpeak_runtime.data import ExampleList, batches
-from lowpeak_runtime.encode import NO_LOSS, Example
-from lowpeak_runtime.jsonl import read_jsonl
-from lowpeak_runtime.optimizer import AdapterOptimizer, OptimizerOptions
-from lowpeak_runtime.subset import choose_subset
+from lowpeak_runtime.data.data import ExampleList, batches
+from lowpeak_runtime.data.encode import NO_LOSS, Example
+from lowpeak_runtime.data.jsonl import read_jsonl
+from lowpeak_runtime.data.subset import choose_subset
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, newest_whole
+from lowpeak_runtime.train.optimizer import AdapterOptimizer, OptimizerOptions
 from tests.model.tiny import tiny_model, write_gguf
 from tests.tiny import tiny_llama
 

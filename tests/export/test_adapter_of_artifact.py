@@ -16,7 +16,7 @@ import lowpeak
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.layout import ADAPTER_FROZEN
 from lowpeak_export.adapter import save_peft_adapter, tensors_of_file
-from lowpeak_runtime.execute import execute
+from lowpeak_runtime.simulate.execute import execute
 from tests.tiny import tiny_llama, tiny_qwen2
 
 TOKENS = 8

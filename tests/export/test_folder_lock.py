@@ -16,7 +16,7 @@ from lowpeak_artifact import folder_lock
 from lowpeak_artifact.disk import Need, require_room
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
 from lowpeak_artifact.folder_lock import COMPILES, in_use, joined, locked, reserved, reserving
-from lowpeak_runtime.run_folder import run_folder
+from lowpeak_runtime.train.run_folder import run_folder
 
 HOLD = """
 import sys

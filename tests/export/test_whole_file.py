@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lowpeak_artifact.whole_file import temporary_of, writing_beside
-from lowpeak_runtime.batch_file import PreparedBatch, write_batch_file
+from lowpeak_runtime.data.batch_file import PreparedBatch, write_batch_file
 
 
 def write(path: Path, content: bytes) -> None:

@@ -17,9 +17,9 @@ from torch import nn
 from lowpeak import compile_for_device
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_export.executorch.library import OPS
-from lowpeak_runtime.feed import write_batches
-from lowpeak_runtime.prepare import training_data
-from lowpeak_runtime.session import Job
+from lowpeak_runtime.data.prepare import training_data
+from lowpeak_runtime.train.feed import write_batches
+from lowpeak_runtime.train.session import Job
 from tests.model.tiny import tiny_model
 from tests.native.build import build
 from tests.native.encoding import records, write_lines

@@ -23,15 +23,15 @@ from safetensors import torch as safetensors_torch
 
 import lowpeak
 import lowpeak_compiler.frontend.model.weights
-import lowpeak_runtime.checkpoint_tensors
+import lowpeak_runtime.train.checkpoint_tensors
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import LowpeakError
 from lowpeak_compiler.frontend.model.gguf_file import GgufFile
 from lowpeak_compiler.frontend.model.source import open_model
-from lowpeak_runtime.batch_file import BatchFolder, PreparedBatch, write_batch_file
-from lowpeak_runtime.checkpoint_format import Progress
-from lowpeak_runtime.checkpoint_tensors import load_adapter, save_checkpoint
-from lowpeak_runtime.stop import StopRequest
+from lowpeak_runtime.data.batch_file import BatchFolder, PreparedBatch, write_batch_file
+from lowpeak_runtime.train.checkpoint_format import Progress
+from lowpeak_runtime.train.checkpoint_tensors import load_adapter, save_checkpoint
+from lowpeak_runtime.train.stop import StopRequest
 from tests.export.gguf.adapters import adapted
 from tests.model.tiny import tiny_model, write_gguf
 

@@ -13,7 +13,7 @@ import pytest
 
 from lowpeak.cli import compile as compile_verb
 from lowpeak.cli import main
-from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, PREVIOUS
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
 
 Fail = Callable[..., dict[str, Any]]

@@ -17,8 +17,8 @@ from lowpeak.cli import main
 from lowpeak.cli.signals import Ended, ended_by_signals, stop_by_signals
 from lowpeak.cli.training import exit_code
 from lowpeak_export.executorch.library import RUNNER_VARIABLE
-from lowpeak_runtime.checkpoint import CHECKPOINT, read_progress
-from lowpeak_runtime.stop import STOPPED
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, read_progress
+from lowpeak_runtime.train.stop import STOPPED
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
 from tests.native.runner import runner
 

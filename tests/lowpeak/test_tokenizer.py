@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 import lowpeak
 from lowpeak.cli import main
-from lowpeak_runtime.prepare import tokenizer_of, training_data
+from lowpeak_runtime.data.prepare import tokenizer_of, training_data
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
 from tests.model.tiny import tiny_model
 

@@ -15,10 +15,10 @@ import pytest
 from lowpeak.cli import main, output
 from lowpeak.cli.output import counting
 from lowpeak.cli.training import RunView, how_to_continue
-from lowpeak_runtime.checkpoint import read_progress
-from lowpeak_runtime.stop import STOPPED
-from lowpeak_runtime.summary import Summary
-from lowpeak_runtime.supervisor import StepReport
+from lowpeak_runtime.data.summary import Summary
+from lowpeak_runtime.train.checkpoint import read_progress
+from lowpeak_runtime.train.stop import STOPPED
+from lowpeak_runtime.train.supervisor import StepReport
 from tests.lowpeak.checkpoint import SEQ_LEN, save_checkpoint, save_data
 
 

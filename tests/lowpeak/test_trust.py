@@ -15,7 +15,7 @@ from lowpeak.cli import app, main
 from lowpeak.cli.mistakes import options_by_verb
 from lowpeak_artifact.artifact import MANIFEST, Artifact
 from lowpeak_artifact.errors import ArtifactError
-from lowpeak_runtime.session import Job
+from lowpeak_runtime.train.session import Job
 from tests.tiny import planned_step, tiny_llama, write_artifact
 
 OPENING = ("simulate", "train", "deploy", "pull", "generate", "export-gguf")

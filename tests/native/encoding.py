@@ -15,13 +15,13 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from lowpeak_artifact.artifact import MANIFEST, Artifact, sha256_of
-from lowpeak_runtime.chat.compiled import write_chat_file
-from lowpeak_runtime.feed import write_batches
-from lowpeak_runtime.jsonl import JsonlFile
-from lowpeak_runtime.prepare import TrainingData
-from lowpeak_runtime.session import Job
-from lowpeak_runtime.stop import STOPPED
-from lowpeak_runtime.user_data import padding_id
+from lowpeak_runtime.data.chat.compiled import write_chat_file
+from lowpeak_runtime.data.jsonl import JsonlFile
+from lowpeak_runtime.data.prepare import TrainingData
+from lowpeak_runtime.data.user_data import padding_id
+from lowpeak_runtime.train.feed import write_batches
+from lowpeak_runtime.train.session import Job
+from lowpeak_runtime.train.stop import STOPPED
 from tests.native.runner import runner
 from tests.native.tokenizer_families import BOS, EOS, strings
 

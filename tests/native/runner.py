@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lowpeak_export.executorch.library import RUNNER_VARIABLE
-from lowpeak_runtime.session import Job
+from lowpeak_runtime.train.session import Job
 from tests.native.build import build
 
 

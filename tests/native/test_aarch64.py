@@ -18,9 +18,9 @@ import pytest
 from lowpeak import compile_for_device
 from lowpeak.phone.runner import find_runner
 from lowpeak_export.executorch import library
-from lowpeak_runtime import trainer
-from lowpeak_runtime.command import Command
-from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.train import trainer
+from lowpeak_runtime.train.command import Command
+from lowpeak_runtime.train.optimizer import OptimizerOptions
 from tests.native import bionic
 from tests.native.build import SOURCES, build, build_in, run
 from tests.native.encoding import Run, by_runner, fast, records, write_lines

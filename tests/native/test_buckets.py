@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from lowpeak import compile_for_device, simulate
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import BudgetTooSmall, ModelError
-from lowpeak_runtime.checkpoint import CHECKPOINT
-from lowpeak_runtime.command import Engine
-from lowpeak_runtime.encode import NO_LOSS, Example
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.trainer import train
+from lowpeak_runtime.data.encode import NO_LOSS, Example
+from lowpeak_runtime.train.checkpoint import CHECKPOINT
+from lowpeak_runtime.train.command import Engine
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.trainer import train
 from tests.native.runner import use_runner
 from tests.tiny import tiny_llama
 

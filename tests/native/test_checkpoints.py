@@ -17,12 +17,12 @@ from safetensors.torch import load_file
 
 from lowpeak_artifact.artifact import MANIFEST, Artifact
 from lowpeak_artifact.errors import ArtifactError, DataError
-from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress
-from lowpeak_runtime.checkpoint_tensors import save_checkpoint
-from lowpeak_runtime.command import Engine
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.session import BATCHES, Job
-from lowpeak_runtime.trainer import TrainReport, prepare, train
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress
+from lowpeak_runtime.train.checkpoint_tensors import save_checkpoint
+from lowpeak_runtime.train.command import Engine
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.session import BATCHES, Job
+from lowpeak_runtime.train.trainer import TrainReport, prepare, train
 from tests.native.runner import Ended, Runner, runner, use_runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 from tests.tiny import TinyStep

@@ -14,9 +14,9 @@ import pytest
 
 from lowpeak import compile_for_device
 from lowpeak_export.executorch import library
-from lowpeak_runtime import trainer
-from lowpeak_runtime.command import Command
-from lowpeak_runtime.optimizer import OptimizerOptions
+from lowpeak_runtime.train import trainer
+from lowpeak_runtime.train.command import Command
+from lowpeak_runtime.train.optimizer import OptimizerOptions
 from tests.native import bionic
 from tests.native.build import SOURCES, build, build_in, run
 from tests.runtime_py.trainable import several_batches

@@ -13,11 +13,11 @@ import pytest
 
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import EnvironmentProblem
-from lowpeak_runtime.checkpoint import CHECKPOINT
-from lowpeak_runtime.feed import write_batches
-from lowpeak_runtime.prepare import training_data
-from lowpeak_runtime.session import Job
-from lowpeak_runtime.trainer import train
+from lowpeak_runtime.data.prepare import training_data
+from lowpeak_runtime.train.checkpoint import CHECKPOINT
+from lowpeak_runtime.train.feed import write_batches
+from lowpeak_runtime.train.session import Job
+from lowpeak_runtime.train.trainer import train
 from tests.disks import fill, mounted
 from tests.native.build import run as build
 from tests.native.runner import Ended, Runner, runner, use_runner

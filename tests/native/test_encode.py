@@ -15,10 +15,10 @@ from transformers import PreTrainedTokenizerFast
 from lowpeak import compile_for_device
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import DataError
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.session import Job
-from lowpeak_runtime.stop import STOPPED
-from lowpeak_runtime.trainer import train
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.session import Job
+from lowpeak_runtime.train.stop import STOPPED
+from lowpeak_runtime.train.trainer import train
 from tests.native.build import build
 from tests.native.encoding import (
     Run,

@@ -20,13 +20,13 @@ from lowpeak import compile_for_device
 from lowpeak_artifact.artifact import MANIFEST, Artifact
 from lowpeak_artifact.errors import ArtifactError, DataError, EnvironmentProblem
 from lowpeak_export.executorch import library
-from lowpeak_runtime.checkpoint import CHECKPOINT
-from lowpeak_runtime.command import Engine, worker_command
-from lowpeak_runtime.encode import NO_LOSS, Example
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.session import Job
-from lowpeak_runtime.supervisor import StepReport, supervise
-from lowpeak_runtime.trainer import TrainReport, prepare, train
+from lowpeak_runtime.data.encode import NO_LOSS, Example
+from lowpeak_runtime.train.checkpoint import CHECKPOINT
+from lowpeak_runtime.train.command import Engine, worker_command
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.session import Job
+from lowpeak_runtime.train.supervisor import StepReport, supervise
+from lowpeak_runtime.train.trainer import TrainReport, prepare, train
 from tests.children import RUNNER, WORKER, child_of_this_process
 from tests.disks import no_more_room
 from tests.evaluate import distance

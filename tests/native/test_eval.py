@@ -20,12 +20,12 @@ from lowpeak import compile_for_device
 from lowpeak.demo_model import fetch_demo_model
 from lowpeak_artifact.artifact import MANIFEST, Artifact, sha256_of
 from lowpeak_export.executorch.library import OPS
-from lowpeak_runtime.checkpoint import CHECKPOINT
-from lowpeak_runtime.feed import write_batches
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.prepare import training_data
-from lowpeak_runtime.session import Job
-from lowpeak_runtime.trainer import train
+from lowpeak_runtime.data.prepare import training_data
+from lowpeak_runtime.train.checkpoint import CHECKPOINT
+from lowpeak_runtime.train.feed import write_batches
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.session import Job
+from lowpeak_runtime.train.trainer import train
 from tests.native.build import build
 from tests.native.encoding import Run, ask, by_runner, write_lines
 from tests.native.runner import use_runner

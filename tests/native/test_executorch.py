@@ -15,9 +15,9 @@ from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import BudgetTooSmall, EnvironmentProblem
 from lowpeak_compiler.budget.targets import target
 from lowpeak_export.executorch import library
-from lowpeak_runtime.execute import execute
-from lowpeak_runtime.executorch_session import ExecuTorchProgram
-from lowpeak_runtime.reference import reference_step
+from lowpeak_runtime.simulate.execute import execute
+from lowpeak_runtime.simulate.reference import reference_step
+from lowpeak_runtime.train.executorch_session import ExecuTorchProgram
 from tests.evaluate import distance
 from tests.native.build import build
 from tests.tiny import tiny_llama, tiny_qwen2

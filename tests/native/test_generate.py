@@ -22,12 +22,12 @@ from lowpeak.demo_model import fetch_demo_model
 from lowpeak_artifact.artifact import MANIFEST, Artifact
 from lowpeak_artifact.errors import ArtifactError, DataError
 from lowpeak_export.executorch.library import OPS, OPS_VARIABLE, RUNNER_VARIABLE
-from lowpeak_runtime.checkpoint import Progress, artifact_id
-from lowpeak_runtime.checkpoint_tensors import save_checkpoint
+from lowpeak_runtime.data.prepare import tokenizer_of
 from lowpeak_runtime.generate import generate
-from lowpeak_runtime.prepare import tokenizer_of
-from lowpeak_runtime.reference_model import own_weights
-from lowpeak_runtime.stop import STOPPED
+from lowpeak_runtime.simulate.reference_model import own_weights
+from lowpeak_runtime.train.checkpoint import Progress, artifact_id
+from lowpeak_runtime.train.checkpoint_tensors import save_checkpoint
+from lowpeak_runtime.train.stop import STOPPED
 from tests.model.tiny import tiny_model
 from tests.native.build import build
 from tests.native.encoding import list_files

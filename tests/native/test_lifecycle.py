@@ -14,12 +14,12 @@ import pytest
 
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.folder_lock import locked
-from lowpeak_runtime.checkpoint import CHECKPOINT, read_progress
-from lowpeak_runtime.command import python_command
-from lowpeak_runtime.feed import write_batches
-from lowpeak_runtime.prepare import training_data
-from lowpeak_runtime.session import Job
-from lowpeak_runtime.stop import STOPPED
+from lowpeak_runtime.data.prepare import training_data
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, read_progress
+from lowpeak_runtime.train.command import python_command
+from lowpeak_runtime.train.feed import write_batches
+from lowpeak_runtime.train.session import Job
+from lowpeak_runtime.train.stop import STOPPED
 from tests.native.runner import runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 from tests.tiny import TinyStep

@@ -8,8 +8,8 @@ import pytest
 
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_export.executorch.library import RUNNER_VARIABLE
-from lowpeak_runtime.checkpoint import CHECKPOINT
-from lowpeak_runtime.trainer import train
+from lowpeak_runtime.train.checkpoint import CHECKPOINT
+from lowpeak_runtime.train.trainer import train
 from tests.native.runner import runner, use_runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 from tests.tiny import TinyStep

@@ -20,12 +20,12 @@ from lowpeak_artifact.artifact import MANIFEST, Artifact
 from lowpeak_artifact.errors import BudgetTooSmall, EnvironmentProblem
 from lowpeak_compiler.budget.devices import PROFILES, DeviceProfile
 from lowpeak_export.executorch import library
-from lowpeak_runtime.checkpoint import CHECKPOINT, read_progress
-from lowpeak_runtime.executorch_session import ExecuTorchProgram
-from lowpeak_runtime.feed import write_batches
-from lowpeak_runtime.prepare import training_data
-from lowpeak_runtime.session import Job
-from lowpeak_runtime.stop import STOPPED
+from lowpeak_runtime.data.prepare import training_data
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, read_progress
+from lowpeak_runtime.train.executorch_session import ExecuTorchProgram
+from lowpeak_runtime.train.feed import write_batches
+from lowpeak_runtime.train.session import Job
+from lowpeak_runtime.train.stop import STOPPED
 from tests.native.build import SANITIZE, build
 from tests.native.runner import Ended, Runner
 from tests.native.test_executorch import check

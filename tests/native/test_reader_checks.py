@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from lowpeak_artifact.artifact import MANIFEST, Artifact, sha256_of
-from lowpeak_runtime.feed import write_batches
-from lowpeak_runtime.prepare import training_data
-from lowpeak_runtime.session import Job
+from lowpeak_runtime.data.prepare import training_data
+from lowpeak_runtime.train.feed import write_batches
+from lowpeak_runtime.train.session import Job
 from tests.fuzz.program_places import places_of
 from tests.native.runner import Ended, runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step

@@ -22,15 +22,21 @@ from safetensors.torch import load_file, save_file
 from lowpeak import compile_for_device
 from lowpeak_artifact.artifact import MANIFEST, Artifact
 from lowpeak_artifact.errors import ArtifactError, DataError, EnvironmentProblem
-from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress, require_same_run
-from lowpeak_runtime.command import Engine
-from lowpeak_runtime.feed import write_batches
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.prepare import training_data
-from lowpeak_runtime.session import Job
-from lowpeak_runtime.stop import STOPPED
-from lowpeak_runtime.supervisor import StepReport
-from lowpeak_runtime.trainer import train
+from lowpeak_runtime.data.prepare import training_data
+from lowpeak_runtime.train.checkpoint import (
+    CHECKPOINT,
+    PREVIOUS,
+    newest_whole,
+    read_progress,
+    require_same_run,
+)
+from lowpeak_runtime.train.command import Engine
+from lowpeak_runtime.train.feed import write_batches
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.session import Job
+from lowpeak_runtime.train.stop import STOPPED
+from lowpeak_runtime.train.supervisor import StepReport
+from lowpeak_runtime.train.trainer import train
 from tests.children import RUNNER, child_of_this_process
 from tests.native.runner import Runner, use_runner
 from tests.runtime_py.trainable import (

@@ -20,19 +20,19 @@ from safetensors.torch import load_file
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError, DataError
 from lowpeak_artifact.private_folder import SUFFIX
-from lowpeak_runtime import feed, trainer
-from lowpeak_runtime.batch_file import NOBODY_WRITES
-from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress
-from lowpeak_runtime.command import Command, python_command
-from lowpeak_runtime.data import ExampleList, shuffled
-from lowpeak_runtime.encode import NO_LOSS, Example
-from lowpeak_runtime.feed import Feed, write_batches
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.prepare import TrainingData, training_data
-from lowpeak_runtime.session import Job
-from lowpeak_runtime.stop import STOPPED
-from lowpeak_runtime.supervisor import StepReport
-from lowpeak_runtime.trainer import prepare, train
+from lowpeak_runtime.data.batch_file import NOBODY_WRITES
+from lowpeak_runtime.data.data import ExampleList, shuffled
+from lowpeak_runtime.data.encode import NO_LOSS, Example
+from lowpeak_runtime.data.prepare import TrainingData, training_data
+from lowpeak_runtime.train import feed, trainer
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, PREVIOUS, newest_whole, read_progress
+from lowpeak_runtime.train.command import Command, python_command
+from lowpeak_runtime.train.feed import Feed, write_batches
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.session import Job
+from lowpeak_runtime.train.stop import STOPPED
+from lowpeak_runtime.train.supervisor import StepReport
+from lowpeak_runtime.train.trainer import prepare, train
 from tests.native.runner import runner, use_runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 from tests.tiny import TinyStep

@@ -15,11 +15,11 @@ import pytest
 
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_export.executorch.library import OPS
-from lowpeak_runtime.checkpoint import CHECKPOINT, previous_of
-from lowpeak_runtime.feed import write_batches
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.prepare import training_data
-from lowpeak_runtime.session import Job
+from lowpeak_runtime.data.prepare import training_data
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, previous_of
+from lowpeak_runtime.train.feed import write_batches
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.session import Job
 from tests.native.build import SOURCES, build, run
 from tests.native.runner import Ended, Runner, runner
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step

@@ -9,7 +9,7 @@ from lowpeak import Artifact, compile_for_device, train
 from lowpeak_compiler.budget.targets import TARGETS
 from lowpeak_compiler.passes.lower.replace_inexact import REPLACEMENTS, ReplaceInexact
 from lowpeak_compiler.passes.runner import Runner
-from lowpeak_runtime.executorch_session import ExecuTorchProgram
+from lowpeak_runtime.train.executorch_session import ExecuTorchProgram
 from tests.evaluate import GraphBuilder, distance, evaluate
 
 aten = torch.ops.aten

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lowpeak_artifact.errors import DataError, EnvironmentProblem
-from lowpeak_runtime.batch_file import BatchFolder, PreparedBatch, write_batch_file
+from lowpeak_runtime.data.batch_file import BatchFolder, PreparedBatch, write_batch_file
 
 
 @dataclass

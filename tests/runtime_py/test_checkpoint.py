@@ -17,9 +17,20 @@ from torch import Tensor
 
 from lowpeak_artifact import whole_file
 from lowpeak_artifact.errors import ArtifactError, DataError, EnvironmentProblem
-from lowpeak_runtime.checkpoint import CHECKPOINT, Progress, previous_of, read_progress, require_same_run
-from lowpeak_runtime.checkpoint_tensors import copy_state, load_adapter, restore_checkpoint, save_checkpoint
-from lowpeak_runtime.optimizer import AdapterOptimizer, OptimizerOptions
+from lowpeak_runtime.train.checkpoint import (
+    CHECKPOINT,
+    Progress,
+    previous_of,
+    read_progress,
+    require_same_run,
+)
+from lowpeak_runtime.train.checkpoint_tensors import (
+    copy_state,
+    load_adapter,
+    restore_checkpoint,
+    save_checkpoint,
+)
+from lowpeak_runtime.train.optimizer import AdapterOptimizer, OptimizerOptions
 
 PROGRESS = Progress(artifact="a" * 64, step=3, seed=5, options="{}", data="d" * 64, position=7)
 

@@ -11,8 +11,8 @@ import pytest
 from lowpeak_artifact.errors import EnvironmentProblem
 from lowpeak_artifact.manifest import Manifest
 from lowpeak_export.executorch.library import OPS_VARIABLE, RUNNER_VARIABLE
-from lowpeak_runtime.command import worker_command
-from lowpeak_runtime.trainer import train
+from lowpeak_runtime.train.command import worker_command
+from lowpeak_runtime.train.trainer import train
 from tests.export.blank import blank_manifest
 from tests.runtime_py.trainable import trainable_artifact, trainable_step
 
@@ -59,7 +59,7 @@ def test_else_the_python_worker(program: Path) -> None:
         worker_command(manifest(target="onnxruntime"), "auto"),
     ):
         assert command.engine == "python"
-        assert command.arguments == (sys.executable, "-P", "-m", "lowpeak_runtime.worker")
+        assert command.arguments == (sys.executable, "-P", "-m", "lowpeak_runtime.train.worker")
 
 
 def test_a_native_run_without_the_runner(no_program: None) -> None:

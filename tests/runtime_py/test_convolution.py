@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowpeak import compile_for_device
-from lowpeak_runtime.executorch_session import ExecuTorchProgram
+from lowpeak_runtime.train.executorch_session import ExecuTorchProgram
 from tests.models import Function
 
 

@@ -17,11 +17,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from lowpeak_artifact.errors import DataError
-from lowpeak_runtime import data
-from lowpeak_runtime.data import Batch, ExampleList, batches, shuffled
-from lowpeak_runtime.encode import NO_LOSS, Example
-from lowpeak_runtime.jsonl import read_jsonl
-from lowpeak_runtime.summary import Summary
+from lowpeak_runtime.data import data
+from lowpeak_runtime.data.data import Batch, ExampleList, batches, shuffled
+from lowpeak_runtime.data.encode import NO_LOSS, Example
+from lowpeak_runtime.data.jsonl import read_jsonl
+from lowpeak_runtime.data.summary import Summary
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}"

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from lowpeak_artifact.errors import DataError
-from lowpeak_runtime.encode import encode
+from lowpeak_runtime.data.encode import encode
 
 ENTRIES = {"a": 0, "b": 1, "ab": 2, "</s>": 3, "\u2581": 4}
 

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from lowpeak_artifact.errors import DataError
-from lowpeak_runtime.encode import NO_LOSS, Example, encode, encode_many
+from lowpeak_runtime.data.encode import NO_LOSS, Example, encode, encode_many
 from tests.runtime_py.chat import templates
 from tests.runtime_py.chat.test_answers import CHAT, learned, tokenizer
 from tests.runtime_py.tokenizer_kinds import BOS, EOS, kind
@@ -157,7 +157,7 @@ def test_warnings_stay_with_what_is_cut() -> None:
 SPEED = """
 import json, sys, time
 from transformers import AutoTokenizer
-from lowpeak_runtime.encode import encode_many
+from lowpeak_runtime.data.encode import encode_many
 tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
 records = [json.loads(line) for line in open(sys.argv[2])] * 30
 texts = [tokenizer.apply_chat_template(record["messages"], tokenize=False) for record in records]

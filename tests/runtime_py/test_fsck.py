@@ -17,12 +17,12 @@ from safetensors.torch import load_file
 from lowpeak.cli import main
 from lowpeak_artifact.artifact import MANIFEST, Artifact
 from lowpeak_artifact.errors import ArtifactError
-from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, artifact_id
-from lowpeak_runtime.checkpoint_format import Progress
-from lowpeak_runtime.checkpoint_tensors import save_checkpoint
-from lowpeak_runtime.fsck import fsck
-from lowpeak_runtime.fsck_report import FsckReport
-from lowpeak_runtime.trainer import save_adapter
+from lowpeak_runtime.fsck.fsck import fsck
+from lowpeak_runtime.fsck.fsck_report import FsckReport
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, PREVIOUS, artifact_id
+from lowpeak_runtime.train.checkpoint_format import Progress
+from lowpeak_runtime.train.checkpoint_tensors import save_checkpoint
+from lowpeak_runtime.train.trainer import save_adapter
 from tests.tiny import planned_step, tiny_llama, write_artifact
 
 

@@ -18,15 +18,15 @@ import pytest
 import torch
 
 from lowpeak_artifact.errors import ArtifactError
-from lowpeak_runtime.checkpoint import (
+from lowpeak_runtime.train.checkpoint import (
     CHECKPOINT,
     PREVIOUS,
     newest_whole,
     read_progress,
     settle,
 )
-from lowpeak_runtime.checkpoint_format import NO_CHECKSUM, Progress
-from lowpeak_runtime.checkpoint_tensors import save_checkpoint
+from lowpeak_runtime.train.checkpoint_format import NO_CHECKSUM, Progress
+from lowpeak_runtime.train.checkpoint_tensors import save_checkpoint
 
 PROGRESS = Progress(artifact="a" * 64, step=3, seed=5, options="{}", data="d" * 64, position=7)
 

@@ -12,7 +12,7 @@ from lowpeak_artifact.errors import ArtifactError
 from lowpeak_artifact.graph_file import from_json
 from lowpeak_artifact.scheduled import ScheduledGraph
 from lowpeak_export.graph_records import to_json
-from lowpeak_runtime.graph_check import check_operations
+from lowpeak_runtime.simulate.graph_check import check_operations
 from tests.tiny import planned_step, tiny_llama
 
 

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from lowpeak_artifact.errors import DataError
-from lowpeak_runtime.encode import Example
-from lowpeak_runtime.jsonl import JsonlFile, read_jsonl
+from lowpeak_runtime.data.encode import Example
+from lowpeak_runtime.data.jsonl import JsonlFile, read_jsonl
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowpeak_runtime.encode import encode, encode_many
-from lowpeak_runtime.labels import NO_LOSS, repeated
+from lowpeak_runtime.data.encode import encode, encode_many
+from lowpeak_runtime.data.labels import NO_LOSS, repeated
 from tests.runtime_py.chat.templates import CHATML
 from tests.runtime_py.tokenizer_kinds import KINDS, SENTENCES, Kind, kind
 

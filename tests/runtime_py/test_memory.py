@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lowpeak_artifact.errors import EnvironmentProblem
-from lowpeak_runtime.memory import PeakSampler, memory_of, run_under_limit
+from lowpeak_runtime.train.memory import PeakSampler, memory_of, run_under_limit
 
 MB = 1_000_000
 

@@ -31,17 +31,17 @@ from lowpeak_artifact.layout import SAFETENSORS_WEIGHTS
 from lowpeak_artifact.onnx_layout import CHECKPOINT, TRAINING_MODEL
 from lowpeak_export.adapter import CONFIG_FILE, TENSORS_FILE
 from lowpeak_export.onnx.runtime import SESSION_OPTIONS, require_planned
-from lowpeak_runtime import trainer
-from lowpeak_runtime.checkpoint import read_progress
-from lowpeak_runtime.checkpoint_tensors import load_adapter, save_checkpoint
-from lowpeak_runtime.executorch_session import ExecuTorchSession
-from lowpeak_runtime.onnx_session import OnnxSession
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.reference import reference_step
-from lowpeak_runtime.run_optimizer import write_run_optimizer
-from lowpeak_runtime.session import Job
-from lowpeak_runtime.supervisor import StepReport
-from lowpeak_runtime.trainer import train
+from lowpeak_runtime.simulate.reference import reference_step
+from lowpeak_runtime.train import trainer
+from lowpeak_runtime.train.checkpoint import read_progress
+from lowpeak_runtime.train.checkpoint_tensors import load_adapter, save_checkpoint
+from lowpeak_runtime.train.executorch_session import ExecuTorchSession
+from lowpeak_runtime.train.onnx_session import OnnxSession
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.run_optimizer import write_run_optimizer
+from lowpeak_runtime.train.session import Job
+from lowpeak_runtime.train.supervisor import StepReport
+from lowpeak_runtime.train.trainer import train
 from tests.children import WORKER, child_of_this_process
 from tests.evaluate import distance
 from tests.export.onnx.compiled import SEQ_LEN, adapted, onnx_artifact

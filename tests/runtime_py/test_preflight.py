@@ -14,14 +14,14 @@ from lowpeak import compile_for_device
 from lowpeak.cli import main
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import EnvironmentProblem, told_as_environment_problem, told_as_model_error
-from lowpeak_runtime import preflight
-from lowpeak_runtime.checkpoint import CHECKPOINT
-from lowpeak_runtime.feed import write_batches
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.prepare import training_data
-from lowpeak_runtime.session import Job
-from lowpeak_runtime.supervisor import StepReport
-from lowpeak_runtime.trainer import prepare, train
+from lowpeak_runtime.data.prepare import training_data
+from lowpeak_runtime.train import preflight
+from lowpeak_runtime.train.checkpoint import CHECKPOINT
+from lowpeak_runtime.train.feed import write_batches
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.session import Job
+from lowpeak_runtime.train.supervisor import StepReport
+from lowpeak_runtime.train.trainer import prepare, train
 from tests.disks import fill, mounted
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 from tests.tiny import TinyStep, tiny_llama

@@ -11,7 +11,7 @@ import pytest
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError
 from lowpeak_artifact.manifest import Manifest
-from lowpeak_runtime.rebuilt_model import rebuilt
+from lowpeak_runtime.simulate.rebuilt_model import rebuilt
 from tests.tiny import planned_step, tiny_llama, write_artifact
 
 

@@ -8,8 +8,8 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from lowpeak_artifact.errors import DataError
-from lowpeak_runtime.encode import encode
-from lowpeak_runtime.record import METADATA, chat_of, kind_of
+from lowpeak_runtime.data.encode import encode
+from lowpeak_runtime.data.record import METADATA, chat_of, kind_of
 from tests.runtime_py.chat import templates
 from tests.runtime_py.chat.test_answers import CHAT, learned, tokenizer
 

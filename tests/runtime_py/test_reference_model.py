@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 import lowpeak
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ModelError
-from lowpeak_runtime.report import SimulationReport
+from lowpeak_runtime.simulate.report import SimulationReport
 from tests.model.tiny import tiny_model, write_gguf
 
 TOKENS = 16

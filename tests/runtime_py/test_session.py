@@ -10,8 +10,8 @@ import torch
 
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError, DataError
-from lowpeak_runtime.executorch_session import ExecuTorchProgram
-from lowpeak_runtime.optimizer import AdapterOptimizer, OptimizerOptions, optimizer_bytes
+from lowpeak_runtime.train.executorch_session import ExecuTorchProgram
+from lowpeak_runtime.train.optimizer import AdapterOptimizer, OptimizerOptions, optimizer_bytes
 from tests.runtime_py.trainable import (
     eager_loss,
     eager_model,

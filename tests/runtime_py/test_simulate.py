@@ -16,9 +16,9 @@ from lowpeak_artifact.errors import ArtifactError, DataError, ModelError
 from lowpeak_artifact.scheduled import GraphInput, NodeRef, Operation, ScheduledGraph, TensorPlace
 from lowpeak_compiler.budget.planned import PlannedStep
 from lowpeak_compiler.plan.liveness import live_bytes
-from lowpeak_runtime.execute import LOAD, STORE, execute
-from lowpeak_runtime.report import SimulationReport, sparkline
-from lowpeak_runtime.simulate import simulate
+from lowpeak_runtime.simulate.execute import LOAD, STORE, execute
+from lowpeak_runtime.simulate.report import SimulationReport, sparkline
+from lowpeak_runtime.simulate.simulate import simulate
 from tests.tiny import (
     SHAPE,
     TinyStep,

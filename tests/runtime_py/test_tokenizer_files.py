@@ -13,8 +13,8 @@ import pytest
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError, DataError
 from lowpeak_export.bundle import writing
-from lowpeak_runtime.prepare import tokenizer_of
-from lowpeak_runtime.tokenizer_files import load_tokenizer
+from lowpeak_runtime.data.prepare import tokenizer_of
+from lowpeak_runtime.data.tokenizer_files import load_tokenizer
 from tests.export.blank import blank_manifest, fill
 from tests.lowpeak.checkpoint import save_checkpoint
 

@@ -20,12 +20,12 @@ from safetensors.torch import load_file
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError, DataError, EnvironmentProblem
 from lowpeak_artifact.folder_lock import COMPILES, reserved
-from lowpeak_runtime import command, trainer
-from lowpeak_runtime.checkpoint import CHECKPOINT, read_progress
-from lowpeak_runtime.checkpoint_tensors import load_adapter
-from lowpeak_runtime.encode import Example
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.supervisor import StepReport
+from lowpeak_runtime.data.encode import Example
+from lowpeak_runtime.train import command, trainer
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, read_progress
+from lowpeak_runtime.train.checkpoint_tensors import load_adapter
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.supervisor import StepReport
 from tests.children import WORKER, child_of_this_process
 from tests.runtime_py.trainable import (
     eager_loss,

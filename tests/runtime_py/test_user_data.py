@@ -11,10 +11,10 @@ import torch
 
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import DataError
-from lowpeak_runtime.batch_file import packed
-from lowpeak_runtime.encode import Example
-from lowpeak_runtime.prepare import training_data
-from lowpeak_runtime.user_data import padding_id
+from lowpeak_runtime.data.batch_file import packed
+from lowpeak_runtime.data.encode import Example
+from lowpeak_runtime.data.prepare import training_data
+from lowpeak_runtime.data.user_data import padding_id
 from tests.runtime_py.trainable import several_batches, uneven_batches
 from tests.tiny import SHAPE, TinyStep, planned_module, planned_step, tiny_batch, tiny_qwen2, write_artifact
 

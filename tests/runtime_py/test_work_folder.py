@@ -10,7 +10,7 @@ import pytest
 
 from lowpeak_artifact import disk
 from lowpeak_artifact.errors import EnvironmentProblem
-from lowpeak_runtime.work_folder import work_folder
+from lowpeak_runtime.train.work_folder import work_folder
 from tests.disks import mounted
 
 MOUNTS = "22 1 254:0 / / rw - ext4 /dev/vda rw\n"

@@ -9,7 +9,7 @@ from lowpeak_artifact.errors import ArtifactError, DataError, ModelError
 from lowpeak_compiler.budget.devices import device
 from lowpeak_compiler.config import CompileOptions
 from lowpeak_compiler.frontend.model.configs import SCHEME, require_known
-from lowpeak_runtime.run_checks import require_idle
+from lowpeak_runtime.train.run_checks import require_idle
 
 DEMO = "demo"
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")

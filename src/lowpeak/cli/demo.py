@@ -26,9 +26,9 @@ from lowpeak_artifact.disk import temporary_folder
 
 if TYPE_CHECKING:
     from lowpeak_artifact.artifact import Artifact
-    from lowpeak_runtime.eager import EagerReport
-    from lowpeak_runtime.report import SimulationReport
-    from lowpeak_runtime.trainer import TrainReport
+    from lowpeak_runtime.simulate.report import SimulationReport
+    from lowpeak_runtime.train.eager import EagerReport
+    from lowpeak_runtime.train.trainer import TrainReport
 
 STEPS = 6
 LEARNING_RATE = 1e-3
@@ -139,8 +139,8 @@ def _compile(budget_mb: float, seq_len: int, kernels: str, folder: Path) -> tupl
 
 
 def _train(artifact: Artifact, run: Path, steps: int) -> TrainReport:
-    from lowpeak_runtime.optimizer import OptimizerOptions
-    from lowpeak_runtime.trainer import train
+    from lowpeak_runtime.train.optimizer import OptimizerOptions
+    from lowpeak_runtime.train.trainer import train
 
     with counting("training in ExecuTorch", steps) as say, demo_data() as data:
         view = RunView(steps, artifact.manifest.budget_bytes, say)
@@ -157,8 +157,8 @@ def _train(artifact: Artifact, run: Path, steps: int) -> TrainReport:
 
 
 def _train_eagerly(artifact: Artifact, steps: int) -> EagerReport:
-    from lowpeak_runtime.eager import train_eagerly
-    from lowpeak_runtime.optimizer import OptimizerOptions
+    from lowpeak_runtime.train.eager import train_eagerly
+    from lowpeak_runtime.train.optimizer import OptimizerOptions
 
     with counting("training in eager PyTorch", steps) as say, demo_data() as data:
         return train_eagerly(

@@ -14,7 +14,7 @@ from lowpeak.cli.output import Debug, Json, note, print_result, working
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lowpeak_runtime.fsck_report import FsckReport
+    from lowpeak_runtime.fsck.fsck_report import FsckReport
 
 COLOURS = {"damaged": "red", "missing": "red", "whole": "green"}
 
@@ -32,7 +32,7 @@ def fsck_command(
 ) -> None:
     """Check every file of an artifact, a run or an adapter; exit code 1 if one is damaged or missing."""
     with working("checking") as say:
-        from lowpeak_runtime.fsck import fsck
+        from lowpeak_runtime.fsck.fsck import fsck
 
         say("reading every file")
         report = fsck(folder, repair=repair, artifact=artifact)

@@ -14,7 +14,7 @@ from lowpeak.cli.checks import require_artifact
 from lowpeak.cli.output import Debug, Json, mb, note, print_result, table, telling, working
 from lowpeak.cli.simulate import ArtifactArgument
 from lowpeak.cli.trust import Expect, SignedBy
-from lowpeak_runtime.stop import STOPPED
+from lowpeak_runtime.train.stop import STOPPED
 
 
 def generate_command(

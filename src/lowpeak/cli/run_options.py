@@ -10,7 +10,7 @@ import typer
 from lowpeak_compiler.config import OptimizerName
 
 if TYPE_CHECKING:
-    from lowpeak_runtime.optimizer import OptimizerOptions
+    from lowpeak_runtime.train.optimizer import OptimizerOptions
 
 ScheduleName = Literal["constant", "cosine"]
 
@@ -38,7 +38,7 @@ def optimizer_options(
     schedule: ScheduleName,
 ) -> OptimizerOptions:
     """Raises BadParameter for values that no optimizer takes."""
-    from lowpeak_runtime.optimizer import OptimizerOptions
+    from lowpeak_runtime.train.optimizer import OptimizerOptions
 
     try:
         return OptimizerOptions(

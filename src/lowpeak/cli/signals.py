@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lowpeak.cli.output import note
 
 if TYPE_CHECKING:
-    from lowpeak_runtime.stop import StopRequest
+    from lowpeak_runtime.train.stop import StopRequest
 
 SIGNALLED = 128
 """A shell adds it to the number of the signal that ended a command."""
@@ -62,7 +62,7 @@ def stop_by_signals(tell: Callable[[], None]) -> Iterator[StopRequest]:
     """The first signal asks for a stop, once the run heeds that, and calls `tell`; the second says what a
     third does: it ends the run at once, without the steps since its last checkpoint.
     """
-    from lowpeak_runtime.stop import StopRequest
+    from lowpeak_runtime.train.stop import StopRequest
 
     stop = StopRequest()
     count, last = 0, 0.0

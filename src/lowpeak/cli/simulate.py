@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lowpeak_artifact.artifact import Artifact
-    from lowpeak_runtime.report import SimulationReport
+    from lowpeak_runtime.simulate.report import SimulationReport
 
 MIN_COLUMNS = 20
 BESIDE_TIMELINE = 34
@@ -64,7 +64,7 @@ def simulate_with_progress(
     with working("simulating") as say:
         say("loading torch and transformers")
         from lowpeak_artifact.artifact import Artifact
-        from lowpeak_runtime.simulate import simulate
+        from lowpeak_runtime.simulate.simulate import simulate
 
         say("checking the artifact")
         artifact = Artifact.open(folder, expect=expect, signed_by=signed_by)
@@ -108,6 +108,6 @@ def simulate_figures(report: SimulationReport, tolerance: float = 1e-5) -> dict[
 
 
 def _first_batch(artifact: Artifact, data: Path) -> dict[str, Tensor]:
-    from lowpeak_runtime.prepare import training_data
+    from lowpeak_runtime.data.prepare import training_data
 
     return training_data(artifact, data).first_batch(seed=0)

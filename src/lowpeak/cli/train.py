@@ -34,9 +34,9 @@ from lowpeak.cli.trust import Expect, SignedBy
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lowpeak_runtime.optimizer import OptimizerOptions
-    from lowpeak_runtime.summary import Summary
-    from lowpeak_runtime.trainer import TrainReport
+    from lowpeak_runtime.data.summary import Summary
+    from lowpeak_runtime.train.optimizer import OptimizerOptions
+    from lowpeak_runtime.train.trainer import TrainReport
 
 
 def train_command(
@@ -84,7 +84,7 @@ def train_command(
     with counting("training", steps) as say:
         say(0, "loading torch and transformers")
         from lowpeak_artifact.artifact import Artifact
-        from lowpeak_runtime.trainer import train
+        from lowpeak_runtime.train.trainer import train
 
         say(0, "checking the artifact")
         opened = Artifact.open(artifact, expect=expect, signed_by=signed_by)
@@ -133,7 +133,7 @@ def _prepare(
         say("loading torch and transformers")
         from lowpeak_artifact.artifact import Artifact
         from lowpeak_export.executorch.library import OPS, RUNNER
-        from lowpeak_runtime.trainer import prepare
+        from lowpeak_runtime.train.trainer import prepare
 
         say("checking the artifact")
         opened = Artifact.open(artifact, expect=expect, signed_by=signed_by)

@@ -13,8 +13,8 @@ from lowpeak.cli.output import mb
 from lowpeak.cli.signals import SIGNALLED
 
 if TYPE_CHECKING:
-    from lowpeak_runtime.summary import Summary
-    from lowpeak_runtime.supervisor import StepReport
+    from lowpeak_runtime.data.summary import Summary
+    from lowpeak_runtime.train.supervisor import StepReport
 
 SMOOTHING = 0.9
 """Weight of what came before in the smoothed loss."""
@@ -67,7 +67,7 @@ def _left_out(data: Summary) -> str:
 
 def exit_code(stop_reason: str | None, done: int, goal: int) -> int:
     """Of a run that has `done` updates: STOPPED before its goal, unless a signal left nothing of it."""
-    from lowpeak_runtime.stop import STOPPED
+    from lowpeak_runtime.train.stop import STOPPED
 
     if done >= goal:
         return 0

@@ -20,7 +20,7 @@ from lowpeak.phone.layout import METRICS
 from lowpeak.phone.run import step_of
 from lowpeak.phone.shell import Device, join
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem, LowpeakError
-from lowpeak_runtime.supervisor import StepReport, WorkerRun
+from lowpeak_runtime.train.supervisor import StepReport, WorkerRun
 
 BEGIN_SECONDS = 120.0
 """Between the intent and the first sign of the runner: the artifact's hashes are checked before."""

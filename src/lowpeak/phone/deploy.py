@@ -36,7 +36,9 @@ from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem, told_as_environment_problem
 from lowpeak_artifact.file_names import MANIFEST
 from lowpeak_artifact.manifest import Manifest
-from lowpeak_runtime.checkpoint import (
+from lowpeak_runtime.data.prepare import Data
+from lowpeak_runtime.data.summary import Summary
+from lowpeak_runtime.train.checkpoint import (
     CHECKPOINT,
     PREVIOUS,
     Tell,
@@ -44,14 +46,12 @@ from lowpeak_runtime.checkpoint import (
     read_progress,
     require_same_run,
 )
-from lowpeak_runtime.optimizer import OptimizerOptions
-from lowpeak_runtime.preflight import files_of_out, files_of_work
-from lowpeak_runtime.prepare import Data
-from lowpeak_runtime.run_folder import run_folder
-from lowpeak_runtime.session import ONNXRUNTIME
-from lowpeak_runtime.summary import Summary
-from lowpeak_runtime.supervisor import StepReport, WorkerRun
-from lowpeak_runtime.trainer import prepare
+from lowpeak_runtime.train.optimizer import OptimizerOptions
+from lowpeak_runtime.train.preflight import files_of_out, files_of_work
+from lowpeak_runtime.train.run_folder import run_folder
+from lowpeak_runtime.train.session import ONNXRUNTIME
+from lowpeak_runtime.train.supervisor import StepReport, WorkerRun
+from lowpeak_runtime.train.trainer import prepare
 
 JOB = "job.json"
 

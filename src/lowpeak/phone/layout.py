@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from lowpeak_artifact.errors import ArtifactError
 from lowpeak_artifact.manifest import Manifest
-from lowpeak_runtime.checkpoint import artifact_id
+from lowpeak_runtime.train.checkpoint import artifact_id
 
 ROOT = PurePosixPath("/data/local/tmp/lowpeak")
 """Where adb's shell may write and start programs."""

@@ -14,7 +14,7 @@ from lowpeak_artifact.artifact import sha256_of
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
 from lowpeak_artifact.safetensors_header import Damaged
 from lowpeak_artifact.whole_file import sync
-from lowpeak_runtime.checkpoint import (
+from lowpeak_runtime.train.checkpoint import (
     CHECKPOINT,
     PREVIOUS,
     Progress,
@@ -23,7 +23,7 @@ from lowpeak_runtime.checkpoint import (
     read_progress,
     settle,
 )
-from lowpeak_runtime.checkpoint_format import verify
+from lowpeak_runtime.train.checkpoint_format import verify
 
 HEADER_BYTES = 1 << 22
 """More than the header of any checkpoint."""

@@ -20,7 +20,7 @@ from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.disk import Need, require_room
 from lowpeak_artifact.errors import ArtifactError, told_as_environment_problem
 from lowpeak_artifact.manifest import Manifest
-from lowpeak_runtime.checkpoint import (
+from lowpeak_runtime.train.checkpoint import (
     CHECKPOINT,
     Tell,
     artifact_id,
@@ -28,10 +28,10 @@ from lowpeak_runtime.checkpoint import (
     read_progress,
     require_same_run,
 )
-from lowpeak_runtime.metrics import metrics_file
-from lowpeak_runtime.preflight import OUT_REMEDY, adapter_bytes
-from lowpeak_runtime.run_folder import run_folder, save_adapter
-from lowpeak_runtime.supervisor import WorkerRun
+from lowpeak_runtime.train.metrics import metrics_file
+from lowpeak_runtime.train.preflight import OUT_REMEDY, adapter_bytes
+from lowpeak_runtime.train.run_folder import run_folder, save_adapter
+from lowpeak_runtime.train.supervisor import WorkerRun
 
 
 @dataclass(frozen=True)

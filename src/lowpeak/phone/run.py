@@ -23,10 +23,10 @@ from lowpeak.phone.shell import Device, join
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem, LowpeakError
 from lowpeak_artifact.manifest import Manifest
 from lowpeak_export.executorch.library import RUNNER
-from lowpeak_runtime.events import told_error
-from lowpeak_runtime.memory import MemoryUse
-from lowpeak_runtime.stop import STOPPED
-from lowpeak_runtime.supervisor import StepReport, WorkerRun
+from lowpeak_runtime.train.events import told_error
+from lowpeak_runtime.train.memory import MemoryUse
+from lowpeak_runtime.train.stop import STOPPED
+from lowpeak_runtime.train.supervisor import StepReport, WorkerRun
 
 SIGNALLED = 128
 """A shell adds it to the number of the signal that ended a command."""

@@ -24,7 +24,7 @@ from lowpeak.phone.runner import Runner
 from lowpeak.phone.shell import Device
 from lowpeak_artifact.errors import EnvironmentProblem
 from lowpeak_artifact.manifest import Manifest
-from lowpeak_runtime.supervisor import StepReport, WorkerRun
+from lowpeak_runtime.train.supervisor import StepReport, WorkerRun
 
 OnStep = Callable[[StepReport], None] | None
 Run = PhoneRun | AppRun

@@ -17,7 +17,7 @@ from lowpeak_compiler.budget.variants import UNBOUNDED, lowering
 from lowpeak_compiler.ir.graph import Batch, TrainGraph
 from lowpeak_export.executorch.kernels import check_operators
 from lowpeak_export.executorch.program import METHOD, emit
-from lowpeak_runtime.executorch_session import load_runtime, quiet
+from lowpeak_runtime.train.executorch_session import load_runtime, quiet
 from tests.evaluate import GraphBuilder
 from tests.export.numerics.case import Case
 

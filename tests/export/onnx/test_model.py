@@ -21,7 +21,7 @@ from lowpeak_artifact.layout import CONSTANTS, SAFETENSORS_WEIGHTS
 from lowpeak_artifact.onnx_layout import CHECKPOINT, EVAL_MODEL, OPTIMIZER_MODEL, TRAINING_MODEL
 from lowpeak_export.onnx.model import GRADIENT_BUFFER, GRADIENT_DONE, LOSS, RESET
 from lowpeak_export.onnx.runtime import SESSION_OPTIONS, session_options
-from lowpeak_runtime.execute import Execution, execute
+from lowpeak_runtime.simulate.execute import Execution, execute
 from tests.evaluate import distance
 from tests.export.onnx.compiled import adapted, onnx_artifact
 from tests.test_api import Classifier, classifier_batch

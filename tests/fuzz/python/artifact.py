@@ -23,12 +23,12 @@ from lowpeak_artifact.layout import ADAPTER, GRAPH, PLAN
 from lowpeak_artifact.manifest import Manifest
 from lowpeak_artifact.plain_file import is_plain_name
 from lowpeak_compiler.plan.place.problem import read_csv
-from lowpeak_runtime.chat.compiled import write_chat_file
-from lowpeak_runtime.execute import execute
-from lowpeak_runtime.graph_check import check_operations
-from lowpeak_runtime.prepare import training_data
-from lowpeak_runtime.rebuilt_model import rebuilt
-from lowpeak_runtime.simulate import simulate
+from lowpeak_runtime.data.chat.compiled import write_chat_file
+from lowpeak_runtime.data.prepare import training_data
+from lowpeak_runtime.simulate.execute import execute
+from lowpeak_runtime.simulate.graph_check import check_operations
+from lowpeak_runtime.simulate.rebuilt_model import rebuilt
+from lowpeak_runtime.simulate.simulate import simulate
 from tests.fuzz.python.mutations import bytes_changed, csv_changed, json_changed
 from tests.fuzz.python.target import Target
 from tests.tiny import planned_step, tiny_llama, write_artifact

@@ -12,8 +12,8 @@ import torch
 
 from lowpeak.phone.progress import PhoneCheckpoint
 from lowpeak_artifact.errors import ArtifactError
-from lowpeak_runtime.checkpoint import CHECKPOINT, PREVIOUS, Progress, read_progress
-from lowpeak_runtime.checkpoint_tensors import save_checkpoint
+from lowpeak_runtime.train.checkpoint import CHECKPOINT, PREVIOUS, Progress, read_progress
+from lowpeak_runtime.train.checkpoint_tensors import save_checkpoint
 
 PROGRESS = Progress(artifact="a", step=3, seed=5, options="{}", data="d", position=7)
 

@@ -9,7 +9,7 @@ import pytest
 
 from lowpeak.phone.run import follow
 from lowpeak_artifact.errors import DataError
-from lowpeak_runtime.supervisor import StepReport, WorkerRun
+from lowpeak_runtime.train.supervisor import StepReport, WorkerRun
 
 
 def line(**event: Any) -> bytes:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from lowpeak_artifact.errors import DataError
-from lowpeak_runtime.chat.answers import LEFT_OUT, NO_END
-from lowpeak_runtime.chat.sandbox import RENDERER
-from lowpeak_runtime.encode import NO_LOSS, Example, encode, encode_many
+from lowpeak_runtime.data.chat.answers import LEFT_OUT, NO_END
+from lowpeak_runtime.data.chat.sandbox import RENDERER
+from lowpeak_runtime.data.encode import NO_LOSS, Example, encode, encode_many
 from tests.runtime_py.chat import templates
 from tests.runtime_py.tokenizer_kinds import BOS, EOS, kind
 

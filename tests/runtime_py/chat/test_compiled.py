@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from lowpeak_runtime.chat.compiled import CHAT_FILE, compiled_chat, write_chat_file
+from lowpeak_runtime.data.chat.compiled import CHAT_FILE, compiled_chat, write_chat_file
 from tests.runtime_py.chat import templates
 from tests.runtime_py.tokenizer_kinds import kind
 

@@ -11,12 +11,12 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from lowpeak_artifact.errors import DataError
-from lowpeak_runtime.chat.compiled import compiled_chat
-from lowpeak_runtime.chat.renderer import PROCESSOR_SECONDS
-from lowpeak_runtime.chat.sandbox import RENDERER, TemplateStopped
-from lowpeak_runtime.chat.template import MOST_BYTES, Refusal, Template
-from lowpeak_runtime.jsonl import JsonlFile
-from lowpeak_runtime.record import Chat
+from lowpeak_runtime.data.chat.compiled import compiled_chat
+from lowpeak_runtime.data.chat.renderer import PROCESSOR_SECONDS
+from lowpeak_runtime.data.chat.sandbox import RENDERER, TemplateStopped
+from lowpeak_runtime.data.chat.template import MOST_BYTES, Refusal, Template
+from lowpeak_runtime.data.jsonl import JsonlFile
+from lowpeak_runtime.data.record import Chat
 from tests.runtime_py.tokenizer_kinds import kind
 
 CHAT = Chat(({"role": "user", "content": "Hi"},), (False,), None, {})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lowpeak_artifact.errors import DataError
-from lowpeak_runtime.chat.marks import STYLES, Leaf, Region, mark
-from lowpeak_runtime.chat.turns import (
+from lowpeak_runtime.data.chat.marks import STYLES, Leaf, Region, mark
+from lowpeak_runtime.data.chat.turns import (
     Run,
     Turn,
     check,

@@ -5,7 +5,7 @@ K rows of the head instead of V.
     ->  cross_entropy(linear(hidden, w[token_subset]), targets)
 
 `token_subset` (int64 [K]) becomes an input of the batch; targets are positions in it.
-lowpeak_runtime/subset.py chooses it. This changes the numbers: the gradient is that of the loss over the
+lowpeak_runtime/data/subset.py chooses it. This changes the numbers: the gradient is that of the loss over the
 subset.
 """
 

@@ -4,7 +4,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
- * What `lowpeak-runner` trains: lowpeak_runtime/session.py's Job.
+ * What `lowpeak-runner` trains: lowpeak_runtime/train/session.py's Job.
  * Paths are relative to the runner's working folder.
  */
 public final class TrainJob {
