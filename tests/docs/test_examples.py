@@ -9,7 +9,7 @@ import pytest
 import lowpeak
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGES = [ROOT / folder for folder in ("compiler", "export", "runtime_py", "src")]
 ROOTS = [ROOT, *PACKAGES, ROOT / "compiler" / "lowpeak_compiler"]
 """What a path in a document may begin in."""
