@@ -83,6 +83,9 @@ class Verb:
             os.environ[RUNNER_VARIABLE] = str(program)
             code = lowpeak(arguments)
             sys.stdout.flush()
+        except KeyboardInterrupt:
+            # Before the verb handles signals, or after: Python itself ends by it.
+            code = 128 + signal.SIGINT
         except BaseException as error:
             print(repr(error), file=sys.stderr, flush=True)
             code = 99
