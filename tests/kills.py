@@ -107,11 +107,15 @@ class Verb:
         return self.code
 
     def child(self) -> int | None:
+        """The newest that does the verb's work; the renderer of chat templates is none."""
         try:
             told = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+            working = [
+                int(child) for child in told if b"renderer" not in Path(f"/proc/{child}/cmdline").read_bytes()
+            ]
         except OSError:
             return None
-        return int(told[-1]) if told else None
+        return working[-1] if working else None
 
     def kill(self, target: str, number: int) -> None:
         child = self.child()

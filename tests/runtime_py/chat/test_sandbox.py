@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from lowpeak_artifact.errors import DataError
+from lowpeak_artifact.errors import DataError, EnvironmentProblem
 from lowpeak_runtime.data.chat.compiled import compiled_chat
 from lowpeak_runtime.data.chat.renderer import PROCESSOR_SECONDS
 from lowpeak_runtime.data.chat.sandbox import RENDERER, TemplateStopped
@@ -69,7 +69,7 @@ def test_the_process_may_be_killed() -> None:
     assert rendered(PLAIN) == "<user>Hi"
     assert RENDERER._process is not None
     os.kill(RENDERER._process.pid, signal.SIGKILL)
-    with pytest.raises(TemplateStopped, match="ended the process that renders it"):
+    with pytest.raises(EnvironmentProblem, match="was killed, perhaps by the system"):
         rendered(PLAIN)
     assert rendered(PLAIN) == "<user>Hi"
 

@@ -55,9 +55,9 @@ class Renderer:
                 self._end()
                 raise
             if answer is None:
-                raise TemplateStopped(f"the chat template {self._reason(self._end())}: {_ADVICE}")
+                raise self._ended(self._end())
         if "stopped" in answer:
-            raise TemplateStopped(f"the chat template {self._reason(None)}: {_ADVICE}")
+            raise _stopped(f"takes more than {MEMORY_BYTES >> 20} MiB for one chat")
         return answer
 
     def close(self) -> None:
@@ -93,9 +93,7 @@ class Renderer:
         (size,) = LENGTH.unpack(head)
         if size > MOST_BYTES:
             self._end()
-            raise TemplateStopped(
-                f"the chat template makes a text of {size} bytes, the most is {MOST_BYTES}: {_ADVICE}"
-            )
+            raise _stopped(f"makes a text of {size} bytes, the most is {MOST_BYTES}")
         data = process.stdout.read(size)
         if len(data) < size:
             return None
@@ -117,12 +115,20 @@ class Renderer:
             process.kill()
             return process.wait()
 
-    def _reason(self, code: int | None) -> str:
+    def _ended(self, code: int) -> Exception:
+        """Why there is no answer, by what the process ended with."""
         if code == -signal.SIGPROF:
-            return f"takes more than {PROCESSOR_SECONDS:g} s for one chat"
-        if code is None:
-            return f"takes more than {MEMORY_BYTES >> 20} MiB for one chat"
-        return f"ended the process that renders it (exit code {code})"
+            return _stopped(f"takes more than {PROCESSOR_SECONDS:g} s for one chat")
+        if code == -signal.SIGKILL:
+            return EnvironmentProblem(
+                "the process that renders chat templates was killed, perhaps by the system for lack of "
+                "memory: free some, and try again"
+            )
+        return _stopped(f"ended the process that renders it (exit code {code})")
+
+
+def _stopped(does: str) -> TemplateStopped:
+    return TemplateStopped(f"the chat template {does}: {_ADVICE}")
 
 
 RENDERER = Renderer()
