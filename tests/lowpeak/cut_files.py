@@ -77,7 +77,7 @@ def compiled(model: Path, out: Path) -> Artifact:
 def compile_folder(folder: Path) -> object:
     tiny_model().save_pretrained(folder / "model")
     with cut_after(
-        lowpeak_compiler.model.weights, "open_safetensors", folder / "model" / "model.safetensors"
+        lowpeak_compiler.frontend.model.weights, "open_safetensors", folder / "model" / "model.safetensors"
     ):
         return compiled(folder / "model", folder / "artifact")
 
@@ -140,7 +140,7 @@ def read_checkpoint(folder: Path) -> object:
     path = folder / "checkpoint.safetensors"
     progress = Progress(artifact="a", step=1, seed=0, options="{}", data="d", position=1)
     save_checkpoint(path, progress, {"x": torch.zeros(BYTES)}, {})
-    with cut_after(lowpeak_runtime.checkpoint_tensors, "safe_open", path):
+    with cut_after(lowpeak_runtime.train.checkpoint_tensors, "safe_open", path):
         return load_adapter(path)
 
 

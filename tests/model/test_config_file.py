@@ -87,7 +87,7 @@ def test_refused_with_the_key(folder: Path, changes: dict[str, Any], message: st
         (b'{"a": "\xff"}', "cannot be read as JSON: 'utf-8' codec"),
         (b'{"a": "\\ud800"}', "cannot be read as JSON: .* surrogates not allowed"),
         (b'{"a": [' + b"[]," * 600_000 + b"[]]}", "has 600003 lists and objects, at most 500000"),
-        (b"[]", "it holds a JSON list, not an object"),
+        (b"[]", "it holds a list, not an object"),
         (b'{"a": "' + b" " * MOST_CONFIG_BYTES + b'"}', "has over 4000000 bytes, the most that is read"),
     ],
     ids=["twice", "deep", "digits", "utf-8", "surrogate", "lists", "no object", "large"],

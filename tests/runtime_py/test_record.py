@@ -100,7 +100,7 @@ def test_answers_that_are_not_to_be_learned(key: str, value: Any, chatml: PreTra
         ({"role": "model"}, 'message 2 in "messages" has the role "model": expected are "system" and'),
         ({"role": "Assistant"}, 'message 2 in "messages" has the role "Assistant"'),
         ({"role": "gpt"}, 'message 2 in "messages" has the role "gpt"'),
-        ({"role": 5}, '"role" must be a string, not int'),
+        ({"role": 5}, '"role" must be a string, not an integer'),
     ],
 )
 def test_keys_of_messages_are_used_or_refused(

@@ -84,7 +84,7 @@ def _config(change: dict[str, Any]) -> Callable[[dict[str, bytes]], dict[str, by
         (_config({"added_tokens_decoder": {"x": 3}}), "transformers cannot load it"),
         (lambda f: {**f, "tokenizer.json": b"{"}, "transformers cannot load it"),
         (lambda f: {**f, "tokenizer.json": b"[]"}, "transformers cannot load it"),
-        (lambda f: {**f, "tokenizer_config.json": b"[]"}, "a JSON list, not an object"),
+        (lambda f: {**f, "tokenizer_config.json": b"[]"}, "is a list, not an object"),
         (lambda f: {**f, "tokenizer_config.json": b"[" * 100000}, "not JSON"),
         (lambda f: {"tokenizer.json": f["tokenizer.json"]}, r"no tokenizer_config\.json"),
     ],

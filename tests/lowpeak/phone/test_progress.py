@@ -64,7 +64,7 @@ def test_the_newest_comes_and_what_was_here_is_kept(there: Path, tmp_path: Path)
     assert read_progress(tmp_path / PREVIOUS).step == 20
 
 
-@pytest.mark.parametrize(("at", "words"), [(-2, "its bytes do not give"), (12, "it does not begin as a")])
+@pytest.mark.parametrize(("at", "words"), [(-2, "its bytes do not give"), (12, "has no type and shape")])
 def test_of_a_damaged_one_the_one_before_comes(at: int, words: str, there: Path, tmp_path: Path) -> None:
     here, told = tmp_path / CHECKPOINT, list[str]()
     flip(there / CHECKPOINT, at)
