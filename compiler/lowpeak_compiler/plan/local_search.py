@@ -21,6 +21,8 @@ from lowpeak_compiler.plan.decide.decide import Decider
 from lowpeak_compiler.plan.measure import NEAR, Measurer, Plan
 from lowpeak_compiler.plan.rematerialize import Decisions
 
+STATES = 300
+"""Looked at for the order of one neighbour: they are many, and a longer look seldom finds more."""
 LEAST_GAIN = 1 - 1e-6
 MOST_PAIRS = 5000
 """Pairs of changes looked at; with more, changes are tried one by one only."""
@@ -120,7 +122,7 @@ def reached(
             tried.add(decisions)
             effort -= len(measurer.program.ops)
             plan = measurer.measure(decisions)
-            fitted = measurer.fitted(plan, budget)
+            fitted = measurer.fitted(plan, budget, STATES)
             if fitted is not None:
                 return fitted, effort
             enter(plan)
@@ -138,7 +140,7 @@ def faster(
         if effort <= 0:
             break
         effort -= len(measurer.program.ops)
-        fitted = measurer.fitted(measurer.measure(decisions), budget)
+        fitted = measurer.fitted(measurer.measure(decisions), budget, STATES)
         if fitted is not None:
             ahead = measurer.prefetched(fitted, budget)
             if ahead.seconds < current.seconds:

@@ -19,7 +19,7 @@ import numpy as np
 from lowpeak_compiler.plan.cost import Rates
 from lowpeak_compiler.plan.decide.decide import Decider
 from lowpeak_compiler.plan.liveness import live_bytes, peak_bytes
-from lowpeak_compiler.plan.order.fit_order import order_within
+from lowpeak_compiler.plan.order.fit_order import STATES, order_within
 from lowpeak_compiler.plan.order.prefetch import prefetch
 from lowpeak_compiler.plan.order.schedule import schedule
 from lowpeak_compiler.plan.program import Io, Program
@@ -95,11 +95,12 @@ class Measurer:
             self._measured[decisions] = plan
         return plan
 
-    def fitted(self, plan: Plan, budget: int) -> Plan | None:
-        """The plan in an order that fits; None if none is found."""
+    def fitted(self, plan: Plan, budget: int, states: int = STATES) -> Plan | None:
+        """The plan in an order that fits; None if none is found. `states`: see order_within."""
         if plan.needed_bytes > NEAR * budget:
             return None
-        program = order_within(plan.program, self._for_values(plan, budget), self.memory.alignment)
+        room = self._for_values(plan, budget)
+        program = order_within(plan.program, room, self.memory.alignment, states)
         if program is None:
             return None
         other = plan if program is plan.program else self._plan(plan.decisions, program)

@@ -17,12 +17,14 @@ from lowpeak_compiler.plan.program import Program
 WIDTH = 80
 """Operations in a window."""
 STATES = 1500
-"""Sets of operations looked at in a window."""
+"""Sets of operations looked at in a window, unless fewer are asked for."""
 WINDOWS = 8
 
 
-def order_within(program: Program, budget: int, alignment: int) -> Program | None:
-    """The program in an order whose live bytes are at most `budget` at every step; None if none is found."""
+def order_within(program: Program, budget: int, alignment: int, states: int = STATES) -> Program | None:
+    """The program in an order whose live bytes are at most `budget` at every step; None if none is found
+    among `states` sets of operations in a window.
+    """
     beginning = 0
     for _ in range(WINDOWS):
         live = live_bytes(program, alignment)
@@ -33,7 +35,7 @@ def order_within(program: Program, budget: int, alignment: int) -> Program | Non
             return None
         first = max(0, over - WIDTH // 2)
         window = range(first, min(first + WIDTH, len(program.ops)))
-        found = _Window(program, window, alignment).search(budget)
+        found = _Window(program, window, alignment).search(budget, states)
         if found is None:
             return None
         program = program.reordered([*range(first), *found, *range(window.stop, len(program.ops))])
@@ -78,13 +80,13 @@ class _Window:
             if (value in made or value not in written) and found.upper[value] > window.start
         )
 
-    def search(self, budget: int) -> list[int] | None:
+    def search(self, budget: int, states: int) -> list[int] | None:
         """The steps of the window in an order that fits; None if there is none or the search gets long."""
         order: list[int] = []
         everything = (1 << len(self.window)) - 1
         seen = {0}
         choices = [_Choice(0, self.live, self._next(0, self.live, budget))]
-        while choices and len(seen) < STATES:
+        while choices and len(seen) < states:
             latest = choices[-1]
             if latest.done == everything:
                 return order
