@@ -24,9 +24,9 @@ from safetensors.torch import load
 from torch import Tensor
 
 from lowpeak_artifact.errors import ArtifactError, ModelError
-from lowpeak_artifact.file_names import MANIFEST as MANIFEST
 from lowpeak_artifact.graph_file import from_json
 from lowpeak_artifact.layout import ADAPTER, ADAPTER_FROZEN, CONSTANTS, GRAPH, PLAN, SAMPLE
+from lowpeak_artifact.layout import MANIFEST as MANIFEST
 from lowpeak_artifact.manifest import MOST_BYTES, BucketRecord, FileRecord, Manifest, TensorRecord
 from lowpeak_artifact.plain_file import open_plain, read_plain
 from lowpeak_artifact.quantized import QuantizedTensor

@@ -19,8 +19,8 @@ from lowpeak_artifact import manifest_checks
 from lowpeak_artifact.batch import BatchSpec
 from lowpeak_artifact.batch_input import BatchInput
 from lowpeak_artifact.errors import ArtifactError
-from lowpeak_artifact.file_names import MANIFEST
 from lowpeak_artifact.json_text import strict_json
+from lowpeak_artifact.layout import MANIFEST
 from lowpeak_artifact.quantized import QuantFormat
 from lowpeak_artifact.typed_json import Bytes, Count, Range, Seconds, typed
 

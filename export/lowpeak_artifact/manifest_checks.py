@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from lowpeak_artifact.errors import ArtifactError
-from lowpeak_artifact.file_names import MANIFEST, SIGNATURE
+from lowpeak_artifact.layout import MANIFEST, SIGNATURE
 from lowpeak_artifact.plain_file import is_plain_name
 from lowpeak_artifact.scheduled import dtype_named
 

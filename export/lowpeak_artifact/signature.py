@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
-from lowpeak_artifact.file_names import MANIFEST, SIGNATURE
+from lowpeak_artifact.layout import MANIFEST, SIGNATURE
 from lowpeak_artifact.manifest import MOST_BYTES as MANIFEST_BYTES
 from lowpeak_artifact.plain_file import read_plain
 from lowpeak_artifact.regular_file import open_regular

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from lowpeak_artifact.artifact import sha256_of
 from lowpeak_artifact.disk import Need, require_no_dead_link, require_room
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
-from lowpeak_artifact.file_names import MANIFEST, SIGNATURE
+from lowpeak_artifact.layout import MANIFEST, SIGNATURE
 from lowpeak_artifact.manifest import MOST_BYTES, FileRecord, Manifest
 from lowpeak_artifact.plain_file import is_plain_name, read_plain
 from lowpeak_artifact.private_folder import new_private_folder, remove_leftovers

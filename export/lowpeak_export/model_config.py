@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lowpeak_artifact.errors import ArtifactError
-from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.layout import MANIFEST
 from lowpeak_compiler.frontend.model.config_file import MOST_LAYERS
 from lowpeak_export.portable import with_floats
 

@@ -10,8 +10,8 @@ from typing import Any
 from lowpeak.demo_model import fetch_demo_model
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError, ModelError, told_as_environment_problem
-from lowpeak_artifact.file_names import MANIFEST
 from lowpeak_artifact.folder_lock import locked
+from lowpeak_artifact.layout import MANIFEST
 from lowpeak_artifact.plain_file import is_plain_name
 from lowpeak_compiler.frontend.model.source import ModelSource, open_model
 from lowpeak_export.adapter import CONFIG_FILE

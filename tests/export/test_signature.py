@@ -9,7 +9,7 @@ import pytest
 
 from lowpeak_artifact.artifact import MANIFEST, Artifact
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
-from lowpeak_artifact.file_names import SIGNATURE
+from lowpeak_artifact.layout import SIGNATURE
 from lowpeak_artifact.signature import needs_password, require_signature, sign
 from tests.export.blank import write_blank
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
-from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.layout import MANIFEST
 from lowpeak_artifact.onnx_layout import EVAL_MODEL, OPTIMIZER_MODEL, TRAINING_MODEL
 
 LOCATION = "location"

@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerBase
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.batch import SUBSET
 from lowpeak_artifact.errors import ArtifactError, DataError
-from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.layout import MANIFEST
 from lowpeak_artifact.safetensors_file import bytes_of
 from lowpeak_runtime.data.batch_file import PreparedBatch
 from lowpeak_runtime.data.data import Batch, ExampleList, OnRead, Source, batches

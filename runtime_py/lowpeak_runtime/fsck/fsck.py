@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
-from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.layout import MANIFEST
 from lowpeak_runtime.fsck.fsck_adapter import CONFIG_FILE, TENSORS_FILE, look_at_adapter
 from lowpeak_runtime.fsck.fsck_artifact import look_at_artifact
 from lowpeak_runtime.fsck.fsck_files import locked

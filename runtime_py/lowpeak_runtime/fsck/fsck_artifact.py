@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from lowpeak_artifact.errors import ArtifactError
-from lowpeak_artifact.file_names import MANIFEST, SIGNATURE
+from lowpeak_artifact.layout import MANIFEST, SIGNATURE
 from lowpeak_artifact.safetensors_header import Damaged
 from lowpeak_runtime.fsck.fsck_files import check_listed, locked, problem_of, read_json
 from lowpeak_runtime.fsck.fsck_report import REMOVES, Finding, FsckReport

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from lowpeak_artifact.errors import ArtifactError
-from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.layout import MANIFEST
 from lowpeak_artifact.safetensors_header import Damaged
 from lowpeak_runtime.fsck.fsck_adapter import look_at_adapter
 from lowpeak_runtime.fsck.fsck_files import check_tensors, problem_of, read_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lowpeak_artifact.errors import EnvironmentProblem
-from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.layout import MANIFEST
 from lowpeak_artifact.manifest import Manifest
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lowpeak_artifact.disk import require_no_dead_link
 from lowpeak_artifact.errors import ArtifactError
-from lowpeak_artifact.file_names import MANIFEST
 from lowpeak_artifact.folder_lock import locked
+from lowpeak_artifact.layout import MANIFEST
 
 
 def holds_a_run(out: Path, step: int) -> ArtifactError:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError
-from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.layout import MANIFEST
 from lowpeak_artifact.onnx_layout import OPTIMIZER_MODEL
 from lowpeak_export.onnx.external import require_listed
 from lowpeak_runtime.train.optimizer import OptimizerOptions

@@ -15,7 +15,7 @@ from torch import Tensor
 from lowpeak_artifact.artifact import Artifact, require_expected
 from lowpeak_artifact.batch_input import BatchInput
 from lowpeak_artifact.errors import ArtifactError, DataError
-from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.layout import MANIFEST
 from lowpeak_artifact.manifest import MOST_BYTES, Manifest
 from lowpeak_artifact.plain_file import read_plain
 from lowpeak_runtime.train.checkpoint import Progress, artifact_id

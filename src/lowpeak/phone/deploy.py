@@ -34,7 +34,7 @@ from lowpeak.phone.shell import Device
 from lowpeak.phone.target import Run, Target, shell_target, targets
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem, told_as_environment_problem
-from lowpeak_artifact.file_names import MANIFEST
+from lowpeak_artifact.layout import MANIFEST
 from lowpeak_artifact.manifest import Manifest
 from lowpeak_runtime.data.prepare import Data
 from lowpeak_runtime.data.summary import Summary
