@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowpeak_artifact.errors import EnvironmentProblem
+from lowpeak_artifact.make_folder import make_folder
 from lowpeak_artifact.system_errors import NO_ROOM, meaning, number_of, remedy_of
 
 IN_MEMORY = frozenset({"tmpfs", "ramfs", "rootfs"})
@@ -188,7 +189,7 @@ def _made(folder: Path) -> Iterator[None]:
         absent.append(place)
         place = place.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         yield
     finally:
         for each in absent:

@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from lowpeak_artifact.disk import cannot_write
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.make_folder import make_folder
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,7 +82,7 @@ def reserved(path: Path, does: str) -> Iterator[None]:
     try:
         while True:
             try:
-                place.mkdir(parents=True, exist_ok=True)
+                make_folder(place)
             except OSError as error:
                 raise cannot_write(f"the folder {path.name}", path.parent, error) from error
             try:

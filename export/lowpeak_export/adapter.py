@@ -17,6 +17,7 @@ from torch import Tensor
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.disk import cannot_write
 from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.make_folder import make_folder
 from lowpeak_artifact.whole_file import sync
 from lowpeak_export.bundle import publish, remove_stale, temporary_folder
 
@@ -52,7 +53,7 @@ def save_peft_adapter(
     config = {key: _to_json(value) for key, value in peft_config.items()} | {"inference_mode": True}
     require_replaceable(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         remove_stale(folder)
         fresh, lock = temporary_folder(folder)
         try:

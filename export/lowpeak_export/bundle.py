@@ -21,6 +21,7 @@ from lowpeak_artifact.artifact import sha256_of
 from lowpeak_artifact.disk import Need, require_no_dead_link, require_room
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
 from lowpeak_artifact.layout import MANIFEST, SIGNATURE
+from lowpeak_artifact.make_folder import make_folder
 from lowpeak_artifact.manifest import MOST_BYTES, FileRecord, Manifest
 from lowpeak_artifact.plain_file import is_plain_name, read_plain
 from lowpeak_artifact.private_folder import new_private_folder, remove_leftovers
@@ -72,7 +73,7 @@ def writing(out: str | Path, *, overwrite: bool = False, expected_bytes: int = 0
     try:
         remove_stale(out)
         require_room_for_artifact(out, expected_bytes)
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         folder, lock = temporary_folder(out)
         try:
             writer = BundleWriter(folder)

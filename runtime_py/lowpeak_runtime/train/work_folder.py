@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lowpeak_artifact.disk import Mount, Need, cache_folder, require_room, temporary_folder
 from lowpeak_artifact.errors import EnvironmentProblem, told_as_environment_problem
+from lowpeak_artifact.make_folder import make_folder
 from lowpeak_artifact.private_folder import private_folder
 
 
@@ -27,7 +28,7 @@ def work_folder(
     base = _base(out, artifact, tell)
     with ExitStack() as stack:
         with told_as_environment_problem():
-            base.mkdir(parents=True, exist_ok=True)
+            make_folder(base)
             folder = stack.enter_context(private_folder("lowpeak-train-", base))
         yield folder
 
