@@ -18,7 +18,7 @@ from lowpeak_compiler.budget.footprint import footprint_of
 from lowpeak_compiler.budget.search import Planning, VariantPlan
 from lowpeak_compiler.config import MEGABYTE, CompileOptions
 from lowpeak_compiler.pipeline import plan_model
-from lowpeak_compiler.plan.liveness import lifetimes
+from lowpeak_compiler.plan.liveness import live_ranges
 from lowpeak_compiler.plan.program import Program
 
 PICTURE = Path(__file__).with_name("memory.svg")
@@ -80,7 +80,7 @@ def bands(planning: Planning, found: VariantPlan) -> Bands:
 
 
 def live_by_kind(program: Program) -> Bands:
-    live = lifetimes(program)
+    live = live_ranges(program)
     change = {name: [0] * (len(program.ops) + 1) for name in KINDS}
     for index, value in enumerate(program.values):
         lower, upper = live.lower[index], live.upper[index]

@@ -65,7 +65,7 @@ def peak_of(program: Program, plan: Plan) -> float | None:
 
 
 class _Model:
-    """Places and lifetimes of one program. `least`: the budget is a variable from there on."""
+    """Places and live ranges of one program. `least`: the budget is a variable from there on."""
 
     def __init__(self, program: Program, budget: int, least: int | None = None) -> None:
         self.program = program

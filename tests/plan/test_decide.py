@@ -34,7 +34,7 @@ def decider(run: Program, *, offload: bool = False, bytes_per_op: float = 0.0) -
 
 
 def beside(made: Decider) -> np.ndarray:
-    return np.zeros(len(made.windows), dtype=np.int64)
+    return np.zeros(len(made.buckets), dtype=np.int64)
 
 
 @pytest.mark.parametrize("cheap", "ab")

@@ -9,7 +9,7 @@ from torch import fx
 from lowpeak_compiler.budget.planning import PlanView
 from lowpeak_compiler.budget.targets import Target
 from lowpeak_compiler.ir.graph import Adapter, State, TrainGraph, tensors_of
-from lowpeak_compiler.plan.liveness import lifetimes, memory_problem
+from lowpeak_compiler.plan.liveness import live_ranges, memory_problem
 from lowpeak_compiler.plan.place.memory import solve
 from lowpeak_compiler.plan.place.problem import MemoryProblem, MemorySolution
 
@@ -67,7 +67,7 @@ def _in_file(graph: TrainGraph, view: PlanView) -> tuple[dict[str | int, int], i
     began."""
     offsets: dict[str | int, int] = {}
     end = 0
-    sums = lifetimes(view.program).buffer
+    sums = live_ranges(view.program).buffer
     for node in graph.graph.nodes:
         if node.op == "output":
             continue
