@@ -50,8 +50,8 @@ class ExecuTorchSession:
         self.optimizer = AdapterOptimizer(self.parameters, self.gradients, job.optimizer, job.total_steps)
         if job.checkpoint is not None and job.first_step:
             wanted = job.progress(manifest, job.first_step, job.position)
-            found = restore_checkpoint(Path(job.checkpoint), wanted, self.parameters, self.optimizer.state)
-            require_step(found, job)
+            restored = restore_checkpoint(Path(job.checkpoint), wanted, self.parameters, self.optimizer.state)
+            require_step(restored, job)
 
     def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0, weight: int = 1) -> float:
         if bucket != self._bucket:

@@ -176,7 +176,7 @@ def dtype_name(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def require_step(found: int, job: Job) -> None:
+def require_step(actual: int, job: Job) -> None:
     """Raises ArtifactError unless a restored checkpoint is at the job's first step."""
-    if found != job.first_step:
-        raise ArtifactError(f"{job.checkpoint} has moved to step {found}: another process trains there")
+    if actual != job.first_step:
+        raise ArtifactError(f"{job.checkpoint} has moved to step {actual}: another process trains there")

@@ -91,8 +91,8 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
         return
 
     checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
-    if checkpoint is not None and job.first_step == 0 and (found := newest_of(checkpoint)) is not None:
-        raise holds_a_run(checkpoint.parent, read_progress(found).step)
+    if checkpoint is not None and job.first_step == 0 and (existing := newest_of(checkpoint)) is not None:
+        raise holds_a_run(checkpoint.parent, read_progress(existing).step)
     batches = BatchFolder(job.batches, streamed=job.streamed)
     if checkpoint is not None and job.first_step:
         settle(checkpoint, lambda words: emit(note_event(words)))

@@ -102,11 +102,11 @@ def demo_table(
             f"loss {simulated.loss_relative_error:.1e}, gradients' cosine {simulated.gradient_cosine_min:.8f}"
         )
         rows.append(("one step, simulated against eager", "", drift))
-    made = Table("", "eager PEFT", title=artifact.manifest.model_name, title_justify="left")
-    made.add_column("lowpeak", overflow="fold")
+    table = Table("", "eager PEFT", title=artifact.manifest.model_name, title_justify="left")
+    table.add_column("lowpeak", overflow="fold")
     for row in [*rows, ("artifact", "", str(artifact.path)), ("trained adapter", "", str(trained.adapter))]:
-        made.add_row(*(Text(cell) for cell in row))
-    return made
+        table.add_row(*(Text(cell) for cell in row))
+    return table
 
 
 def largest_difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
