@@ -6,8 +6,8 @@
 The limit is that of a control group, where the page cache counts too; by default it is the artifact's
 budget. Data is the artifact's own sample without --data, and `demo` is the demo's chat. With --same-as,
 another artifact of the same model trains the same steps without a limit, and losses and gradients are
-compared: SGD at a learning rate of 1 changes the adapter by its gradient; and the time of a step is foretold
-from the other's, by the ratio of what the two plans foretell. Otherwise AdamW trains, and with
+compared: SGD at a learning rate of 1 changes the adapter by its gradient; and the time of a step is predicted
+from the other's, by the ratio of what the two plans predict. Otherwise AdamW trains, and with
 --eager the same steps are taken by eager PEFT on the same quantized weights, too. MB are 10**6 bytes; times
 are of this machine, predictions of the artifact's device.
 """
@@ -232,8 +232,8 @@ def main() -> None:
             f"those of a tensor by at most {worst:.1e}, relative"
         )
         ours, theirs = (each.manifest.largest.plan.predicted_step_seconds for each in (artifact, other))
-        foretold = free.seconds * ours / theirs
-        print(f"a step foretold from the other's: {foretold:.1f} s ({foretold / run.seconds - 1:+.0%})")
+        predicted = free.seconds * ours / theirs
+        print(f"a step predicted from the other's: {predicted:.1f} s ({predicted / run.seconds - 1:+.0%})")
 
 
 if __name__ == "__main__":

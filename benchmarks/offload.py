@@ -1,4 +1,4 @@
-"""Steps that put values into a file: foretold and measured, and what reading ahead hides of the disk's time.
+"""Steps that put values into a file: predicted and measured, and what reading ahead hides of the disk's time.
 
     python -m benchmarks.offload [--steps 5] [--folder .]
 
@@ -91,7 +91,7 @@ def main() -> None:
         factor = predicted / seconds
         profile = DeviceProfile(NAME, rough.ram_bytes, 70.0 * factor, 10e9 * factor, read, write)
         print(
-            f"processor: {profile.gflops:.1f} GFLOP/s, from {seconds:.2f} s with {predicted:.2f} s foretold"
+            f"processor: {profile.gflops:.1f} GFLOP/s, from {seconds:.2f} s with {predicted:.2f} s predicted"
         )
         ahead = compiled(TIGHT_MB, profile, folder / "ahead")
         with patch.object(plans, "prefetch", not_ahead):
@@ -106,7 +106,7 @@ def main() -> None:
         for name, (artifact, _) in runs.items():
             plan = artifact.manifest.largest.plan
             print(
-                f"{name:>10}: {measured[name]:.2f} s a step, {plan.predicted_step_seconds:.2f} foretold; "
+                f"{name:>10}: {measured[name]:.2f} s a step, {plan.predicted_step_seconds:.2f} predicted; "
                 f"{plan.offloaded_values} values offloaded, {plan.offload_bytes / 1e6:.0f} MB, "
                 f"{plan.recomputed_operations} operations run again"
             )
@@ -114,7 +114,7 @@ def main() -> None:
         transfers = plan.offload_bytes / write + plan.offload_bytes / read
         error = plan.predicted_step_seconds / measured["offload"] - 1
         hidden = 1 - (measured["offload"] - measured["in memory"]) / transfers
-        print(f"foretold with offload: {error:+.0%}; {transfers:.2f} s of transfers, hidden: {hidden:.0%}")
+        print(f"predicted with offload: {error:+.0%}; {transfers:.2f} s of transfers, hidden: {hidden:.0%}")
 
 
 def timed(runs: dict[str, tuple[Artifact, Path]], rounds: int) -> dict[str, float]:

@@ -62,7 +62,7 @@ class Running:
         self.taken = 0
 
     def take(self, ids: list[int]) -> Tensor:
-        """Logits behind the last of the tokens."""
+        """Logits after the last of the tokens."""
         while len(ids) > PROMPT_TOKENS:
             self.run(self.decoder.prompt.graph, ids[:PROMPT_TOKENS])
             ids = ids[PROMPT_TOKENS:]

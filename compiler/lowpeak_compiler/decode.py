@@ -140,7 +140,7 @@ def _frozen(graph: TrainGraph) -> set[Frozen | Quantized]:
 
 
 def _fills_caches(graph: TrainGraph) -> None:
-    """Leaves out what comes behind the last attention: the prompt's logits are of no use."""
+    """Leaves out what comes after the last attention: the prompt's logits are of no use."""
     last = [node for node in graph.operations() if node.target is cached_attention][-1]
     graph.output.args = ((last,),)
     graph.graph.eliminate_dead_code()

@@ -74,7 +74,7 @@ COMPOSITES: tuple[tuple[str, Callable[[], Pass]], ...] = (
 
 
 def build_joint(intake: Intake, options: CompileOptions, runner: Runner) -> tuple[TrainGraph, str | None]:
-    """Capture, forward passes, differentiation, normalization; also gives the name of the head."""
+    """Capture, forward passes, differentiation, normalization; also returns the name of the head."""
     forward = capture(intake.module, intake.batch, prefix=intake.prefix)
     runner.saw("Capture", forward)
     head = find_head(forward)

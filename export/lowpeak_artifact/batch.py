@@ -26,7 +26,7 @@ from lowpeak_artifact.batch_input import BatchInput, converted
 from lowpeak_artifact.errors import DataError
 
 TARGETS, SUBSET = "targets", "token_subset"
-NO_LABEL = "the batch has no label behind the first token of a row: there is no loss to train on"
+NO_LABEL = "the batch has no label after the first token of a row: there is no loss to train on"
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def compile_for_device(
 
     model: a PreTrainedModel (a LoRA is added: `lora`, by default rank 16 on all linear layers), a PeftModel,
     a checkpoint folder or .gguf file, `config:<name>` (real shapes, random weights), `demo`, or any nn.Module
-    that gives a scalar loss for `module(**example_batch)`. It is not modified.
+    that returns a scalar loss for `module(**example_batch)`. It is not modified.
     seq_len: tokens of a sequence; needed for language models. Several lengths make as many programs over the
     same weights and adapter, each within the budget; an example is trained in the shortest that holds it.
     generate: also make the program of `lowpeak generate`, where the target and the model have one; the

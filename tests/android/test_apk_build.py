@@ -159,7 +159,7 @@ def test_a_runner_for_small_pages_is_refused(tmp_path: Path) -> None:
              "-Wl,--dynamic-linker=/system/bin/linker64"],
             check=True,
         )  # fmt: skip
-        # Behind the runner's check nothing is to be built here.
+        # After the runner's check nothing is to be built here.
         done = build("--out", str(tmp_path), "--runner", f"x86_64={program}", "--aapt2", "/bin/false")
         refused = f"{program} is linked for pages of {page} bytes" in done.stderr
         assert refused is not accepted, done.stderr

@@ -269,7 +269,7 @@ def test_a_batch_file_without_labels_is_an_error(
     tensors = load_file(file)
     tensors["0.targets"][1] = NO_LOSS
     save_file(tensors, file)
-    with pytest.raises(DataError, match="the batch has no label behind the first token of a row"):
+    with pytest.raises(DataError, match="the batch has no label after the first token of a row"):
         supervise(job, run, worker_command(artifact.manifest, engine), None)
 
 

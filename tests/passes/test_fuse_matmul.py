@@ -144,7 +144,7 @@ def test_a_second_factor_stays():
     assert arguments(graph) == [(False, False, 0.5)]
 
 
-@pytest.mark.parametrize("reader", ["operation", "result", "operation behind a view"])
+@pytest.mark.parametrize("reader", ["operation", "result", "operation after a view"])
 def test_the_factor_of_a_product_that_something_else_reads_stays(reader):
     build = GraphBuilder()
     product = build.call(aten.mm.default, build.input("a", 3, 4), build.input("b", 4, 5))

@@ -48,7 +48,7 @@ def test_an_operand_that_is_read_later_is_not_taken_over():
 def test_a_result_is_not_taken_over():
     live = live_ranges(program(SIZES, [("f", "x", "a"), ("g", "a", "b")], "ab", 2, in_place=True))
     assert live.upper[1] == 2
-    # g is the last step, but a has to be there behind it.
+    # g is the last step, but a has to be there after it.
     assert live.buffer[2] != live.buffer[1]
 
 

@@ -57,7 +57,7 @@ def test_batches_without_a_label_are_left_out(tiny: TinyStep, artifact: Artifact
             for each in (found, expected)
         )
         assert all(torch.equal(one[name], value) for name, value in two.items())
-    with pytest.raises(DataError, match="none of 2 batches has a label behind the first token"):
+    with pytest.raises(DataError, match="none of 2 batches has a label after the first token"):
         training_data(artifact, [empty, empty])
 
 

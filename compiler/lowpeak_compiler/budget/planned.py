@@ -63,7 +63,7 @@ def place(graph: TrainGraph, view: PlanView, target: Target, capacity: int | Non
 
 
 def _in_file(graph: TrainGraph, view: PlanView) -> tuple[dict[str | int, int], int]:
-    """Adapters, gradients and state that the arena does not have, one behind the other; a sum is where it
+    """Adapters, gradients and state that the arena does not have, one after the other; a sum is where it
     began."""
     offsets: dict[str | int, int] = {}
     end = 0

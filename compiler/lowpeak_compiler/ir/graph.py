@@ -104,7 +104,7 @@ class TrainGraph:
         return tuple(self.output.args[0])  # type: ignore[arg-type]
 
     def add_input(self, role: Role, value: Tensor, name: str) -> fx.Node:
-        """A new placeholder behind the last one; a constant that is already there is given back."""
+        """A new placeholder after the last one; a constant that is already there is given back."""
         last = None
         for node, known in self.inputs():
             if isinstance(role, Constant) and known == role:
@@ -142,7 +142,7 @@ class TrainGraph:
         inputs_end = False
         for node in self.graph.nodes:
             if node.op == "placeholder":
-                assert not inputs_end, f"input {node.name} stands behind an operation"
+                assert not inputs_end, f"input {node.name} stands after an operation"
                 assert node.name in self.roles, f"{node.name} has no role"
                 role = self.roles[node.name]
                 if isinstance(role, Adapter):
@@ -206,7 +206,7 @@ def forward_nodes(graph: TrainGraph) -> set[fx.Node]:
 
 
 def tensors_of(node: fx.Node) -> tuple[Tensor, ...]:
-    """The (fake) tensors that a node gives: one, or several for a multi-output operator."""
+    """The (fake) tensors that a node returns: one, or several for a multi-output operator."""
     value = node.meta["val"]
     return (value,) if isinstance(value, Tensor) else tuple(v for v in value if isinstance(v, Tensor))
 

@@ -16,7 +16,7 @@ TOLERANCE = 1e-5
 GRADIENTS = 100
 """Times as much, of gradients."""
 LEAST = 1e-6
-"""Of a loss near 0: float32 has no more behind a sum of numbers around 1."""
+"""Of a loss near 0: float32 has no more digits of a sum of numbers around 1."""
 
 
 @dataclass(frozen=True)

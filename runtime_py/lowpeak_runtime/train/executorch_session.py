@@ -133,7 +133,7 @@ class ExecuTorchProgram:
     def step(self, graph_inputs: Mapping[str, Tensor]) -> float:
         """Forward and backward of one batch -> loss; `gradients` are then this batch's.
 
-        `graph_inputs` are what `BatchSpec.graph_inputs` gives. Raises DataError when a tensor is missing or
+        `graph_inputs` are what `BatchSpec.graph_inputs` returns. Raises DataError when a tensor is missing or
         of another shape or dtype, ArtifactError when a kernel fails, EnvironmentProblem when the disk does.
         """
         inputs = [checked(record, graph_inputs.get(record.name)) for record in self._inputs]

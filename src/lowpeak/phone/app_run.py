@@ -42,7 +42,7 @@ class Seen:
     """Process numbers; None if there is none."""
     runner: int | None
     lines: bytes
-    """Of the metrics, behind those that were seen before."""
+    """Of the metrics, after those that were seen before."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
     ->  x = op(...); t = store(x, offset); ...; y = load(t, offset); x' = loaded(y); g = backward(x')
 
 The token t makes the load follow the store. The load asks for the value and `loaded` waits for it, so that a
-plan can move the load ahead. Values lie in the file one behind the other, each from a whole page on.
+plan can move the load ahead. Values lie in the file one after the other, each from a whole page on.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _offsets(graph: TrainGraph, values: frozenset[str]) -> dict[str, int]:
 
 
 def _store(graph: TrainGraph, offsets: dict[str, int]) -> dict[fx.Node, fx.Node]:
-    """Stores every value behind its definition; gives the tokens."""
+    """Stores every value after its definition; returns the tokens."""
     tokens = {}
     for node in graph.operations():
         if node.name not in offsets:

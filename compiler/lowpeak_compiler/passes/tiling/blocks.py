@@ -1,7 +1,7 @@
 """The order of tiles: block by block, and in each block tile by tile.
 
 A block is what can be done depth-first. It ends where one value by tiles alone goes on (the rows of the
-residual stream): in the forward before an operation that needs operands whole, in the backward behind one
+residual stream): in the forward before an operation that needs operands whole, in the backward after one
 that carries gradients of such operands. So a block holds one layer of a transformer, and what it needs whole
 dies with it.
 """
@@ -57,7 +57,7 @@ def find_blocks(graph: TrainGraph, axes: TokenAxes) -> list[Block]:
 def _cuts(
     members: list[fx.Node], tiled: list[fx.Node], position: dict[fx.Node, int], axes: TokenAxes
 ) -> list[int]:
-    """Positions behind which at most one value by tiles is read that was made before, and none that is also
+    """Positions after which at most one value by tiles is read that was made before, and none that is also
     there as a whole.
     """
     change = [0] * (len(position) + 1)

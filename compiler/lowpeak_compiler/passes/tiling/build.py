@@ -38,7 +38,7 @@ class Item(NamedTuple):
 
 
 class Builder:
-    """Makes every item once, behind what it reads."""
+    """Makes every item once, after what it reads."""
 
     def __init__(self, graph: TrainGraph, axes: TokenAxes, rows: int) -> None:
         self.source = graph
@@ -87,7 +87,7 @@ class Builder:
 
     def _order(self, forward: bool) -> range:
         """First tile to last in the forward; the other way round in the backward, where the gradients of a
-        key are complete once those of the queries behind it are done.
+        key are complete once those of the queries after it are done.
         """
         count = len(self.starts)
         return range(count) if forward else range(count - 1, -1, -1)

@@ -21,7 +21,7 @@ from lowpeak_compiler.passes.tiling.build import Builder
 
 @dataclass(frozen=True)
 class Tile:
-    """Runs on the lowered graph, behind the passes that fuse. The last tile may have fewer rows.
+    """Runs on the lowered graph, after the passes that fuse. The last tile may have fewer rows.
 
     Raises CannotTile, and leaves the graph as it was.
     """
