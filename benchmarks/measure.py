@@ -112,7 +112,7 @@ def measure(
     return Measured(code, killed, charged, taken, events[-1] if events else {})
 
 
-def update_distance(initial: Path, found: Path, expected: Path) -> tuple[float, float]:
+def update_distance(initial: Path, actual: Path, expected: Path) -> tuple[float, float]:
     """Distance of what two runs added to the initial adapter, relative to the norm of what the second added.
 
     -> of the whole adapter, and the worst of a tensor.
@@ -120,7 +120,7 @@ def update_distance(initial: Path, found: Path, expected: Path) -> tuple[float, 
     worst = distance = norm = 0.0
     with (
         safe_open(initial, "pt") as first,
-        safe_open(found, "pt") as ours,
+        safe_open(actual, "pt") as ours,
         safe_open(expected, "pt") as theirs,
     ):
         for name in first.keys():  # noqa: SIM118

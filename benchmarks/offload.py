@@ -65,8 +65,8 @@ def compiled(budget_mb: float, profile: DeviceProfile, out: Path) -> Artifact:
 
 
 def dear_units(program: Program) -> Units:
-    found = find_units(program)
-    return replace(found, all=[replace(unit, seconds=DEAR * unit.seconds) for unit in found.all])
+    units = find_units(program)
+    return replace(units, all=[replace(unit, seconds=DEAR * unit.seconds) for unit in units.all])
 
 
 def not_ahead(program: Program, budget: int, alignment: int) -> Program:
@@ -122,15 +122,15 @@ def timed(runs: dict[str, tuple[Artifact, Path]], rounds: int) -> dict[str, floa
 
     The first step of a run is not counted.
     """
-    found: dict[str, list[float]] = {name: [] for name in runs}
+    measured: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, (artifact, folder) in runs.items():
             with tempfile.TemporaryDirectory(dir=folder) as work:
                 run = measure(artifact, Path(work), steps=2, limit_bytes=None, optimizer=OptimizerOptions())
             if run.returncode:
                 raise SystemExit(f"the runner ended with {run.last}")
-            found[name].append(run.steps[1]["seconds"])
-    return {name: statistics.median(seconds) for name, seconds in found.items()}
+            measured[name].append(run.steps[1]["seconds"])
+    return {name: statistics.median(seconds) for name, seconds in measured.items()}
 
 
 if __name__ == "__main__":

@@ -50,12 +50,12 @@ def main() -> None:
             started = time.monotonic()
             joint, _ = build_joint(open_intake(f"config:{model}", options, lora=lora), options, Runner())
             ours = within_budget(joint, options, started)
-            made = Table("who", "peak MB", title=f"{model}, {tokens} tokens")
-            made.add_row(f"lowpeak within {budget} MB, planned", f"{ours.peak_bytes / 1e6:.1f}")
+            table = Table("who", "peak MB", title=f"{model}, {tokens} tokens")
+            table.add_row(f"lowpeak within {budget} MB, planned", f"{ours.peak_bytes / 1e6:.1f}")
             for who, peaks in RIVALS[model].items():
                 if tokens in peaks:
-                    made.add_row(who, f"{peaks[tokens] * 1e3:.0f}")
-            Console().print(made)
+                    table.add_row(who, f"{peaks[tokens] * 1e3:.0f}")
+            Console().print(table)
             if asked.measure:
                 measure_model(f"config:{model}", options, asked.measure, lora)
 

@@ -101,11 +101,11 @@ def our_rows(model: str, tokens: int, brief: bool) -> Iterator[Row]:
 def within_budget(joint: TrainGraph, options: CompileOptions, started: float) -> Row:
     technique = f"+streaming, {options.budget_mb:g} MB"
     planning = Planning(joint, options, lambda _: None)
-    found = planning.plan(options.budget_bytes)
-    if found is None:
+    chosen = planning.plan(options.budget_bytes)
+    if chosen is None:
         return Row(f"{technique}: no plan", 0, 0.0, time.monotonic() - started)
-    plan = found.plan
-    footprint = planning.footprint(found.variant, plan.peak_bytes, len(plan.program.ops))
+    plan = chosen.plan
+    footprint = planning.footprint(chosen.variant, plan.peak_bytes, len(plan.program.ops))
     return Row(technique, footprint.total, plan.seconds, time.monotonic() - started)
 
 
@@ -128,18 +128,18 @@ def main() -> None:
     console = Console()
     for model in options.models.split(","):
         for tokens in map(int, options.tokens.split(",")):
-            made = Table(*COLUMNS, title=f"{model}, {tokens} tokens")
+            table = Table(*COLUMNS, title=f"{model}, {tokens} tokens")
             papers = () if options.brief else papers_rows(model, tokens)
             for row in (*papers, *our_rows(model, tokens, options.brief)):
                 published = PAPER.get(model, {}).get(row.technique, {}).get(tokens)
-                made.add_row(
+                table.add_row(
                     row.technique,
                     f"{row.peak_bytes / 1e9:.3f}",
                     "" if published is None else f"{published:.2f}",
                     f"{row.step_seconds:.1f}",
                     f"{row.planning_seconds:.0f} s",
                 )
-            console.print(made)
+            console.print(table)
             if options.measure:
                 measure_model(f"config:{model}", options_of(tokens, "lowpeak"), options.measure)
 
