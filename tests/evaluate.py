@@ -12,7 +12,8 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._pytree import tree_map_only
 
-from lowpeak_artifact.quantized import QuantizedTensor, quantize
+from lowpeak_artifact.quantize import quantize
+from lowpeak_artifact.quantized import QuantizedTensor
 from lowpeak_compiler.ir.graph import Adapter, Batch, Constant, Quantized, Role, TrainGraph
 from lowpeak_compiler.ir.nodes import infer
 

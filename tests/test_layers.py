@@ -170,3 +170,5 @@ def test_the_worker_imports_no_compiler() -> None:
     assert "torch" in loaded
     assert {name for name in loaded if name.split(".")[0] == "lowpeak_compiler"} == set()
     assert not any(name.startswith("executorch.exir") for name in loaded)
+    # Twice the time that torch takes by itself, before the first step.
+    assert not loaded & {"torch._dynamo", "torchao", "transformers"}

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import lowpeak_artifact.ops  # noqa: F401  registers the operators
-from lowpeak_artifact.quantized import QuantFormat, QuantizedTensor, quantize
+from lowpeak_artifact.quantize import quantize
+from lowpeak_artifact.quantized import QuantFormat, QuantizedTensor
 from tests.evaluate import distance
 
 ops = torch.ops.lowpeak

@@ -26,7 +26,8 @@ from lowpeak_artifact.manifest import (
     SourceRecord,
     TensorRecord,
 )
-from lowpeak_artifact.quantized import QuantizedTensor, quantize
+from lowpeak_artifact.quantize import quantize
+from lowpeak_artifact.quantized import QuantizedTensor
 from lowpeak_artifact.safetensors_file import Entry, write_safetensors
 from lowpeak_compiler.budget.footprint import bytes_of
 from lowpeak_compiler.decode import Decoder

@@ -22,7 +22,7 @@ from lowpeak_artifact.batch_checks import tensors_of
 from lowpeak_artifact.disk import temporary_folder
 from lowpeak_artifact.errors import ModelError, told_as_environment_problem, told_as_model_error
 from lowpeak_artifact.folder_lock import COMPILES, reserving
-from lowpeak_artifact.quantized import quantize
+from lowpeak_artifact.quantize import quantize
 from lowpeak_compiler.budget.targets import target as require_target
 from lowpeak_compiler.config import MEGABYTE, CompileOptions, Loss, OptimizerName, Quantization
 from lowpeak_compiler.frontend.intake import Intake, Model, take_in

@@ -7,12 +7,12 @@ import dataclasses
 import pytest
 import torch
 
+from lowpeak_artifact.quantize import quantize
 from lowpeak_artifact.quantized import (
     QuantFormat,
     QuantizedTensor,
     choose_format,
     pack_nibbles,
-    quantize,
     unpack_nibbles,
 )
 
@@ -97,7 +97,7 @@ def test_all_zero_rows_stay_zero() -> None:
 def test_pieces_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     weight = torch.randn(33, 64)
     whole = quantize(weight, QuantFormat(4, 32, False))
-    monkeypatch.setattr("lowpeak_artifact.quantized._ELEMENTS_AT_ONCE", 5 * 64)
+    monkeypatch.setattr("lowpeak_artifact.quantize._ELEMENTS_AT_ONCE", 5 * 64)
     pieces = quantize(weight, QuantFormat(4, 32, False))
     assert torch.equal(whole.data, pieces.data) and torch.equal(whole.scale, pieces.scale)
 

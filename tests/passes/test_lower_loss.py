@@ -7,7 +7,8 @@ import torch
 from expecttest import assert_expected_inline
 from torch.nn import functional as F
 
-from lowpeak_artifact.quantized import QuantFormat, QuantizedTensor, quantize
+from lowpeak_artifact.quantize import quantize
+from lowpeak_artifact.quantized import QuantFormat, QuantizedTensor
 from lowpeak_compiler.ir.graph import Batch, Frozen, Quantized, TrainGraph
 from lowpeak_compiler.passes.fuse.attention import Attention
 from lowpeak_compiler.passes.loss.chunked_loss import ChunkedLoss

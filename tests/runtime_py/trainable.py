@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.batch import IGNORE_INDEX, BatchSpec
 from lowpeak_artifact.executorch_layout import PROGRAM
-from lowpeak_artifact.quantized import quantize
+from lowpeak_artifact.quantize import quantize
 from lowpeak_compiler.ir.graph import Quantized
 from lowpeak_export.bundle import writing
 from lowpeak_export.executorch.program import emit

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from lowpeak_artifact.errors import UnsupportedOperator
-from lowpeak_artifact.quantized import QuantFormat, quantize
+from lowpeak_artifact.quantize import quantize
+from lowpeak_artifact.quantized import QuantFormat
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_export.onnx.nodes import DTYPES
 from lowpeak_export.onnx.operators import MAPPINGS, check_operators
