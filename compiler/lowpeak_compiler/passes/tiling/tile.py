@@ -1,10 +1,15 @@
-"""The token axis in tiles of `rows` tokens: one layer at a time, and in it one tile at a time.
+"""Loop tiling of the token axis, in tiles of `rows` tokens: layer by layer, and in each layer tile by tile.
 
 y = op(x)  ->  y[0] = op(x[0]); y[1] = op(x[1]); ...
 
-What an operation needs whole (keys and values in attention) is written tile by tile into one value, gradients
-of it and of weights are added up in place: see passes/tiling/. Only what is whole is live for all tokens; the
-rest is live for one tile.
+A value that an operation needs whole (keys and values in attention) is assembled tile by tile in one buffer,
+and gradients of it and of weights are accumulated in place. Only such values are live for all tokens; all
+others are live for one tile.
+
+rules.py   what each operator does with the token axis
+axes.py    the token axis of every value, from the token ids on
+blocks.py  which operations share one loop over the tiles
+build.py   the tiled graph
 """
 
 from __future__ import annotations
@@ -21,15 +26,15 @@ from lowpeak_compiler.passes.tiling.build import Builder
 
 @dataclass(frozen=True)
 class Tile:
-    """Runs on the lowered graph, after the passes that fuse. The last tile may have fewer rows.
+    """Runs on the lowered graph, after the fusing passes. The last tile may have fewer rows.
 
-    Raises CannotTile, and leaves the graph as it was.
+    Raises CannotTile, in which case the graph is unchanged.
     """
 
     rows: int
 
     def run(self, graph: TrainGraph) -> int:
-        """How many operations are done by tiles."""
+        """Returns the number of operations that are tiled."""
         axes = find_token_axes(graph)
         if self.rows >= axes.tokens:
             return 0
