@@ -93,11 +93,11 @@ class Trained:
             assert distance(gradient, gradients[name]) < relative, name
 
 
-def distance(found: Tensor, expected: Tensor) -> float:
+def distance(actual: Tensor, expected: Tensor) -> float:
     """|found - expected| / |expected|"""
-    assert found.shape == expected.shape, (found.shape, expected.shape)
+    assert actual.shape == expected.shape, (actual.shape, expected.shape)
     scale = expected.double().norm().clamp(min=1e-30)
-    return ((found.double() - expected.double()).norm() / scale).item()
+    return ((actual.double() - expected.double()).norm() / scale).item()
 
 
 @dataclass

@@ -70,12 +70,12 @@ def test_without_quantization_every_weight_is_float32(rows: dict[str, Estimate])
 
 def test_plan_for_a_budget_is_what_compiling_gives() -> None:
     options = _options()
-    found = estimate(_intake(), options, budgets=[BUDGET, 1_000_000])
-    assert [row.technique for row in found[4:]] == ["within 12.5 MB"]
+    estimated = estimate(_intake(), options, budgets=[BUDGET, 1_000_000])
+    assert [row.technique for row in estimated[4:]] == ["within 12.5 MB"]
     compiled = compile_step(_intake(), options)
-    assert found[4].peak_bytes <= BUDGET
-    assert compiled.footprint.total == pytest.approx(found[4].peak_bytes, rel=0.01)
-    assert compiled.plan.seconds == found[4].step_seconds
+    assert estimated[4].peak_bytes <= BUDGET
+    assert compiled.footprint.total == pytest.approx(estimated[4].peak_bytes, rel=0.01)
+    assert compiled.plan.seconds == estimated[4].step_seconds
 
 
 def test_resident_weights_are_no_operations() -> None:

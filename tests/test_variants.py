@@ -20,19 +20,19 @@ def planning(seq_len: int, kernels: str = "lowpeak", batch_size: int = 1) -> Pla
 
 @pytest.mark.parametrize(("seq_len", "rows"), [(1501, [376, 94]), (200, [64]), (64, [])])
 def test_tokens_in_tiles(seq_len: int, rows: list[int]):
-    found = planning(seq_len)
-    tiles = [passes[-1] for variant in found.variants if isinstance((passes := variant.passes)[-1], Tile)]
+    search = planning(seq_len)
+    tiles = [passes[-1] for variant in search.variants if isinstance((passes := variant.passes)[-1], Tile)]
     assert tiles == [Tile(r) for r in rows]
-    assert found.untiled is None
+    assert search.untiled is None
 
 
 def test_a_target_without_kernels_of_tiles_has_none():
-    found = planning(200, kernels="stock")
-    assert not any(isinstance(p, Tile) for variant in found.variants for p in variant.passes)
-    assert found.untiled is None
+    search = planning(200, kernels="stock")
+    assert not any(isinstance(p, Tile) for variant in search.variants for p in variant.passes)
+    assert search.untiled is None
 
 
 def test_why_tokens_stay_in_one_tile():
-    found = planning(200, batch_size=2)
-    assert not any(isinstance(p, Tile) for variant in found.variants for p in variant.passes)
-    assert found.untiled == "the tokens of 2 sequences share an axis"
+    search = planning(200, batch_size=2)
+    assert not any(isinstance(p, Tile) for variant in search.variants for p in variant.passes)
+    assert search.untiled == "the tokens of 2 sequences share an axis"

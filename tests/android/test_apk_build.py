@@ -191,9 +191,9 @@ def test_gradle_has_the_same_numbers(apk: Apk) -> None:
         ("minSdk = {}", r"minSdkVersion:'(\d+)'"),
         ("targetSdk = {}", r"targetSdkVersion:'(\d+)'"),
     ):
-        found = re.search(badge, badging)
-        assert found is not None
-        assert f"    {written.format(found[1])}\n" in gradle
+        match = re.search(badge, badging)
+        assert match is not None
+        assert f"    {written.format(match[1])}\n" in gradle
     for name in ("settings.gradle.kts", "build.gradle.kts", "gradle.properties", "app/build.gradle.kts"):
         assert "NOT RUN by lowpeak's checks" in (demo / name).read_text()
 

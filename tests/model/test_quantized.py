@@ -135,10 +135,10 @@ def test_restated_is_the_same_matrix_and_comes_back(format: QuantFormat) -> None
 def test_quantizing_to_low_first_changes_no_value(format: QuantFormat) -> None:
     weight = torch.randn(6, 192, generator=torch.Generator().manual_seed(4))
     low = dataclasses.replace(format, packing="low_first")
-    found, expected = quantize(weight, low), quantize(weight, format)
-    assert found.format == low
-    assert torch.equal(found.dequantize(), expected.dequantize())
-    held = [found.data, found.scale] + ([] if found.zero_point is None else [found.zero_point])
+    actual, expected = quantize(weight, low), quantize(weight, format)
+    assert actual.format == low
+    assert torch.equal(actual.dequantize(), expected.dequantize())
+    held = [actual.data, actual.scale] + ([] if actual.zero_point is None else [actual.zero_point])
     assert low.nbytes(6, 192) == sum(part.nbytes for part in held)
 
 

@@ -43,15 +43,15 @@ def test_units_are_all_tiles_of_an_operation():
 
 
 def test_a_value_written_tile_by_tile_counts_once():
-    made = tiled()
-    units = find_units(made)
-    saved = find_saved_tensors(made, units)
-    buckets = TimeBuckets(6, len(made.ops), [c.dead for c in saved])
-    found = find_candidates(made, units, saved, buckets)
-    (written,) = [c for key, c in found.items() if key.unit == 1]
-    assert [made.values[v].name for v in written.values] == ["w"]
+    baseline = tiled()
+    units = find_units(baseline)
+    saved = find_saved_tensors(baseline, units)
+    buckets = TimeBuckets(6, len(baseline.ops), [c.dead for c in saved])
+    candidates = find_candidates(baseline, units, saved, buckets)
+    (written,) = [c for key, c in candidates.items() if key.unit == 1]
+    assert [baseline.values[v].name for v in written.values] == ["w"]
     assert written.nbytes == 16 and written.direct
-    assert found[Result(0, 0)].nbytes == 8 and not found[Result(0, 0)].direct
+    assert candidates[Result(0, 0)].nbytes == 8 and not candidates[Result(0, 0)].direct
     assert written.kept.max() == 16
 
 
@@ -64,8 +64,8 @@ def test_profiles_are_the_most_bytes_live_in_a_window():
 
 
 def test_tiles_are_decided_about_together():
-    made = tiled()
-    large = replace(made, values=tuple(replace(v, nbytes=v.nbytes * 1_000_000) for v in made.values))
+    baseline = tiled()
+    large = replace(baseline, values=tuple(replace(v, nbytes=v.nbytes * 1_000_000) for v in baseline.values))
     decider = Decider(large, RATES, offload=False)
     in_forward = np.where(decider.buckets.ends <= 6, 30_000_000, 0)
     found = [decider.decide(budget * 1_000_000, in_forward) for budget in range(70, 29, -1)]
