@@ -369,9 +369,9 @@ def test_a_trainer_whose_parent_died_saves_and_ends(waiting: Waiting, tmp_path: 
 
 def test_a_feed_that_is_stopped_ends(artifact: Artifact, small_files: None, tmp_path: Path) -> None:
     job = Job.of(artifact, tmp_path, steps=10**9, streamed=True)
-    data = Feed(job, training_data(artifact, EXAMPLES))
+    writer = Feed(job, training_data(artifact, EXAMPLES))
     reading, writing = os.pipe()
-    with data.running(writing, lambda: None):
+    with writer.running(writing, lambda: None):
         assert os.read(reading, 1) == b"."
     while os.read(reading, 100):
         pass
