@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from torch._ops import OpOverload
 
-import lowpeak_artifact.ops  # noqa: F401  fills the table
 from lowpeak_artifact.errors import ModelError
 from lowpeak_artifact.ops.record import OPERATORS, Runtime
 

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import fx
 
-import lowpeak_artifact.ops  # noqa: F401  fills the table
 from lowpeak_artifact.batch_input import Ids
 from lowpeak_artifact.ops.record import OPERATORS, attach
 from lowpeak_compiler.ir.graph import Batch, TrainGraph

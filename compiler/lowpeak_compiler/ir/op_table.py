@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor, fx
 
-import lowpeak_artifact.ops  # noqa: F401  fills the table
 from lowpeak_artifact.kind import Kind
 from lowpeak_artifact.ops.costs import all_bytes
 from lowpeak_artifact.ops.record import OPERATORS

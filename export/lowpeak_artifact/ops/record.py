@@ -124,7 +124,7 @@ class Record:
 
 COLUMNS: Final = tuple(field.name for field in fields(Record))
 OPERATORS: Final[dict[object, Record]] = {}
-"""The table."""
+"""The table. It is full: the package imports every module with records before this name can be imported."""
 
 Value = TypeVar("Value")
 

@@ -16,7 +16,6 @@ import torch
 from torch import fx
 from torch._ops import OpOverload
 
-import lowpeak_artifact.ops  # noqa: F401  fills the table
 from lowpeak_artifact.errors import UnsupportedOperator
 from lowpeak_artifact.ops.record import OPERATORS, OUT_VARIANT, Unfit, attach
 from lowpeak_compiler.ir.graph import operator_name, place_of

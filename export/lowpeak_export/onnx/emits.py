@@ -8,7 +8,6 @@ import onnx_ir as ir
 from torch import fx
 from torch._ops import OpOverload
 
-import lowpeak_artifact.ops  # noqa: F401  fills the table
 from lowpeak_artifact.ops.record import attach
 from lowpeak_export.onnx.nodes import Nodes
 

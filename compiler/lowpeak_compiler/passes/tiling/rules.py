@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from torch import fx
 
-import lowpeak_artifact.ops  # noqa: F401  fills the table
 from lowpeak_artifact.ops.record import OPERATORS
 from lowpeak_compiler.ir.graph import operator_name, place_of, tensors_of
 from lowpeak_compiler.ir.nodes import argument, operands, shape_of

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from torch._ops import OpOverload
 
-import lowpeak_artifact.ops  # noqa: F401  fills the table
 from lowpeak_artifact.ops.record import attach
 from lowpeak_compiler.passes.rewrite import Rule
 
