@@ -11,7 +11,9 @@ import re
 import subprocess
 from pathlib import Path
 
+from lowpeak_artifact.ops.record import OPERATORS
 from lowpeak_export.executorch import library
+from lowpeak_export.executorch.paging import GIVE_BACK, READ_AHEAD
 from tests.native.build import build, executorch_program
 
 SOURCE = Path(__file__).with_name("kernel_arguments.cpp")
@@ -25,6 +27,8 @@ def test_each_wrong_argument_of_each_kernel_is_refused(tmp_path: Path) -> None:
     wrong = {name: int(count) for name, count in map(str.split, done.stdout.splitlines())}
     assert len(wrong) == len(re.findall(r"checked<\w+>\(\),", REGISTER.read_text()))
     assert all(count >= 60 for count in wrong.values()), wrong
+    recorded = {record.kernel for record in OPERATORS.values() if record.kernel}
+    assert wrong.keys() == recorded | {READ_AHEAD, GIVE_BACK}
     # The log says what is wrong with which argument.
     assert re.search(r"lowpeak::rotary\.out: cos has axes of other sizes", done.stderr)
     assert re.search(r"lowpeak::write_rows\.out: its arguments do not fit each other", done.stderr)

@@ -5,20 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import torch
 from torch import fx
 
 from lowpeak_compiler.budget.targets import MAPPED_AROUND_BYTES, Target
 from lowpeak_compiler.ir.graph import Adapter, Batch, Constant, Frozen, Quantized, TrainGraph
-from lowpeak_compiler.ir.nodes import operands
-from lowpeak_compiler.ir.op_table import VIEWS
+from lowpeak_compiler.ir.op_table import VIEWS, workspace
 from lowpeak_compiler.plan.measure import Memory
 
-lowpeak = torch.ops.lowpeak
-ATTENTION_BACKWARD = (
-    lowpeak.causal_attention_backward.default,
-    lowpeak.causal_attention_backward_add.default,
-)
 WEIGHTS = (Frozen, Quantized, Constant)
 FRAGMENTATION = 2
 """Thousandths of the arena that the offsets may waste; more is refused."""
@@ -104,7 +97,8 @@ def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, 
         adapter, gradients, state = 0, largest, (2 + states) * largest
     else:
         gradients, state = adapter if target.gradients_in_state else 0, states * adapter
-    attention = max(0, _attention_scratch(graph) - target.attention_scratch_bytes)
+    most = max(map(workspace, graph.operations()), default=0)
+    attention = max(0, most - target.attention_scratch_bytes)
     batch = sum(bytes_of(node) for node, role in graph.inputs() if isinstance(role, Batch))
     return Footprint(
         arena=arena,
@@ -118,17 +112,6 @@ def footprint_of(graph: TrainGraph, target: Target, optimizer: str, arena: int, 
         batch=batch,
         code=code_bytes(target, operations),
     )
-
-
-def _attention_scratch(graph: TrainGraph) -> int:
-    """A number for each head and token of the queries (native/kernels/attention/attention_backward.h)."""
-    most = 0
-    for node in graph.operations():
-        if node.target in ATTENTION_BACKWARD:
-            query = operands(node)["query"].meta["val"]
-            batch, *_, dim = query.shape
-            most = max(most, query.numel() // (batch * dim) * 4)
-    return most
 
 
 def runtime_bytes(target: Target, operations: int) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from operator import getitem
 
-import torch
 from torch import fx
 
 from lowpeak_artifact.kind import Kind
@@ -18,12 +17,6 @@ from lowpeak_compiler.ir.graph import Adapter, Batch, State, TrainGraph, forward
 from lowpeak_compiler.plan.cost import Rates
 from lowpeak_compiler.plan.program import Io, Op, Program, Value
 
-DEQUANTIZE = (torch.ops.lowpeak.dequantize.default,)
-IO = {
-    torch.ops.lowpeak.store.default: Io.WRITE,
-    torch.ops.lowpeak.load.default: Io.READ,
-    torch.ops.lowpeak.loaded.default: Io.WAIT,
-}
 INPUT_KINDS = {Batch: Kind.BATCH, Adapter: Kind.ADAPTER}
 
 
@@ -93,7 +86,7 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
             locations[node.name] = (alias,)
             views.add(node.name)
             continue
-        kind = Kind.WEIGHT if node.target in DEQUANTIZE else Kind.ACTIVATION
+        kind = op_table.category(node)
         names = [node.name] if len(nbytes) == 1 else [f"{node.name}.{i}" for i in range(len(nbytes))]
         locations[node.name] = tuple(define(n, size, kind) for n, size in zip(names, nbytes, strict=True))
         reads = dict.fromkeys(
@@ -112,7 +105,7 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
                 node.name in forward,
                 in_place,
                 tile_of=node.meta.get("tile_of"),
-                io=IO.get(node.target),
+                io=_io(node),
                 disk_seconds=_disk_seconds(node, speed),
             )
         )
@@ -144,8 +137,13 @@ def _sums(ops: list[Op], results: list[int]) -> frozenset[int]:
     return frozenset(found)
 
 
+def _io(node: fx.Node) -> Io | None:
+    io = op_table.io(node)
+    return Io(io) if io else None
+
+
 def _disk_seconds(node: fx.Node, speed: Rates) -> float:
-    match IO.get(node.target):
+    match _io(node):
         case Io.WRITE:
             return op_table.moved_bytes(node) / speed.disk_write_bytes
         case Io.READ:
@@ -154,7 +152,7 @@ def _disk_seconds(node: fx.Node, speed: Rates) -> float:
 
 
 def _seconds(node: fx.Node, speed: Rates) -> float:
-    if node.target in (torch.ops.lowpeak.load.default, torch.ops.lowpeak.loaded.default):
+    if _io(node) in (Io.READ, Io.WAIT):
         return speed.seconds_per_op
     return speed.compute_seconds(op_table.flops(node), op_table.moved_bytes(node))
 

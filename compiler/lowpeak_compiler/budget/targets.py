@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-import torch
+from torch._ops import OpOverload
 
 from lowpeak_artifact.errors import ModelError
-from lowpeak_compiler.ir.op_table import IN_PLACE, VIEWS
-
-aten = torch.ops.aten
-lowpeak = torch.ops.lowpeak
+from lowpeak_artifact.ops.record import OPERATORS, Runtime
 
 
 @dataclass(frozen=True)
@@ -21,11 +18,11 @@ class Target:
     name: str
     kernels: str
     views: frozenset[object]
-    """Operators of `VIEWS` whose result is another name for the same bytes; the others copy."""
+    """Operators whose result is another name for bytes of an operand; the others copy."""
     frozen_slices: bool
     """A slice of a frozen tensor's rows is a part of the weights file, whatever `views` says."""
     in_place: frozenset[object]
-    """Operators of `IN_PLACE` whose output may take the bytes of an input that dies."""
+    """Operators whose output may take the bytes of an input that dies."""
     offload: bool
     """Values can be stored to a file and loaded back."""
     fused: frozenset[str]
@@ -72,6 +69,26 @@ class Target:
         return {"causal_attention_backward_add", "matmul_add", "write_rows"} <= self.fused
 
 
+def _views(runtime: Runtime) -> frozenset[object]:
+    return frozenset(
+        op for op, record in OPERATORS.items() if record.view and runtime in record.view.runtimes
+    )
+
+
+def _in_place(runtime: Runtime) -> frozenset[object]:
+    return frozenset(op for op, record in OPERATORS.items() if record.in_place and runtime in record.in_place)
+
+
+def _inexact(runtime: Runtime) -> frozenset[object]:
+    return frozenset(op for op, record in OPERATORS.items() if record.inexact and runtime in record.inexact)
+
+
+def _names(operators: Iterable[object]) -> frozenset[str]:
+    """Of those that are ours."""
+    ours = (op for op in operators if isinstance(op, OpOverload) and op.namespace == "lowpeak")
+    return frozenset(op._opname for op in ours)
+
+
 MAPPED_AROUND_BYTES = 2 * 2_097_152
 """Pages that come along with a tensor of a mapped file, before and after it: on Linux a fault maps up to
 what one page table holds, where the page cache has it in one piece.
@@ -80,23 +97,15 @@ what one page table holds, where the page cache has it in one piece.
 EXECUTORCH = Target(
     "executorch",
     "stock",
-    views=VIEWS,
+    views=_views("executorch"),
     frozen_slices=False,
-    in_place=IN_PLACE,
+    in_place=_in_place("executorch"),
     offload=False,
     fused=frozenset(),
     pages=False,
     rows_at_a_time={},
     blocked_dequantization=False,
-    inexact=frozenset(
-        {
-            aten.remainder.Tensor, aten.remainder.Scalar, aten.add.Scalar, aten.sum.dim_IntList,
-            aten.div.Scalar, aten.div.Tensor_mode, aten.div.Scalar_mode, aten.floor_divide.default,
-            aten.addmm.default, aten.constant_pad_nd.default, aten.native_layer_norm.default,
-            aten.native_group_norm.default, aten._native_batch_norm_legit.no_stats,
-            aten.native_batch_norm.default, aten.var.correction, aten.var.dim, aten.var_mean.correction,
-        }
-    ),
+    inexact=_inexact("executorch"),
     gradients_in_state=False,
     state_tensors={"adamw": 2, "sgd": 0},
     checkpoint_copies=0.0,
@@ -107,26 +116,14 @@ EXECUTORCH = Target(
     code_bytes_per_op=160,
     matmul_efficiency=0.45,
     seconds_per_op=5e-6,
-)  # fmt: skip
+)
 EXECUTORCH_LOWPEAK = replace(
     EXECUTORCH,
     kernels="lowpeak",
     offload=True,
-    fused=frozenset(
-        {
-            "cached_attention", "causal_attention", "causal_attention_backward",
-            "causal_attention_backward_add", "dequantize_rows", "load", "loaded", "matmul", "matmul_add",
-            "quantized_linear", "quantized_linear_cross_entropy", "quantized_linear_input_gradient",
-            "quantized_linear_input_gradient_add", "rms_norm", "rms_norm_backward", "rotary", "select_rows",
-            "store", "swiglu", "swiglu_backward", "write_rows",
-        }
-    ),
+    fused=_names(op for op, record in OPERATORS.items() if record.kernel),
     pages=True,
-    rows_at_a_time={
-        lowpeak.dequantize_rows.default: 64,
-        lowpeak.select_rows.default: 64,
-        lowpeak.quantized_linear_cross_entropy.default: 1024,
-    },
+    rows_at_a_time={op: record.rows_at_a_time for op, record in OPERATORS.items() if record.rows_at_a_time},
     # Beside stock's: the kernels' scratch for four threads (native/executorch/pool.h). The loss needs most of
     # it, 2.1 MB of logits and 0.4 MB a thread, which attention's backward has for itself at another time.
     # And what waits to be written (native/executorch/offload_file.h).
@@ -136,24 +133,19 @@ EXECUTORCH_LOWPEAK = replace(
     runtime_bytes_per_op=EXECUTORCH.runtime_bytes_per_op + 120,
     # SmolLM2-135M at 512 tokens: 5.8 to 6.2 s of processor time with AVX2, 5.9 s predicted at 70 GFLOP/s.
     matmul_efficiency=1.0,
-)  # fmt: skip
+)
 ONNXRUNTIME = Target(
     "onnxruntime",
     "stock",
-    views=frozenset({aten.view.default}),
+    views=_views("onnxruntime"),
     frozen_slices=True,
-    in_place=frozenset({aten.tanh.default, aten.relu.default, aten._softmax.default}),
+    in_place=_in_place("onnxruntime"),
     offload=False,
-    fused=frozenset({"matmul"}),
+    fused=_names(op for op, record in OPERATORS.items() if record.onnx),
     pages=False,
     rows_at_a_time={},
     blocked_dequantization=True,
-    inexact=frozenset(
-        {
-            aten.sigmoid.default, aten.native_layer_norm.default, aten.native_group_norm.default,
-            aten._native_batch_norm_legit.no_stats, aten.native_batch_norm.default, aten.index_put.default,
-        }
-    ),
+    inexact=_inexact("onnxruntime"),
     gradients_in_state=True,
     state_tensors={"adamw": 2, "sgd": 1},
     checkpoint_copies=4.0,
@@ -164,7 +156,7 @@ ONNXRUNTIME = Target(
     code_bytes_per_op=0,
     matmul_efficiency=0.8,
     seconds_per_op=10e-6,
-)  # fmt: skip
+)
 SIMULATOR = replace(
     EXECUTORCH,
     name="simulator",

@@ -17,21 +17,12 @@ import torch
 from torch import fx
 
 from lowpeak_artifact.batch_input import Ids
+from lowpeak_artifact.ops.record import OPERATORS, attach
 from lowpeak_compiler.ir.graph import Batch, TrainGraph
 from lowpeak_compiler.ir.nodes import operands, shape_of
 
 aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
-
-RESTATE = frozenset(
-    {
-        aten.alias.default, aten.clone.default, aten.constant_pad_nd.default, aten.contiguous.default,
-        aten.detach.default, aten.expand.default, aten.flatten.using_ints, aten.narrow.default,
-        aten.pad.default, aten.permute.default, aten.reshape.default, aten.select.int, aten.slice.Tensor,
-        aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.t.default, aten.to.dtype,
-        aten.transpose.int, aten.unsqueeze.default, aten.view.default, aten._to_copy.default,
-    }
-)  # fmt: skip
 
 Uses = Iterator[tuple[fx.Node, Ids]]
 
@@ -41,7 +32,7 @@ def mark_id_ranges(forward: TrainGraph) -> None:
     backward, indices are computed from these.
     """
     for node in forward.operations():
-        for index, ids in USES.get(node.target, _none)(node):
+        for index, ids in _uses(node):
             source = _input(index)
             role = forward.roles.get(source.name)
             if isinstance(role, Batch) and not source.meta["val"].is_floating_point():
@@ -50,13 +41,19 @@ def mark_id_ranges(forward: TrainGraph) -> None:
 
 
 def _input(node: fx.Node) -> fx.Node:
-    while node.target in RESTATE:
+    while _restates(node):
         (node, *_) = node.all_input_nodes
     return node
 
 
-def _none(_: fx.Node) -> Uses:
-    yield from ()
+def _restates(node: fx.Node) -> bool:
+    record = OPERATORS.get(node.target)
+    return bool(record and record.restates)
+
+
+def _uses(node: fx.Node) -> Uses:
+    record = OPERATORS.get(node.target)
+    return record.indexes(node) if record and record.indexes else iter(())
 
 
 def _rows(matrix: str, index: str) -> Callable[[fx.Node], Uses]:
@@ -67,11 +64,18 @@ def _rows(matrix: str, index: str) -> Callable[[fx.Node], Uses]:
     return uses
 
 
+@attach(
+    "indexes",
+    aten.index_select.default, aten.gather.default, aten.scatter.src, aten.scatter.value,
+    aten.scatter_add.default, aten.scatter_reduce.two, aten.index_add.default, aten.index_copy.default,
+    aten.index_fill.int_Scalar,
+)  # fmt: skip
 def _along_dim(node: fx.Node) -> Uses:
     given = operands(node)
     yield given["index"], Ids(shape_of(given["self"])[given["dim"]] if shape_of(given["self"]) else 1)
 
 
+@attach("indexes", aten.index.Tensor, aten.index_put.default)
 def _python_index(node: fx.Node) -> Uses:
     """x[i, j]: counted from the end if negative."""
     given = operands(node)
@@ -81,6 +85,11 @@ def _python_index(node: fx.Node) -> Uses:
             yield index, Ids(size, least=-size)
 
 
+@attach(
+    "indexes",
+    aten.cross_entropy_loss.default, aten.nll_loss.default, aten.nll_loss_nd.default,
+    aten.nll_loss2d.default, aten.nll_loss_forward.default, aten.nll_loss2d_forward.default,
+)  # fmt: skip
 def _classes(node: fx.Node) -> Uses:
     """The classes are the second axis, or the first of a single example."""
     given: dict[str, Any] = operands(node)
@@ -88,32 +97,11 @@ def _classes(node: fx.Node) -> Uses:
     yield given["target"], Ids(scores[1] if len(scores) > 1 else scores[0], given["ignore_index"])
 
 
+@attach("indexes", lowpeak.linear_cross_entropy.default)
 def _labels_of_head(node: fx.Node) -> Uses:
     given = operands(node)
     yield given["labels"], Ids(shape_of(given["weight"])[0], given["ignore_index"])
 
 
-USES: dict[object, Callable[[fx.Node], Uses]] = {
-    aten.embedding.default: _rows("weight", "indices"),
-    aten.embedding_bag.padding_idx: _rows("weight", "indices"),
-    lowpeak.dequantize_rows.default: _rows("data", "ids"),
-    aten.index_select.default: _along_dim,
-    aten.gather.default: _along_dim,
-    aten.scatter.src: _along_dim,
-    aten.scatter.value: _along_dim,
-    aten.scatter_add.default: _along_dim,
-    aten.scatter_reduce.two: _along_dim,
-    aten.index_add.default: _along_dim,
-    aten.index_copy.default: _along_dim,
-    aten.index_fill.int_Scalar: _along_dim,
-    aten.index.Tensor: _python_index,
-    aten.index_put.default: _python_index,
-    aten.cross_entropy_loss.default: _classes,
-    aten.nll_loss.default: _classes,
-    aten.nll_loss_nd.default: _classes,
-    aten.nll_loss2d.default: _classes,
-    aten.nll_loss_forward.default: _classes,
-    aten.nll_loss2d_forward.default: _classes,
-    lowpeak.linear_cross_entropy.default: _labels_of_head,
-}
-"""For every operator that indexes: the operands it indexes with, and what they may hold."""
+attach("indexes", aten.embedding.default, aten.embedding_bag.padding_idx)(_rows("weight", "indices"))
+attach("indexes", lowpeak.dequantize_rows.default)(_rows("data", "ids"))

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 import lowpeak_artifact.ops  # noqa: F401  registers the operators that passes insert
 from lowpeak_compiler.ir.graph import Adapter, TrainGraph, tensors_of
 
 
+@functools.cache
+def _arguments(target: object) -> dict[str, tuple[int, Any]]:
+    """Position and default of the operator's arguments by name."""
+    assert isinstance(target, OpOverload)
+    return {a.name: (place, a.default_value) for place, a in enumerate(target._schema.arguments)}
+
+
+def argument(node: fx.Node, name: str) -> Any:
+    """An argument of a call by its schema name; its default if the call has none."""
+    position, default = _arguments(node.target)[name]
+    return node.args[position] if position < len(node.args) else node.kwargs.get(name, default)
+
+
 def operands(node: fx.Node) -> dict[str, Any]:
     """Every argument of a call by its schema name and in its order, defaults filled in."""
-    given: dict[str, Any] = {}
-    for position, argument in enumerate(node.target._schema.arguments):
-        if position < len(node.args):
-            given[argument.name] = node.args[position]
-        else:
-            given[argument.name] = node.kwargs.get(argument.name, argument.default_value)
-    return given
+    return {name: argument(node, name) for name in _arguments(node.target)}
+
+
+def operand(node: fx.Node, position: int = 0) -> fx.Node:
+    """An argument that is a node."""
+    value = node.args[position]
+    assert isinstance(value, fx.Node), f"argument {position} of {node.format_node()} is no node"
+    return value
+
+
+def call_args(node: fx.Node) -> tuple[Any, ...]:
+    """The positional arguments, in place of the union of all that fx may have as one."""
+    return node.args
 
 
 def shape_of(node: fx.Node) -> tuple[int, ...]:
@@ -56,6 +77,7 @@ def infer(graph: TrainGraph, node: fx.Node) -> Any:
                 lambda t: t if getattr(t, "fake_mode", None) is mode else torch.empty(t.shape, dtype=t.dtype),
                 (args, kwargs),
             )
+            assert callable(node.target)
             graph.inferred[key] = dense(node.target(*args, **kwargs))
     return graph.inferred[key]
 

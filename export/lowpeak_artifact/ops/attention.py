@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
+
+from lowpeak_artifact.ops.base import EXECUTORCH, LOWPEAK, NEW_MEMORY, UNMADE
+from lowpeak_artifact.ops.record import LATER, Call, Count, describe, none
 
 CAUSAL_MASK_VALUE = float("-inf")
 """What is added to the score of a key that a query may not see."""
@@ -79,19 +84,13 @@ def causal_attention_backward(
     return grad_query, grad_key, grad_value
 
 
-@causal_attention_backward.register_fake
-def _(
-    grad: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    out: Tensor,
-    logsumexp: Tensor,
-    scale: float,
-    heads_axis: int = 1,
-    start: int = 0,
+def _shapes(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: object, **__: object
 ) -> tuple[Tensor, Tensor, Tensor]:
     return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
+
+
+causal_attention_backward.register_fake(_shapes)
 
 
 @torch.library.custom_op("lowpeak::causal_attention_backward_add", mutates_args=())
@@ -116,20 +115,8 @@ def causal_attention_backward_add(
 
 
 @causal_attention_backward_add.register_fake
-def _(
-    grad_key: Tensor,
-    grad_value: Tensor,
-    grad: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    out: Tensor,
-    logsumexp: Tensor,
-    scale: float,
-    heads_axis: int = 1,
-    start: int = 0,
-) -> tuple[Tensor, Tensor, Tensor]:
-    return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
+def _(grad_key: Tensor, grad_value: Tensor, *others: Tensor, **__: object) -> tuple[Tensor, Tensor, Tensor]:
+    return _shapes(*others)
 
 
 def _attention_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
@@ -145,3 +132,56 @@ def _attention_gradient(ctx, grad_out, grad_logsumexp):  # type: ignore[no-untyp
 
 
 causal_attention.register_autograd(_attention_gradient, setup_context=_attention_context)
+
+
+def _flops(products: int) -> Count:
+    """Products over the keys up to each query, for each head."""
+
+    def count(call: Call) -> int:
+        query: Tensor = call["query"]
+        tokens = query.shape[3 - int(call["heads_axis"])]
+        return products * query.numel() * (tokens + 2 * int(call["start"]))
+
+    return count
+
+
+def _workspace(call: Call) -> int:
+    """A number for each head and token of the queries (native/kernels/attention/attention_backward.h)."""
+    query: Tensor = call["query"]
+    batch, *_, dim = query.shape
+    return query.numel() // (batch * dim) * 4
+
+
+describe(
+    replace(
+        LOWPEAK,
+        in_place=NEW_MEMORY,
+        flops=_flops(2),
+        tile="attention",
+        lowering=LATER,
+        kernel="lowpeak::causal_attention.out",
+    ),
+    torch.ops.lowpeak.causal_attention.default,
+)
+BACKWARD = replace(LOWPEAK, flops=_flops(5), workspace=_workspace)
+describe(
+    replace(
+        BACKWARD,
+        in_place=NEW_MEMORY,
+        tile="attention_backward",
+        lowering=LATER,
+        kernel="lowpeak::causal_attention_backward.out",
+    ),
+    torch.ops.lowpeak.causal_attention_backward.default,
+)
+describe(
+    replace(
+        BACKWARD,
+        in_place=EXECUTORCH,
+        accumulates={1: "grad_key", 2: "grad_value"},
+        tile=none("what the tiles of causal_attention_backward are"),
+        lowering=UNMADE,
+        kernel="lowpeak::causal_attention_backward_add.out",
+    ),
+    torch.ops.lowpeak.causal_attention_backward_add.default,
+)

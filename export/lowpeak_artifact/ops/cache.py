@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from lowpeak_artifact.ops.attention import causal_attention
+from lowpeak_artifact.ops.base import LOWPEAK, UNMADE
+from lowpeak_artifact.ops.record import describe, none
 
 
 @torch.library.custom_op("lowpeak::cached_attention", mutates_args=("key_cache", "value_cache"))
@@ -33,6 +37,7 @@ def cached_attention(
     for cache, new in ((key_cache, key), (value_cache, value)):
         cache[:, :, start : start + tokens] = new.transpose(1, heads_axis)
     heads_first = query.transpose(1, heads_axis)
+    out: Tensor
     out, _ = causal_attention(heads_first.contiguous(), key_cache, value_cache, scale, 1, start)
     return out.transpose(1, heads_axis).contiguous()
 
@@ -49,3 +54,16 @@ def _(
     heads_axis: int = 1,
 ) -> Tensor:
     return query.new_empty(query.shape)
+
+
+describe(
+    replace(
+        LOWPEAK,
+        in_place=none("writes into the caches alone, which are state"),
+        flops=none("not counted: a program that generates has one plan"),
+        tile=none("a program that generates has no tiles"),
+        lowering=UNMADE,
+        kernel="lowpeak::cached_attention.out",
+    ),
+    torch.ops.lowpeak.cached_attention.default,
+)

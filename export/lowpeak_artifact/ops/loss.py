@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
+from lowpeak_artifact.ops.base import LOWPEAK, UNMADE
 from lowpeak_artifact.ops.quantized import dequantize
+from lowpeak_artifact.ops.record import LATER, Count, describe, none
 
 
 @torch.library.custom_op("lowpeak::linear_cross_entropy", mutates_args=())
@@ -77,3 +81,32 @@ def _(
     ignore_index: int,
 ) -> tuple[Tensor, Tensor]:
     return hidden.new_empty(()), hidden.new_empty(hidden.shape)
+
+
+def _flops(head: str) -> Count:
+    """The logits and their way back."""
+    return lambda call: 2 * 2 * int(call["hidden"].numel()) * int(call[head].shape[0])
+
+
+LOSS = replace(LOWPEAK, in_place=none("reads every row more than once"), tile="whole")
+describe(
+    replace(
+        LOSS,
+        flops=_flops("weight"),
+        lowering=LATER,
+        kernel=none("of a dense head: heads are stored quantized where there are kernels"),
+        indexes=LATER,
+    ),
+    torch.ops.lowpeak.linear_cross_entropy.default,
+)
+describe(
+    replace(
+        LOSS,
+        flops=_flops("data"),
+        rows_at_a_time=1024,
+        lowering=UNMADE,
+        kernel="lowpeak::quantized_linear_cross_entropy.out",
+        indexes=none("its labels are those of linear_cross_entropy, which was looked at before"),
+    ),
+    torch.ops.lowpeak.quantized_linear_cross_entropy.default,
+)

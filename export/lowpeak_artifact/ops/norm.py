@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
+
+from lowpeak_artifact.ops.base import EXECUTORCH, LOWPEAK, UNMADE
+from lowpeak_artifact.ops.record import describe
 
 
 @torch.library.custom_op("lowpeak::rms_norm", mutates_args=())
@@ -47,3 +52,14 @@ def _gradient(ctx, grad, grad_root):  # type: ignore[no-untyped-def]
 
 
 rms_norm.register_autograd(_gradient, setup_context=_context)
+
+
+NORM = replace(LOWPEAK, in_place=EXECUTORCH, lowering=UNMADE)
+describe(
+    replace(NORM, tile="rows x", kernel="lowpeak::rms_norm.out"),
+    torch.ops.lowpeak.rms_norm.default,
+)
+describe(
+    replace(NORM, tile="rows grad x root residual", kernel="lowpeak::rms_norm_backward.out"),
+    torch.ops.lowpeak.rms_norm_backward.default,
+)

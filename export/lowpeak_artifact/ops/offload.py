@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
+
+from lowpeak_artifact.ops.base import EXECUTORCH, LOWPEAK
+from lowpeak_artifact.ops.record import describe, none
 
 _stored: dict[int, Tensor] = {}
 
@@ -44,3 +49,17 @@ def loaded(value: Tensor) -> Tensor:
 @loaded.register_fake
 def _(value: Tensor) -> Tensor:
     return torch.empty_like(value)
+
+
+OFFLOAD = replace(
+    LOWPEAK,
+    in_place=none("its result and its operand are different sizes"),
+    tile=none("made of a plan, after tiling"),
+    lowering=none("no plan offloads for a target without it"),
+)
+describe(replace(OFFLOAD, io="write", kernel="lowpeak::store.out"), torch.ops.lowpeak.store.default)
+describe(replace(OFFLOAD, io="read", kernel="lowpeak::load.out"), torch.ops.lowpeak.load.default)
+describe(
+    replace(OFFLOAD, in_place=EXECUTORCH, io="wait", kernel="lowpeak::loaded.out"),
+    torch.ops.lowpeak.loaded.default,
+)

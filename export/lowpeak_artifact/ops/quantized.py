@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from lowpeak_artifact.kind import Kind
+from lowpeak_artifact.ops.base import EXECUTORCH, LOWPEAK, NEW_MEMORY, UNMADE
+from lowpeak_artifact.ops.costs import product
+from lowpeak_artifact.ops.record import LATER, describe, none
 from lowpeak_artifact.quantized import Packing, unpack_nibbles
 
 STORED = ("data", "scale", "zero_point", "bits")
@@ -42,7 +47,7 @@ def _(
 def dequantize_rows(data: Tensor, scale: Tensor, zero_point: Tensor | None, bits: int, ids: Tensor) -> Tensor:
     """The rows `ids` (int64, any shape) of a group-wise quantized matrix -> float32 [*ids.shape, cols]."""
     flat = ids.flatten()
-    rows = dequantize(data[flat], scale[flat], None if zero_point is None else zero_point[flat], bits)
+    rows: Tensor = dequantize(data[flat], scale[flat], None if zero_point is None else zero_point[flat], bits)
     return rows.view((*ids.shape, rows.shape[-1]))
 
 
@@ -72,7 +77,8 @@ def quantized_linear_input_gradient(
     grad: Tensor, data: Tensor, scale: Tensor, zero_point: Tensor | None, bits: int
 ) -> Tensor:
     """grad @ dequantize(data, scale, zero_point): grad [*, rows] -> [*, cols]."""
-    return grad @ dequantize(data, scale, zero_point, bits)
+    weight: Tensor = dequantize(data, scale, zero_point, bits)
+    return grad @ weight
 
 
 @quantized_linear_input_gradient.register_fake
@@ -85,7 +91,8 @@ def quantized_linear_input_gradient_add(
     addend: Tensor, grad: Tensor, data: Tensor, scale: Tensor, zero_point: Tensor | None, bits: int
 ) -> Tensor:
     """addend + grad @ dequantize(data, scale, zero_point). The result may lie where the addend did."""
-    return addend + grad @ dequantize(data, scale, zero_point, bits)
+    weight: Tensor = dequantize(data, scale, zero_point, bits)
+    return addend + grad @ weight
 
 
 @quantized_linear_input_gradient_add.register_fake
@@ -93,3 +100,51 @@ def _(
     addend: Tensor, grad: Tensor, data: Tensor, scale: Tensor, zero_point: Tensor | None, bits: int
 ) -> Tensor:
     return addend.new_empty(addend.shape)
+
+
+describe(
+    replace(
+        LOWPEAK,
+        in_place=NEW_MEMORY,
+        category=Kind.WEIGHT,
+        tile=none("of weights, which have no tokens"),
+        lowering=LATER,
+        kernel=none("our kernels read a quantized matrix as it is stored"),
+        executorch=LATER,
+        onnx=LATER,
+    ),
+    torch.ops.lowpeak.dequantize.default,
+)
+describe(
+    replace(
+        LOWPEAK,
+        in_place=NEW_MEMORY,
+        rows_at_a_time=64,
+        tile="lookup",
+        lowering=LATER,
+        kernel="lowpeak::dequantize_rows.out",
+        executorch=LATER,
+        indexes=LATER,
+    ),
+    torch.ops.lowpeak.dequantize_rows.default,
+)
+PRODUCT = replace(LOWPEAK, in_place=none("reads a row for every column of its result"), lowering=UNMADE)
+describe(
+    replace(PRODUCT, flops=product("x"), tile="rows x", kernel="lowpeak::quantized_linear.out"),
+    torch.ops.lowpeak.quantized_linear.default,
+)
+INPUT_GRADIENT = replace(PRODUCT, flops=product("grad"), tile="rows grad")
+describe(
+    replace(INPUT_GRADIENT, kernel="lowpeak::quantized_linear_input_gradient.out"),
+    torch.ops.lowpeak.quantized_linear_input_gradient.default,
+)
+describe(
+    replace(
+        INPUT_GRADIENT,
+        in_place=EXECUTORCH,
+        accumulates={0: "addend"},
+        tile="rows addend grad",
+        kernel="lowpeak::quantized_linear_input_gradient_add.out",
+    ),
+    torch.ops.lowpeak.quantized_linear_input_gradient_add.default,
+)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
+
+from lowpeak_artifact.ops.base import EXECUTORCH, LOWPEAK, UNMADE
+from lowpeak_artifact.ops.record import describe
 
 
 @torch.library.custom_op("lowpeak::rotary", mutates_args=())
@@ -37,3 +42,9 @@ def _gradient(ctx, grad):  # type: ignore[no-untyped-def]
 
 
 rotary.register_autograd(_gradient, setup_context=_context)
+
+
+describe(
+    replace(LOWPEAK, in_place=EXECUTORCH, tile="rotary", lowering=UNMADE, kernel="lowpeak::rotary.out"),
+    torch.ops.lowpeak.rotary.default,
+)

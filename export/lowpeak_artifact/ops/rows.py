@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
+
+from lowpeak_artifact.ops.base import EXECUTORCH, LOWPEAK, UNMADE
+from lowpeak_artifact.ops.record import Call, describe, none
 
 
 @torch.library.custom_op("lowpeak::write_rows", mutates_args=())
@@ -34,3 +39,35 @@ def select_rows(source: Tensor, ids: Tensor) -> Tensor:
 @select_rows.register_fake
 def _(source: Tensor, ids: Tensor) -> Tensor:
     return source.new_empty((*ids.shape, *source.shape[1:]))
+
+
+def _tile_moved(call: Call) -> int:
+    """The tile is read and written; the rest of the whole stays where it is."""
+    tile = call["tile"]
+    return 2 * int(tile.numel() * tile.element_size())
+
+
+describe(
+    replace(
+        LOWPEAK,
+        in_place=EXECUTORCH,
+        accumulates={0: "whole"},
+        moved_bytes=_tile_moved,
+        tile=none("what tiles are put together with"),
+        lowering=UNMADE,
+        kernel="lowpeak::write_rows.out",
+    ),
+    torch.ops.lowpeak.write_rows.default,
+)
+describe(
+    replace(
+        LOWPEAK,
+        in_place=none("its rows change their places"),
+        rows_at_a_time=64,
+        tile=none("selects rows of weights, which have no tokens"),
+        lowering=UNMADE,
+        kernel="lowpeak::select_rows.out",
+        indexes=none("its ids come from an operator that was looked at before: FuseQuantized makes it"),
+    ),
+    torch.ops.lowpeak.select_rows.default,
+)

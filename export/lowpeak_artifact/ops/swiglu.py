@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
+
+from lowpeak_artifact.ops.base import EXECUTORCH, LOWPEAK, UNMADE
+from lowpeak_artifact.ops.record import describe
 
 
 @torch.library.custom_op("lowpeak::swiglu", mutates_args=())
@@ -38,3 +43,8 @@ def _gradient(ctx, grad):  # type: ignore[no-untyped-def]
 
 
 swiglu.register_autograd(_gradient, setup_context=_context)
+
+
+SWIGLU = replace(LOWPEAK, in_place=EXECUTORCH, tile="elementwise", lowering=UNMADE)
+describe(replace(SWIGLU, kernel="lowpeak::swiglu.out"), torch.ops.lowpeak.swiglu.default)
+describe(replace(SWIGLU, kernel="lowpeak::swiglu_backward.out"), torch.ops.lowpeak.swiglu_backward.default)

@@ -1,39 +1,29 @@
 """Which ExecuTorch kernel a node of the graph is: its name, overload and arguments. No kernel is called here.
 
-A node maps to the out variant of its own operator, with these exceptions: what is a view in torch is a copy
-there, `lowpeak::` operators have kernels in our library (native/executorch/), and without it dequantizing is
-the stock quantized embedding asked for every row.
+A node maps to the out variant of its own operator, or what the operator's record says instead: what is a view
+in torch is a copy there, `lowpeak::` operators have kernels in our library (native/executorch/), and without
+it dequantizing is the stock quantized embedding asked for every row.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from operator import getitem
 from typing import Any
 
 import torch
 from torch import fx
+from torch._ops import OpOverload
 
 from lowpeak_artifact.errors import UnsupportedOperator
+from lowpeak_artifact.ops.record import OPERATORS, OUT_VARIANT, Unfit, attach
 from lowpeak_compiler.ir.graph import operator_name, place_of
-from lowpeak_compiler.ir.nodes import operands
+from lowpeak_compiler.ir.nodes import call_args, operands
 
 INT32_MAX = 2**31 - 1
 PROPERTIES = {"dtype", "layout", "device", "pin_memory", "memory_format"}
 """Arguments that the tensor which is written to has already."""
-RANDOM = "gives random numbers, which no two runtimes have in common"
-IN_PARTS = "writes to a list of tensors, which a program cannot hand it"
-UNFIT: dict[object, str] = {
-    torch.ops.aten.convolution_backward.default: "has a stock kernel for images and three gradients only",
-    torch.ops.aten.native_dropout.default: RANDOM,
-    torch.ops.aten.rand.default: RANDOM,
-    torch.ops.aten.randn.default: RANDOM,
-    torch.ops.aten.split_copy.Tensor: IN_PARTS,
-    torch.ops.aten.split_with_sizes_copy.default: IN_PARTS,
-    torch.ops.aten.unbind_copy.int: IN_PARTS,
-}
-"""Operators that have a stock kernel but must not be run by it, and why."""
 
 
 class RowIds:
@@ -47,38 +37,16 @@ KernelCall = tuple[str, str, list[tuple[Any, str]]]
 QUANTIZED_KERNELS = {4: "quantized_decomposed::embedding_4bit", 8: "quantized_decomposed::embedding_byte"}
 
 
+@attach("executorch", torch.ops.lowpeak.dequantize.default, torch.ops.lowpeak.dequantize_rows.default)
 def _dequantize(node: fx.Node) -> KernelCall:
     """(value - zero_point) * scale by group is what the stock quantized embedding computes for each row asked
     for.
     """
-    data, scale, zero_point, bits, *ids = node.args
+    data, scale, zero_point, bits, *ids = call_args(node)
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
     rows = ids[0] if ids else RowIds(data.meta["val"].shape[0])
     arguments = [(x, "") for x in (data, scale, zero_point, low, high, rows, torch.float32)]
     return QUANTIZED_KERNELS[bits], "dtype_out", arguments
-
-
-STOCK_FORMS: dict[object, Callable[[fx.Node], KernelCall]] = {
-    torch.ops.lowpeak.dequantize.default: _dequantize,
-    torch.ops.lowpeak.dequantize_rows.default: _dequantize,
-}
-COPY_FORMS = {
-    torch.ops.aten.view.default: torch.ops.aten.view_copy.out,
-    torch.ops.aten.permute.default: torch.ops.aten.permute_copy.out,
-    torch.ops.aten.slice.Tensor: torch.ops.aten.slice_copy.Tensor_out,
-    torch.ops.aten.select.int: torch.ops.aten.select_copy.int_out,
-    torch.ops.aten.expand.default: torch.ops.aten.expand_copy.out,
-}
-
-
-def is_fused(node: fx.Node, fused: frozenset[str]) -> bool:
-    """Whether a kernel of our library runs the node."""
-    target = node.target
-    return (
-        isinstance(target, torch._ops.OpOverload)
-        and target._opname in fused
-        and target.namespace == "lowpeak"
-    )
 
 
 def kernel_call(node: fx.Node, fused: frozenset[str]) -> KernelCall:
@@ -86,13 +54,17 @@ def kernel_call(node: fx.Node, fused: frozenset[str]) -> KernelCall:
     operators with a kernel of their own. LookupError if there is none.
     """
     target = node.target
-    if is_fused(node, fused):
+    if not isinstance(target, OpOverload):
+        raise LookupError(f"{target} is no operator")
+    record = OPERATORS.get(target)
+    if record and record.kernel and target._opname in fused:
+        name, _, overload = record.kernel.partition(".")
         kinds = [str(argument.type) for argument in target._schema.arguments]
-        return target._schema.name, "out", list(zip(operands(node).values(), kinds, strict=True))
-    stock = STOCK_FORMS.get(target)
-    if stock:
-        return stock(node)
-    out = out_variant(node.target)
+        return name, overload, list(zip(operands(node).values(), kinds, strict=True))
+    if record and callable(record.executorch):
+        call: KernelCall = record.executorch(node)
+        return call
+    out = out_variant(target)
     given = operands(node)
     arguments = []
     for argument in out._schema.arguments:
@@ -106,18 +78,17 @@ def kernel_call(node: fx.Node, fused: frozenset[str]) -> KernelCall:
 
 
 @functools.cache
-def out_variant(target: torch._ops.OpOverload) -> torch._ops.OpOverload:
+def out_variant(target: OpOverload) -> OpOverload:
     """The overload that writes into given tensors and computes the same of the same arguments.
 
     It may have further arguments with default values; of several, that with the fewest is taken. LookupError
     if there is none.
     """
-    if target in COPY_FORMS:
-        return COPY_FORMS[target]
-    if not isinstance(target, torch._ops.OpOverload):
-        raise LookupError(f"{target} is no operator")
+    record = OPERATORS.get(target)
+    if record and isinstance(record.executorch, str) and record.executorch != OUT_VARIANT:
+        return overload_named(record.executorch)
     wanted = {a.name: str(a.type) for a in target._schema.arguments}
-    found = []
+    found: list[tuple[int, OpOverload]] = []
     for overload in target.overloadpacket.overloads():
         candidate = getattr(target.overloadpacket, overload)
         plain = {a.name: a for a in candidate._schema.arguments if not a.is_out}
@@ -130,6 +101,15 @@ def out_variant(target: torch._ops.OpOverload) -> torch._ops.OpOverload:
     if not found:
         raise LookupError(f"{target} has no out variant")
     return min(found, key=lambda pair: pair[0])[1]
+
+
+def overload_named(name: str) -> OpOverload:
+    """Of `aten::view_copy.out`."""
+    namespace, _, rest = name.partition("::")
+    operator, _, overload = rest.partition(".")
+    found = getattr(getattr(getattr(torch.ops, namespace), operator), overload)
+    assert isinstance(found, OpOverload)
+    return found
 
 
 @functools.cache
@@ -145,14 +125,15 @@ def check_operators(graph_operations: Iterable[fx.Node], fused: frozenset[str]) 
     """Raises UnsupportedOperator naming the first operator without a stock kernel that is not in `fused`,
     and its place in the model.
     """
-    available = stock_kernels() | {f"lowpeak::{name}.out" for name in fused}
+    available = stock_kernels() | {record.kernel for record in OPERATORS.values() if record.kernel}
     for node in graph_operations:
         if node.target is getitem:
             continue
-        if node.target in UNFIT:
+        record = OPERATORS.get(node.target)
+        if record and isinstance(record.executorch, Unfit):
             raise UnsupportedOperator(
-                f"{operator_name(node)}, used in {place_of(node)!r}, {UNFIT[node.target]}; change that part "
-                "of the model",
+                f"{operator_name(node)}, used in {place_of(node)!r}, {record.executorch.why}; change that "
+                "part of the model",
                 operator=operator_name(node),
                 place=place_of(node),
             )

@@ -31,6 +31,7 @@ from lowpeak_compiler.ir.graph import (
     place_of,
     tensors_of,
 )
+from lowpeak_compiler.ir.nodes import call_args
 from lowpeak_export.executorch.kernels import RowIds, kernel_call
 from lowpeak_export.executorch.paging import GIVE_BACK, READ_AHEAD, mapped_tensors, needed_next
 from lowpeak_export.graph_records import frozen_key
@@ -207,7 +208,7 @@ class PlanBuilder:
 
     def _operand(self, node: fx.Node) -> int:
         if node.target is getitem:
-            source, index = node.args
+            source, index = call_args(node)
             return self.tensors[source.name, index]
         return self.tensors[node.name, 0]
 

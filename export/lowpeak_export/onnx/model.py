@@ -17,6 +17,7 @@ from torch import fx
 from lowpeak_artifact.safetensors_file import Entry
 from lowpeak_compiler.budget.planned import PlannedStep
 from lowpeak_compiler.ir.graph import Adapter, Batch, Constant, Frozen, Quantized, forward_nodes
+from lowpeak_compiler.ir.nodes import operand
 from lowpeak_export.graph_records import frozen_key
 from lowpeak_export.onnx.nodes import DTYPES, MICROSOFT, OPSET, Nodes, typed
 from lowpeak_export.onnx.operators import MAPPINGS, check_operators
@@ -104,7 +105,7 @@ class _Builder:
     def _maker(self, node: fx.Node) -> fx.Node:
         """The operation whose result the node is, or is a view of."""
         while node.name in self.step.view.views:
-            node = node.args[0]
+            node = operand(node)
         return node
 
     def _accumulate(self, name: str, gradient: fx.Node, buffer: ir.Value, reset: ir.Value) -> ir.Value:

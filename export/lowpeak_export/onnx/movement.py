@@ -10,7 +10,8 @@ from torch import fx
 
 from lowpeak_artifact.errors import UnsupportedOperator
 from lowpeak_compiler.ir.graph import operator_name, place_of
-from lowpeak_compiler.ir.nodes import dtype_of, operands, shape_of
+from lowpeak_compiler.ir.nodes import call_args, dtype_of, operand, operands, shape_of
+from lowpeak_export.onnx.emits import emits
 from lowpeak_export.onnx.nodes import Nodes
 
 aten = torch.ops.aten
@@ -18,16 +19,19 @@ aten = torch.ops.aten
 INT64_MAX = 2**63 - 1
 
 
+@emits(aten.view.default)
 def view(nodes: Nodes, node: fx.Node) -> ir.Value:
-    return nodes.call("Reshape", nodes.value_of(node.args[0]), nodes.ints(shape_of(node)))
+    return nodes.call("Reshape", nodes.value_of(operand(node)), nodes.ints(shape_of(node)))
 
 
+@emits(aten.permute.default)
 def permute(nodes: Nodes, node: fx.Node) -> ir.Value:
-    source, order = node.args
+    source, order = call_args(node)
     rank = len(shape_of(source))
     return nodes.call("Transpose", nodes.value_of(source), perm=[axis % rank for axis in order])
 
 
+@emits(aten.slice.Tensor)
 def cut(nodes: Nodes, node: fx.Node) -> ir.Value:
     given = operands(node)
     start, end = given["start"] or 0, INT64_MAX if given["end"] is None else given["end"]
@@ -35,21 +39,25 @@ def cut(nodes: Nodes, node: fx.Node) -> ir.Value:
     return nodes.call("Slice", nodes.value_of(given["self"]), *bounds)
 
 
+@emits(aten.select.int)
 def select(nodes: Nodes, node: fx.Node) -> ir.Value:
-    source, axis, index = node.args
+    source, axis, index = call_args(node)
     return nodes.call("Gather", nodes.value_of(source), nodes.scalar(index, torch.int64), axis=axis)
 
 
+@emits(aten.cat.default)
 def cat(nodes: Nodes, node: fx.Node) -> ir.Value:
     given = operands(node)
     parts = [nodes.cast(part, dtype_of(node)) for part in given["tensors"] if math.prod(shape_of(part))]
     return nodes.call("Concat", *parts, axis=given["dim"])
 
 
+@emits(aten.expand.default)
 def expand(nodes: Nodes, node: fx.Node) -> ir.Value:
-    return nodes.call("Expand", nodes.value_of(node.args[0]), nodes.ints(shape_of(node)))
+    return nodes.call("Expand", nodes.value_of(operand(node)), nodes.ints(shape_of(node)))
 
 
+@emits(aten.constant_pad_nd.default)
 def pad(nodes: Nodes, node: fx.Node) -> ir.Value:
     """torch's pads run from the last axis, pairs of before and after."""
     given = operands(node)
@@ -61,17 +69,21 @@ def pad(nodes: Nodes, node: fx.Node) -> ir.Value:
     return nodes.call("Pad", nodes.value_of(given["self"]), nodes.ints([*before, *after]), value)
 
 
+@emits(aten.embedding.default, aten.index_select.default)
 def gather_rows(nodes: Nodes, node: fx.Node) -> ir.Value:
     """embedding(weight, ids), index_select(source, axis, ids)"""
-    source, *axis, ids = node.args[:2] if node.target is aten.embedding.default else node.args
+    given = call_args(node)
+    source, *axis, ids = given[:2] if node.target is aten.embedding.default else given
     return nodes.call("Gather", nodes.value_of(source), nodes.value_of(ids), axis=axis[0] if axis else 0)
 
 
+@emits(aten.gather.default)
 def gather(nodes: Nodes, node: fx.Node) -> ir.Value:
-    source, axis, index = node.args[:3]
+    source, axis, index = call_args(node)[:3]
     return nodes.call("GatherElements", nodes.value_of(source), nodes.value_of(index), axis=axis)
 
 
+@emits(aten.index_put.default)
 def put(nodes: Nodes, node: fx.Node) -> ir.Value:
     """index_put(source, [rows], values): whole rows of the first axis are set."""
     given = operands(node)
@@ -93,8 +105,9 @@ def put(nodes: Nodes, node: fx.Node) -> ir.Value:
     return nodes.call("ScatterND", nodes.value_of(source), places, updates)
 
 
+@emits(aten.scatter_add.default)
 def scatter_add(nodes: Nodes, node: fx.Node) -> ir.Value:
-    source, axis, index, values = node.args[:4]
+    source, axis, index, values = call_args(node)[:4]
     if shape_of(index) != shape_of(values):
         raise UnsupportedOperator(
             f"scatter_add in {place_of(node)!r} of a part of its values has no mapping to ONNX",

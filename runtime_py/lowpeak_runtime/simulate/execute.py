@@ -18,7 +18,7 @@ from torch import Tensor
 from lowpeak_artifact.errors import ArtifactError, DataError, LowpeakError
 from lowpeak_artifact.scheduled import NodeRef, Operation, ScheduledGraph, TensorPlace
 from lowpeak_runtime.simulate.arena import Arena, OffloadFile
-from lowpeak_runtime.simulate.graph_check import LOAD, STORE, check_operations
+from lowpeak_runtime.simulate.graph_check import check_operations, io_of
 
 Root = tuple[str, int]
 """A value that owns bytes: output number of a node."""
@@ -209,11 +209,11 @@ class _Run:
 
     def _special(self, operation: Operation, args: list[Any]) -> tuple[Tensor, ...] | None:
         """Stores and loads go through a real file."""
-        if operation.operator == STORE:
+        if io_of(operation) == "write":
             value, offset = args
             self.offloaded.store(offset, value)
             return (torch.empty(0, dtype=torch.uint8),)
-        if operation.operator == LOAD:
+        if io_of(operation) == "read":
             _, offset, shape, dtype = args
             return (self.offloaded.load(offset, tuple(shape), dtype),)
         return None

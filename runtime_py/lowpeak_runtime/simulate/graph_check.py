@@ -14,10 +14,9 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lowpeak_artifact.errors import ArtifactError, LowpeakError
+from lowpeak_artifact.ops.record import OPERATORS
 from lowpeak_artifact.scheduled import NodeRef, Operation, ScheduledGraph, TensorPlace
 
-STORE = "lowpeak.store.default"
-LOAD = "lowpeak.load.default"
 LARGER = 16
 """Times that a view, such as a mask for every head, may be larger than all that is held."""
 SPARE_BYTES = 1 << 20
@@ -46,6 +45,12 @@ def check_operations(graph: ScheduledGraph) -> None:
             known[operation.node] = results if kept else [_empty(place) for place in places]
 
 
+def io_of(operation: Operation) -> str | None:
+    """What the operation does with the offload file: write, read, or wait for what is read."""
+    record = OPERATORS.get(operation.function)
+    return record.io if record and record.io else None
+
+
 def _places(graph: ScheduledGraph) -> Iterable[tuple[str, tuple[TensorPlace, ...]]]:
     yield from ((each.node, (each.tensor,)) for each in graph.inputs)
     yield from ((operation.node, operation.tensors) for operation in graph.operations)
@@ -57,7 +62,7 @@ def _empty(place: TensorPlace) -> Tensor:
 
 def _results(operation: Operation, known: dict[str, list[Tensor]]) -> list[Tensor]:
     try:
-        if operation.operator in (STORE, LOAD):
+        if io_of(operation) in ("write", "read"):
             return _offloaded(operation)
         args, kwargs = _resolved(operation, operation.args, known), operation.kwargs
         result = operation.function(*args, **{k: _resolved(operation, v, known) for k, v in kwargs.items()})
@@ -85,7 +90,7 @@ def _offloaded(operation: Operation) -> list[Tensor]:
     place = operation.tensors[0]
     if type(offset) is not int or not 0 <= offset <= MOST_FILE_BYTES:
         raise ArtifactError(f"{operation.operator} at {operation.node} has no place in a file: {offset!r}")
-    if operation.operator == STORE:
+    if io_of(operation) == "write":
         return [torch.empty(0, dtype=torch.uint8)]
     _, _, shape, dtype = operation.args
     if tuple(shape) != place.shape or dtype != place.dtype:

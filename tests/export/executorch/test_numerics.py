@@ -9,14 +9,18 @@ import pytest
 import torch
 
 from lowpeak_artifact.errors import UnsupportedOperator
+from lowpeak_artifact.ops.record import OPERATORS as RECORDS
+from lowpeak_artifact.ops.record import Unfit
 from lowpeak_compiler.budget.targets import EXECUTORCH
-from lowpeak_export.executorch.kernels import STOCK_FORMS, UNFIT, check_operators, out_variant, stock_kernels
+from lowpeak_export.executorch.kernels import check_operators, out_variant, stock_kernels
 from tests.evaluate import GraphBuilder
 from tests.export.executorch.run import graph_of, run
 from tests.export.numerics.case import case, floats
 from tests.export.numerics.cases import CASES
 
 aten = torch.ops.aten
+STOCK_FORMS = [operator for operator, record in RECORDS.items() if callable(record.executorch)]
+UNFIT = [operator for operator, record in RECORDS.items() if isinstance(record.executorch, Unfit)]
 WITHOUT_CASES = {
     aten.empty.memory_format: "it has no values",
     aten.nonzero.default: "its shape depends on values, which no graph holds",

@@ -19,6 +19,7 @@ from operator import getitem
 import torch
 from torch import fx
 
+from lowpeak_artifact.ops.record import attach
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.ir.nodes import shape_of
 from lowpeak_compiler.passes.rewrite import Rewriter
@@ -27,6 +28,7 @@ aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
 
 
+@attach("lowering", lowpeak.linear_cross_entropy.default)
 @dataclass(frozen=True)
 class LowerLoss:
     """`token_chunk` rows and `vocabulary_tile` columns of logits live at a time."""

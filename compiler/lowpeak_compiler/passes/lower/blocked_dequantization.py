@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, fx
 
+from lowpeak_artifact.ops.record import attach
 from lowpeak_artifact.quantized import LOW_FIRST_MASK
 from lowpeak_compiler.ir.graph import Constant, Quantized, TrainGraph
 from lowpeak_compiler.ir.nodes import shape_of
@@ -26,6 +27,7 @@ lowpeak = torch.ops.lowpeak
 PACKING = "low_first"
 
 
+@attach("lowering", lowpeak.dequantize.default, lowpeak.dequantize_rows.default)
 @dataclass(frozen=True)
 class BlockedDequantization:
     """Restates every quantized matrix and all that reads one."""

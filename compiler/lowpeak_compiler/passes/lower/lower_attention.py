@@ -19,6 +19,7 @@ import torch
 from torch import fx
 
 from lowpeak_artifact.ops.attention import CAUSAL_MASK_VALUE
+from lowpeak_artifact.ops.record import attach
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.ir.nodes import operands, shape_of
 from lowpeak_compiler.passes.rewrite import Rewriter
@@ -27,6 +28,7 @@ aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
 
 
+@attach("lowering", lowpeak.causal_attention.default, lowpeak.causal_attention_backward.default)
 @dataclass(frozen=True)
 class LowerAttention:
     """`query_block`: tokens whose scores live at a time."""

@@ -1,6 +1,6 @@
 """Operators whose kernel on the target gives other values than torch  ->  operators that are right there.
 
-What replaces what is in passes/inexact/; which operators a target needs it for, in its entry of targets.py.
+What replaces what is in passes/lower/inexact/; on which targets, in the operators' records.
 tests/export/numerics/ compares every operator that a target has with float64.
 """
 
@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lowpeak_artifact.ops.record import attached
 from lowpeak_compiler.ir.graph import TrainGraph
-from lowpeak_compiler.passes.lower.inexact import arithmetic, norms, rows, sigmoid
+from lowpeak_compiler.passes.lower.inexact import arithmetic, norms, rows, sigmoid  # noqa: F401
 from lowpeak_compiler.passes.rewrite import Rule, rewrite
 
-REPLACEMENTS: dict[object, tuple[Rule, ...]] = {
-    **arithmetic.RULES,
-    **norms.RULES,
-    **rows.RULES,
-    **sigmoid.RULES,
-}
-"""Operator -> its rules."""
+REPLACEMENTS: dict[object, Rule] = attached("replacement")
+"""Operator -> its rule."""
 
 
 @dataclass(frozen=True)
@@ -29,4 +25,4 @@ class ReplaceInexact:
     """Those that are to be replaced: keys of REPLACEMENTS."""
 
     def run(self, graph: TrainGraph) -> int:
-        return rewrite(graph, {operator: REPLACEMENTS[operator] for operator in self.operators})
+        return rewrite(graph, {operator: (REPLACEMENTS[operator],) for operator in self.operators})

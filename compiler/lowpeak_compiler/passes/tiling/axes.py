@@ -10,7 +10,7 @@ from torch import fx
 
 from lowpeak_compiler.ir.graph import Batch, TrainGraph, forward_nodes
 from lowpeak_compiler.ir.nodes import shape_of
-from lowpeak_compiler.passes.tiling.rules import RULES, lookup, refusal
+from lowpeak_compiler.passes.tiling.rules import lookup, refusal, rule_of
 from lowpeak_compiler.passes.tiling.split import CannotTile, Split
 
 aten = torch.ops.aten
@@ -78,7 +78,7 @@ def _split_of(node: fx.Node, known: dict[fx.Node, int], found: TokenAxes) -> Spl
         return Split((found.splits[source].axes[output],), {}) if source in found.splits else None
     if not any(operand in known for operand in node.all_input_nodes):
         return None
-    rule = RULES.get(node.target)
+    rule = rule_of(node.target)
     if rule is None:
         raise refusal(node, "has no rule for tokens in tiles")
     return rule(node, known)
@@ -87,7 +87,7 @@ def _split_of(node: fx.Node, known: dict[fx.Node, int], found: TokenAxes) -> Spl
 def _token_ids(graph: TrainGraph) -> fx.Node:
     """The batch's tensor that rows of a table are looked up by."""
     for node, role in graph.inputs():
-        looked_up = any(RULES.get(user.target) is lookup for user in node.users)
+        looked_up = any(rule_of(user.target) is lookup for user in node.users)
         if isinstance(role, Batch) and looked_up and len(shape_of(node)) == 2:
             return node
     raise CannotTile("no input of the batch is looked up as token ids")

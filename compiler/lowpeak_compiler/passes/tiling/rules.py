@@ -6,12 +6,14 @@ whole     o = attention(q, K, V)        ->  o[t] = attention(q[t], K, V)
 carried   dq, dK, dV = backward(...)    ->  dq[t], dK, dV = backward_add(dK, dV, ...[t])
 gathered  h = index_select(x, rows)     ->  the same, of x as a whole
 
-A rule gets a node of which an operand has a token axis. It gives the node's split, or None if the node reads
-and gives whole values; it raises CannotTile for what has no such form.
+An operator's record names its rule. A rule gets a node of which an operand has a token axis. It returns the
+node's split, or None if the node reads and makes whole values; it raises CannotTile for what has no such
+form.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from operator import getitem
@@ -20,8 +22,9 @@ from typing import Any
 import torch
 from torch import fx
 
+from lowpeak_artifact.ops.record import OPERATORS
 from lowpeak_compiler.ir.graph import operator_name, place_of, tensors_of
-from lowpeak_compiler.ir.nodes import operands, shape_of
+from lowpeak_compiler.ir.nodes import argument, operands, shape_of
 from lowpeak_compiler.passes.tiling.split import Call, CannotTile, Piece, Split
 
 aten = torch.ops.aten
@@ -51,11 +54,12 @@ def elementwise(node: fx.Node, axes: Axes) -> Split:
     return Split(tuple(axis for _ in tensors_of(node)), needs)
 
 
-def rows(*arguments: int) -> Rule:
+def rows(*names: str) -> Rule:
     """Result i is made of row i of these operands and of others without tokens; the last axis is no row."""
 
     def rule(node: fx.Node, axes: Axes) -> Split:
-        row_operands = [node.args[i] for i in arguments if node.args[i] is not None]
+        given = [argument(node, name) for name in names]
+        row_operands = [operand for operand in given if operand is not None]
         axis = _only({axes[x] for x in row_operands if x in axes}, node)
         others = set(node.all_input_nodes) - set(row_operands)
         if axes.keys() & others or any(axis == len(shape_of(x)) - 1 for x in row_operands):
@@ -200,40 +204,29 @@ def _only(found: set[int], node: fx.Node) -> int:
     return found.pop()
 
 
-ELEMENTWISE = (
-    aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.maximum.default,
-    aten.minimum.default, aten.add.Scalar, aten.sub.Scalar, aten.mul.Scalar, aten.div.Scalar,
-    aten.rsub.Scalar, aten.pow.Tensor_Scalar, aten.neg.default, aten.exp.default, aten.log.default,
-    aten.sigmoid.default, aten.tanh.default, aten.rsqrt.default, aten.sqrt.default, aten.reciprocal.default,
-    aten.relu.default, aten.abs.default, aten.sin.default, aten.cos.default, aten.erf.default,
-    aten.clamp.default, aten._to_copy.default, aten.where.self, aten.gt.Scalar, aten.ge.Scalar,
-    aten.lt.Scalar, aten.le.Scalar, aten.eq.Scalar, aten.ne.Scalar, lowpeak.swiglu.default,
-    lowpeak.swiglu_backward.default, aten.gelu.default, aten.gelu_backward.default, aten.silu.default,
-)  # fmt: skip
-WHOLE = (
-    aten.index_select.default, aten.index_put.default, lowpeak.linear_cross_entropy.default,
-    lowpeak.quantized_linear_cross_entropy.default,
-)  # fmt: skip
-RULES: dict[object, Rule] = {
-    **dict.fromkeys(ELEMENTWISE, elementwise),
-    **dict.fromkeys(WHOLE, whole),
-    aten.view.default: view,
-    aten.permute.default: permute,
-    **dict.fromkeys((aten.slice.Tensor, aten.cat.default, aten.slice_scatter.default), parts),
-    aten.sum.dim_IntList: reduction,
-    aten.mean.dim: reduction,
-    aten.amax.default: reduction,
-    aten.linear.default: rows(0),
-    aten.embedding.default: lookup,
-    lowpeak.dequantize_rows.default: lookup,
-    lowpeak.matmul.default: matmul,
-    lowpeak.matmul_add.default: matmul,
-    lowpeak.quantized_linear.default: rows(0),
-    lowpeak.quantized_linear_input_gradient.default: rows(0),
-    lowpeak.quantized_linear_input_gradient_add.default: rows(0, 1),
-    lowpeak.rms_norm.default: rows(0),
-    lowpeak.rms_norm_backward.default: rows(0, 1, 3, 4),
-    lowpeak.rotary.default: rotary,
-    lowpeak.causal_attention.default: attention,
-    lowpeak.causal_attention_backward.default: attention_backward,
+RULES: dict[str, Callable[..., Any]] = {
+    "attention": attention,
+    "attention_backward": attention_backward,
+    "elementwise": elementwise,
+    "lookup": lookup,
+    "matmul": matmul,
+    "parts": parts,
+    "permute": permute,
+    "reduction": reduction,
+    "rotary": rotary,
+    "rows": rows,
+    "view": view,
+    "whole": whole,
 }
+"""By the name that operators' records have for them; one with operands makes a rule of these."""
+
+
+@functools.cache
+def rule_of(operator: object) -> Rule | None:
+    """The rule of an operator, None if its record states none."""
+    record = OPERATORS.get(operator)
+    if record is None or not record.tile:
+        return None
+    name, *of_operands = record.tile.split()
+    rule: Rule = RULES[name](*of_operands) if of_operands else RULES[name]
+    return rule

@@ -17,13 +17,15 @@ from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.ir.nodes import dtype_of, operands, shape_of
-from lowpeak_compiler.passes.rewrite import Rewriter, Rule
+from lowpeak_compiler.passes.lower.inexact.replaces import replaces
+from lowpeak_compiler.passes.rewrite import Rewriter
 
 aten = torch.ops.aten
 LEAST_DIVISOR = 1 / torch.finfo(torch.float32).max
 EXACT_FACTOR = 2.0**64
 
 
+@replaces(aten.remainder.Tensor, aten.remainder.Scalar)
 def integer_remainder(graph: TrainGraph, node: fx.Node) -> bool:
     if dtype_of(node).is_floating_point:
         return False
@@ -36,6 +38,7 @@ def integer_remainder(graph: TrainGraph, node: fx.Node) -> bool:
     return new.replace_with(new.call(fmod, moved, divisor))
 
 
+@replaces(aten.add.Scalar)
 def float_added_to_integers(graph: TrainGraph, node: fx.Node) -> bool:
     source, *numbers = operands(node).values()
     if dtype_of(source) == dtype_of(node):
@@ -45,6 +48,7 @@ def float_added_to_integers(graph: TrainGraph, node: fx.Node) -> bool:
     return new.replace_with(new.call(aten.add.Scalar, source, *numbers))
 
 
+@replaces(aten.sum.dim_IntList)
 def integer_sum(graph: TrainGraph, node: fx.Node) -> bool:
     """A second axis, of length 1, makes the kernel take its other way."""
     given = operands(node)
@@ -58,6 +62,7 @@ def integer_sum(graph: TrainGraph, node: fx.Node) -> bool:
     return new.replace_with(new.call(aten.view.default, total, list(shape_of(node))))
 
 
+@replaces(aten.div.Scalar)
 def tiny_divisor(graph: TrainGraph, node: fx.Node) -> bool:
     source, divisor = operands(node).values()
     if not 0 < abs(divisor) < LEAST_DIVISOR:
@@ -67,6 +72,7 @@ def tiny_divisor(graph: TrainGraph, node: fx.Node) -> bool:
     return new.replace_with(new.call(aten.div.Scalar, part, 1 / EXACT_FACTOR))
 
 
+@replaces(aten.div.Tensor_mode, aten.div.Scalar_mode, aten.floor_divide.default)
 def float_floor_division(graph: TrainGraph, node: fx.Node) -> bool:
     source, divisor, mode = (*operands(node).values(), "floor")[:3]
     rounded = any(user.target is aten.round.default for user in node.users)
@@ -81,6 +87,7 @@ def float_floor_division(graph: TrainGraph, node: fx.Node) -> bool:
     return new.replace_with(whole)
 
 
+@replaces(aten.addmm.default)
 def addmm_without_a_term(graph: TrainGraph, node: fx.Node) -> bool:
     given, new = operands(node), Rewriter(graph, node)
     if given["beta"] == 0:
@@ -93,6 +100,7 @@ def addmm_without_a_term(graph: TrainGraph, node: fx.Node) -> bool:
     return False
 
 
+@replaces(aten.constant_pad_nd.default)
 def negative_pad(graph: TrainGraph, node: fx.Node) -> bool:
     """Pads run from the last axis, pairs of before and after."""
     given, new = operands(node), Rewriter(graph, node)
@@ -107,17 +115,3 @@ def negative_pad(graph: TrainGraph, node: fx.Node) -> bool:
             source = new.call(aten.slice.Tensor, source, axis, before, end)
     left = [max(0, pad) for pad in pads]
     return new.replace_with(new.call(aten.constant_pad_nd.default, source, left, given["value"]))
-
-
-RULES: dict[object, tuple[Rule, ...]] = {
-    aten.remainder.Tensor: (integer_remainder,),
-    aten.remainder.Scalar: (integer_remainder,),
-    aten.add.Scalar: (float_added_to_integers,),
-    aten.sum.dim_IntList: (integer_sum,),
-    aten.div.Scalar: (tiny_divisor,),
-    aten.div.Tensor_mode: (float_floor_division,),
-    aten.div.Scalar_mode: (float_floor_division,),
-    aten.floor_divide.default: (float_floor_division,),
-    aten.addmm.default: (addmm_without_a_term,),
-    aten.constant_pad_nd.default: (negative_pad,),
-}

@@ -20,11 +20,13 @@ from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.ir.nodes import operands, shape_of
-from lowpeak_compiler.passes.rewrite import Rewriter, Rule
+from lowpeak_compiler.passes.lower.inexact.replaces import replaces
+from lowpeak_compiler.passes.rewrite import Rewriter
 
 aten = torch.ops.aten
 
 
+@replaces(aten.native_layer_norm.default)
 def layer_norm(graph: TrainGraph, node: fx.Node) -> bool:
     given, new = operands(node), Rewriter(graph, node)
     source = given["input"]
@@ -33,6 +35,7 @@ def layer_norm(graph: TrainGraph, node: fx.Node) -> bool:
     return _replace_outputs(new, (_affine(new, normal, given["weight"], given["bias"]), mean, scale))
 
 
+@replaces(aten.native_group_norm.default)
 def group_norm(graph: TrainGraph, node: fx.Node) -> bool:
     """Groups of channels: the rows of view(x, [batch, groups, -1])."""
     given, new = operands(node), Rewriter(graph, node)
@@ -46,6 +49,7 @@ def group_norm(graph: TrainGraph, node: fx.Node) -> bool:
     )
 
 
+@replaces(aten._native_batch_norm_legit.no_stats, aten.native_batch_norm.default)
 def batch_norm(graph: TrainGraph, node: fx.Node) -> bool:
     """Without running statistics: over every axis but the channels'."""
     given, new = operands(node), Rewriter(graph, node)
@@ -60,11 +64,13 @@ def batch_norm(graph: TrainGraph, node: fx.Node) -> bool:
     return _replace_outputs(new, (_affine(new, normal, weight, bias), *statistics))
 
 
+@replaces(aten.var.correction, aten.var.dim)
 def var(graph: TrainGraph, node: fx.Node) -> bool:
     new = Rewriter(graph, node)
     return new.replace_with(_variance(new)[0])
 
 
+@replaces(aten.var_mean.correction)
 def var_mean(graph: TrainGraph, node: fx.Node) -> bool:
     new = Rewriter(graph, node)
     return _replace_outputs(new, _variance(new))
@@ -123,14 +129,3 @@ def _replace_outputs(new: Rewriter, results: Sequence[fx.Node]) -> bool:
         new.graph.graph.erase_node(user)
     new.graph.graph.erase_node(new.node)
     return True
-
-
-RULES: dict[object, tuple[Rule, ...]] = {
-    aten.native_layer_norm.default: (layer_norm,),
-    aten.native_group_norm.default: (group_norm,),
-    aten._native_batch_norm_legit.no_stats: (batch_norm,),
-    aten.native_batch_norm.default: (batch_norm,),
-    aten.var.correction: (var,),
-    aten.var.dim: (var,),
-    aten.var_mean.correction: (var_mean,),
-}

@@ -15,11 +15,13 @@ from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.ir.nodes import dtype_of, operands, shape_of
-from lowpeak_compiler.passes.rewrite import Rewriter, Rule
+from lowpeak_compiler.passes.lower.inexact.replaces import replaces
+from lowpeak_compiler.passes.rewrite import Rewriter
 
 aten = torch.ops.aten
 
 
+@replaces(aten.index_put.default)
 def added_rows(graph: TrainGraph, node: fx.Node) -> bool:
     given = operands(node)
     source, values, shape = given["self"], given["values"], shape_of(given["self"])
@@ -37,6 +39,3 @@ def added_rows(graph: TrainGraph, node: fx.Node) -> bool:
     places = new.call(aten.view.default, indices[0], [elements[0], *(1 for _ in shape[1:])])
     places = new.call(aten.expand.default, places, elements)
     return new.replace_with(new.call(aten.scatter_add.default, source, 0, places, values))
-
-
-RULES: dict[object, tuple[Rule, ...]] = {aten.index_put.default: (added_rows,)}

@@ -9,15 +9,14 @@ import torch
 from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
-from lowpeak_compiler.passes.rewrite import Rewriter, Rule
+from lowpeak_compiler.passes.lower.inexact.replaces import replaces
+from lowpeak_compiler.passes.rewrite import Rewriter
 
 aten = torch.ops.aten
 
 
+@replaces(aten.sigmoid.default)
 def sigmoid_by_exp(graph: TrainGraph, node: fx.Node) -> bool:
     new = Rewriter(graph, node)
     exponential = new.call(aten.exp.default, new.call(aten.neg.default, node.args[0]))
     return new.replace_with(new.call(aten.reciprocal.default, new.call(aten.add.Scalar, exponential, 1)))
-
-
-RULES: dict[object, tuple[Rule, ...]] = {aten.sigmoid.default: (sigmoid_by_exp,)}
