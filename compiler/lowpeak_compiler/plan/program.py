@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import Enum
 from functools import cached_property
 from itertools import chain
 
@@ -30,7 +30,7 @@ class Value:
     kind: Kind
 
 
-class Io(StrEnum):
+class Io(str, Enum):
     """What an operation has to do with the disk, which works beside the processor."""
 
     WRITE = "write"
@@ -95,7 +95,8 @@ class Uses:
 
 def _table(rows: Iterable[tuple[int, ...]], width: int) -> Ints:
     """The columns of rows."""
-    return np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(-1, width).T
+    table: Ints = np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(-1, width).T
+    return table
 
 
 @dataclass(frozen=True)
