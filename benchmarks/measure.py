@@ -35,9 +35,9 @@ from lowpeak_compiler.config import CompileOptions
 from lowpeak_runtime.data.prepare import Data, training_data
 from lowpeak_runtime.train.checkpoint import CHECKPOINT
 from lowpeak_runtime.train.command import worker_command
+from lowpeak_runtime.train.control_group import run_under_limit
 from lowpeak_runtime.train.eager import train_eagerly
 from lowpeak_runtime.train.feed import write_batches
-from lowpeak_runtime.train.memory import run_under_limit
 from lowpeak_runtime.train.optimizer import OptimizerOptions
 from lowpeak_runtime.train.session import Job
 

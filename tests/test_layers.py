@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -143,6 +144,26 @@ def test_passes_and_planner_name_no_target() -> None:
         if isinstance(node, ast.Constant) and node.value in names
     ]
     assert said == []
+
+
+OF_LINUX = re.compile(
+    r"/proc\b|/sys/|CDLL\(None|\b(fallocate|posix_fa\w+|prctl|renameat2|malloc_trim|copy_file_range|sched_\w+affinity|"
+    r"memfd_create|pidfd_open|eventfd|epoll|splice|getrandom|mincore|inotify\w*|O_TMPFILE|O_DIRECT|O_PATH|RLIMIT_AS|"
+    r"MADV_\w+|SO_PEERCRED)\b"
+)
+"""Files and calls that macOS has not."""
+
+
+def test_one_module_names_what_only_linux_has() -> None:
+    """But for the scripts that are sent to a phone, where there is Linux."""
+    said = {
+        module: hits
+        for module, path in MODULES.items()
+        if (hits := [hit[0] for hit in OF_LINUX.finditer(path.read_text(encoding="utf-8"))])
+        and not module.startswith("lowpeak.phone.")
+    }
+    assert said.keys() == {"lowpeak_artifact.linux"}
+    assert set(said["lowpeak_artifact.linux"]) >= {"/proc", "CDLL(None", "sched_getaffinity", "RLIMIT_AS"}
 
 
 def _loaded(*modules: str) -> set[str]:

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from lowpeak_artifact.digest import digest_of
 from lowpeak_artifact.errors import ArtifactError, ModelError
 from lowpeak_artifact.graph_file import from_json
 from lowpeak_artifact.layout import ADAPTER, ADAPTER_FROZEN, CONSTANTS, GRAPH, PLAN, SAMPLE
@@ -40,7 +41,6 @@ REQUIRED = (GRAPH, CONSTANTS, PLAN)
 some.
 """
 
-CHUNK_BYTES = 1 << 22
 
 Progress = Callable[[int, int], None]
 """Called with (bytes or steps done, in all)."""
@@ -235,27 +235,15 @@ def require_expected(path: Path, actual: str, expect: str | None) -> None:
 
 def sha256_of(path: Path, read: Callable[[int], object] = lambda _: None) -> str:
     """Hash of a file, read in pieces; `read` is called with the bytes read so far."""
-    digest = hashlib.sha256()
-    done = 0
     with path.open("rb") as file:
-        while piece := file.read(CHUNK_BYTES):
-            digest.update(piece)
-            done += len(piece)
-            read(done)
-    return digest.hexdigest()
+        return digest_of(file, read)
 
 
 def _hash_of(file: BinaryIO, path: Path, before: int, total: int, progress: Progress | None) -> str:
-    digest, done = hashlib.sha256(), before
     try:
-        while piece := file.read(CHUNK_BYTES):
-            digest.update(piece)
-            done += len(piece)
-            if progress:
-                progress(done, total)
+        return digest_of(file, lambda done: progress(before + done, total) if progress else None)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
-    return digest.hexdigest()
 
 
 def _check_size(path: Path, name: str, size: int, record: FileRecord) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lowpeak_artifact.errors import EnvironmentProblem
+from lowpeak_artifact.linux import MOUNTS, allocate
 from lowpeak_artifact.make_folder import ATTEMPTS, make_folder
 from lowpeak_artifact.system_errors import NO_ROOM, meaning, number_of, remedy_of
 
@@ -24,7 +24,6 @@ IN_MEMORY = frozenset({"tmpfs", "ramfs", "rootfs"})
 NOT_OF_THE_DISK = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 RAM_DISKS = ("/dev/ram", "/dev/zram")
 TMPDIR_REMEDY = "name a folder on another disk by TMPDIR"
-MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 """How a space in a path is written there."""
 
@@ -237,22 +236,7 @@ def _trial_file(folder: Path, nbytes: int) -> Iterator[None]:
             os.fsync(descriptor)
         # In memory the blocks would be what is short there.
         elif not Mount.of(folder).in_memory:
-            _allocate(descriptor, nbytes)
+            allocate(descriptor, nbytes)
         yield
     finally:
         os.close(descriptor)
-
-
-def _allocate(descriptor: int, nbytes: int) -> None:
-    """Not by posix_fallocate, which writes every block where the file system cannot."""
-    try:
-        fallocate = ctypes.CDLL(None, use_errno=True).fallocate
-    except (OSError, AttributeError):
-        return
-    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    while fallocate(descriptor, 0, 0, nbytes) != 0:
-        number = ctypes.get_errno()
-        if number in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EPERM):
-            return
-        if number != errno.EINTR:
-            raise OSError(number, os.strerror(number))

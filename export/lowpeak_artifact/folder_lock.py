@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from lowpeak_artifact.disk import cannot_write
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.linux import LOCKS
 from lowpeak_artifact.make_folder import make_folder
 from lowpeak_artifact.temporary import temporary_if_empty
 
@@ -21,7 +22,6 @@ R = TypeVar("R")
 TRAINS = "still trains into"
 COMPILES = "compiles into"
 USES = "still uses"
-LOCKS = Path("/proc/locks")
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from huggingface_hub import get_session, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
+from lowpeak_artifact.digest import digest_of
 from lowpeak_artifact.disk import Need, cache_folder, cannot_write, require_room
 from lowpeak_artifact.errors import EnvironmentProblem
 from lowpeak_artifact.make_folder import make_folder
@@ -102,7 +102,7 @@ def extract(archive: Path, member: str, sha256: str, target: Path) -> None:
 def verify(file: Path, sha256: str) -> None:
     """Raises Unavailable when the file has another sha256."""
     with open(file, "rb") as content:
-        actual = hashlib.file_digest(content, "sha256").hexdigest()
+        actual = digest_of(content)
     if actual != sha256:
         raise Unavailable(f"{file.name} has sha256 {actual}, expected {sha256}")
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import platform
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
-import tomllib
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 from onnxruntime.training import onnxblock
+from packaging.requirements import Requirement
 from peft import PeftModel
 from safetensors.torch import load_file
 from torch import Tensor
@@ -30,7 +32,8 @@ from lowpeak_artifact.errors import ArtifactError, DataError, EnvironmentProblem
 from lowpeak_artifact.layout import SAFETENSORS_WEIGHTS
 from lowpeak_artifact.onnx_layout import CHECKPOINT, TRAINING_MODEL
 from lowpeak_export.adapter import CONFIG_FILE, TENSORS_FILE
-from lowpeak_export.onnx.runtime import SESSION_OPTIONS, require_planned
+from lowpeak_export.onnx import runtime
+from lowpeak_export.onnx.runtime import PACKAGE, SESSION_OPTIONS, require_planned
 from lowpeak_runtime.simulate.reference import reference_step
 from lowpeak_runtime.train import trainer
 from lowpeak_runtime.train.checkpoint import read_progress
@@ -563,8 +566,47 @@ def test_no_runtime() -> None:
     said = required(installed=False)
     assert "need onnxruntime-training-cpu 1.19.2, and it is not installed" in said
     (extra,) = re.findall(r"pip install 'lowpeak\[(\w+)\]'", said)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert "onnxruntime-training-cpu==1.19.2" in project["optional-dependencies"][extra]
+    project = (ROOT / "pyproject.toml").read_text()
+    (requirements,) = re.findall(rf"^{extra} = \[(.*?)\]$", project, re.MULTILINE | re.DOTALL)
+    assert "onnxruntime-training-cpu==1.19.2" in requirements
+
+
+@pytest.mark.parametrize(
+    ("version", "system", "machine", "wheels"),
+    [
+        ((3, 12, 1), "linux", "x86_64", True),
+        ((3, 12, 1), "darwin", "arm64", True),
+        ((3, 10, 2), "linux", "aarch64", False),
+        ((3, 13, 0), "darwin", "arm64", False),
+    ],
+)
+def test_no_runtime_for_this_python(
+    version: tuple[int, ...], system: str, machine: str, wheels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as the markers of pyproject.toml: there the extra installs nothing."""
+    environment = {
+        "python_version": ".".join(map(str, version[:2])),
+        "sys_platform": system,
+        "platform_machine": machine,
+    }
+    (line,) = re.findall(rf'"({PACKAGE}==.*)"', (ROOT / "pyproject.toml").read_text())
+    marker = Requirement(line).marker
+    assert marker is not None and marker.evaluate(environment) == wheels
+
+    monkeypatch.setattr(sys, "version_info", version)
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(runtime, "version", no_version)
+    monkeypatch.setattr(runtime, "packages_distributions", dict)
+    said = (
+        r"pip install 'lowpeak\[onnxruntime\]'$" if wheels else rf"until Python 3.12.*{system} {machine}; use"
+    )
+    with pytest.raises(EnvironmentProblem, match=said):
+        runtime.require_runtime()
+
+
+def no_version(package: str) -> str:
+    raise PackageNotFoundError(package)
 
 
 def test_compiling_needs_the_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import Enum
 from functools import cached_property
 from itertools import chain
 
@@ -34,7 +34,7 @@ class Value:
     kind: Kind
 
 
-class Io(StrEnum):
+class Io(str, Enum):
     """What an operation asks of the disk, which works while the processor computes."""
 
     WRITE = "write"
@@ -97,7 +97,8 @@ class Uses:
 
 def _table(rows: Iterable[tuple[int, ...]], width: int) -> Ints:
     """Rows of integers as an array of columns."""
-    return np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(-1, width).T
+    table: Ints = np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(-1, width).T
+    return table
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lowpeak_artifact.digest import digest_of
 from lowpeak_artifact.regular_file import open_regular
 from lowpeak_artifact.safetensors_header import Damaged, read_header
 
@@ -59,7 +59,7 @@ def check_listed(path: Path, record: object) -> None:
         size = os.fstat(file.fileno()).st_size
         if size != record.get("bytes"):
             raise Damaged(f"it has {size} bytes, it should have {record.get('bytes')}")
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
+        actual = digest_of(file)
     if actual != record["sha256"]:
         raise Damaged(f"its sha256 is {actual[:12]}..., it should be {record['sha256'][:12]}...")
 

@@ -142,7 +142,8 @@ class OnnxSession:
 
 def _largest(values: np.ndarray) -> np.float32:
     """By its size; not finite where one is not. Nothing as large as `values` is made for it."""
-    return np.float32(np.maximum(abs(values.max()), abs(values.min())))
+    largest: np.float32 = np.float32(np.maximum(abs(values.max()), abs(values.min())))
+    return largest
 
 
 def _reason(error: RuntimeError) -> str:

@@ -23,6 +23,7 @@ from lowpeak.cli.train import train_figures
 from lowpeak.cli.training import RunView, exit_code
 from lowpeak.demo import demo_data
 from lowpeak_artifact.disk import temporary_folder
+from lowpeak_artifact.linux import require_measured_memory
 
 if TYPE_CHECKING:
     from lowpeak_artifact.artifact import Artifact
@@ -58,6 +59,7 @@ def demo_command(
     debug: Debug = False,
 ) -> None:
     """Compile SmolLM2-135M + LoRA, simulate it, train it in ExecuTorch, and compare with eager PEFT."""
+    require_measured_memory()
     folder = out or Path(tempfile.mkdtemp(prefix="lowpeak-demo-", dir=temporary_folder())) / "artifact"
     run = folder.with_name(folder.name + RUN_SUFFIX)
     require_new_run(run)
