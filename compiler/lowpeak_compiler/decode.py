@@ -80,7 +80,7 @@ def compile_decoder(
 
     Raises ModelError and UnsupportedOperator with the reason for a model that cannot be generated with.
     """
-    runtime = target(compiled.options.target, compiled.options.kernels)
+    runtime = target(compiled.for_target.target, compiled.for_target.kernels)
     if not {"cached_attention"} <= runtime.fused:
         raise ModelError("only kernels='lowpeak' for ExecuTorch have attention with a cache")
     module = compiled.intake.module
@@ -102,7 +102,7 @@ def _lowered(module: nn.Module, compiled: Compiled, tokens: int, runtime: Target
     shape = ((1, tokens), torch.int64)
     graph = capture(module, {"input_ids": shape, POSITIONS: shape}, prefix=compiled.intake.prefix, loss=False)
     runner = Runner()
-    runner.run(graph, model_passes(compiled.intake, compiled.options, graph))
+    runner.run(graph, model_passes(compiled.intake, compiled.training, compiled.for_target, graph))
     graph = lower_forward(graph)
     runner.run(graph, [Normalize(), DequantizePerUse()])
     return runner.run(graph, lowering(graph, runtime, WORKSPACES[0]))
@@ -150,7 +150,7 @@ def _fills_caches(graph: TrainGraph) -> None:
 
 def _within_budget(graphs: list[TrainGraph], compiled: Compiled, runtime: Target, beside: int) -> Decoder:
     """The longest cache within the budget, up to the sequence that the step is compiled for."""
-    budget, longest = compiled.options.budget_bytes, compiled.options.seq_len
+    budget, longest = compiled.budget.nbytes, compiled.training.seq_len
     while True:
         token, prompt = (_cached(graph.copy(), longest) for graph in graphs)
         _fills_caches(prompt)
@@ -162,7 +162,7 @@ def _within_budget(graphs: list[TrainGraph], compiled: Compiled, runtime: Target
         if least.total <= budget:
             break
         fitting = longest - -(-(least.total - budget) // _bytes_a_token(token, longest))
-        if fitting < min(LEAST_TOKENS, compiled.options.seq_len):
+        if fitting < min(LEAST_TOKENS, compiled.training.seq_len):
             raise ModelError(
                 f"the budget of {budget / 1e6:g} MB leaves room for {max(fitting, 0)} tokens: {least.total} "
                 f"bytes are needed for {longest}"
@@ -188,7 +188,7 @@ def _bytes_a_token(graph: TrainGraph, longest: int) -> int:
 
 
 def _placed(graph: TrainGraph, runtime: Target, compiled: Compiled) -> PlannedStep:
-    profile = device(compiled.options.device)
+    profile = device(compiled.for_target.device)
     order = schedule(plan_view(graph, runtime, profile).program)
     Runner().run(graph, [Reorder(tuple(op.name for op in order.ops))])
     view = plan_view(graph, runtime, profile)

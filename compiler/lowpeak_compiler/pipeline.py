@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from lowpeak_artifact.batch import BatchSpec
 from lowpeak_artifact.batch_input import BatchInput
@@ -17,7 +18,7 @@ from lowpeak_compiler.budget.footprint import Footprint
 from lowpeak_compiler.budget.planned import PlannedStep
 from lowpeak_compiler.budget.search import Planning, Progress
 from lowpeak_compiler.budget.targets import target
-from lowpeak_compiler.config import CompileOptions
+from lowpeak_compiler.config import Budget, TargetOptions, TrainingOptions, as_record
 from lowpeak_compiler.frontend.capture import capture
 from lowpeak_compiler.frontend.differentiate import differentiate
 from lowpeak_compiler.frontend.intake import Intake
@@ -44,7 +45,9 @@ class Compiled:
     """The planned step and what it was made from."""
 
     intake: Intake
-    options: CompileOptions
+    training: TrainingOptions
+    for_target: TargetOptions
+    budget: Budget
     batch: BatchSpec
     step: PlannedStep
     plan: Plan
@@ -52,6 +55,11 @@ class Compiled:
     head: str | None
     """Name of the output matrix, if the loss is a token loss over one."""
     applied: dict[str, int]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """By the names that compile_for_device has for them."""
+        return as_record(self.training, self.for_target, self.budget)
 
     @property
     def inputs(self) -> list[BatchInput]:
@@ -73,13 +81,15 @@ COMPOSITES: tuple[tuple[str, Callable[[], Pass]], ...] = (
 """Passes that make operators which only targets with a kernel for them can run."""
 
 
-def build_joint(intake: Intake, options: CompileOptions, runner: Runner) -> tuple[TrainGraph, str | None]:
+def build_joint(
+    intake: Intake, training: TrainingOptions, for_target: TargetOptions, runner: Runner
+) -> tuple[TrainGraph, str | None]:
     """Capture, forward passes, differentiation, normalization; also gives the name of the head."""
     forward = capture(intake.module, intake.batch, prefix=intake.prefix)
     runner.saw("Capture", forward)
     head = find_head(forward)
     head_role = forward.roles.get(head.weight.name) if head else None
-    runner.run(forward, forward_passes(intake, options, forward))
+    runner.run(forward, forward_passes(intake, training, for_target, forward))
     mark_id_ranges(forward)
     joint = differentiate(forward)
     runner.saw("Differentiate", joint)
@@ -87,38 +97,50 @@ def build_joint(intake: Intake, options: CompileOptions, runner: Runner) -> tupl
     return joint, head_role.name if head_role else None
 
 
-def forward_passes(intake: Intake, options: CompileOptions, forward: TrainGraph) -> list[Pass]:
-    passes = model_passes(intake, options, forward)
-    if options.rows is not None:
-        passes.append(MaskLogits(options.rows))
-    if options.loss == "subset":
-        passes.append(SubsetSoftmax(options.subset_size))
+def forward_passes(
+    intake: Intake, training: TrainingOptions, for_target: TargetOptions, forward: TrainGraph
+) -> list[Pass]:
+    passes = model_passes(intake, training, for_target, forward)
+    if training.rows is not None:
+        passes.append(MaskLogits(training.rows))
+    if training.loss == "subset":
+        passes.append(SubsetSoftmax(training.subset_size))
     return [*passes, ChunkedLoss()]
 
 
-def model_passes(intake: Intake, options: CompileOptions, forward: TrainGraph) -> list[Pass]:
+def model_passes(
+    intake: Intake, training: TrainingOptions, for_target: TargetOptions, forward: TrainGraph
+) -> list[Pass]:
     """The forward passes that the loss has no part in."""
     frozen = [role.name for _, role in forward.inputs() if isinstance(role, Frozen)]
     stored = {name: format for name in frozen if (format := intake.weights.format_of(name))}
-    fused = target(options.target, options.kernels).fused
+    fused = target(for_target.target, for_target.kernels).fused
     passes: list[Pass] = [Attention(), *(make() for name, make in COMPOSITES if name in fused)]
-    if options.quantization != "none":
-        passes.append(Quantize(4 if options.quantization == "int4" else 8, options.group_size, stored))
+    if training.quantization != "none":
+        passes.append(Quantize(4 if training.quantization == "int4" else 8, training.group_size, stored))
     elif stored:
         passes.append(Quantize(stored=stored, only_stored=True))
     return passes
 
 
-def plan_model(intake: Intake, options: CompileOptions, *, progress: Progress = lambda _: None) -> Planning:
+def plan_model(
+    intake: Intake,
+    training: TrainingOptions,
+    for_target: TargetOptions,
+    *,
+    progress: Progress = lambda _: None,
+) -> Planning:
     """Everything up to the plan, for questions about budgets."""
     with told_as_model_error("the model cannot be planned"):
-        joint, _ = build_joint(intake, options, Runner())
-        return Planning(joint, options, progress)
+        joint, _ = build_joint(intake, training, for_target, Runner())
+        return Planning(joint, training, for_target, progress)
 
 
 def compile_step(
     intake: Intake,
-    options: CompileOptions,
+    training: TrainingOptions,
+    for_target: TargetOptions,
+    budget: Budget,
     *,
     check: Callable[[TrainGraph], None] = lambda _: None,
     progress: Progress = lambda _: None,
@@ -132,18 +154,18 @@ def compile_step(
     runner = Runner(observe)
     progress("capturing and differentiating the model")
     with told_as_model_error("the model cannot be differentiated"):
-        joint, head = build_joint(intake, options, runner)
+        joint, head = build_joint(intake, training, for_target, runner)
     progress("planning memory")
     with told_as_model_error("the step cannot be planned"):
-        planning = Planning(joint, options, progress)
+        planning = Planning(joint, training, for_target, progress)
         check(planning.variants[0].graph)
-        step, plan, footprint = fitting_step(planning, options, runner)
+        step, plan, footprint = fitting_step(planning, budget, runner)
     batch = BatchSpec(
         intake.model_config is not None,
-        options.batch_size,
-        options.seq_len,
-        options.rows,
-        options.subset_size if options.loss == "subset" else None,
+        training.batch_size,
+        training.seq_len,
+        training.rows,
+        training.subset_size if training.loss == "subset" else None,
         intake.token_types,
     )
-    return Compiled(intake, options, batch, step, plan, footprint, head, runner.applied)
+    return Compiled(intake, training, for_target, budget, batch, step, plan, footprint, head, runner.applied)

@@ -12,7 +12,7 @@ from lowpeak_compiler.budget.planning import plan_view
 from lowpeak_compiler.budget.search import Planning, Smallest, VariantPlan
 from lowpeak_compiler.budget.targets import EXECUTORCH, Target
 from lowpeak_compiler.budget.variants import Variant
-from lowpeak_compiler.config import MEGABYTE, CompileOptions
+from lowpeak_compiler.config import MEGABYTE, Budget
 from lowpeak_compiler.passes.apply.offload import Offload
 from lowpeak_compiler.passes.apply.recompute import Recompute
 from lowpeak_compiler.passes.apply.reorder import Reorder
@@ -24,39 +24,37 @@ PLACEMENTS = 4
 """Plans that are tried until the offsets of one fit the budget."""
 
 
-def fitting_step(
-    planning: Planning, options: CompileOptions, runner: Runner
-) -> tuple[PlannedStep, Plan, Footprint]:
+def fitting_step(planning: Planning, budget: Budget, runner: Runner) -> tuple[PlannedStep, Plan, Footprint]:
     """The fastest plan carried out; if its offsets leave gaps that there is no room for, one for less, and
     the smallest at last.
     """
-    asked = options.budget_bytes
+    asked = budget.nbytes
     for _ in range(PLACEMENTS):
         chosen = planning.plan(asked)
         if chosen is None:
             break
         attempt = Runner(runner.observe)
         step, footprint = _placed(planning, chosen, attempt)
-        if footprint.total <= options.budget_bytes:
+        if footprint.total <= budget.nbytes:
             runner.applied.update(attempt.applied)
             return step, chosen.plan, footprint
         planning.progress("planning again: the values fit, their offsets do not")
-        asked -= footprint.total - options.budget_bytes
+        asked -= footprint.total - budget.nbytes
     smallest = planning.minimum()
     attempt = Runner(runner.observe)
     step, footprint = _placed(planning, smallest.found, attempt)
-    if smallest.budget <= options.budget_bytes and footprint.total <= options.budget_bytes:
+    if smallest.budget <= budget.nbytes and footprint.total <= budget.nbytes:
         runner.applied.update(attempt.applied)
         return step, smallest.found.plan, footprint
     placed = -(-footprint.total // MEGABYTE) * MEGABYTE
-    raise _too_small(planning, replace(smallest, budget=max(smallest.budget, placed)))
+    raise _too_small(planning, budget, replace(smallest, budget=max(smallest.budget, placed)))
 
 
 def _placed(planning: Planning, chosen: VariantPlan, runner: Runner) -> tuple[PlannedStep, Footprint]:
     """A plan carried out, and what it holds resident."""
     step = carry_out_plan(chosen.variant, chosen.plan, planning.target, planning.device, runner)
     operations = len(chosen.plan.program.ops)
-    optimizer = planning.options.optimizer
+    optimizer = planning.training.optimizer
     return step, footprint_of(step.graph, planning.target, optimizer, step.arena_bytes, operations)
 
 
@@ -80,8 +78,8 @@ def carry_out_plan(
     return place(graph, view, target, with_gaps(peak))
 
 
-def _too_small(planning: Planning, smallest: Smallest) -> BudgetTooSmall:
-    options, minimum = planning.options, smallest.budget
+def _too_small(planning: Planning, budget: Budget, smallest: Smallest) -> BudgetTooSmall:
+    minimum, seq_len = smallest.budget, planning.training.seq_len
     variant, plan = smallest.found.variant, smallest.found.plan
     live = live_bytes(plan.program, planning.target.alignment)
     worst = live.index(max(live))
@@ -91,13 +89,13 @@ def _too_small(planning: Planning, smallest: Smallest) -> BudgetTooSmall:
     smaller = "kernels='lowpeak', " if planning.target is EXECUTORCH else ""
     largest = ", ".join(f"{nbytes / 1e6:.1f} MB of {kind}" for kind, nbytes in kinds)
     return BudgetTooSmall(
-        f"the smallest budget for this model at seq_len {options.seq_len} is {minimum // MEGABYTE} MB, asked "
-        f"were {options.budget_mb:g} MB. {fixed / 1e6:.1f} MB are weights, optimizer state and runtime; the "
+        f"the smallest budget for this model at seq_len {seq_len} is {minimum // MEGABYTE} MB, asked "
+        f"were {budget.megabytes:g} MB. {fixed / 1e6:.1f} MB are weights, optimizer state and runtime; the "
         f"arena's peak ({live[worst] / 1e6:.1f} MB) is at {plan.program.ops[worst].name} (step {worst} of "
         f"{len(live)}), with {largest}. {untiled}Try {smaller}a smaller seq_len, LoRA rank or fewer target "
         "modules, or loss='subset'.",
         minimum_bytes=minimum,
-        budget_bytes=options.budget_bytes,
+        budget_bytes=budget.nbytes,
         fixed_bytes=fixed,
         arena_peak_bytes=live[worst],
     )
