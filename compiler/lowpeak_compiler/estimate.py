@@ -21,7 +21,7 @@ from lowpeak_compiler.budget.devices import device
 from lowpeak_compiler.budget.footprint import footprint_of
 from lowpeak_compiler.budget.search import Planning
 from lowpeak_compiler.budget.targets import target
-from lowpeak_compiler.budget.variants import UNBOUNDED, Variant, variant
+from lowpeak_compiler.budget.variants import UNBOUNDED, Variant
 from lowpeak_compiler.config import MEGABYTE, TargetOptions, TrainingOptions
 from lowpeak_compiler.frontend.intake import Intake
 from lowpeak_compiler.ir.graph import Quantized, TrainGraph
@@ -111,7 +111,7 @@ def smallest_plan(planner: Planner) -> Plan:
 
 def _lowered(joint: TrainGraph, for_target: TargetOptions, workspace: int) -> Variant:
     runtime = target(for_target.target, for_target.kernels)
-    return variant(joint, runtime, device(for_target.device), workspace)
+    return Variant(joint, runtime, device(for_target.device), workspace)
 
 
 def _without_quantization(wide: Variant, training: TrainingOptions) -> Estimate:

@@ -29,6 +29,7 @@ from lowpeak_artifact.manifest import (
 from lowpeak_artifact.quantized import QuantizedTensor, quantize
 from lowpeak_artifact.safetensors_file import Entry, write_safetensors
 from lowpeak_compiler.budget.footprint import bytes_of
+from lowpeak_compiler.config import as_record
 from lowpeak_compiler.decode import Decoder
 from lowpeak_compiler.frontend.model.origin import Origin
 from lowpeak_compiler.frontend.model.weights import WeightSource
@@ -232,6 +233,7 @@ def _manifest(
     parts: Sequence[Part], emitter: Emitter, weights: list[Entry], sample_loss: float | None
 ) -> Manifest:
     compiled = parts[-1].compiled
+    options = as_record(compiled.training, compiled.for_target, compiled.budget)
     step, intake, for_target = compiled.step, compiled.intake, compiled.for_target
     parameters, quantized = {}, {}
     for node, role in step.graph.inputs():
@@ -251,7 +253,7 @@ def _manifest(
         model_config=portable(intake.model_config),
         adapter_config=portable(intake.adapter_config),
         adapter_names=None if intake.adapter_file is None else intake.adapter_file.trained,
-        options={**compiled.options, "head": compiled.head, "passes": compiled.applied},
+        options={**options, "head": compiled.head, "passes": compiled.applied},
         buckets=[_bucket(part.compiled, _suffix(part.compiled, parts)) for part in parts],
         parameters=[parameters[name] for name in step.graph.gradients],
         weights_file=emitter.weights_file,
@@ -288,7 +290,7 @@ def _generate(generator: Generator | None) -> GenerateRecord | None:
 
 
 def _bucket(compiled: Compiled, suffix: str) -> BucketRecord:
-    return BucketRecord(suffix, compiled.batch, compiled.inputs, plan_record(compiled))
+    return BucketRecord(suffix, compiled.batch, compiled.step.inputs, plan_record(compiled))
 
 
 def _record(name: str, node: fx.Node) -> TensorRecord:

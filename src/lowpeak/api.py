@@ -251,7 +251,7 @@ def memory_time_curve(
 
 def tokens_without_row(tokenizer: PreTrainedTokenizerBase, compiled: Compiled) -> str | None:
     """Which tokens the model's embedding has no row for; data that has one of them will be refused."""
-    ids = next((each.ids for each in compiled.inputs if each.name == "input_ids"), None)
+    ids = next((each.ids for each in compiled.step.inputs if each.name == "input_ids"), None)
     if ids is None:
         return None
     beyond = sorted((number, token) for token, number in tokenizer.get_vocab().items() if number >= ids.rows)
@@ -269,8 +269,8 @@ def tokens_without_row(tokenizer: PreTrainedTokenizerBase, compiled: Compiled) -
 def sample_batch(compiled: Compiled, example: Mapping[str, Tensor] | None, seed: int) -> dict[str, Tensor]:
     """The example in the graph's types, else random tokens. Raises DataError when it does not fit."""
     batch = random_batch(compiled, seed) if example is None else example
-    compiled.batch.graph_inputs(batch, inputs=compiled.inputs)
-    return compiled.batch.checked(batch, compiled.inputs)
+    compiled.batch.graph_inputs(batch, inputs=compiled.step.inputs)
+    return compiled.batch.checked(batch, compiled.step.inputs)
 
 
 def random_batch(compiled: Compiled, seed: int) -> dict[str, Tensor]:
@@ -279,7 +279,9 @@ def random_batch(compiled: Compiled, seed: int) -> dict[str, Tensor]:
     assert config is not None
     generator = torch.Generator().manual_seed(seed)
     shape = (training.batch_size, training.seq_len)
-    indexed = [each.ids.rows for each in compiled.inputs if each.ids and each.name in ("input_ids", TARGETS)]
+    indexed = [
+        each.ids.rows for each in compiled.step.inputs if each.ids and each.name in ("input_ids", TARGETS)
+    ]
     limit = min(indexed) if indexed else config["vocab_size"]
     ids = torch.randint(0, limit, shape, generator=generator)
     labels = ids.clone()

@@ -179,7 +179,7 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compile_verb, "lora_config", interrupted)
+    monkeypatch.setattr(compile_verb, "require_model", interrupted)
     assert main(compiling("demo", tmp_path / "a")) == 130
 
 

@@ -16,7 +16,11 @@ from lowpeak_compiler.config import MEGABYTE, Budget
 from lowpeak_compiler.passes.apply.offload import Offload
 from lowpeak_compiler.passes.apply.recompute import Recompute
 from lowpeak_compiler.passes.apply.reorder import Reorder
+from lowpeak_compiler.passes.contract import made
+from lowpeak_compiler.passes.pipeline import plan_passes
 from lowpeak_compiler.passes.runner import Runner
+from lowpeak_compiler.passes.stage import Pass
+from lowpeak_compiler.passes.stages import Place
 from lowpeak_compiler.plan.liveness import live_bytes, peak_by_kind
 from lowpeak_compiler.plan.measure import Plan
 
@@ -36,7 +40,7 @@ def fitting_step(planning: Planning, budget: Budget, runner: Runner) -> tuple[Pl
         attempt = Runner(runner.observe)
         step, footprint = _placed(planning, chosen, attempt)
         if footprint.total <= budget.nbytes:
-            runner.applied.update(attempt.applied)
+            _take_over(runner, attempt)
             return step, chosen.plan, footprint
         planning.progress("planning again: the values fit, their offsets do not")
         asked -= footprint.total - budget.nbytes
@@ -44,41 +48,55 @@ def fitting_step(planning: Planning, budget: Budget, runner: Runner) -> tuple[Pl
     attempt = Runner(runner.observe)
     step, footprint = _placed(planning, smallest.found, attempt)
     if smallest.budget <= budget.nbytes and footprint.total <= budget.nbytes:
-        runner.applied.update(attempt.applied)
+        _take_over(runner, attempt)
         return step, smallest.found.plan, footprint
     placed = -(-footprint.total // MEGABYTE) * MEGABYTE
-    raise _too_small(planning, budget, replace(smallest, budget=max(smallest.budget, placed)))
+    raise too_small(planning, budget, replace(smallest, budget=max(smallest.budget, placed)))
 
 
 def _placed(planning: Planning, chosen: VariantPlan, runner: Runner) -> tuple[PlannedStep, Footprint]:
     """A plan carried out, and what it holds resident."""
+    if runner.observe:
+        # How the variant was lowered, for those who look on.
+        Runner(runner.observe).run(chosen.variant.joint.copy(), chosen.variant.passes)
     step = carry_out_plan(chosen.variant, chosen.plan, planning.target, planning.device, runner)
     operations = len(chosen.plan.program.ops)
     optimizer = planning.training.optimizer
     return step, footprint_of(step.graph, planning.target, optimizer, step.arena_bytes, operations)
 
 
+def _take_over(runner: Runner, attempt: Runner) -> None:
+    """The manifest counts what passes did to a graph, not that values were placed."""
+    del attempt.applied[Place.__name__]
+    runner.applied.update(attempt.applied)
+    runner.records.extend(attempt.records)
+
+
 def carry_out_plan(
     variant: Variant, plan: Plan, target: Target, device: DeviceProfile, runner: Runner
 ) -> PlannedStep:
     """Applies the plan's decisions and order to the variant's graph, and places its values."""
-    graph = variant.graph.copy()
-    views = variant.view.views
-    runner.run(
-        graph,
-        [
-            Recompute(plan.carried_out.recompute, views),
-            Offload(tuple(sorted(plan.carried_out.offload)), views),
-            Reorder(tuple(op.name for op in plan.program.ops)),
-        ],
-    )
+    graph = runner.run(variant.graph.copy(), passes_of_plan(variant, plan, target))
     view = plan_view(graph, target, device)
     peak = max(live_bytes(view.program, target.alignment), default=0)
     assert peak == plan.peak_bytes, f"the graph's peak is {peak}, the plan's {plan.peak_bytes}"
-    return place(graph, view, target, with_gaps(peak))
+    step = place(graph, view, target, with_gaps(peak))
+    runner.passed(Place(target.alignment), graph)
+    return step
 
 
-def _too_small(planning: Planning, budget: Budget, smallest: Smallest) -> BudgetTooSmall:
+def passes_of_plan(variant: Variant, plan: Plan, target: Target) -> tuple[Pass, ...]:
+    """Those that make the plan's graph of the variant's."""
+    views = variant.view.views
+    decided: dict[type[Pass], Pass | None] = {
+        Recompute: Recompute(plan.carried_out.recompute, views),
+        Offload: Offload(tuple(sorted(plan.carried_out.offload)), views),
+        Reorder: Reorder(tuple(op.name for op in plan.program.ops)),
+    }
+    return made(plan_passes(target), decided)
+
+
+def too_small(planning: Planning, budget: Budget, smallest: Smallest) -> BudgetTooSmall:
     minimum, seq_len = smallest.budget, planning.training.seq_len
     variant, plan = smallest.found.variant, smallest.found.plan
     live = live_bytes(plan.program, planning.target.alignment)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.passes.lower.inexact import arithmetic, norms, rows, sigmoid
+from lowpeak_compiler.passes.properties import FUSED_MATMUL, LOWERED, NORMAL
 from lowpeak_compiler.passes.rewrite import Rule, rewrite
+from lowpeak_compiler.passes.stage import Pass
 
 REPLACEMENTS: dict[object, tuple[Rule, ...]] = {
     **arithmetic.RULES,
@@ -22,8 +24,11 @@ REPLACEMENTS: dict[object, tuple[Rule, ...]] = {
 
 
 @dataclass(frozen=True)
-class ReplaceInexact:
-    """Runs on the lowered graph."""
+class ReplaceInexact(Pass):
+    """Replaces operators whose kernel on the target gives other values than torch."""
+
+    requires = frozenset({NORMAL})
+    ends = frozenset({FUSED_MATMUL, LOWERED})
 
     operators: frozenset[object]
     """Those that are to be replaced: keys of REPLACEMENTS."""

@@ -12,19 +12,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.passes.properties import FUSED_MATMUL, JOINT, LOWERED, TILED
 from lowpeak_compiler.passes.rewrite import rewrite
 from lowpeak_compiler.passes.rules import layout
+from lowpeak_compiler.passes.stage import Pass
 from lowpeak_compiler.passes.tiling.axes import find_token_axes
 from lowpeak_compiler.passes.tiling.blocks import find_blocks, repeat_what_is_cheap
 from lowpeak_compiler.passes.tiling.build import Builder
 
 
 @dataclass(frozen=True)
-class Tile:
-    """Runs on the lowered graph, behind the passes that fuse. The last tile may have fewer rows.
+class Tile(Pass):
+    """Splits the tokens into tiles of `rows`, one layer and one tile at a time.
 
-    Raises CannotTile, and leaves the graph as it was.
+    The last tile may have fewer rows. Raises CannotTile, and leaves the graph as it was.
     """
+
+    requires = frozenset({JOINT, FUSED_MATMUL})
+    ensures = frozenset({TILED})
+    ends = frozenset({LOWERED})
 
     rows: int
 
