@@ -20,7 +20,8 @@ def run_joint(
     pipeline: Pipeline, intake: Intake, training: TrainingOptions, runner: Runner
 ) -> tuple[TrainGraph, str | None]:
     """The joint graph and the name of the head; the forward graph if the list is cut before."""
-    capturing = Capture(training.seq_len, training.batch_size)
+    capturing = pipeline.forward[0]
+    assert isinstance(capturing, Capture)
     forward = runner.passed(capturing, capture(intake.module, intake.batch, prefix=intake.prefix))
     head = find_head(forward)
     head_role = forward.roles.get(head.weight.name) if head else None

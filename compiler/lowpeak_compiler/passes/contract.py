@@ -58,7 +58,7 @@ class Pipeline:
 def require_known(name: str, names: Sequence[str]) -> None:
     if name not in names:
         near = get_close_matches(name.lower().replace("-", "_"), names, 1, 0.6)
-        meant = f"; did you mean {near[0]}?" if near else ""
+        meant = f"; did you mean {near[0]}?" if near else "."
         raise ValueError(f"no pass {name!r} in this list{meant} It has: {', '.join(names)}")
 
 

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lowpeak_compiler.passes.properties import CORE, FORWARD, HEAD, JOINT, ORDERED, PLACED
+from lowpeak_compiler.passes.properties import (
+    CAUSAL_ATTENTION,
+    CORE,
+    FORWARD,
+    HEAD,
+    JOINT,
+    ORDERED,
+    PLACED,
+    ROTARY,
+)
 from lowpeak_compiler.passes.stage import Stage
+
+OF_FORWARD = frozenset({FORWARD, HEAD, CAUSAL_ATTENTION, ROTARY})
+"""Properties that only a forward graph in the model's own operators has."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,7 @@ class Differentiate(Stage):
 
     requires = frozenset({FORWARD})
     ensures = frozenset({CORE, JOINT})
-    ends = frozenset({FORWARD, HEAD})
+    ends = OF_FORWARD
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class LowerForward(Stage):
 
     requires = frozenset({FORWARD})
     ensures = frozenset({CORE})
-    ends = frozenset({FORWARD, HEAD})
+    ends = OF_FORWARD
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,17 @@ from lowpeak.cli.compile_options import (
     with_compile_options,
 )
 from lowpeak.cli.output import Debug, Json, mb, note, print_result, table, working
+from lowpeak.cli.passes import (
+    DumpAfter,
+    DumpTo,
+    PrintPasses,
+    Until,
+    Watch,
+    pipeline_of,
+    print_list,
+    run_until,
+    watch_tables,
+)
 from lowpeak_compiler.config import Budget
 
 if TYPE_CHECKING:
@@ -41,15 +52,32 @@ def compile_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an artifact at --out.")] = False,
     seed: Seed = 0,
     trust_remote_code: TrustRemoteCode = False,
+    print_passes: PrintPasses = False,
+    until: Until = None,
+    dump_after: DumpAfter = None,
+    dump_to: DumpTo = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Compile MODEL into an artifact that trains within a memory budget."""
-    lengths = numbers("--seq-len", seq_len, int)
-    Budget(budget_mb)
-    for length in lengths:
-        asked.training(length)
+    lengths = sorted(set(numbers("--seq-len", seq_len, int)), reverse=True)
+    budget = Budget(budget_mb)
+    steps = [asked.training(length) for length in lengths]
     require_model(model)
+    names = dump_after or []
+    if dump_to is not None and not names:
+        raise typer.BadParameter("--dump-to is where --dump-after NAME writes, which is missing")
+    watch: Watch | None = None
+    if lengths and (print_passes or until is not None or names):
+        pipeline = pipeline_of(steps[0], asked.for_target(), until, names)
+        if print_passes:
+            print_list(pipeline, steps[0], asked.for_target(), generate and until is None, json)
+            return
+        folder = dump_to or out.with_name(f"{out.name}.passes")
+        watch = Watch(pipeline, names, folder, lengths if until is None else lengths[:1])
+        if until is not None:
+            run_until(until, model, steps[0], budget, asked, watch, seed, trust_remote_code, json)
+            return
     with working("compiling") as say:
         say("loading torch and transformers")
         from lowpeak.api import compile_for_device
@@ -66,9 +94,13 @@ def compile_command(
             seed=seed,
             trust_remote_code=trust_remote_code,
             progress=say,
+            observe=watch,
         )
     seconds = time.perf_counter() - started
-    print_result(compile_figures(artifact, seconds), json, compile_table(artifact, seconds))
+    watched = {} if watch is None else watch.figures()
+    shown = watch_tables(watched) if watched else []
+    figures = {**compile_figures(artifact, seconds), **watched}
+    print_result(figures, json, compile_table(artifact, seconds), *shown)
     if artifact.manifest.tokenizer_problem is not None:
         note(f"Tokenizer: {artifact.manifest.tokenizer_problem}")
 
