@@ -15,6 +15,8 @@ Loss = Literal["exact", "subset"]
 Quantization = Literal["int4", "int8", "none"]
 OptimizerName = Literal["adamw", "sgd"]
 MEGABYTE = 1_000_000
+LORA_RANK, LORA_ALPHA = 16, 8
+"""Of the adapter that a model without one gets; its scale is alpha / rank."""
 
 
 @dataclass(frozen=True)

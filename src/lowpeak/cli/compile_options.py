@@ -13,7 +13,15 @@ import typer
 
 from lowpeak.cli.checks import require_adapter
 from lowpeak_compiler.budget.devices import device
-from lowpeak_compiler.config import Loss, OptimizerName, Quantization, TargetOptions, TrainingOptions
+from lowpeak_compiler.config import (
+    LORA_ALPHA,
+    LORA_RANK,
+    Loss,
+    OptimizerName,
+    Quantization,
+    TargetOptions,
+    TrainingOptions,
+)
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -47,8 +55,8 @@ class Asked:
     group_size: Annotated[int, typer.Option(help="Weights that share a scale: 32, 64 or 128.")] = (
         TrainingOptions.group_size
     )
-    rank: Annotated[int, typer.Option(help="Rank of the LoRA adapter.")] = 16
-    alpha: Annotated[int, typer.Option(help="LoRA's scale is alpha / rank.")] = 8
+    rank: Annotated[int, typer.Option(help="Rank of the LoRA adapter.")] = LORA_RANK
+    alpha: Annotated[int, typer.Option(help="LoRA's scale is alpha / rank.")] = LORA_ALPHA
     target_modules: Annotated[
         str, typer.Option(help="Layers to adapt: all-linear, or names: q_proj,v_proj.")
     ] = "all-linear"
