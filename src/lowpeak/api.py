@@ -95,6 +95,7 @@ def compile_for_device(
     tokenizer: in place of the model's own; a model in memory has none.
     trust_remote_code: run the Python code that a checkpoint brings, without which it is refused.
     out: the artifact's folder, by default a temporary one.
+    observe: called after every pass with a record of what it did and the graph, which it must not change.
 
     Raises BudgetTooSmall (with the smallest budget), ModelError, UnsupportedOperator, ArtifactError (also
     when another process compiles into `out`) and EnvironmentProblem.
