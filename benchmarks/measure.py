@@ -31,7 +31,7 @@ from safetensors import safe_open
 
 from lowpeak import compile_for_device
 from lowpeak_artifact.artifact import Artifact
-from lowpeak_compiler.config import CompileOptions
+from lowpeak_compiler.config import Budget, TargetOptions, TrainingOptions
 from lowpeak_runtime.data.prepare import Data, training_data
 from lowpeak_runtime.train.checkpoint import CHECKPOINT
 from lowpeak_runtime.train.command import worker_command
@@ -170,16 +170,24 @@ def report(artifact: Artifact, run: Measured, limit_bytes: int | None) -> str:
     return "\n".join(lines)
 
 
-def measure_model(model: str, options: CompileOptions, folder: Path, lora: LoraConfig | None = None) -> None:
+def measure_model(
+    model: str,
+    training: TrainingOptions,
+    for_target: TargetOptions,
+    budget: Budget,
+    folder: Path,
+    lora: LoraConfig | None = None,
+) -> None:
     """Compiles the model into a folder in `folder`, and reports a step under a hard limit of the budget."""
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         work = Path(temporary)
         artifact = compile_for_device(
             model,
-            options.budget_mb,
+            budget.megabytes,
             lora=lora,
             out=work / "artifact",
-            **{name: value for name, value in asdict(options).items() if name != "budget_mb"},
+            **asdict(training),
+            **asdict(for_target),
         )
         limit = artifact.manifest.budget_bytes
         run = measure(artifact, work, steps=1, limit_bytes=limit, optimizer=OptimizerOptions())

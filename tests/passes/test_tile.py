@@ -26,7 +26,8 @@ from lowpeak_compiler.passes.loss.mask_logits import MaskLogits
 from lowpeak_compiler.passes.lower.dequantize_per_use import DequantizePerUse
 from lowpeak_compiler.passes.lower.quantize import Quantize
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.runner import Pass, Runner
+from lowpeak_compiler.passes.runner import Runner
+from lowpeak_compiler.passes.stage import Pass
 from lowpeak_compiler.passes.tiling.split import CannotTile
 from lowpeak_compiler.passes.tiling.tile import Tile
 from lowpeak_compiler.plan.liveness import live_bytes, live_ranges

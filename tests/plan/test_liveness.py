@@ -21,7 +21,7 @@ def with_kind(original: Program, name: str, kind: Kind) -> Program:
     return dataclasses.replace(original, values=values)
 
 
-def test_lifetimes_of_a_chain():
+def test_live_ranges_of_a_chain():
     live = live_ranges(program(SIZES, CHAIN, "c", 3))
     assert live.lower == (0, 0, 1, 2)
     assert live.upper == (1, 2, 3, 3)

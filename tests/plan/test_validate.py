@@ -19,7 +19,7 @@ PROBLEM = MemoryProblem(
 SOLUTION = MemorySolution((0, 64, 64), 112, 112)
 
 
-def test_accepts_a_right_solution_with_touching_lifetimes_and_offsets() -> None:
+def test_accepts_a_right_solution_with_touching_live_ranges_and_offsets() -> None:
     check(PROBLEM, SOLUTION)
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from torch import fx
 
+from lowpeak_artifact.batch_input import BatchInput
 from lowpeak_compiler.budget.planning import PlanView
 from lowpeak_compiler.budget.targets import Target
-from lowpeak_compiler.ir.graph import Adapter, State, TrainGraph, tensors_of
+from lowpeak_compiler.ir.graph import Adapter, Batch, State, TrainGraph, tensors_of
 from lowpeak_compiler.plan.liveness import live_ranges, memory_problem
 from lowpeak_compiler.plan.place.memory import solve
 from lowpeak_compiler.plan.place.problem import MemoryProblem, MemorySolution
@@ -32,6 +33,16 @@ class PlannedStep:
     buffer_of: tuple[int, ...]
     file_offsets: dict[str | int, int]
     file_bytes: int
+
+    @property
+    def inputs(self) -> list[BatchInput]:
+        """What the step takes, in order."""
+        return [
+            BatchInput(role.name, list(value.shape), str(value.dtype).removeprefix("torch."), role.ids)
+            for node, role in self.graph.inputs()
+            for value in (node.meta["val"],)
+            if isinstance(role, Batch)
+        ]
 
     @property
     def arena_bytes(self) -> int:

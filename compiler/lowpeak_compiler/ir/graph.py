@@ -18,6 +18,7 @@ from torch import Tensor, fx
 if TYPE_CHECKING:
     from lowpeak_artifact.batch_input import Ids
     from lowpeak_artifact.quantized import QuantFormat
+    from lowpeak_compiler.ir.property import Property
 
 QuantPart = Literal["data", "scale", "zero_point"]
 
@@ -81,6 +82,8 @@ class TrainGraph:
     graph: fx.Graph
     roles: dict[str, Role]
     gradients: tuple[str, ...] = ()
+    properties: frozenset[Property] = frozenset()
+    """Given by the passes that it went through (passes/properties.py)."""
     inferred: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
     """Results of operators on shapes and types that were seen before (passes/rewrite.py)."""
 
@@ -124,7 +127,7 @@ class TrainGraph:
         for node in self.graph.nodes:
             known[node] = graph.node_copy(node, known.__getitem__)
             assert known[node].name == node.name
-        return TrainGraph(graph, dict(self.roles), self.gradients)
+        return TrainGraph(graph, dict(self.roles), self.gradients, self.properties)
 
     def drop_unused_inputs(self) -> None:
         """Frozen tensors and constants that nothing reads need not be stored."""

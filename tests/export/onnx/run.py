@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 from torch import Tensor, fx
 
-from lowpeak_compiler.passes.runner import Pass
+from lowpeak_compiler.passes.stage import Pass
 from lowpeak_export.onnx.model import IR_VERSION
 from lowpeak_export.onnx.nodes import MICROSOFT, OPSET, Nodes, typed
 from lowpeak_export.onnx.operators import MAPPINGS, check_operators

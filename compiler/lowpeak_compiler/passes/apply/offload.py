@@ -18,6 +18,8 @@ from torch import fx
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.ir.nodes import infer
 from lowpeak_compiler.passes.apply.backward_reads import named_call, redirect_backward
+from lowpeak_compiler.passes.properties import JOINT, LOWERED, OFFLOADED, ORDERED, RECOMPUTED
+from lowpeak_compiler.passes.stage import Pass
 from lowpeak_compiler.plan.rematerialize import LOAD_SUFFIX, LOADED_SUFFIX, STORE_SUFFIX
 
 lowpeak = torch.ops.lowpeak
@@ -25,10 +27,16 @@ PAGE_BYTES = 4096
 
 
 @dataclass(frozen=True)
-class Offload:
-    """`values`: names of forward nodes with one output;
-    `views`: names of nodes that are only views on the target.
+class Offload(Pass):
+    """Stores forward values to a file and loads them for the backward.
+
+    `values`: names of forward nodes with one output; `views`: names of nodes that are only views on the
+    target.
     """
+
+    requires = frozenset({JOINT, LOWERED, RECOMPUTED})
+    ensures = frozenset({OFFLOADED})
+    ends = frozenset({ORDERED})
 
     values: tuple[str, ...]
     views: frozenset[str]

@@ -17,19 +17,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.passes.properties import FUSED_MATMUL, JOINT, LOWERED, TILED
 from lowpeak_compiler.passes.rewrite import rewrite
 from lowpeak_compiler.passes.rules import layout
+from lowpeak_compiler.passes.stage import Pass
 from lowpeak_compiler.passes.tiling.axes import find_token_axes
 from lowpeak_compiler.passes.tiling.blocks import find_blocks, repeat_what_is_cheap
 from lowpeak_compiler.passes.tiling.build import Builder
 
 
 @dataclass(frozen=True)
-class Tile:
-    """Runs on the lowered graph, after the fusing passes. The last tile may have fewer rows.
+class Tile(Pass):
+    """Splits the tokens into tiles of `rows`, one layer and one tile at a time.
 
-    Raises CannotTile, in which case the graph is unchanged.
+    Runs after the fusing passes. The last tile may have fewer rows. Raises CannotTile, in which case the graph
+    is unchanged.
     """
+
+    requires = frozenset({JOINT, FUSED_MATMUL})
+    ensures = frozenset({TILED})
+    ends = frozenset({LOWERED})
 
     rows: int
 
