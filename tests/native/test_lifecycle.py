@@ -136,6 +136,22 @@ def test_signals_that_were_held_back_stop_it_before_a_step(command: Sequence[str
     assert last["step"] < MANY
 
 
+@pytest.mark.parametrize("engine", ["native", "python"])
+def test_a_signal_after_the_end_changes_nothing(engine: str, job: Path) -> None:
+    """All is saved and told, while the process goes on for a moment."""
+    command = [str(runner())] if engine == "native" else python_command().arguments
+    with subprocess.Popen(
+        [*command, str(shorter(job, 2))], stdout=subprocess.PIPE, env=environment()
+    ) as child:
+        assert child.stdout is not None
+        while json.loads(child.stdout.readline())["event"] != "done":
+            pass
+        while child.poll() is None:
+            child.send_signal(signal.SIGHUP)
+            time.sleep(0.001)
+    assert child.returncode == 0
+
+
 def test_a_pipe_in_place_of_the_job(job: Path) -> None:
     job.unlink()
     os.mkfifo(job)

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from lowpeak_runtime.train.optimizer import not_finite
 from lowpeak_runtime.train.run_checks import holds_a_run
 from lowpeak_runtime.train.session import Job
 from lowpeak_runtime.train.sessions import open_session, prepare_process
-from lowpeak_runtime.train.stop import STOPPED, StopRequest, ask_by_signals
+from lowpeak_runtime.train.stop import ENDING, STOPPED, StopRequest, ask_by_signals
 
 Emit = Callable[[Event], None]
 
@@ -181,4 +182,8 @@ def main(arguments: list[str], run: Callable[[Job, Emit, StopRequest], None] = r
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    # All is done and told, and Python gives up its handlers of signals before the process has ended.
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)

@@ -30,8 +30,8 @@ from lowpeak_compiler.passes.tiling.build import Builder
 class Tile(Pass):
     """Splits the tokens into tiles of `rows`, one layer and one tile at a time.
 
-    Runs after the fusing passes. The last tile may have fewer rows. Raises CannotTile, in which case the graph
-    is unchanged.
+    Runs after the fusing passes. The last tile may have fewer rows. Raises CannotTile, in which case the
+    graph is unchanged.
     """
 
     requires = frozenset({JOINT, FUSED_MATMUL})
