@@ -42,7 +42,7 @@ def test_the_list_is_printed_and_nothing_else_done(tmp_path: Path, capfd: pytest
     assert [each["number"] for each in figures["training"]] == list(range(1, len(names) + 1))
     assert all(each["does"] for each in figures["training"])
     (tile,) = (each for each in figures["training"] if each["name"] == "tile")
-    assert tile["requires"] == ["fused_matmul", "joint"] and tile["part"] == "variant"
+    assert tile["requires"] == ["fused_matmul", "joint"] and tile["ends"] == ["lowered"]
     assert "cached_attention" in [each["name"] for each in figures["generation"]]
     assert list(tmp_path.iterdir()) == []
     assert main([each for each in arguments if each != "--json"]) == 0

@@ -217,16 +217,12 @@ def test_products_that_stay():
     product = build.call(aten.linear.default, x, w)
     multiple = build.call(aten.mul.Scalar, product, 2.0)
     graph = build.finish(biased, whole, product, multiple)
-    graph.gradients = ()
-    runner = Runner(explain=True)
-    count = FuseMatmul().run(graph)
-    assert count == 1
+    assert FuseMatmul().run(graph) == 1
     assert [(miss.node, miss.reason) for miss in FuseMatmul().misses(graph)] == [
         ("linear_default", "it has a bias"),
         ("mm_default", "it is int64, not float32"),
         ("mul_scalar", "something else reads matmul_default too"),
     ]
-    assert runner.records == []
 
 
 class Classifier(nn.Module):

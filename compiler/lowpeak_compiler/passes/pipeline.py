@@ -52,6 +52,10 @@ class Abilities(Protocol):
     def alignment(self) -> int: ...
 
 
+OF_TRAINING = (LowerLoss.name, Tile.name)
+"""What a program without a loss and a backward has no use for."""
+
+
 def training_pipeline(training: TrainingOptions, target: Abilities) -> Pipeline:
     """Of one training step."""
     loss: list[Listed] = []
@@ -73,7 +77,7 @@ def generation_pipeline(training: TrainingOptions, target: Abilities) -> Pipelin
     return Pipeline(
         (Capture(), *model_passes(training, target)),
         (LowerForward(), Normalize(), DequantizePerUse()),
-        tuple(stage for stage in lowering_passes(target) if stage.name != Tile.name),
+        tuple(stage for stage in lowering_passes(target) if stage.name not in OF_TRAINING),
         (
             Later(CachedAttention, "the longest cache within the budget"),
             Later(Reorder, "by live bytes"),

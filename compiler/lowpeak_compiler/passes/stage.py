@@ -101,6 +101,10 @@ class Later:
     def ensures(self) -> Properties:
         return self.kind.ensures
 
+    @property
+    def ends(self) -> Properties:
+        return self.kind.ends
+
     def summary(self) -> str:
         return self.kind.summary()
 

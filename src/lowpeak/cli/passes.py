@@ -35,10 +35,10 @@ DumpTo = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder for --dump-after; by default OUT.passes.")
 ]
 PARTS = {
-    "forward": "once, on the forward graph",
-    "joint": "once, on forward and backward",
-    "variant": "on each variant of the joint graph",
-    "plan": "on the variant of the chosen plan",
+    "forward": "on the model's own operators",
+    "joint": "on the whole program in core ATen",
+    "variant": "on each variant of it",
+    "plan": "on the variant that is chosen",
 }
 
 
@@ -92,6 +92,7 @@ def list_figures(pipeline: Pipeline) -> list[dict[str, Any]]:
             "options": stage.options(),
             "requires": sorted(map(str, stage.requires)),
             "ensures": sorted(map(str, stage.ensures)),
+            "ends": sorted(map(str, stage.ends)),
         }
         for number, (part, stage) in enumerate(listed, 1)
     ]
