@@ -11,7 +11,7 @@ import torch
 from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
-from lowpeak_compiler.ir.nodes import depends_on_adapter, operands
+from lowpeak_compiler.ir.nodes import call_args, depends_on_adapter, operand, operands
 
 aten = torch.ops.aten
 SHAPE_ONLY = (aten.view.default, aten.reshape.default, aten.flatten.using_ints, aten.unsqueeze.default)
@@ -46,7 +46,7 @@ def find_head(graph: TrainGraph) -> Head | None:
     linear = through_shapes(given["self"])
     if linear.target is not aten.linear.default or given["self"].meta["val"].dim() != 2:
         return None
-    hidden, weight, *bias = linear.args
+    hidden, weight, *bias = call_args(linear)
     head = Head(
         linear, hidden, weight, bias[0] if bias else None, given["target"], loss, given["ignore_index"]
     )
@@ -56,5 +56,5 @@ def find_head(graph: TrainGraph) -> Head | None:
 
 def through_shapes(node: fx.Node) -> fx.Node:
     while node.target in SHAPE_ONLY:
-        node = node.args[0]
+        node = operand(node)
     return node

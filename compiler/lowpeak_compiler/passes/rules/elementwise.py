@@ -16,7 +16,7 @@ import torch
 from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
-from lowpeak_compiler.ir.nodes import call_args, dtype_of, operand, operands, shape_of
+from lowpeak_compiler.ir.nodes import call_args, dtype_of, function_of, operand, operands, shape_of
 from lowpeak_compiler.passes.rewrite import Rewriter, Rule
 
 aten = torch.ops.aten
@@ -99,8 +99,7 @@ def sink_expand(graph: TrainGraph, node: fx.Node) -> bool:
     if not _is_expand(source):
         return False
     new = Rewriter(graph, node)
-    assert callable(node.target)
-    inner = new.call(node.target, operand(source), *node.args[1:], **node.kwargs)
+    inner = new.call(function_of(node), operand(source), *node.args[1:], **node.kwargs)
     return new.replace_with(new.call(expand, inner, list(shape_of(node))))
 
 
