@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from lowpeak_compiler.plan.place.memory import solve
-from tests.plan.instances import random_lifetimes, training_step
+from tests.plan.instances import random_live_ranges, training_step
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
             (28, 44, 6),
         )
     ] + [
-        (f"random lifetimes, mean {lifetime}, seed {seed}", random_lifetimes(count, seed, lifetime))
+        (f"random live ranges, mean {lifetime}, seed {seed}", random_live_ranges(count, seed, lifetime))
         for count, seed, lifetime in (
             (200, 0, 40),
             (1000, 0, 40),

@@ -35,8 +35,9 @@ from lowpeak_artifact.artifact import Artifact
 from lowpeak_runtime.data.prepare import training_data
 from lowpeak_runtime.train.checkpoint import CHECKPOINT, read_progress
 from lowpeak_runtime.train.command import worker_command
+from lowpeak_runtime.train.control_group import MemoryGroup, memory_group
 from lowpeak_runtime.train.feed import Feed
-from lowpeak_runtime.train.memory import MemoryGroup, PeakSampler, memory_group
+from lowpeak_runtime.train.memory import PeakSampler
 from lowpeak_runtime.train.optimizer import OptimizerOptions
 from lowpeak_runtime.train.session import Job
 from lowpeak_runtime.train.work_folder import work_folder

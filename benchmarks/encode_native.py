@@ -100,12 +100,12 @@ def _texts(count: int) -> list[str]:
     code = "\n".join(
         file.read_text("utf-8") for file in sorted((root / "runtime_py" / "lowpeak_runtime").rglob("*.py"))
     )
-    made = []
+    texts = []
     for _ in range(count):
         source = prose if chance.random() < 0.7 else code
         start = chance.randrange(len(source) - 800)
-        made.append(source[start : start + chance.randrange(100, 800)])
-    return made
+        texts.append(source[start : start + chance.randrange(100, 800)])
+    return texts
 
 
 def _encoded(artifact: Artifact, data: Path, out: Path, lines: int) -> dict[str, Any]:

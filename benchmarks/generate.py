@@ -118,17 +118,18 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    given = parser.parse_args()
-    cores = set(sorted(os.sched_getaffinity(0))[: given.threads])
+    options = parser.parse_args()
+    cores = set(sorted(os.sched_getaffinity(0))[: options.threads])
     rounds: dict[str, list[Round]] = {"lowpeak": [], "llama.cpp": []}
-    with without_ends(given.artifact) as artifact:
-        for _ in range(given.rounds):
-            rounds["lowpeak"].append(lowpeak(artifact, given.tokens, cores))
-            rounds["llama.cpp"].append(llama(given.llama, given.gguf, given.tokens, cores))
-    record = Artifact.open(given.artifact, verify=False).manifest.generate
+    with without_ends(options.artifact) as artifact:
+        for _ in range(options.rounds):
+            rounds["lowpeak"].append(lowpeak(artifact, options.tokens, cores))
+            rounds["llama.cpp"].append(llama(options.llama, options.gguf, options.tokens, cores))
+    record = Artifact.open(options.artifact, verify=False).manifest.generate
     assert record is not None
     print(
-        f"{len(cores)} threads, {given.rounds} rounds; planned peak {record.planned_peak_bytes / 1e6:.1f} MB"
+        f"{len(cores)} threads, {options.rounds} rounds; "
+        f"planned peak {record.planned_peak_bytes / 1e6:.1f} MB"
     )
     for name, seen in rounds.items():
         fastest = min(seen, key=lambda each: each.seconds / each.tokens)

@@ -87,8 +87,8 @@ def tiled(rows: Rows) -> None:
     print(f"{'rows x columns':>14} {'loss':>8} {'gradient':>9} {'seconds':>8}")
     print(f"{'torch float32':>14} {_off(loss, true_loss):8.1e} {_error(gradient, true_gradient):9.1e}")
     for chunk, tile in TILES:
-        found, gradient, seconds = compiled_step(rows, chunk, tile)
-        errors = f"{_off(found, true_loss):8.1e} {_error(gradient, true_gradient):9.1e}"
+        tile_loss, gradient, seconds = compiled_step(rows, chunk, tile)
+        errors = f"{_off(tile_loss, true_loss):8.1e} {_error(gradient, true_gradient):9.1e}"
         print(f"{f'{chunk} x {tile}':>14} {errors} {seconds:8.2f}")
 
 
@@ -97,9 +97,9 @@ def masked(rows: Rows, most: int) -> None:
     counted = (rows.targets != IGNORE_INDEX).cumsum(0)
     few = replace(rows, targets=torch.where(counted <= most, rows.targets, IGNORE_INDEX))
     every, every_gradient, _ = compiled_step(few, len(rows.hidden), MASKED_TILE)
-    found, gradient, _ = compiled_step(few, most, MASKED_TILE, most)
+    loss, gradient, _ = compiled_step(few, most, MASKED_TILE, most)
     print(f"\nlogits for {most} of {len(rows.hidden)} rows, errors against logits for all")
-    print(f"loss {_off(found, every):.1e}, gradient {_error(gradient, every_gradient):.1e}")
+    print(f"loss {_off(loss, every):.1e}, gradient {_error(gradient, every_gradient):.1e}")
 
 
 def subsets(rows: Rows, sizes: list[int]) -> None:
@@ -137,8 +137,8 @@ def demo_rows(seq_len: int) -> Rows:
         hidden = functional_call(decoder, own, (), {"input_ids": batch["input_ids"]}).last_hidden_state
     targets = torch.full_like(batch["labels"], IGNORE_INDEX)
     targets[:, :-1] = batch["labels"][:, 1:]
-    found = {label for example in examples for label in example.truncated(seq_len).labels}
-    labels = torch.tensor(sorted(found - {IGNORE_INDEX}))
+    labelled = {label for example in examples for label in example.truncated(seq_len).labels}
+    labels = torch.tensor(sorted(labelled - {IGNORE_INDEX}))
     return Rows(hidden.flatten(0, 1), values["lm_head.weight"], targets.flatten(), labels)
 
 
@@ -176,12 +176,12 @@ def compiled_step(rows: Rows, chunk: int, tile: int, most: int | None = None) ->
     return loss.item(), gradient, time.perf_counter() - started
 
 
-def _off(found: float, expected: float) -> float:
-    return abs(found - expected) / expected
+def _off(actual: float, expected: float) -> float:
+    return abs(actual - expected) / expected
 
 
-def _error(found: Tensor, expected: Tensor) -> float:
-    return ((found - expected).norm() / expected.norm()).item()
+def _error(actual: Tensor, expected: Tensor) -> float:
+    return ((actual - expected).norm() / expected.norm()).item()
 
 
 if __name__ == "__main__":

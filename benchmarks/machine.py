@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from lowpeak_artifact.quantized import QuantFormat, quantize
+from lowpeak_artifact.quantize import quantize
+from lowpeak_artifact.quantized import QuantFormat
 from lowpeak_compiler.budget.devices import DeviceProfile
 from tests.native.linear import Linear, library
 

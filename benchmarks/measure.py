@@ -6,8 +6,8 @@
 The limit is that of a control group, where the page cache counts too; by default it is the artifact's
 budget. Data is the artifact's own sample without --data, and `demo` is the demo's chat. With --same-as,
 another artifact of the same model trains the same steps without a limit, and losses and gradients are
-compared: SGD at a learning rate of 1 changes the adapter by its gradient; and the time of a step is foretold
-from the other's, by the ratio of what the two plans foretell. Otherwise AdamW trains, and with
+compared: SGD at a learning rate of 1 changes the adapter by its gradient; and the time of a step is predicted
+from the other's, by the ratio of what the two plans predict. Otherwise AdamW trains, and with
 --eager the same steps are taken by eager PEFT on the same quantized weights, too. MB are 10**6 bytes; times
 are of this machine, predictions of the artifact's device.
 """
@@ -31,13 +31,13 @@ from safetensors import safe_open
 
 from lowpeak import compile_for_device
 from lowpeak_artifact.artifact import Artifact
-from lowpeak_compiler.config import CompileOptions
+from lowpeak_compiler.config import Budget, TargetOptions, TrainingOptions
 from lowpeak_runtime.data.prepare import Data, training_data
 from lowpeak_runtime.train.checkpoint import CHECKPOINT
 from lowpeak_runtime.train.command import worker_command
+from lowpeak_runtime.train.control_group import run_under_limit
 from lowpeak_runtime.train.eager import train_eagerly
 from lowpeak_runtime.train.feed import write_batches
-from lowpeak_runtime.train.memory import run_under_limit
 from lowpeak_runtime.train.optimizer import OptimizerOptions
 from lowpeak_runtime.train.session import Job
 
@@ -112,7 +112,7 @@ def measure(
     return Measured(code, killed, charged, taken, events[-1] if events else {})
 
 
-def update_distance(initial: Path, found: Path, expected: Path) -> tuple[float, float]:
+def update_distance(initial: Path, actual: Path, expected: Path) -> tuple[float, float]:
     """Distance of what two runs added to the initial adapter, relative to the norm of what the second added.
 
     -> of the whole adapter, and the worst of a tensor.
@@ -120,7 +120,7 @@ def update_distance(initial: Path, found: Path, expected: Path) -> tuple[float, 
     worst = distance = norm = 0.0
     with (
         safe_open(initial, "pt") as first,
-        safe_open(found, "pt") as ours,
+        safe_open(actual, "pt") as ours,
         safe_open(expected, "pt") as theirs,
     ):
         for name in first.keys():  # noqa: SIM118
@@ -170,16 +170,24 @@ def report(artifact: Artifact, run: Measured, limit_bytes: int | None) -> str:
     return "\n".join(lines)
 
 
-def measure_model(model: str, options: CompileOptions, folder: Path, lora: LoraConfig | None = None) -> None:
+def measure_model(
+    model: str,
+    training: TrainingOptions,
+    for_target: TargetOptions,
+    budget: Budget,
+    folder: Path,
+    lora: LoraConfig | None = None,
+) -> None:
     """Compiles the model into a folder in `folder`, and reports a step under a hard limit of the budget."""
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         work = Path(temporary)
         artifact = compile_for_device(
             model,
-            options.budget_mb,
+            budget.megabytes,
             lora=lora,
             out=work / "artifact",
-            **{name: value for name, value in asdict(options).items() if name != "budget_mb"},
+            **asdict(training),
+            **asdict(for_target),
         )
         limit = artifact.manifest.budget_bytes
         run = measure(artifact, work, steps=1, limit_bytes=limit, optimizer=OptimizerOptions())
@@ -232,8 +240,8 @@ def main() -> None:
             f"those of a tensor by at most {worst:.1e}, relative"
         )
         ours, theirs = (each.manifest.largest.plan.predicted_step_seconds for each in (artifact, other))
-        foretold = free.seconds * ours / theirs
-        print(f"a step foretold from the other's: {foretold:.1f} s ({foretold / run.seconds - 1:+.0%})")
+        predicted = free.seconds * ours / theirs
+        print(f"a step predicted from the other's: {predicted:.1f} s ({predicted / run.seconds - 1:+.0%})")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from collections.abc import Callable
 
 import torch
 
-from lowpeak_artifact.quantized import QuantFormat, quantize
+from lowpeak_artifact.quantize import quantize
+from lowpeak_artifact.quantized import QuantFormat
 from tests.native.linear import Linear, library
 
 

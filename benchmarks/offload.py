@@ -1,4 +1,4 @@
-"""Steps that put values into a file: foretold and measured, and what reading ahead hides of the disk's time.
+"""Steps that put values into a file: predicted and measured, and what reading ahead hides of the disk's time.
 
     python -m benchmarks.offload [--steps 5] [--folder .]
 
@@ -65,8 +65,8 @@ def compiled(budget_mb: float, profile: DeviceProfile, out: Path) -> Artifact:
 
 
 def dear_units(program: Program) -> Units:
-    found = find_units(program)
-    return replace(found, all=[replace(unit, seconds=DEAR * unit.seconds) for unit in found.all])
+    units = find_units(program)
+    return replace(units, all=[replace(unit, seconds=DEAR * unit.seconds) for unit in units.all])
 
 
 def not_ahead(program: Program, budget: int, alignment: int) -> Program:
@@ -91,7 +91,7 @@ def main() -> None:
         factor = predicted / seconds
         profile = DeviceProfile(NAME, rough.ram_bytes, 70.0 * factor, 10e9 * factor, read, write)
         print(
-            f"processor: {profile.gflops:.1f} GFLOP/s, from {seconds:.2f} s with {predicted:.2f} s foretold"
+            f"processor: {profile.gflops:.1f} GFLOP/s, from {seconds:.2f} s with {predicted:.2f} s predicted"
         )
         ahead = compiled(TIGHT_MB, profile, folder / "ahead")
         with patch.object(plans, "prefetch", not_ahead):
@@ -106,7 +106,7 @@ def main() -> None:
         for name, (artifact, _) in runs.items():
             plan = artifact.manifest.largest.plan
             print(
-                f"{name:>10}: {measured[name]:.2f} s a step, {plan.predicted_step_seconds:.2f} foretold; "
+                f"{name:>10}: {measured[name]:.2f} s a step, {plan.predicted_step_seconds:.2f} predicted; "
                 f"{plan.offloaded_values} values offloaded, {plan.offload_bytes / 1e6:.0f} MB, "
                 f"{plan.recomputed_operations} operations run again"
             )
@@ -114,7 +114,7 @@ def main() -> None:
         transfers = plan.offload_bytes / write + plan.offload_bytes / read
         error = plan.predicted_step_seconds / measured["offload"] - 1
         hidden = 1 - (measured["offload"] - measured["in memory"]) / transfers
-        print(f"foretold with offload: {error:+.0%}; {transfers:.2f} s of transfers, hidden: {hidden:.0%}")
+        print(f"predicted with offload: {error:+.0%}; {transfers:.2f} s of transfers, hidden: {hidden:.0%}")
 
 
 def timed(runs: dict[str, tuple[Artifact, Path]], rounds: int) -> dict[str, float]:
@@ -122,15 +122,15 @@ def timed(runs: dict[str, tuple[Artifact, Path]], rounds: int) -> dict[str, floa
 
     The first step of a run is not counted.
     """
-    found: dict[str, list[float]] = {name: [] for name in runs}
+    measured: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, (artifact, folder) in runs.items():
             with tempfile.TemporaryDirectory(dir=folder) as work:
                 run = measure(artifact, Path(work), steps=2, limit_bytes=None, optimizer=OptimizerOptions())
             if run.returncode:
                 raise SystemExit(f"the runner ended with {run.last}")
-            found[name].append(run.steps[1]["seconds"])
-    return {name: statistics.median(seconds) for name, seconds in found.items()}
+            measured[name].append(run.steps[1]["seconds"])
+    return {name: statistics.median(seconds) for name, seconds in measured.items()}
 
 
 if __name__ == "__main__":

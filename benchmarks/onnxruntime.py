@@ -120,17 +120,17 @@ def compare_gradients(artifact: Artifact, folder: Path) -> None:
     session.update(0)
     adapter = session.parameters()
     loss = session.accumulate(second)
-    found = session.gradients()
+    gradients = session.gradients()
     simulated = execute(artifact.graph(), second, adapter, artifact.tensor, artifact.constants())
-    worst = max(relative(found[name], gradient) for name, gradient in simulated.gradients.items())
+    worst = max(relative(gradients[name], gradient) for name, gradient in simulated.gradients.items())
     print(f"one step: loss {loss:.6f}, simulated {simulated.loss:.6f}", end=", ")
     print(
         f"relative error {abs(loss - simulated.loss) / simulated.loss:.1e}, of gradients at most {worst:.1e}"
     )
 
 
-def relative(found: Tensor, expected: Tensor) -> float:
-    return ((found - expected).norm() / expected.norm()).item()
+def relative(actual: Tensor, expected: Tensor) -> float:
+    return ((actual - expected).norm() / expected.norm()).item()
 
 
 def train(name: str, artifact: Artifact, options: argparse.Namespace) -> Run:

@@ -34,26 +34,26 @@ def main() -> None:
     options = parser.parse_args()
     networks = small_networks()
     names = options.networks or list(networks)
-    made = Table("network", "operations", "within KiB", "planner", "optimum", "gap", "arena")
+    table = Table("network", "operations", "within KiB", "planner", "optimum", "gap", "arena")
     for name in names:
         for row in rows(networks[name], options.seconds):
-            made.add_row(name, str(len(networks[name].ops)), *row)
-    Console(width=120).print(made)
+            table.add_row(name, str(len(networks[name].ops)), *row)
+    Console(width=120).print(table)
 
 
 def rows(program: Program, limit: float) -> list[tuple[str, ...]]:
     planner = small_planner(program)
     least, most = smallest_peak(planner), planner.fastest().peak_bytes
-    found = least_peak(program, least, limit=limit)
+    optimum = least_peak(program, least, limit=limit)
     result: list[tuple[str, ...]] = []
-    result.append(("smallest", f"{least // KIB} KiB", *beside(least, found, 1 / KIB, "KiB"), ""))
+    result.append(("smallest", f"{least // KIB} KiB", *beside(least, optimum, 1 / KIB, "KiB"), ""))
     for share in SHARES:
         budget = int(least + share * (most - least))
         plan = planner.plan(budget)
         assert plan is not None
-        found = least_seconds(program, budget, limit=limit, start=plan)
+        optimum = least_seconds(program, budget, limit=limit, start=plan)
         ours = f"{plan.seconds * 1e3:.2f} ms"
-        result.append((f"{budget // KIB}", ours, *beside(plan.seconds, found, 1e3, "ms"), arena(plan)))
+        result.append((f"{budget // KIB}", ours, *beside(plan.seconds, optimum, 1e3, "ms"), arena(plan)))
     return result
 
 

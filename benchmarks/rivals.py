@@ -20,7 +20,7 @@ from benchmarks.measure import measure_model
 from benchmarks.published import RIVALS
 from benchmarks.table1 import within_budget
 from lowpeak.api import open_intake
-from lowpeak_compiler.config import CompileOptions
+from lowpeak_compiler.config import Budget, TargetOptions, TrainingOptions
 from lowpeak_compiler.passes.runner import Runner
 from lowpeak_compiler.pipeline import build_joint
 
@@ -45,19 +45,20 @@ def main() -> None:
         for tokens, budget in BUDGETS[model].items():
             if tokens not in wanted:
                 continue
-            options = CompileOptions(budget, tokens, group_size=64, kernels="lowpeak")
+            options = TrainingOptions(tokens, group_size=64), TargetOptions(kernels="lowpeak")
             lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear")
             started = time.monotonic()
-            joint, _ = build_joint(open_intake(f"config:{model}", options, lora=lora), options, Runner())
-            ours = within_budget(joint, options, started)
-            made = Table("who", "peak MB", title=f"{model}, {tokens} tokens")
-            made.add_row(f"lowpeak within {budget} MB, planned", f"{ours.peak_bytes / 1e6:.1f}")
+            intake = open_intake(f"config:{model}", options[0], lora=lora)
+            joint, _ = build_joint(intake, *options, Runner())
+            ours = within_budget(joint, *options, Budget(budget), started)
+            table = Table("who", "peak MB", title=f"{model}, {tokens} tokens")
+            table.add_row(f"lowpeak within {budget} MB, planned", f"{ours.peak_bytes / 1e6:.1f}")
             for who, peaks in RIVALS[model].items():
                 if tokens in peaks:
-                    made.add_row(who, f"{peaks[tokens] * 1e3:.0f}")
-            Console().print(made)
+                    table.add_row(who, f"{peaks[tokens] * 1e3:.0f}")
+            Console().print(table)
             if asked.measure:
-                measure_model(f"config:{model}", options, asked.measure, lora)
+                measure_model(f"config:{model}", *options, Budget(budget), asked.measure, lora)
 
 
 if __name__ == "__main__":

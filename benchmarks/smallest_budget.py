@@ -19,12 +19,12 @@ from pathlib import Path
 MODELS = ("smollm2-135m:512", "llama-3.2-3b:1024")
 ASK = """
 import json, sys, time
-from lowpeak_compiler.config import CompileOptions
+from lowpeak_compiler.config import TargetOptions, TrainingOptions
 from lowpeak_compiler.pipeline import plan_model
 from lowpeak.api import open_intake
 name, tokens, kernels = sys.argv[1:]
-options = CompileOptions(1, int(tokens), kernels=kernels)
-planning = plan_model(open_intake(f"config:{name}", options), options)
+training = TrainingOptions(int(tokens))
+planning = plan_model(open_intake(f"config:{name}", training), training, TargetOptions(kernels=kernels))
 wall, processor = time.monotonic(), time.process_time()
 smallest = planning.minimum()
 answer = {

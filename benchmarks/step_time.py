@@ -1,4 +1,4 @@
-"""The time of a step foretold from a profile of this machine, beside the measured one.
+"""The time of a step predicted from a profile of this machine, beside the measured one.
 
     python -m benchmarks.step_time MODEL --budget-mb 256 --seq-len 1024 [--trainable-ratio 0.3] [--steps 2]
         [--folder .]
@@ -62,10 +62,10 @@ def main() -> None:
         print(report(artifact, run, artifact.manifest.budget_bytes), flush=True)
         if run.returncode:
             raise SystemExit(f"the runner ended with {run.last}")
-        foretold = artifact.manifest.largest.plan.predicted_step_seconds
+        predicted = artifact.manifest.largest.plan.predicted_step_seconds
         print(
-            f"{artifact.manifest.model_name}: {run.seconds:.2f} s a step, {foretold:.2f} s foretold, "
-            f"{foretold / run.seconds - 1:+.0%}"
+            f"{artifact.manifest.model_name}: {run.seconds:.2f} s a step, {predicted:.2f} s predicted, "
+            f"{predicted / run.seconds - 1:+.0%}"
         )
 
 

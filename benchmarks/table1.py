@@ -33,7 +33,7 @@ from lowpeak_compiler.budget.footprint import footprint_of
 from lowpeak_compiler.budget.search import Planning
 from lowpeak_compiler.budget.targets import EXECUTORCH_LOWPEAK
 from lowpeak_compiler.budget.variants import Variant, tiled, variants
-from lowpeak_compiler.config import CompileOptions
+from lowpeak_compiler.config import Budget, Loss, OptimizerName, TargetOptions, TrainingOptions
 from lowpeak_compiler.estimate import LORA, estimate, smallest_plan
 from lowpeak_compiler.ir.graph import Frozen, TrainGraph
 from lowpeak_compiler.passes.runner import Runner
@@ -57,24 +57,24 @@ class Row:
     planning_seconds: float
 
 
-def options_of(tokens: int, kernels: str) -> CompileOptions:
-    return CompileOptions(
-        BUDGETS.get(tokens, 1000),
-        tokens,
-        loss="exact" if kernels == "lowpeak" else "subset",
-        trainable_ratio=0.3,
-        kernels=kernels,
-    )
+def options_of(tokens: int, kernels: str) -> tuple[TrainingOptions, TargetOptions]:
+    loss: Loss = "exact" if kernels == "lowpeak" else "subset"
+    return TrainingOptions(tokens, loss=loss, trainable_ratio=0.3), TargetOptions(kernels=kernels)
+
+
+def budget_of(tokens: int) -> Budget:
+    return Budget(BUDGETS.get(tokens, 1000))
 
 
 def papers_rows(model: str, tokens: int) -> Iterator[Row]:
     """Full fine-tuning, LoRA, quantization, recomputation, chunked loss, softmax approximation, masking."""
-    options = options_of(tokens, "stock")
+    training, for_target = options_of(tokens, "stock")
     started = time.monotonic()
-    intake = open_intake(f"config:{model}", options)
-    rows = estimate(intake, options)
+    intake = open_intake(f"config:{model}", training)
+    rows = estimate(intake, training, for_target)
     each = (time.monotonic() - started) / len(rows)
-    dense = dense_weight_bytes(build_joint(intake, replace(options, quantization="none"), Runner())[0])
+    unquantized = replace(training, quantization="none")
+    dense = dense_weight_bytes(build_joint(intake, unquantized, for_target, Runner())[0])
     for row in rows:
         if row.technique == LORA:
             yield Row("full", row.peak_bytes + dense, row.step_seconds, 0.0)
@@ -87,32 +87,34 @@ def dense_weight_bytes(joint: TrainGraph) -> int:
 
 def our_rows(model: str, tokens: int, brief: bool) -> Iterator[Row]:
     """The exact loss, tiling, streaming."""
-    options = options_of(tokens, "lowpeak")
+    training, for_target = options_of(tokens, "lowpeak")
     started = time.monotonic()
-    joint, _ = build_joint(open_intake(f"config:{model}", options), options, Runner())
+    joint, _ = build_joint(open_intake(f"config:{model}", training), training, for_target, Runner())
     if not brief:
-        whole = variants(joint, RESIDENT, device(options.device))[-1]
-        yield smallest("+exact loss", whole, options)
-        yield smallest("+tiling", tiled(whole)[-1], options)
+        whole = variants(joint, RESIDENT, device(for_target.device))[-1]
+        yield smallest("+exact loss", whole, training.optimizer)
+        yield smallest("+tiling", tiled(whole)[-1], training.optimizer)
         started = time.monotonic()
-    yield within_budget(joint, options, started)
+    yield within_budget(joint, training, for_target, budget_of(tokens), started)
 
 
-def within_budget(joint: TrainGraph, options: CompileOptions, started: float) -> Row:
-    technique = f"+streaming, {options.budget_mb:g} MB"
-    planning = Planning(joint, options, lambda _: None)
-    found = planning.plan(options.budget_bytes)
-    if found is None:
+def within_budget(
+    joint: TrainGraph, training: TrainingOptions, for_target: TargetOptions, budget: Budget, started: float
+) -> Row:
+    technique = f"+streaming, {budget.megabytes:g} MB"
+    planning = Planning(joint, training, for_target, lambda _: None)
+    chosen = planning.plan(budget.nbytes)
+    if chosen is None:
         return Row(f"{technique}: no plan", 0, 0.0, time.monotonic() - started)
-    plan = found.plan
-    footprint = planning.footprint(found.variant, plan.peak_bytes, len(plan.program.ops))
+    plan = chosen.plan
+    footprint = planning.footprint(chosen.variant, plan.peak_bytes, len(plan.program.ops))
     return Row(technique, footprint.total, plan.seconds, time.monotonic() - started)
 
 
-def smallest(technique: str, of: Variant, options: CompileOptions) -> Row:
+def smallest(technique: str, of: Variant, optimizer: OptimizerName) -> Row:
     started = time.monotonic()
     plan = smallest_plan(of.planner)
-    footprint = footprint_of(of.graph, of.target, options.optimizer, plan.peak_bytes, len(plan.program.ops))
+    footprint = footprint_of(of.graph, of.target, optimizer, plan.peak_bytes, len(plan.program.ops))
     return Row(technique, footprint.total, plan.seconds, time.monotonic() - started)
 
 
@@ -128,20 +130,22 @@ def main() -> None:
     console = Console()
     for model in options.models.split(","):
         for tokens in map(int, options.tokens.split(",")):
-            made = Table(*COLUMNS, title=f"{model}, {tokens} tokens")
+            table = Table(*COLUMNS, title=f"{model}, {tokens} tokens")
             papers = () if options.brief else papers_rows(model, tokens)
             for row in (*papers, *our_rows(model, tokens, options.brief)):
                 published = PAPER.get(model, {}).get(row.technique, {}).get(tokens)
-                made.add_row(
+                table.add_row(
                     row.technique,
                     f"{row.peak_bytes / 1e9:.3f}",
                     "" if published is None else f"{published:.2f}",
                     f"{row.step_seconds:.1f}",
                     f"{row.planning_seconds:.0f} s",
                 )
-            console.print(made)
+            console.print(table)
             if options.measure:
-                measure_model(f"config:{model}", options_of(tokens, "lowpeak"), options.measure)
+                measure_model(
+                    f"config:{model}", *options_of(tokens, "lowpeak"), budget_of(tokens), options.measure
+                )
 
 
 if __name__ == "__main__":

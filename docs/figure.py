@@ -16,9 +16,9 @@ from lowpeak.api import DEMO, open_intake
 from lowpeak_artifact.kind import Kind
 from lowpeak_compiler.budget.footprint import footprint_of
 from lowpeak_compiler.budget.search import Planning, VariantPlan
-from lowpeak_compiler.config import MEGABYTE, CompileOptions
+from lowpeak_compiler.config import MEGABYTE, Budget, TargetOptions, TrainingOptions
 from lowpeak_compiler.pipeline import plan_model
-from lowpeak_compiler.plan.liveness import lifetimes
+from lowpeak_compiler.plan.liveness import live_ranges
 from lowpeak_compiler.plan.program import Program
 
 PICTURE = Path(__file__).with_name("memory.svg")
@@ -47,11 +47,11 @@ def main() -> None:
     parser.add_argument("--budget-mb", type=float, default=400)
     parser.add_argument("--seq-len", type=int, default=512)
     given = parser.parse_args()
-    options = CompileOptions(given.budget_mb, given.seq_len)
-    planning = plan_model(open_intake(DEMO, options), options, progress=print)
+    training, budget = TrainingOptions(given.seq_len), Budget(given.budget_mb)
+    planning = plan_model(open_intake(DEMO, training), training, TargetOptions(), progress=print)
     widest = planning.variants[0]
     kept = bands(planning, VariantPlan(widest, widest.planner.fastest()))
-    chosen = planning.plan(options.budget_bytes)
+    chosen = planning.plan(budget.nbytes)
     if chosen is None:
         raise SystemExit(f"no plan within {given.budget_mb:g} MB")
     planned = bands(planning, chosen)
@@ -59,14 +59,14 @@ def main() -> None:
     panels = [(title, found) for title, found in zip(titles, (kept, planned), strict=True)]
     for title, found in panels:
         print(f"{title}: {peak(found) / 1e6:.1f} MB")
-    PICTURE.write_text(picture(panels, options), encoding="utf-8")
+    PICTURE.write_text(picture(panels, training, budget), encoding="utf-8")
 
 
 def bands(planning: Planning, found: VariantPlan) -> Bands:
     """Bytes by kind in each of COLUMNS shares of the step, at the share's largest operation."""
     program = found.plan.program
     operations = len(program.ops)
-    fixed = footprint_of(found.variant.graph, planning.target, planning.options.optimizer, 0, operations)
+    fixed = footprint_of(found.variant.graph, planning.target, planning.training.optimizer, 0, operations)
     beside = {
         "weights file": fixed.weights,
         "optimizer state": fixed.optimizer,
@@ -80,7 +80,7 @@ def bands(planning: Planning, found: VariantPlan) -> Bands:
 
 
 def live_by_kind(program: Program) -> Bands:
-    live = lifetimes(program)
+    live = live_ranges(program)
     change = {name: [0] * (len(program.ops) + 1) for name in KINDS}
     for index, value in enumerate(program.values):
         lower, upper = live.lower[index], live.upper[index]
@@ -105,7 +105,7 @@ def peak(found: Bands) -> int:
     return max(map(sum, zip(*found.values(), strict=True)))
 
 
-def picture(panels: list[tuple[str, Bands]], options: CompileOptions) -> str:
+def picture(panels: list[tuple[str, Bands]], training: TrainingOptions, budget: Budget) -> str:
     top = max(peak(found) for _, found in panels) * 1.05
     width = LEFT + len(panels) * (PANEL_WIDTH + GAP)
     height = TOP + PANEL_HEIGHT + 84
@@ -114,14 +114,14 @@ def picture(panels: list[tuple[str, Bands]], options: CompileOptions) -> str:
         'font-family="system-ui, sans-serif" font-size="13" fill="#222">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
         f'<text x="{LEFT}" y="24" font-size="15">Memory of one training step, SmolLM2-135M + LoRA r=16, '
-        f"{options.seq_len} tokens</text>",
+        f"{training.seq_len} tokens</text>",
     ]
     for position, (title, found) in enumerate(panels):
         left = LEFT + position * (PANEL_WIDTH + GAP)
         parts.append(f'<text x="{left}" y="{TOP - 12}">{title}: peak {peak(found) / 1e6:.0f} MB</text>')
         parts += _areas(found, left, top)
         parts += _axis(left, top, position == 0)
-        line = _height(options.budget_bytes, top)
+        line = _height(budget.nbytes, top)
         parts.append(
             f'<path d="M{left} {line:.1f}h{PANEL_WIDTH}" stroke="#222" stroke-dasharray="5 4" fill="none"/>'
         )
@@ -132,7 +132,7 @@ def picture(panels: list[tuple[str, Bands]], options: CompileOptions) -> str:
         y = base + 46 + index // 3 * 20
         parts.append(f'<rect x="{x}" y="{y - 11}" width="12" height="12" fill="{color}"/>')
         parts.append(f'<text x="{x + 18}" y="{y}">{name}</text>')
-    parts.append(f'<text x="{LEFT + 660}" y="{base + 46}">- - budget {options.budget_mb:g} MB</text>')
+    parts.append(f'<text x="{LEFT + 660}" y="{base + 46}">- - budget {budget.megabytes:g} MB</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 

@@ -20,7 +20,7 @@ from lowpeak_compiler.budget.devices import device
 from lowpeak_compiler.budget.fitting import carry_out_plan
 from lowpeak_compiler.budget.planned import PlannedStep
 from lowpeak_compiler.budget.targets import target
-from lowpeak_compiler.budget.variants import variant
+from lowpeak_compiler.budget.variants import Variant
 from lowpeak_compiler.frontend.capture import capture
 from lowpeak_compiler.frontend.differentiate import differentiate
 from lowpeak_compiler.ir.graph import TrainGraph
@@ -29,7 +29,8 @@ from lowpeak_compiler.passes.loss.mask_logits import MaskLogits
 from lowpeak_compiler.passes.lower.dequantize_per_use import DequantizePerUse
 from lowpeak_compiler.passes.lower.quantize import Quantize
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.runner import Runner
+from lowpeak_compiler.passes.runner import Record, Runner
+from lowpeak_compiler.passes.stages import Capture, Differentiate
 
 DOCUMENT = Path(__file__).with_name("how-it-works.md")
 TOKENS, LABELLED, WIDTH, INNER, RANK, VOCABULARY = 64, 32, 64, 256, 4, 1024
@@ -37,9 +38,9 @@ WORKSPACE = 1 << 20
 """Bytes for the logits of the lowered loss: all of them at once here."""
 BUDGET = 480_000
 """Bytes for tensors, and for what the runtime holds of each operation."""
-SHOWN_WHOLE = ("Capture", "Differentiate", "Normalize")
+SHOWN_WHOLE = ("capture", "differentiate", "normalize")
 """Stages that change most lines; of the others only the changed lines are shown."""
-NEW_ORDER = "Reorder"
+NEW_ORDER = "reorder"
 """Of this one the names, in order."""
 
 
@@ -64,8 +65,9 @@ def stages() -> dict[str, str]:
     found: dict[str, str] = {}
     before = ""
 
-    def observe(stage: str, graph: TrainGraph, _: int = 1) -> None:
+    def observe(record: Record, graph: TrainGraph) -> None:
         nonlocal before
+        stage = record.name
         dump = graph.dump()
         if stage == NEW_ORDER:
             found[stage] = textwrap.fill(" ".join(node.name for node in graph.operations()), 110)
@@ -74,21 +76,19 @@ def stages() -> dict[str, str]:
         before = dump
 
     runner = Runner(observe)
+    stock, phone = target("executorch", "stock"), device("generic-phone")
     batch = {"x": ((TOKENS, WIDTH), torch.float32), "targets": ((TOKENS,), torch.int64)}
-    forward = capture(Toy(), batch)
-    observe("Capture", forward)
+    forward = runner.passed(Capture(), capture(Toy(), batch))
     runner.run(forward, [Quantize(bits=4, group_size=32), MaskLogits(LABELLED), ChunkedLoss()])
-    joint = differentiate(forward)
-    observe("Differentiate", joint)
+    joint = runner.passed(Differentiate(), differentiate(forward))
     runner.run(joint, [Normalize(), DequantizePerUse()])
 
-    stock, phone = target("executorch", "stock"), device("generic-phone")
-    lowered = variant(joint, stock, phone, WORKSPACE)
-    observe("Lower", lowered.graph)
+    lowered = Variant(joint, stock, phone, WORKSPACE)
+    observe(Record("lower", 1), lowered.graph)
     plan = lowered.planner.plan(BUDGET)
     assert plan is not None
     kept = lowered.planner.fastest()
-    found["Decide"] = (
+    found["decide"] = (
         f"{'':16} {'tensors':>9} {'and operations':>16}\n"
         f"{'everything kept':16} {kept.peak_bytes:9,} {kept.needed_bytes:16,}\n"
         f"{'plan':16} {plan.peak_bytes:9,} {plan.needed_bytes:16,}\n"
@@ -96,8 +96,8 @@ def stages() -> dict[str, str]:
         f"run again: {', '.join(sorted(plan.decisions.recompute)) or 'nothing'}"
     )
     step = carry_out_plan(lowered, plan, stock, phone, runner)
-    del found["Offload"]
-    found["Arena"] = arena(step)
+    del found["offload"]
+    found["place"] = arena(step)
     return found
 
 

@@ -22,7 +22,7 @@ from hypothesis import settings
 # The test models are so small that threads cost more than they give.
 torch.set_num_threads(1)
 
-# Under nohup, or behind an ampersand in a script, these are ignored, and children inherit that: the tests
+# Under nohup, or after an ampersand in a script, these are ignored, and children inherit that: the tests
 # that send them would wait for ever.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)

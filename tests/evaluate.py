@@ -12,7 +12,8 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._pytree import tree_map_only
 
-from lowpeak_artifact.quantized import QuantizedTensor, quantize
+from lowpeak_artifact.quantize import quantize
+from lowpeak_artifact.quantized import QuantizedTensor
 from lowpeak_compiler.ir.graph import Adapter, Batch, Constant, Quantized, Role, TrainGraph
 from lowpeak_compiler.ir.nodes import infer
 
@@ -92,11 +93,11 @@ class Trained:
             assert distance(gradient, gradients[name]) < relative, name
 
 
-def distance(found: Tensor, expected: Tensor) -> float:
+def distance(actual: Tensor, expected: Tensor) -> float:
     """|found - expected| / |expected|"""
-    assert found.shape == expected.shape, (found.shape, expected.shape)
+    assert actual.shape == expected.shape, (actual.shape, expected.shape)
     scale = expected.double().norm().clamp(min=1e-30)
-    return ((found.double() - expected.double()).norm() / scale).item()
+    return ((actual.double() - expected.double()).norm() / scale).item()
 
 
 @dataclass

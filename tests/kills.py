@@ -366,18 +366,20 @@ def main() -> None:
     parser.add_argument(
         "--tolerate-temporary", action="store_true", help="count temporary files that are left, and go on"
     )
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-        kills = Kills(Path(folder) / "all", random.Random(given.seed), strict=not given.tolerate_temporary)
-        for name in given.only:
+        kills = Kills(
+            Path(folder) / "all", random.Random(options.seed), strict=not options.tolerate_temporary
+        )
+        for name in options.only:
             started = time.monotonic()
             kills.counts.clear()
             if name in STEPS:
-                kills.train(name, given.kills)
+                kills.train(name, options.kills)
             elif name == "at-once":
-                kills.at_once("native", given.at_once)
+                kills.at_once("native", options.at_once)
             else:
-                getattr(kills, name)(given.kills)
+                getattr(kills, name)(options.kills)
             counts = ", ".join(f"{count} {what}" for what, count in sorted(kills.counts.items()))
             print(f"{name}: nothing lost in {time.monotonic() - started:.0f} s; {counts}", flush=True)
 

@@ -16,7 +16,8 @@ from lowpeak_compiler.frontend.capture import capture
 from lowpeak_compiler.frontend.causal_lm import CausalLMLoss, loss_module, skeleton_of
 from lowpeak_compiler.frontend.differentiate import differentiate
 from lowpeak_compiler.ir.graph import TrainGraph
-from lowpeak_compiler.passes.runner import Pass, Runner
+from lowpeak_compiler.passes.runner import Runner
+from lowpeak_compiler.passes.stage import Pass
 from tests.evaluate import Trained
 from tests.model.tiny import tiny_model
 

@@ -207,9 +207,9 @@ def test_weights_that_are_not_finite(value: float, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_options(options: dict[str, Any], message: str) -> None:
-    given: dict[str, Any] = {"budget_mb": 40, "seq_len": SEQ_LEN, **options}
+    settings: dict[str, Any] = {"budget_mb": 40, "seq_len": SEQ_LEN, **options}
     with pytest.raises(lowpeak.ModelError, match=message):
-        lowpeak.compile_for_device(tiny_llama(), **given)
+        lowpeak.compile_for_device(tiny_llama(), **settings)
 
 
 def test_a_rank_of_zero() -> None:

@@ -97,7 +97,7 @@ def test_a_batch_without_a_label_has_no_loss() -> None:
     none = torch.full_like(LABELS, -100)
     none[:, 0] = 3
     assert not spec.has_loss({"labels": none}) and spec.has_loss({"labels": LABELS})
-    with pytest.raises(DataError, match="no label behind the first token"):
+    with pytest.raises(DataError, match="no label after the first token"):
         spec.graph_inputs({"input_ids": IDS, "labels": none})
     with pytest.raises(DataError, match="no label"):
         spec.weight_of({"targets": none[:, 1:]})

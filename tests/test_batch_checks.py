@@ -34,8 +34,8 @@ def eager_losses(more: dict[str, Any]) -> tuple[float, float]:
     """Of transformers with the keys, and without them."""
     model = tiny_llama()
     with torch.no_grad():
-        given = {name: torch.as_tensor(value) for name, value in more.items()}
-        return model(**batch(**given)).loss.item(), model(**batch()).loss.item()
+        inputs = {name: torch.as_tensor(value) for name, value in more.items()}
+        return model(**batch(**inputs)).loss.item(), model(**batch()).loss.item()
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def eager_losses(more: dict[str, Any]) -> tuple[float, float]:
     ],
 )
 def test_what_means_the_same_is_taken(more: dict[str, Any]) -> None:
-    found, expected = eager_losses(more)
-    assert found == pytest.approx(expected, rel=1e-6)
+    actual, expected = eager_losses(more)
+    assert actual == pytest.approx(expected, rel=1e-6)
     assert SPEC.graph_inputs(batch(**more)).keys() == {"input_ids", "targets"}
 
 
@@ -71,8 +71,8 @@ def test_what_means_the_same_is_taken(more: dict[str, Any]) -> None:
     ],
 )
 def test_what_means_something_else_is_refused(more: dict[str, Any], message: str) -> None:
-    found, expected = eager_losses(more)
-    assert abs(found - expected) > 2e-5, "transformers trains the same: there is nothing to refuse"
+    actual, expected = eager_losses(more)
+    assert abs(actual - expected) > 2e-5, "transformers trains the same: there is nothing to refuse"
     with pytest.raises(DataError, match=message):
         SPEC.graph_inputs(batch(**more))
 
@@ -115,9 +115,9 @@ def test_token_types_of_a_model_that_embeds_them() -> None:
 )
 def test_lists_and_arrays_are_tensors(form: Any) -> None:
     expected = SPEC.graph_inputs(batch())
-    found = SPEC.graph_inputs({"input_ids": form(IDS), "labels": form(LABELS), "attention_mask": None})
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    actual = SPEC.graph_inputs({"input_ids": form(IDS), "labels": form(LABELS), "attention_mask": None})
+    assert actual.keys() == expected.keys()
+    assert all(torch.equal(actual[name], value) for name, value in expected.items())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -11,27 +10,27 @@ import pytest
 from lowpeak_artifact.errors import BudgetTooSmall
 from lowpeak_compiler.budget.footprint import with_gaps, without_gaps
 from lowpeak_compiler.budget.search import Planning, VariantPlan
-from lowpeak_compiler.config import MEGABYTE, CompileOptions
+from lowpeak_compiler.config import MEGABYTE, Budget, TargetOptions, TrainingOptions
 from lowpeak_compiler.frontend.intake import Intake, take_in
 from lowpeak_compiler.pipeline import compile_step, plan_model
 from tests.tiny import tiny_llama
 
 MODELS = {
-    "tiled": (CompileOptions(1, 200, kernels="lowpeak"), {"num_hidden_layers": 2}),
-    "stock": (CompileOptions(1, 96), {"num_hidden_layers": 3}),
-    "onnxruntime": (CompileOptions(1, 64, target="onnxruntime"), {"num_hidden_layers": 2}),
+    "tiled": (TrainingOptions(200), TargetOptions(kernels="lowpeak"), {"num_hidden_layers": 2}),
+    "stock": (TrainingOptions(96), TargetOptions(), {"num_hidden_layers": 3}),
+    "onnxruntime": (TrainingOptions(64), TargetOptions("onnxruntime"), {"num_hidden_layers": 2}),
 }
 
 
 @cache
 def intake(name: str) -> Intake:
-    options, shape = MODELS[name]
+    training, _, shape = MODELS[name]
     model = tiny_llama(max_position_embeddings=256, **shape)
-    return take_in(model, seq_len=options.seq_len, batch_size=1, lora=None, example_batch=None, seed=0)
+    return take_in(model, seq_len=training.seq_len, batch_size=1, lora=None, example_batch=None, seed=0)
 
 
 def planning(name: str) -> Planning:
-    return plan_model(intake(name), MODELS[name][0])
+    return plan_model(intake(name), *MODELS[name][:2])
 
 
 def described(found: VariantPlan | None) -> tuple[object, ...] | None:
@@ -65,15 +64,15 @@ def test_plans_are_the_same_in_any_order_of_questions_and_on_any_number_of_threa
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_smallest_budget_that_is_named_compiles_and_one_megabyte_less_is_refused(name: str):
-    options, _ = MODELS[name]
+    training, for_target, _ = MODELS[name]
 
     def refused(budget: int) -> int:
         with pytest.raises(BudgetTooSmall) as caught:
-            compile_step(intake(name), replace(options, budget_mb=budget / MEGABYTE))
+            compile_step(intake(name), training, for_target, Budget(budget / MEGABYTE))
         return int(caught.value.numbers["minimum_bytes"])
 
     named = refused(MEGABYTE)
-    compiled = compile_step(intake(name), replace(options, budget_mb=named / MEGABYTE))
+    compiled = compile_step(intake(name), training, for_target, Budget(named / MEGABYTE))
     assert compiled.footprint.total <= named
     assert refused(named - MEGABYTE) == named
 

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from lowpeak_artifact.errors import ModelError
-from lowpeak_compiler.config import CompileOptions
+from lowpeak_compiler.config import Budget, TargetOptions, TrainingOptions
 from lowpeak_compiler.decode import PROMPT_TOKENS, Decoder, compile_decoder
 from lowpeak_compiler.frontend.intake import take_in
 from lowpeak_compiler.ir.graph import State, TrainGraph
@@ -40,9 +40,9 @@ def adapted(model: PreTrainedModel) -> PeftModel:
 
 
 def decoder_of(model: PeftModel, budget_mb: float = BUDGET, seq_len: int = LONGEST) -> Decoder:
-    options = CompileOptions(budget_mb, seq_len, quantization="none", kernels="lowpeak")
+    training, for_target = TrainingOptions(seq_len, quantization="none"), TargetOptions(kernels="lowpeak")
     intake = take_in(model, seq_len=seq_len, batch_size=1, lora=None, example_batch=None, seed=0)
-    return compile_decoder(compile_step(intake, options))
+    return compile_decoder(compile_step(intake, training, for_target, Budget(budget_mb)))
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Running:
         self.taken = 0
 
     def take(self, ids: list[int]) -> Tensor:
-        """Logits behind the last of the tokens."""
+        """Logits after the last of the tokens."""
         while len(ids) > PROMPT_TOKENS:
             self.run(self.decoder.prompt.graph, ids[:PROMPT_TOKENS])
             ids = ids[PROMPT_TOKENS:]
@@ -155,9 +155,9 @@ def test_the_cache_is_as_long_as_the_budget_allows():
 
 
 def test_a_target_without_the_operator_has_no_such_program():
-    options = CompileOptions(BUDGET, LONGEST, quantization="none")
+    training = TrainingOptions(LONGEST, quantization="none")
     intake = take_in(
         adapted(tiny_model()), seq_len=LONGEST, batch_size=1, lora=None, example_batch=None, seed=0
     )
     with pytest.raises(ModelError, match=r"only kernels='lowpeak'"):
-        compile_decoder(compile_step(intake, options))
+        compile_decoder(compile_step(intake, training, TargetOptions(), Budget(BUDGET)))

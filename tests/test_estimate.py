@@ -12,7 +12,7 @@ from peft import LoraConfig
 
 from lowpeak_artifact.kind import Kind
 from lowpeak_artifact.quantized import QuantFormat
-from lowpeak_compiler.config import CompileOptions
+from lowpeak_compiler.config import Budget, TargetOptions, TrainingOptions
 from lowpeak_compiler.estimate import Estimate, estimate, smallest_plan, with_resident_weights
 from lowpeak_compiler.frontend.intake import Intake, take_in
 from lowpeak_compiler.pipeline import compile_step
@@ -43,14 +43,10 @@ def _intake() -> Intake:
     return dataclasses.replace(given, weights=NoWeights())  # type: ignore[arg-type]
 
 
-def _options(**changes: object) -> CompileOptions:
-    return CompileOptions(**{"budget_mb": BUDGET / 1e6, "seq_len": SEQ_LEN, **changes})  # type: ignore[arg-type]
-
-
 @pytest.fixture(scope="module")
 def rows() -> dict[str, Estimate]:
-    changed = _options(loss="subset", subset_size=64, trainable_ratio=0.25)
-    return {row.technique: row for row in estimate(_intake(), changed)}
+    changed = TrainingOptions(SEQ_LEN, loss="subset", subset_size=64, trainable_ratio=0.25)
+    return {row.technique: row for row in estimate(_intake(), changed, TargetOptions())}
 
 
 def test_each_technique_lowers_the_peak(rows: dict[str, Estimate]) -> None:
@@ -69,13 +65,13 @@ def test_without_quantization_every_weight_is_float32(rows: dict[str, Estimate])
 
 
 def test_plan_for_a_budget_is_what_compiling_gives() -> None:
-    options = _options()
-    found = estimate(_intake(), options, budgets=[BUDGET, 1_000_000])
-    assert [row.technique for row in found[4:]] == ["within 12.5 MB"]
-    compiled = compile_step(_intake(), options)
-    assert found[4].peak_bytes <= BUDGET
-    assert compiled.footprint.total == pytest.approx(found[4].peak_bytes, rel=0.01)
-    assert compiled.plan.seconds == found[4].step_seconds
+    training, for_target = TrainingOptions(SEQ_LEN), TargetOptions()
+    estimated = estimate(_intake(), training, for_target, budgets=[BUDGET, 1_000_000])
+    assert [row.technique for row in estimated[4:]] == ["within 12.5 MB"]
+    compiled = compile_step(_intake(), training, for_target, Budget(BUDGET / 1e6))
+    assert estimated[4].peak_bytes <= BUDGET
+    assert compiled.footprint.total == pytest.approx(estimated[4].peak_bytes, rel=0.01)
+    assert compiled.plan.seconds == estimated[4].step_seconds
 
 
 def test_resident_weights_are_no_operations() -> None:

@@ -43,7 +43,7 @@ def test_inputs_stand_before_operations():
         late = graph.graph.placeholder("late")
     late.meta["val"] = first.meta["val"]
     graph.roles["late"] = Frozen("late")
-    with pytest.raises(AssertionError, match="late stands behind an operation"):
+    with pytest.raises(AssertionError, match="late stands after an operation"):
         graph.verify()
 
 

@@ -63,10 +63,10 @@ def scores(m: Function, ids: Tensor) -> Tensor:
     ids=["head", "ignore", "shifted", "nll", "gather", "select", "python", "twice", "numbers"],
 )
 def test_what_an_operator_indexes_with(loss: Callable[..., Tensor], expected: Ids | None) -> None:
-    found = of_module(loss, ids=IDS, y=IDS)
-    assert found["y"] == expected
+    actual = of_module(loss, ids=IDS, y=IDS)
+    assert actual["y"] == expected
     if "scores" in loss.__code__.co_names:
-        assert found["ids"] == Ids(ROWS)
+        assert actual["ids"] == Ids(ROWS)
 
 
 def test_floats_have_no_range() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -145,6 +146,26 @@ def test_passes_and_planner_name_no_target() -> None:
     assert said == []
 
 
+OF_LINUX = re.compile(
+    r"/proc\b|/sys/|CDLL\(None|\b(fallocate|posix_fa\w+|prctl|renameat2|malloc_trim|copy_file_range|sched_\w+affinity|"
+    r"memfd_create|pidfd_open|eventfd|epoll|splice|getrandom|mincore|inotify\w*|O_TMPFILE|O_DIRECT|O_PATH|RLIMIT_AS|"
+    r"MADV_\w+|SO_PEERCRED)\b"
+)
+"""Files and calls that macOS has not."""
+
+
+def test_one_module_names_what_only_linux_has() -> None:
+    """But for the scripts that are sent to a phone, where there is Linux."""
+    said = {
+        module: hits
+        for module, path in MODULES.items()
+        if (hits := [hit[0] for hit in OF_LINUX.finditer(path.read_text(encoding="utf-8"))])
+        and not module.startswith("lowpeak.phone.")
+    }
+    assert said.keys() == {"lowpeak_artifact.linux"}
+    assert set(said["lowpeak_artifact.linux"]) >= {"/proc", "CDLL(None", "sched_getaffinity", "RLIMIT_AS"}
+
+
 def _loaded(*modules: str) -> set[str]:
     """Names of all modules in a new process that imports these."""
     code = (
@@ -170,3 +191,5 @@ def test_the_worker_imports_no_compiler() -> None:
     assert "torch" in loaded
     assert {name for name in loaded if name.split(".")[0] == "lowpeak_compiler"} == set()
     assert not any(name.startswith("executorch.exir") for name in loaded)
+    # Twice the time that torch takes by itself, before the first step.
+    assert not loaded & {"torch._dynamo", "torchao", "transformers"}

@@ -105,10 +105,10 @@ def differences(model: PreTrainedModel, out: Path) -> dict[str, float]:
     loss, gradients = compiled_step(model, modules, {n: p.detach() for n, p in trained.items()}, out)
     assert set(gradients) == set(trained)
     assert any(bool(p.grad.any()) for p in trained.values()), "every gradient is zero: nothing is tested"
-    found = {"loss": distance(loss, expected)}
+    actual = {"loss": distance(loss, expected)}
     for name, parameter in trained.items():
-        found[name] = distance(gradients[name], parameter.grad) if bool(parameter.grad.any()) else 0.0
-    return {name: error for name, error in found.items() if not error < RELATIVE}
+        actual[name] = distance(gradients[name], parameter.grad) if bool(parameter.grad.any()) else 0.0
+    return {name: error for name, error in actual.items() if not error < RELATIVE}
 
 
 def outcome_of(kind: str, out: Path) -> Outcome:

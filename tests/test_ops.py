@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import lowpeak_artifact.ops  # noqa: F401  registers the operators
-from lowpeak_artifact.quantized import QuantFormat, QuantizedTensor, quantize
+from lowpeak_artifact.quantize import quantize
+from lowpeak_artifact.quantized import QuantFormat, QuantizedTensor
 from tests.evaluate import distance
 
 ops = torch.ops.lowpeak
@@ -53,8 +54,8 @@ def test_attention_and_its_gradients(heads, key_heads):
     out, logsumexp = ops.causal_attention(*inputs, 0.3)
     assert distance(out, expected) < 1e-12
     assert logsumexp.shape == (2, heads, 5)
-    for found, gradient in zip(torch.autograd.grad(out, inputs, upstream), expected_gradients, strict=True):
-        assert distance(found, gradient) < 1e-12
+    for actual, gradient in zip(torch.autograd.grad(out, inputs, upstream), expected_gradients, strict=True):
+        assert distance(actual, gradient) < 1e-12
 
 
 def test_the_logsumexp_of_attention_is_that_of_the_visible_scores():
@@ -89,10 +90,10 @@ def test_attention_by_tiles_of_queries(heads, key_heads, heads_axis):
         unseen = [t.clone() for t in (key, value)]
         for tensor in unseen:
             tensor.narrow(axis, end, 5 - end).fill_(torch.nan)
-        found, found_logsumexp = ops.causal_attention(rows[1], *unseen, 0.3, heads_axis, start)
-        assert distance(found, out.narrow(axis, start, end - start)) < 1e-6
+        actual, found_logsumexp = ops.causal_attention(rows[1], *unseen, 0.3, heads_axis, start)
+        assert distance(actual, out.narrow(axis, start, end - start)) < 1e-6
         assert distance(found_logsumexp, logsumexp[:, :, start:end]) < 1e-6
-        given = (*rows, key, value, found, found_logsumexp, 0.3, heads_axis, start)
+        given = (*rows, key, value, actual, found_logsumexp, 0.3, heads_axis, start)
         if sums is None:
             tile, *sums = ops.causal_attention_backward(*given)
         else:
@@ -175,21 +176,21 @@ def test_attention_with_tokens_before_heads(heads, key_heads):
     inputs = [t.detach() for t in attention_inputs(heads, key_heads)]
     swapped = [t.transpose(1, 2).contiguous() for t in inputs]
     out, logsumexp = ops.causal_attention(*inputs, 0.3)
-    found, found_logsumexp = ops.causal_attention(*swapped, 0.3, 2)
-    assert torch.equal(found.transpose(1, 2), out) and torch.equal(found_logsumexp, logsumexp)
+    actual, found_logsumexp = ops.causal_attention(*swapped, 0.3, 2)
+    assert torch.equal(actual.transpose(1, 2), out) and torch.equal(found_logsumexp, logsumexp)
     grad = torch.randn_like(out)
     expected = ops.causal_attention_backward(grad, *inputs, out, logsumexp, 0.3)
-    backward = (grad.transpose(1, 2).contiguous(), *swapped, found, logsumexp, 0.3, 2)
+    backward = (grad.transpose(1, 2).contiguous(), *swapped, actual, logsumexp, 0.3, 2)
     for gradient, other in zip(ops.causal_attention_backward(*backward), expected, strict=True):
         assert torch.equal(gradient.transpose(1, 2), other)
     torch.library.opcheck(ops.causal_attention.default, (*swapped, 0.3, 2))
     torch.library.opcheck(ops.causal_attention_backward.default, backward)
 
 
-def gradients_agree(found: Tensor, expected: Tensor, inputs: list[Tensor]) -> None:
-    assert distance(found, expected) < 1e-12
+def gradients_agree(actual: Tensor, expected: Tensor, inputs: list[Tensor]) -> None:
+    assert distance(actual, expected) < 1e-12
     upstream = torch.randn_like(expected)
-    pairs = (torch.autograd.grad(result, inputs, upstream) for result in (found, expected))
+    pairs = (torch.autograd.grad(result, inputs, upstream) for result in (actual, expected))
     for gradient, other in zip(*pairs, strict=True):
         assert distance(gradient, other) < 1e-12
 

@@ -20,7 +20,7 @@ from lowpeak_artifact.batch import IGNORE_INDEX, BatchSpec
 from lowpeak_artifact.batch_input import BatchInput
 from lowpeak_artifact.layout import ADAPTER, CONSTANTS, GRAPH, PLAN, SAMPLE
 from lowpeak_artifact.manifest import BucketRecord, Manifest, QuantRecord, SampleRecord, TensorRecord
-from lowpeak_artifact.quantized import quantize
+from lowpeak_artifact.quantize import quantize
 from lowpeak_compiler.budget.devices import device
 from lowpeak_compiler.budget.planned import PlannedStep, place
 from lowpeak_compiler.budget.planning import plan_view

@@ -27,16 +27,18 @@ from lowpeak_compiler.budget.variants import WORKSPACES, lowering
 from lowpeak_compiler.frontend.capture import capture
 from lowpeak_compiler.frontend.causal_lm import CausalLMLoss, next_token_module
 from lowpeak_compiler.frontend.differentiate import lower_forward
+from lowpeak_compiler.frontend.joint import forward_passes
 from lowpeak_compiler.ir.graph import Frozen, Quantized, State, TrainGraph
 from lowpeak_compiler.ir.nodes import shape_of
 from lowpeak_compiler.passes.apply.reorder import Reorder
+from lowpeak_compiler.passes.contract import made
 from lowpeak_compiler.passes.lower.cached_attention import POSITIONS, CachedAttention
-from lowpeak_compiler.passes.lower.dequantize_per_use import DequantizePerUse
-from lowpeak_compiler.passes.normalize import Normalize
+from lowpeak_compiler.passes.pipeline import generation_pipeline
 from lowpeak_compiler.passes.runner import Runner
+from lowpeak_compiler.passes.stages import Capture, LowerForward
 from lowpeak_compiler.passes.tiling.axes import follow_tokens
 from lowpeak_compiler.passes.tiling.split import CannotTile
-from lowpeak_compiler.pipeline import Compiled, model_passes
+from lowpeak_compiler.pipeline import Compiled
 from lowpeak_compiler.plan.liveness import live_bytes
 from lowpeak_compiler.plan.order.schedule import schedule
 
@@ -80,7 +82,7 @@ def compile_decoder(
 
     Raises ModelError and UnsupportedOperator with the reason for a model that cannot be generated with.
     """
-    runtime = target(compiled.options.target, compiled.options.kernels)
+    runtime = target(compiled.for_target.target, compiled.for_target.kernels)
     if not {"cached_attention"} <= runtime.fused:
         raise ModelError("only kernels='lowpeak' for ExecuTorch have attention with a cache")
     module = compiled.intake.module
@@ -100,11 +102,13 @@ def compile_decoder(
 def _lowered(module: nn.Module, compiled: Compiled, tokens: int, runtime: Target) -> TrainGraph:
     """The forward of so many tokens, attention still that of a whole sequence."""
     shape = ((1, tokens), torch.int64)
-    graph = capture(module, {"input_ids": shape, POSITIONS: shape}, prefix=compiled.intake.prefix, loss=False)
+    pipeline = generation_pipeline(compiled.training, runtime)
     runner = Runner()
-    runner.run(graph, model_passes(compiled.intake, compiled.options, graph))
-    graph = lower_forward(graph)
-    runner.run(graph, [Normalize(), DequantizePerUse()])
+    batch = {"input_ids": shape, POSITIONS: shape}
+    graph = runner.passed(Capture(), capture(module, batch, prefix=compiled.intake.prefix, loss=False))
+    runner.run(graph, forward_passes(pipeline, compiled.intake, compiled.training, graph))
+    graph = runner.passed(LowerForward(), lower_forward(graph))
+    runner.run(graph, made(pipeline.joint, {}))
     return runner.run(graph, lowering(graph, runtime, WORKSPACES[0]))
 
 
@@ -140,7 +144,7 @@ def _frozen(graph: TrainGraph) -> set[Frozen | Quantized]:
 
 
 def _fills_caches(graph: TrainGraph) -> None:
-    """Leaves out what comes behind the last attention: the prompt's logits are of no use."""
+    """Leaves out what comes after the last attention: the prompt's logits are of no use."""
     last = [node for node in graph.operations() if node.target is cached_attention][-1]
     graph.output.args = ((last,),)
     graph.graph.eliminate_dead_code()
@@ -150,7 +154,7 @@ def _fills_caches(graph: TrainGraph) -> None:
 
 def _within_budget(graphs: list[TrainGraph], compiled: Compiled, runtime: Target, beside: int) -> Decoder:
     """The longest cache within the budget, up to the sequence that the step is compiled for."""
-    budget, longest = compiled.options.budget_bytes, compiled.options.seq_len
+    budget, longest = compiled.budget.nbytes, compiled.training.seq_len
     while True:
         token, prompt = (_cached(graph.copy(), longest) for graph in graphs)
         _fills_caches(prompt)
@@ -162,7 +166,7 @@ def _within_budget(graphs: list[TrainGraph], compiled: Compiled, runtime: Target
         if least.total <= budget:
             break
         fitting = longest - -(-(least.total - budget) // _bytes_a_token(token, longest))
-        if fitting < min(LEAST_TOKENS, compiled.options.seq_len):
+        if fitting < min(LEAST_TOKENS, compiled.training.seq_len):
             raise ModelError(
                 f"the budget of {budget / 1e6:g} MB leaves room for {max(fitting, 0)} tokens: {least.total} "
                 f"bytes are needed for {longest}"
@@ -188,7 +192,7 @@ def _bytes_a_token(graph: TrainGraph, longest: int) -> int:
 
 
 def _placed(graph: TrainGraph, runtime: Target, compiled: Compiled) -> PlannedStep:
-    profile = device(compiled.options.device)
+    profile = device(compiled.for_target.device)
     order = schedule(plan_view(graph, runtime, profile).program)
     Runner().run(graph, [Reorder(tuple(op.name for op in order.ops))])
     view = plan_view(graph, runtime, profile)

@@ -21,8 +21,8 @@ from lowpeak_compiler.budget.devices import device
 from lowpeak_compiler.budget.footprint import footprint_of
 from lowpeak_compiler.budget.search import Planning
 from lowpeak_compiler.budget.targets import target
-from lowpeak_compiler.budget.variants import UNBOUNDED, Variant, variant
-from lowpeak_compiler.config import MEGABYTE, CompileOptions
+from lowpeak_compiler.budget.variants import UNBOUNDED, Variant
+from lowpeak_compiler.config import MEGABYTE, TargetOptions, TrainingOptions
 from lowpeak_compiler.frontend.intake import Intake
 from lowpeak_compiler.ir.graph import Quantized, TrainGraph
 from lowpeak_compiler.passes.runner import Runner
@@ -55,7 +55,8 @@ class Estimate:
 
 def estimate(
     intake: Intake,
-    options: CompileOptions,
+    training: TrainingOptions,
+    for_target: TargetOptions,
     *,
     budgets: Sequence[int] = (),
     progress: Callable[[str], None] = lambda _: None,
@@ -64,30 +65,30 @@ def estimate(
 
     A budget without a plan has no row. No weight is read. Raises ModelError and UnsupportedOperator.
     """
-    plain = replace(options, loss="exact", trainable_ratio=1.0)
+    plain = replace(training, loss="exact", trainable_ratio=1.0)
     stages = [(plain, CHUNKED_LOSS)]
-    if options.loss == "subset":
+    if training.loss == "subset":
         stages.append((replace(plain, loss="subset"), SUBSET_SOFTMAX))
-    if options.rows is not None:
-        stages.append((options, MASKING))
+    if training.rows is not None:
+        stages.append((training, MASKING))
     result: list[Estimate] = []
     for stage, technique in stages:
         progress("capturing and differentiating the model")
-        joint, _ = build_joint(intake, stage, Runner())
+        joint, _ = build_joint(intake, stage, for_target, Runner())
         progress("planning memory")
         if not result:
-            wide = _lowered(joint, stage, UNBOUNDED)
+            wide = _lowered(joint, for_target, UNBOUNDED)
             result.append(_without_quantization(wide, stage))
             result.append(_of_plan(wide, stage, INT4, wide.planner.fastest()))
             progress("searching the smallest plan")
             result.append(_of_plan(wide, stage, RECOMPUTE, smallest_plan(wide.planner)))
             del wide
         progress("searching the smallest plan with tiles")
-        narrow = _lowered(joint, stage, NARROW_WORKSPACE)
+        narrow = _lowered(joint, for_target, NARROW_WORKSPACE)
         result.append(_of_plan(narrow, stage, technique, smallest_plan(narrow.planner)))
         del narrow
     if budgets:
-        planning = Planning(joint, stage, progress)
+        planning = Planning(joint, stage, for_target, progress)
         for budget in budgets:
             progress(f"planning for {budget / MEGABYTE:g} MB")
             found = planning.plan(budget)
@@ -108,14 +109,15 @@ def smallest_plan(planner: Planner) -> Plan:
     return plan
 
 
-def _lowered(joint: TrainGraph, options: CompileOptions, workspace: int) -> Variant:
-    return variant(joint, target(options.target, options.kernels), device(options.device), workspace)
+def _lowered(joint: TrainGraph, for_target: TargetOptions, workspace: int) -> Variant:
+    runtime = target(for_target.target, for_target.kernels)
+    return Variant(joint, runtime, device(for_target.device), workspace)
 
 
-def _without_quantization(wide: Variant, options: CompileOptions) -> Estimate:
+def _without_quantization(wide: Variant, training: TrainingOptions) -> Estimate:
     """Every dequantized matrix resident as float32 instead of its stored form, and no time spent on it."""
     program = with_resident_weights(wide.planner.fastest().program)
-    return _of_program(wide, options, LORA, program, _dense_bytes_beyond(wide.graph))
+    return _of_program(wide, training, LORA, program, _dense_bytes_beyond(wide.graph))
 
 
 def with_resident_weights(program: Program) -> Program:
@@ -146,15 +148,15 @@ def _dense_bytes_beyond(graph: TrainGraph) -> int:
     return beyond
 
 
-def _of_plan(of: Variant, options: CompileOptions, technique: str, plan: Plan) -> Estimate:
-    return _of_program(of, options, technique, plan.program, 0)
+def _of_plan(of: Variant, training: TrainingOptions, technique: str, plan: Plan) -> Estimate:
+    return _of_program(of, training, technique, plan.program, 0)
 
 
 def _of_program(
-    of: Variant, options: CompileOptions, technique: str, program: Program, more_weights: int
+    of: Variant, training: TrainingOptions, technique: str, program: Program, more_weights: int
 ) -> Estimate:
     kinds = peak_by_kind(program, of.target.alignment)
-    beside = footprint_of(of.graph, of.target, options.optimizer, 0, len(program.ops))
+    beside = footprint_of(of.graph, of.target, training.optimizer, 0, len(program.ops))
     categories = {str(kind): kinds.get(kind, 0) for kind in Kind}
     categories.update(
         weights=beside.weights + more_weights,
@@ -163,4 +165,4 @@ def _of_program(
     )
     if beside.gradients:
         categories[str(Kind.GRADIENT)] += beside.gradients
-    return Estimate(options.seq_len, technique, categories, step_seconds(program))
+    return Estimate(training.seq_len, technique, categories, step_seconds(program))

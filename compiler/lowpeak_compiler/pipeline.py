@@ -1,7 +1,7 @@
 """The whole story: model in, planned graph out.
 
-capture -> attention, quantize, mask_logits, loss -> differentiate -> normalize -> lower, fuse, tile -> decide
--> recompute, offload, reorder -> arena
+The list of passes is data (passes/pipeline.py); here it is run: forward graph, joint graph, its variants, and
+the chosen plan on the chosen variant.
 """
 
 from __future__ import annotations
@@ -10,32 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lowpeak_artifact.batch import BatchSpec
-from lowpeak_artifact.batch_input import BatchInput
 from lowpeak_artifact.errors import told_as_model_error
 from lowpeak_compiler.budget.fitting import fitting_step
 from lowpeak_compiler.budget.footprint import Footprint
+from lowpeak_compiler.budget.partial import graph_of_rest
 from lowpeak_compiler.budget.planned import PlannedStep
 from lowpeak_compiler.budget.search import Planning, Progress
 from lowpeak_compiler.budget.targets import target
-from lowpeak_compiler.config import CompileOptions
-from lowpeak_compiler.frontend.capture import capture
-from lowpeak_compiler.frontend.differentiate import differentiate
+from lowpeak_compiler.config import Budget, TargetOptions, TrainingOptions
 from lowpeak_compiler.frontend.intake import Intake
-from lowpeak_compiler.ir.graph import Batch, Frozen, TrainGraph
-from lowpeak_compiler.ir.id_ranges import mark_id_ranges
-from lowpeak_compiler.passes.fuse.attention import Attention
-from lowpeak_compiler.passes.fuse.rms_norm import RmsNorm
-from lowpeak_compiler.passes.fuse.rotary import Rotary
-from lowpeak_compiler.passes.fuse.swiglu import Swiglu
-from lowpeak_compiler.passes.fuse.token_major import TokenMajor
-from lowpeak_compiler.passes.loss.chunked_loss import ChunkedLoss
-from lowpeak_compiler.passes.loss.head import find_head
-from lowpeak_compiler.passes.loss.mask_logits import MaskLogits
-from lowpeak_compiler.passes.loss.subset_softmax import SubsetSoftmax
-from lowpeak_compiler.passes.lower.dequantize_per_use import DequantizePerUse
-from lowpeak_compiler.passes.lower.quantize import Quantize
-from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.runner import Observer, Pass, Runner
+from lowpeak_compiler.frontend.joint import run_joint
+from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.passes.pipeline import training_pipeline
+from lowpeak_compiler.passes.runner import Observer, Runner
 from lowpeak_compiler.plan.measure import Plan
 
 
@@ -44,7 +31,9 @@ class Compiled:
     """The planned step and what it was made from."""
 
     intake: Intake
-    options: CompileOptions
+    training: TrainingOptions
+    for_target: TargetOptions
+    budget: Budget
     batch: BatchSpec
     step: PlannedStep
     plan: Plan
@@ -53,72 +42,56 @@ class Compiled:
     """Name of the output matrix, if the loss is a token loss over one."""
     applied: dict[str, int]
 
-    @property
-    def inputs(self) -> list[BatchInput]:
-        """What the step takes, in order."""
-        return [
-            BatchInput(role.name, list(value.shape), str(value.dtype).removeprefix("torch."), role.ids)
-            for node, role in self.step.graph.inputs()
-            for value in (node.meta["val"],)
-            if isinstance(role, Batch)
-        ]
+
+def build_joint(
+    intake: Intake, training: TrainingOptions, for_target: TargetOptions, runner: Runner
+) -> tuple[TrainGraph, str | None]:
+    """Loss and gradients in one graph, which every variant starts from; and the name of the head."""
+    pipeline = training_pipeline(training, target(for_target.target, for_target.kernels))
+    return run_joint(pipeline, intake, training, runner)
 
 
-COMPOSITES: tuple[tuple[str, Callable[[], Pass]], ...] = (
-    ("rms_norm", RmsNorm),
-    ("swiglu", Swiglu),
-    ("rotary", Rotary),
-    ("causal_attention", TokenMajor),
-)
-"""Passes that make operators which only targets with a kernel for them can run."""
-
-
-def build_joint(intake: Intake, options: CompileOptions, runner: Runner) -> tuple[TrainGraph, str | None]:
-    """Capture, forward passes, differentiation, normalization; also gives the name of the head."""
-    forward = capture(intake.module, intake.batch, prefix=intake.prefix)
-    runner.saw("Capture", forward)
-    head = find_head(forward)
-    head_role = forward.roles.get(head.weight.name) if head else None
-    runner.run(forward, forward_passes(intake, options, forward))
-    mark_id_ranges(forward)
-    joint = differentiate(forward)
-    runner.saw("Differentiate", joint)
-    runner.run(joint, [Normalize(), DequantizePerUse()])
-    return joint, head_role.name if head_role else None
-
-
-def forward_passes(intake: Intake, options: CompileOptions, forward: TrainGraph) -> list[Pass]:
-    passes = model_passes(intake, options, forward)
-    if options.rows is not None:
-        passes.append(MaskLogits(options.rows))
-    if options.loss == "subset":
-        passes.append(SubsetSoftmax(options.subset_size))
-    return [*passes, ChunkedLoss()]
-
-
-def model_passes(intake: Intake, options: CompileOptions, forward: TrainGraph) -> list[Pass]:
-    """The forward passes that the loss has no part in."""
-    frozen = [role.name for _, role in forward.inputs() if isinstance(role, Frozen)]
-    stored = {name: format for name in frozen if (format := intake.weights.format_of(name))}
-    fused = target(options.target, options.kernels).fused
-    passes: list[Pass] = [Attention(), *(make() for name, make in COMPOSITES if name in fused)]
-    if options.quantization != "none":
-        passes.append(Quantize(4 if options.quantization == "int4" else 8, options.group_size, stored))
-    elif stored:
-        passes.append(Quantize(stored=stored, only_stored=True))
-    return passes
-
-
-def plan_model(intake: Intake, options: CompileOptions, *, progress: Progress = lambda _: None) -> Planning:
+def plan_model(
+    intake: Intake,
+    training: TrainingOptions,
+    for_target: TargetOptions,
+    *,
+    progress: Progress = lambda _: None,
+) -> Planning:
     """Everything up to the plan, for questions about budgets."""
     with told_as_model_error("the model cannot be planned"):
-        joint, _ = build_joint(intake, options, Runner())
-        return Planning(joint, options, progress)
+        joint, _ = build_joint(intake, training, for_target, Runner())
+        return Planning(joint, training, for_target, progress)
+
+
+def graph_after(
+    name: str,
+    intake: Intake,
+    training: TrainingOptions,
+    for_target: TargetOptions,
+    budget: Budget,
+    runner: Runner,
+    *,
+    progress: Progress = lambda _: None,
+) -> TrainGraph:
+    """The graph after the pass of this name: the list is run until there.
+
+    Raises ValueError for a name that is not in the list, and what compile_step raises.
+    """
+    whole = training_pipeline(training, target(for_target.target, for_target.kernels))
+    cut = whole.until(name)
+    with told_as_model_error("the step cannot be compiled so far"):
+        graph, _ = run_joint(cut, intake, training, runner)
+        if cut.variant:
+            graph = graph_of_rest(Planning(graph, training, for_target, progress), budget, runner, cut)
+        return graph
 
 
 def compile_step(
     intake: Intake,
-    options: CompileOptions,
+    training: TrainingOptions,
+    for_target: TargetOptions,
+    budget: Budget,
     *,
     check: Callable[[TrainGraph], None] = lambda _: None,
     progress: Progress = lambda _: None,
@@ -132,18 +105,11 @@ def compile_step(
     runner = Runner(observe)
     progress("capturing and differentiating the model")
     with told_as_model_error("the model cannot be differentiated"):
-        joint, head = build_joint(intake, options, runner)
+        joint, head = build_joint(intake, training, for_target, runner)
     progress("planning memory")
     with told_as_model_error("the step cannot be planned"):
-        planning = Planning(joint, options, progress)
+        planning = Planning(joint, training, for_target, progress)
         check(planning.variants[0].graph)
-        step, plan, footprint = fitting_step(planning, options, runner)
-    batch = BatchSpec(
-        intake.model_config is not None,
-        options.batch_size,
-        options.seq_len,
-        options.rows,
-        options.subset_size if options.loss == "subset" else None,
-        intake.token_types,
-    )
-    return Compiled(intake, options, batch, step, plan, footprint, head, runner.applied)
+        step, plan, footprint = fitting_step(planning, budget, runner)
+    batch = intake.batch_spec(training)
+    return Compiled(intake, training, for_target, budget, batch, step, plan, footprint, head, runner.applied)

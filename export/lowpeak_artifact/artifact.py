@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from lowpeak_artifact.digest import digest_of
 from lowpeak_artifact.errors import ArtifactError, ModelError
 from lowpeak_artifact.graph_file import from_json
 from lowpeak_artifact.layout import ADAPTER, ADAPTER_FROZEN, CONSTANTS, GRAPH, PLAN, SAMPLE
@@ -40,7 +41,6 @@ REQUIRED = (GRAPH, CONSTANTS, PLAN)
 some.
 """
 
-CHUNK_BYTES = 1 << 22
 
 Progress = Callable[[int, int], None]
 """Called with (bytes or steps done, in all)."""
@@ -148,8 +148,8 @@ class Artifact:
             raise ArtifactError(f"{ADAPTER} has {min(unknown)}, which {MANIFEST} has no parameter of")
         for record in self.manifest.parameters:
             place = _place(record)
-            found = tensors.get(record.name)
-            if found is None or tuple(found.shape) != place.shape or found.dtype != place.dtype:
+            tensor = tensors.get(record.name)
+            if tensor is None or tuple(tensor.shape) != place.shape or tensor.dtype != place.dtype:
                 raise ArtifactError(
                     f"{ADAPTER} has no {record.name} of shape {list(place.shape)} and type {record.dtype}"
                 )
@@ -217,7 +217,7 @@ def require_folder(path: Path) -> None:
         raise ArtifactError(f"no artifact at {path}: it is {'a file' if path.exists() else 'missing'}")
 
 
-def require_expected(path: Path, found: str, expect: str | None) -> None:
+def require_expected(path: Path, actual: str, expect: str | None) -> None:
     """Raises ArtifactError when the manifest's hash `found` is not `expect`, or that is no SHA-256."""
     if expect is None:
         return
@@ -226,36 +226,24 @@ def require_expected(path: Path, found: str, expect: str | None) -> None:
         raise ArtifactError(
             f"the expected hash {expect!r} is no SHA-256: give all 64 hexadecimal digits that compile printed"
         )
-    if found != wanted:
+    if actual != wanted:
         raise ArtifactError(
-            f"{path} is not the artifact that was expected: the sha256 of its {MANIFEST} is {found}, "
+            f"{path} is not the artifact that was expected: the sha256 of its {MANIFEST} is {actual}, "
             f"expected is {wanted}; get the right one, or compile it again and expect its hash"
         )
 
 
 def sha256_of(path: Path, read: Callable[[int], object] = lambda _: None) -> str:
     """Hash of a file, read in pieces; `read` is called with the bytes read so far."""
-    digest = hashlib.sha256()
-    done = 0
     with path.open("rb") as file:
-        while piece := file.read(CHUNK_BYTES):
-            digest.update(piece)
-            done += len(piece)
-            read(done)
-    return digest.hexdigest()
+        return digest_of(file, read)
 
 
 def _hash_of(file: BinaryIO, path: Path, before: int, total: int, progress: Progress | None) -> str:
-    digest, done = hashlib.sha256(), before
     try:
-        while piece := file.read(CHUNK_BYTES):
-            digest.update(piece)
-            done += len(piece)
-            if progress:
-                progress(done, total)
+        return digest_of(file, lambda done: progress(before + done, total) if progress else None)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
-    return digest.hexdigest()
 
 
 def _check_size(path: Path, name: str, size: int, record: FileRecord) -> None:
@@ -269,10 +257,10 @@ def _check_size(path: Path, name: str, size: int, record: FileRecord) -> None:
         )
 
 
-def _check_hash(path: Path, name: str, found: str, record: FileRecord) -> None:
-    if found != record.sha256:
+def _check_hash(path: Path, name: str, actual: str, record: FileRecord) -> None:
+    if actual != record.sha256:
         raise ArtifactError(
-            f"{name} of the artifact {path} is not the file that was compiled: its sha256 is {found}, "
+            f"{name} of the artifact {path} is not the file that was compiled: its sha256 is {actual}, "
             f"the manifest says {record.sha256}; copy or compile it again"
         )
 

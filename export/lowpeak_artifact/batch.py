@@ -26,7 +26,7 @@ from lowpeak_artifact.batch_input import BatchInput, converted
 from lowpeak_artifact.errors import DataError
 
 TARGETS, SUBSET = "targets", "token_subset"
-NO_LABEL = "the batch has no label behind the first token of a row: there is no loss to train on"
+NO_LABEL = "the batch has no label after the first token of a row: there is no loss to train on"
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,15 @@ class BatchSpec:
         subset = () if self.subset_size is None else (SUBSET,)
         require_known(tensors, ("input_ids", "labels", *subset, *ASIDE))
         shape = (self.batch_size, self.seq_len)
-        made = {name: token_ids(name, tensors, shape) for name in ("input_ids", "labels")}
-        made.update({n: converted(n, tensors[n], torch.int64) for n in subset if n in tensors})
+        checked = {name: token_ids(name, tensors, shape) for name in ("input_ids", "labels")}
+        checked.update({n: converted(n, tensors[n], torch.int64) for n in subset if n in tensors})
         for each in inputs or ():
             if each.name == "input_ids" and each.ids:
-                each.ids.require("input_ids", made["input_ids"])
+                each.ids.require("input_ids", checked["input_ids"])
             if each.name == (SUBSET if subset else TARGETS) and each.ids:
-                replace(each.ids, ignored=IGNORE_INDEX).require("labels", made["labels"])
-        require_same_meaning(tensors, token_targets(made["labels"]), self.token_types)
-        return made
+                replace(each.ids, ignored=IGNORE_INDEX).require("labels", checked["labels"])
+        require_same_meaning(tensors, token_targets(checked["labels"]), self.token_types)
+        return checked
 
     def graph_inputs(
         self,
@@ -90,18 +90,18 @@ class BatchSpec:
         if not self.has_loss(batch):
             raise DataError(NO_LABEL)
         targets = token_targets(batch["labels"])
-        made = {"input_ids": batch["input_ids"]}
+        tensors = {"input_ids": batch["input_ids"]}
         if self.rows is not None:
-            targets, made["rows"] = self._picked(targets.flatten())
+            targets, tensors["rows"] = self._picked(targets.flatten())
         if self.subset_size is not None:
             subset = batch.get(SUBSET) if subset is None else subset
             if subset is None or tuple(subset.shape) != (self.subset_size,):
                 raise DataError(f"the artifact's loss needs a softmax subset of {self.subset_size} tokens")
-            targets, made[SUBSET] = _positions(targets, subset), subset
-        made[TARGETS] = targets
+            targets, tensors[SUBSET] = _positions(targets, subset), subset
+        tensors[TARGETS] = targets
         for each in inputs or ():
-            made[each.name] = each.taken(made[each.name])
-        return made
+            tensors[each.name] = each.taken(tensors[each.name])
+        return tensors
 
     def has_loss(self, checked: Mapping[str, Tensor]) -> bool:
         """Whether a batch has a label that a token before it predicts."""
@@ -122,19 +122,19 @@ class BatchSpec:
     def _picked(self, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Labels and positions of the trainable tokens, padded to `rows`."""
         assert self.rows is not None
-        found = (targets != IGNORE_INDEX).nonzero()[:, 0]
-        if len(found) > self.rows:
+        labelled = (targets != IGNORE_INDEX).nonzero()[:, 0]
+        if len(labelled) > self.rows:
             raise DataError(
-                f"the batch has {len(found)} tokens with a label, the artifact has room for {self.rows}; "
-                f"compile with trainable_ratio {len(found) / len(targets):.2f} or more, or mask more of the "
-                "prompt",
-                trainable_tokens=len(found),
+                f"the batch has {len(labelled)} tokens with a label, the artifact has room for {self.rows}; "
+                f"compile with trainable_ratio {len(labelled) / len(targets):.2f} or more, or mask more of "
+                "the prompt",
+                trainable_tokens=len(labelled),
                 rows=self.rows,
             )
         rows = torch.zeros(self.rows, dtype=torch.int64)
-        rows[: len(found)] = found
+        rows[: len(labelled)] = labelled
         picked = torch.full((self.rows,), IGNORE_INDEX, dtype=torch.int64)
-        picked[: len(found)] = targets[found]
+        picked[: len(labelled)] = targets[labelled]
         return picked, rows
 
 

@@ -45,9 +45,9 @@ def token_targets(labels: Tensor) -> Tensor:
 def token_ids(name: str, batch: Mapping[str, Tensor], shape: tuple[int, ...]) -> Tensor:
     """int64 of that shape. Raises DataError when it is missing or of another shape, or no integers."""
     if name not in batch or tuple(batch[name].shape) != shape:
-        found = tuple(batch[name].shape) if name in batch else "missing"
-        rows = "; a batch has one row for each example" if name in batch and len(found) == 1 else ""
-        raise DataError(f"the artifact takes {name} of shape {shape}, it is {found}{rows}")
+        actual = tuple(batch[name].shape) if name in batch else "missing"
+        rows = "; a batch has one row for each example" if name in batch and len(actual) == 1 else ""
+        raise DataError(f"the artifact takes {name} of shape {shape}, it is {actual}{rows}")
     return converted(name, batch[name], torch.int64)
 
 

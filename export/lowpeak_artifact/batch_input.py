@@ -39,10 +39,10 @@ class Ids:
             return
         place = wrong.nonzero()[0].tolist()
         value = int(values[tuple(place)])
-        beside = "" if self.ignored is None else f", or {self.ignored} for no label"
+        alternative = "" if self.ignored is None else f", or {self.ignored} for no label"
         raise DataError(
             f"{name}{place} is {value}{_in_words(place)}, but there are {self.rows} rows for its values: "
-            f"they must be from {self.least} to {self.rows - 1}{beside}",
+            f"they must be from {self.least} to {self.rows - 1}{alternative}",
             id=value,
             rows=self.rows,
             **dict(zip(("example", "token"), place, strict=False)),
@@ -80,12 +80,12 @@ def converted(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """The same numbers in `dtype`. Raises DataError when it cannot hold them."""
     if tensor.dtype == dtype:
         return tensor
-    found, wanted = (str(each).removeprefix("torch.") for each in (tensor.dtype, dtype))
+    actual, wanted = (str(each).removeprefix("torch.") for each in (tensor.dtype, dtype))
     values = tensor.to(dtype)
     if (tensor.is_floating_point() and not dtype.is_floating_point) or not torch.equal(
         values.to(tensor.dtype), tensor
     ):
-        raise DataError(f"{name} must be {wanted}, it is {found} and would lose digits: convert it yourself")
+        raise DataError(f"{name} must be {wanted}, it is {actual} and would lose digits: convert it yourself")
     return values
 
 

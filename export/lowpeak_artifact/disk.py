@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from lowpeak_artifact.errors import EnvironmentProblem
-from lowpeak_artifact.make_folder import make_folder
+from lowpeak_artifact.linux import MOUNTS, allocate
+from lowpeak_artifact.make_folder import ATTEMPTS, make_folder
 from lowpeak_artifact.system_errors import NO_ROOM, meaning, number_of, remedy_of
 
+T = TypeVar("T")
 IN_MEMORY = frozenset({"tmpfs", "ramfs", "rootfs"})
 NOT_OF_THE_DISK = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 RAM_DISKS = ("/dev/ram", "/dev/zram")
 TMPDIR_REMEDY = "name a folder on another disk by TMPDIR"
-MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 """How a space in a path is written there."""
 
@@ -95,9 +96,7 @@ def require_room(*needs: Need) -> None:
             if free < wanted[device] and need.nbytes:
                 raise _refusal(need, errno.ENOSPC, wanted[device], free)
             try:
-                stack.enter_context(_made(need.folder))
-                for nbytes in (0, *need.files):
-                    stack.enter_context(_trial_file(need.folder, nbytes))
+                stack.enter_context(_trial_files(need))
             except OSError as error:
                 raise _refusal(need, error.errno or 0, wanted[device], free_bytes(need.folder)) from error
 
@@ -119,7 +118,7 @@ def cannot_write(what: str, path: Path, error: Exception, remedy: str = "") -> E
 
 def free_bytes(folder: Path) -> int:
     """That a user may still write to the folder's file system, as that says; without end if it does not."""
-    status = os.statvfs(_nearest(folder))
+    status = _of_nearest(folder, os.statvfs)
     return status.f_bavail * status.f_frsize if status.f_blocks else sys.maxsize
 
 
@@ -159,7 +158,7 @@ def _refusal(need: Need, number: int, wanted: int, free: int) -> EnvironmentProb
         if number != errno.ENOSPC:
             why += f", but {meaning(number)}"
         elif free >= wanted:
-            names = os.statvfs(_nearest(need.folder)).f_favail
+            names = _of_nearest(need.folder, os.statvfs).f_favail
             why += ", but no more files can be made" if names == 0 else ", but it refuses them"
         message = f"{need.nbytes} bytes are needed in {need.folder} for {need.what}{beside}; {why}. "
         message += f"Free some, or {need.remedy}"
@@ -177,7 +176,34 @@ def _nearest(folder: Path) -> Path:
 
 
 def _device(folder: Path) -> int:
-    return _nearest(folder).stat().st_dev
+    return _of_nearest(folder, lambda place: place.stat().st_dev)
+
+
+def _of_nearest(folder: Path, look: Callable[[Path], T]) -> T:
+    """What is seen of the nearest folder, which another process may remove between two looks."""
+    while True:
+        try:
+            return look(_nearest(folder))
+        except FileNotFoundError:
+            continue
+
+
+def _trial_files(need: Need) -> ExitStack:
+    """The folder with the trial files in it. Another process may remove the folder, as an empty one, before
+    they are there: then it is made again.
+    """
+    for attempt in range(ATTEMPTS):
+        with ExitStack() as stack:
+            stack.enter_context(_made(need.folder))
+            try:
+                for nbytes in (0, *need.files):
+                    stack.enter_context(_trial_file(need.folder, nbytes))
+            except FileNotFoundError:
+                if attempt + 1 < ATTEMPTS:
+                    continue
+                raise
+            return stack.pop_all()
+    raise AssertionError("the last attempt returns or raises")
 
 
 @contextmanager
@@ -210,22 +236,7 @@ def _trial_file(folder: Path, nbytes: int) -> Iterator[None]:
             os.fsync(descriptor)
         # In memory the blocks would be what is short there.
         elif not Mount.of(folder).in_memory:
-            _allocate(descriptor, nbytes)
+            allocate(descriptor, nbytes)
         yield
     finally:
         os.close(descriptor)
-
-
-def _allocate(descriptor: int, nbytes: int) -> None:
-    """Not by posix_fallocate, which writes every block where the file system cannot."""
-    try:
-        fallocate = ctypes.CDLL(None, use_errno=True).fallocate
-    except (OSError, AttributeError):
-        return
-    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    while fallocate(descriptor, 0, 0, nbytes) != 0:
-        number = ctypes.get_errno()
-        if number in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EPERM):
-            return
-        if number != errno.EINTR:
-            raise OSError(number, os.strerror(number))

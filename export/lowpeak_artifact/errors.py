@@ -90,7 +90,7 @@ def told_as_model_error(doing: str) -> Iterator[None]:
 
 
 def summary(error: BaseException) -> str:
-    """The first line of an exception's message, with its kind: torch goes on with whole graphs behind it, and
+    """The first line of an exception's message, with its kind: torch goes on with whole graphs after it, and
     other libraries quote the file.
     """
     lines = str(error).strip().splitlines()

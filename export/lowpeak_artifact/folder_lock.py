@@ -12,7 +12,9 @@ from typing import ParamSpec, TypeVar
 
 from lowpeak_artifact.disk import cannot_write
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
+from lowpeak_artifact.linux import LOCKS
 from lowpeak_artifact.make_folder import make_folder
+from lowpeak_artifact.temporary import temporary_if_empty
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,7 +22,6 @@ R = TypeVar("R")
 TRAINS = "still trains into"
 COMPILES = "compiles into"
 USES = "still uses"
-LOCKS = Path("/proc/locks")
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
@@ -97,7 +98,10 @@ def reserved(path: Path, does: str) -> Iterator[None]:
                 if not is_at(descriptor, place):
                     continue
                 try:
-                    with locked(path, USES) if path.is_dir() else nullcontext():
+                    with (
+                        temporary_if_empty(*reversed(missing), place),
+                        locked(path, USES) if path.is_dir() else nullcontext(),
+                    ):
                         yield
                 finally:
                     place.rmdir()

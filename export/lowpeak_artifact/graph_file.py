@@ -98,8 +98,8 @@ def _graph(records: Any) -> ScheduledGraph:
     _require(len(set(names)) == len(names), "an input of the batch or the adapter is there twice")
     _require(len(set(gradients)) == len(gradients), "a gradient is there twice")
     _require(any(not operation.view for operation in operations), "it has no operation")
-    made = {operation.node for operation in operations}
-    _require(made.issuperset(results), "a result is made by no operation")
+    defined = {operation.node for operation in operations}
+    _require(defined.issuperset(results), "a result is made by no operation")
     _require(len(results) == len(gradients) + 1, f"{len(results)} results for {len(gradients)} gradients")
     _require(known[results[0]].offset is not None, f"the loss {results[0]} is not in the arena")
     for name, gradient in zip(results[1:], gradients, strict=True):

@@ -56,12 +56,12 @@ def parse_object(content: bytes, where: str) -> dict[str, Any]:
 
 def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """For json.loads as its object_pairs_hook. Raises ValueError for a name that is there twice."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    result = dict(pairs)
+    if len(result) < len(pairs):
         counts = Counter(name for name, _ in pairs)
         twice = next(name for name, count in counts.items() if count > 1)
         raise ValueError(f"the name {shown(twice)} is in one object twice")
-    return made
+    return result
 
 
 def shown(value: object) -> str:

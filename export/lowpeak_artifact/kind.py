@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum
 
 
-class Kind(StrEnum):
+class Kind(str, Enum):
     """Why a value is in memory; also the categories of the memory timeline."""
 
     BATCH = "batch"
@@ -14,3 +14,5 @@ class Kind(StrEnum):
     LOSS = "loss"
     WEIGHT = "dequantized weight"
     ACTIVATION = "activation"
+
+    __str__ = str.__str__

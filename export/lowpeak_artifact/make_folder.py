@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 ATTEMPTS = 1000
-"""Of which another process would have to spoil each; a place that takes no folder at all, as /proc, says the
-same as one whose parent was just removed."""
+"""Of which another process would have to spoil each; a place that takes no folder at all, as the kernel's own
+file systems, says the same as one whose parent was just removed."""
 
 
 def make_folder(folder: Path) -> None:

@@ -150,9 +150,9 @@ def _check_quantized(quantized: Sequence[QuantRecord], weights: dict[str, Tensor
         parts = {part: weights.get(f"{record.name}.{part}") for part in ("data", "scale")}
         if record.zero_point:
             parts["zero_point"] = weights.get(f"{record.name}.zero_point")
-        for part, found in parts.items():
+        for part, actual in parts.items():
             _require(
-                found is not None, f"{record.name} is quantized, but weights has no {record.name}.{part}"
+                actual is not None, f"{record.name} is quantized, but weights has no {record.name}.{part}"
             )
         data = parts["data"]
         assert data is not None
@@ -164,12 +164,12 @@ def _check_quantized(quantized: Sequence[QuantRecord], weights: dict[str, Tensor
             raise ArtifactError(f"{MANIFEST}: {record.name}: {error}") from error
         expected = {"data": (data.shape, format.data_dtype), "scale": (groups, format.scale_dtype)}
         expected["zero_point"] = groups, dtype_named("float32")
-        for part, found in parts.items():
+        for part, actual in parts.items():
             shape, dtype = expected[part]
-            assert found is not None
+            assert actual is not None
             _require(
-                found.shape == shape and dtype_named(found.dtype) == dtype,
-                f"{found.name} is {found.dtype} {found.shape}, by its format it is {dtype} {shape}",
+                actual.shape == shape and dtype_named(actual.dtype) == dtype,
+                f"{actual.name} is {actual.dtype} {actual.shape}, by its format it is {dtype} {shape}",
             )
 
 

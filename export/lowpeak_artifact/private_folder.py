@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lowpeak_artifact.disk import temporary_folder
+from lowpeak_artifact.temporary import list_temporary
 
 SUFFIX = ".locked"
 
@@ -43,6 +44,7 @@ def new_private_folder(prefix: str, suffix: str, base: Path) -> tuple[Path, int]
     """
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=base))
+        list_temporary(folder)
         with suppress(FileNotFoundError):
             lock = _opened(folder)
             with suppress(OSError):

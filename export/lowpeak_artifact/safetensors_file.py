@@ -21,7 +21,7 @@ DTYPE_NAMES = {
 }  # fmt: skip
 DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
 HEADER_ALIGNMENT = 64
-"""Of the first tensor; those behind it follow without a gap, as the format wants it."""
+"""Of the first tensor; those after it follow without a gap, as the format wants it."""
 
 Declared = tuple[str, tuple[int, ...], torch.dtype]
 

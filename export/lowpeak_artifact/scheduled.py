@@ -118,21 +118,21 @@ def resolve_operator(name: str) -> Callable[..., Any]:
     """
     if name == "getitem":
         return operator.getitem
-    found = None
+    target = None
     if re.fullmatch(r"\w+\.\w+\.\w+", name, re.ASCII):
         namespace, packet_name, overload = name.split(".")
         packet = (
             getattr(getattr(torch.ops, namespace), packet_name, None) if namespace in NAMESPACES else None
         )
         if isinstance(packet, torch._ops.OpOverloadPacket) and overload in packet.overloads():
-            found = getattr(packet, overload)
-    if found is None:
+            target = getattr(packet, overload)
+    if target is None:
         raise ArtifactError(f"the graph calls {name}, which is no operator of {' or '.join(NAMESPACES)} here")
-    has_tensors = any("Tensor" in str(argument.type) for argument in found._schema.arguments)
+    has_tensors = any("Tensor" in str(argument.type) for argument in target._schema.arguments)
     opaque = namespace == "aten" and OPAQUE.search(packet_name) is not None
-    if found._schema.is_mutable or opaque or not (has_tensors or packet_name in FACTORIES):
+    if target._schema.is_mutable or opaque or not (has_tensors or packet_name in FACTORIES):
         raise ArtifactError(f"the graph calls {name}, which a graph may not")
-    return cast(Callable[..., Any], found)
+    return cast(Callable[..., Any], target)
 
 
 def _references(value: Any) -> list[NodeRef]:

@@ -83,7 +83,7 @@ def sign(artifact: Artifact, secret_key: Path, password: str | None) -> Path:
                 raise ArtifactError(f"the key {secret_key} needs its password")
             key.decrypt(password)
         with key:
-            made = bytes(key.sign(manifest, trusted_comment=f"file:{MANIFEST}")) + b"\n"
+            signature = bytes(key.sign(manifest, trusted_comment=f"file:{MANIFEST}")) + b"\n"
     except (ValueError, OSError) as error:
         raise ArtifactError(f"the key {secret_key} cannot sign: {error}") from error
     temporary = folder / f".{SIGNATURE}.{os.getpid()}"
@@ -91,7 +91,7 @@ def sign(artifact: Artifact, secret_key: Path, password: str | None) -> Path:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(made)
+                file.write(signature)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(folder / SIGNATURE)
@@ -113,10 +113,10 @@ def needs_password(secret_key: Path) -> bool:
         raise ArtifactError(f"the key {secret_key} cannot sign: {error}") from error
 
 
-def _public_key(minisign: ModuleType, given: str) -> Any:
-    path = Path(given)
-    if re.fullmatch("[A-Za-z0-9+/]{56}", given) and not path.exists():
-        return minisign.PublicKey.from_base64(given)
+def _public_key(minisign: ModuleType, text: str) -> Any:
+    path = Path(text)
+    if re.fullmatch("[A-Za-z0-9+/]{56}", text) and not path.exists():
+        return minisign.PublicKey.from_base64(text)
     with open_regular(path) as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
@@ -26,9 +26,11 @@ from lowpeak_artifact.manifest import (
     SourceRecord,
     TensorRecord,
 )
-from lowpeak_artifact.quantized import QuantizedTensor, quantize
+from lowpeak_artifact.quantize import quantize
+from lowpeak_artifact.quantized import QuantizedTensor
 from lowpeak_artifact.safetensors_file import Entry, write_safetensors
 from lowpeak_compiler.budget.footprint import bytes_of
+from lowpeak_compiler.config import as_record
 from lowpeak_compiler.decode import Decoder
 from lowpeak_compiler.frontend.model.origin import Origin
 from lowpeak_compiler.frontend.model.weights import WeightSource
@@ -142,7 +144,7 @@ def _source(origin: Origin) -> SourceRecord:
 
 
 def _suffix(compiled: Compiled, parts: Sequence[Part]) -> str:
-    return f"-{compiled.options.seq_len}" if len(parts) > 1 else ""
+    return f"-{compiled.training.seq_len}" if len(parts) > 1 else ""
 
 
 def _adapter(compiled: Compiled) -> dict[str, Tensor]:
@@ -176,7 +178,7 @@ def _write_bucket(
         made = graph_records.constants_of(step)
         declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in made.items()]
         constants = write_safetensors(file, declared, made.__getitem__)
-    optimizer = part.compiled.options.optimizer
+    optimizer = part.compiled.training.optimizer
     emitter.write_program(
         Emission(step, suffix, adapter, optimizer, weights, constants, bundle.folder, decoder)
     )
@@ -232,7 +234,8 @@ def _manifest(
     parts: Sequence[Part], emitter: Emitter, weights: list[Entry], sample_loss: float | None
 ) -> Manifest:
     compiled = parts[-1].compiled
-    step, intake, options = compiled.step, compiled.intake, compiled.options
+    options = as_record(compiled.training, compiled.for_target, compiled.budget)
+    step, intake, for_target = compiled.step, compiled.intake, compiled.for_target
     parameters, quantized = {}, {}
     for node, role in step.graph.inputs():
         if isinstance(role, Adapter):
@@ -244,14 +247,14 @@ def _manifest(
             )
     return Manifest(
         schema_version=SCHEMA_VERSION,
-        target=options.target,
-        kernels=options.kernels,
-        device=options.device,
+        target=for_target.target,
+        kernels=for_target.kernels,
+        device=for_target.device,
         model_name=portable_name(intake.name),
         model_config=portable(intake.model_config),
         adapter_config=portable(intake.adapter_config),
         adapter_names=None if intake.adapter_file is None else intake.adapter_file.trained,
-        options={**asdict(options), "head": compiled.head, "passes": compiled.applied},
+        options={**options, "head": compiled.head, "passes": compiled.applied},
         buckets=[_bucket(part.compiled, _suffix(part.compiled, parts)) for part in parts],
         parameters=[parameters[name] for name in step.graph.gradients],
         weights_file=emitter.weights_file,
@@ -288,7 +291,7 @@ def _generate(generator: Generator | None) -> GenerateRecord | None:
 
 
 def _bucket(compiled: Compiled, suffix: str) -> BucketRecord:
-    return BucketRecord(suffix, compiled.batch, compiled.inputs, plan_record(compiled))
+    return BucketRecord(suffix, compiled.batch, compiled.step.inputs, plan_record(compiled))
 
 
 def _record(name: str, node: fx.Node) -> TensorRecord:

@@ -6,7 +6,6 @@ Whatever happens on the way, a kill included, the final name is what it was befo
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import errno
 import json
@@ -21,6 +20,7 @@ from lowpeak_artifact.artifact import sha256_of
 from lowpeak_artifact.disk import Need, require_no_dead_link, require_room
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
 from lowpeak_artifact.layout import MANIFEST, SIGNATURE
+from lowpeak_artifact.linux import exchange
 from lowpeak_artifact.make_folder import make_folder
 from lowpeak_artifact.manifest import MOST_BYTES, FileRecord, Manifest
 from lowpeak_artifact.plain_file import is_plain_name, read_plain
@@ -29,9 +29,6 @@ from lowpeak_artifact.system_errors import MEANINGS, NO_ROOM, meaning, number_of
 from lowpeak_artifact.whole_file import sync
 
 TEMPORARY_SUFFIX = ".writing"
-
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
 
 
 class BundleWriter:
@@ -171,7 +168,7 @@ def publish(folder: Path, out: Path) -> None:
     """`folder` becomes `out`; an artifact that was there becomes `folder`, to be removed."""
     if not out.exists() or not any(out.iterdir()):
         folder.rename(out)
-    elif not _exchange(folder, out):
+    elif not exchange(folder, out):
         aside = folder.with_suffix(".previous")
         out.rename(aside)
         try:
@@ -181,12 +178,3 @@ def publish(folder: Path, out: Path) -> None:
             raise
         shutil.rmtree(aside, ignore_errors=True)
     sync(out.parent)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Swaps two folders at once, where the system can (Linux)."""
-    try:
-        swap = ctypes.CDLL(None).renameat2
-    except (OSError, AttributeError):
-        return False
-    return bool(swap(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)

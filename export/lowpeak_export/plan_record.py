@@ -12,7 +12,7 @@ from lowpeak_compiler.plan.liveness import peak_by_kind
 def plan_record(compiled: Compiled) -> PlanRecord:
     footprint, plan = compiled.footprint, compiled.plan
     return PlanRecord(
-        budget_bytes=compiled.options.budget_bytes,
+        budget_bytes=compiled.budget.nbytes,
         planned_peak_bytes=footprint.total,
         planned_anonymous_bytes=footprint.anonymous,
         arena_bytes=footprint.arena,
@@ -24,7 +24,7 @@ def plan_record(compiled: Compiled) -> PlanRecord:
         code_bytes=footprint.code,
         predicted_step_seconds=plan.seconds,
         recomputed_operations=len(plan.carried_out.recompute),
-        offload=target(compiled.options.target, compiled.options.kernels).offload,
+        offload=target(compiled.for_target.target, compiled.for_target.kernels).offload,
         offloaded_values=len(plan.carried_out.offload),
         offload_bytes=offload_file_bytes(compiled.step.graph),
         by_category=category_bytes(compiled),

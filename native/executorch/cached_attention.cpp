@@ -33,7 +33,7 @@ constexpr Argument arguments[] = {
     out(floats("out", "1(ht)d")),
 };
 
-// Whether the positions are places of the cache, one behind the other, and each head has a key head.
+// Whether the positions are places of the cache, one after the other, and each head has a key head.
 bool fits(const Call& call) {
   const int64_t* positions = call.ids(5);
   if (positions[0] < 0 || positions[0] > call['l'] - call['t'] || call['h'] % call['k'] != 0) return false;

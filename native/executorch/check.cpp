@@ -26,7 +26,7 @@ struct Place {
   uintptr_t begin, end;
 };
 
-// Null if the tensor has memory of its size, in which its elements lie one behind the other in the order of its axes;
+// Null if the tensor has memory of its size, in which its elements lie one after the other in the order of its axes;
 // else what is wrong.
 const char* memory_fault(const Tensor& tensor, Place& place) {
   if (!executorch::runtime::isValid(tensor.scalar_type())) return "has elements of no type";

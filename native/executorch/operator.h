@@ -52,7 +52,7 @@ struct Argument {
   int64_t choices[2] = {0, 0};  // the values of an integer, if they differ
   bool may_be_none = false;
   bool is_written = false;
-  bool is_out = false;       // given a second time, behind all arguments, as what the operator returns
+  bool is_out = false;       // given a second time, after all arguments, as what the operator returns
   uint32_t in_place_of = 0;  // bits of the arguments where it may lie
 };
 

@@ -18,7 +18,7 @@ void read_ahead(const void* data, std::size_t bytes);
 // Takes pages out of the process.
 void give_back(const void* data, std::size_t bytes);
 
-// For kernels that read a large matrix part by part: gives back the part, and starts to read as many rows behind it.
+// For kernels that read a large matrix part by part: gives back the part, and starts to read as many rows after it.
 void read_on(const QuantizedMatrix& part);
 
 }  // namespace lowpeak

@@ -108,7 +108,7 @@ void Bpe::symbols_of(std::string_view piece, std::vector<Symbol>& symbols) const
 }
 
 void Bpe::characters_of(std::string_view piece, std::vector<Symbol>& symbols) const {
-  // Those that are unknown are given behind the next that is known.
+  // Those that are unknown are given after the next that is known.
   std::uint32_t unknown = 0;
   const auto give_unknown = [&] {
     if (unknown > 0) symbols.push_back({unknown_, unknown});

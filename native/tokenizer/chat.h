@@ -1,5 +1,5 @@
 // The model's chat template as the compiler has found it out (lowpeak_runtime/data/chat/compiled.py), in the artifact's
-// chat.json: what stands before, between and behind messages, and which part of it the assistant says.
+// chat.json: what stands before, between and after messages, and which part of it the assistant says.
 #pragma once
 
 #include <cstdint>
@@ -57,7 +57,7 @@ class Chat {
 
   struct Glue {
     std::string text;
-    std::optional<std::size_t> begins;  // where the answer behind it begins
+    std::optional<std::size_t> begins;  // where the answer after it begins
     std::optional<std::size_t> ends;    // where the answer before it ends
     bool ended = false;
     Trim before = Trim::kNothing, behind = Trim::kNothing;  // of the words at each side

@@ -67,7 +67,7 @@ void Decoder::read(const trainer::JsonReader& json) {
     if ((type == "ByteLevel" || type == "Metaspace") && members.size() > 1) {
       throw unsupported("the decoder " + type + " beside others");
     }
-    if (fused && type != "Strip") throw unsupported("the decoder " + type + " behind Fuse");
+    if (fused && type != "Strip") throw unsupported("the decoder " + type + " after Fuse");
     if (type == "ByteLevel") {
       bytes_ = true;
     } else if (type == "Metaspace") {

@@ -15,7 +15,7 @@ PostProcessor::PostProcessor(const trainer::JsonReader& json) {
     const std::string type = each.at("type").text();
     if (type == "ByteLevel") {
       require_known(each, type, {"type", "add_prefix_space", "trim_offsets", "use_regex"});
-      if (has_template) throw unsupported("the post-processor ByteLevel behind a template");
+      if (has_template) throw unsupported("the post-processor ByteLevel after a template");
       trims_ = trims_ || each.at("trim_offsets").boolean();
       keeps_first_space_ = each.at("add_prefix_space").boolean();
     } else if (type == "TemplateProcessing") {

@@ -26,7 +26,7 @@ std::int64_t weight_of(const Batch& batch, const Bucket& bucket) {
     const auto count = static_cast<std::int64_t>(bucket.inputs[i].elements());
     const std::int64_t labels = count - unlabelled(batch.inputs[i], count, bucket.inputs[i].dtype);
     if (labels == 0)
-      throw data_error("the batch has no label behind the first token of a row: there is no loss to train on");
+      throw data_error("the batch has no label after the first token of a row: there is no loss to train on");
     return labels;
   }
   throw artifact_error("the program of a language model takes no targets");

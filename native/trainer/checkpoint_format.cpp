@@ -102,7 +102,7 @@ Header read_header_of(const std::string& path, Reader& file) {
   }
 }
 
-// Where the last tensor ends, behind the header.
+// Where the last tensor ends, after the header.
 std::uint64_t end_of(const Header& header) {
   std::int64_t end = 0;
   try {

@@ -1,4 +1,4 @@
-// The artifact's program that generates: tokens go in one behind the other, logits of the next come out.
+// The artifact's program that generates: tokens go in one after the other, logits of the next come out.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ class Decoder {
   // Aliases of the adapter, by name; zeros until they are written.
   const std::vector<TensorView>& adapter() const { return adapter_; }
 
-  // Takes tokens in behind those before -> false when it was interrupted, after which this object is not to be used
+  // Takes tokens in after those before -> false when it was interrupted, after which this object is not to be used
   // any more. There is room for them, and each is below the vocabulary.
   bool take(const std::vector<std::int64_t>& tokens, const Interrupted& interrupted);
 

@@ -83,7 +83,7 @@ class FlatTables {
 
 class FlatBuffer {
  public:
-  // `identifier`: the four letters behind the first offset. Throws DamagedBuffer, as all that is read of it does.
+  // `identifier`: the four letters after the first offset. Throws DamagedBuffer, as all that is read of it does.
   FlatBuffer(const std::uint8_t* data, std::size_t size, std::string_view identifier);
 
   FlatTable root() const;

@@ -23,7 +23,7 @@ struct Header {
   std::uint64_t table_bytes, begin, bytes;
 };
 
-// "ET12" and "eh00", each behind four bytes, then how large the table is, and where the segments are.
+// "ET12" and "eh00", each after four bytes, then how large the table is, and where the segments are.
 Header header_of(const Mapping& file) {
   if (file.size() < kHeaderPlace + kHeaderBytes) throw DamagedBuffer("it is too short");
   // A program without constants has no segments, and no header.
@@ -41,7 +41,7 @@ Header header_of(const Mapping& file) {
   return header;
 }
 
-// The data in segments behind the table: places of each index, and where the segment ends.
+// The data in segments after the table: places of each index, and where the segment ends.
 Stored stored(const FlatTable& offsets, const FlatTables& segments, const Header& header) {
   Stored made;
   if (!offsets.exists()) return made;

@@ -65,7 +65,7 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(Descriptor::re
     taken.emplace_back(begin, end);
     entries_.emplace(name, Entry{dtype, shape, start + begin, start + end});
   }
-  // One behind the other, to the end of the file.
+  // One after the other, to the end of the file.
   std::sort(taken.begin(), taken.end());
   std::size_t end = 0;
   for (const auto& [begin, next] : taken) {

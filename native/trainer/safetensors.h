@@ -1,5 +1,5 @@
 // safetensors files: read tensor by tensor, or parts of them, and written so. The writer's layout is
-// lowpeak_artifact/safetensors_file.py's. As the format wants it: names once, tensors one behind the other without a
+// lowpeak_artifact/safetensors_file.py's. As the format wants it: names once, tensors one after the other without a
 // hole, each where its type may lie.
 #pragma once
 

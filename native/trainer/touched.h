@@ -12,7 +12,7 @@ namespace lowpeak::trainer {
 // Called after each tensor, which will not be used again soon.
 using Touched = std::function<void()>;
 
-// Before tensor `index` is used: starts to read the one behind it.
+// Before tensor `index` is used: starts to read the one after it.
 inline void read_after(const std::vector<TensorView>& tensors, std::size_t index) {
   if (index == 0 && !tensors.empty()) read_ahead(tensors[0].data, tensors[0].bytes());
   if (index + 1 < tensors.size()) read_ahead(tensors[index + 1].data, tensors[index + 1].bytes());

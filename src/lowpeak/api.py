@@ -22,9 +22,17 @@ from lowpeak_artifact.batch_checks import tensors_of
 from lowpeak_artifact.disk import temporary_folder
 from lowpeak_artifact.errors import ModelError, told_as_environment_problem, told_as_model_error
 from lowpeak_artifact.folder_lock import COMPILES, reserving
-from lowpeak_artifact.quantized import quantize
+from lowpeak_artifact.quantize import quantize
 from lowpeak_compiler.budget.targets import target as require_target
-from lowpeak_compiler.config import MEGABYTE, CompileOptions, Loss, OptimizerName, Quantization
+from lowpeak_compiler.config import (
+    MEGABYTE,
+    Budget,
+    Loss,
+    OptimizerName,
+    Quantization,
+    TargetOptions,
+    TrainingOptions,
+)
 from lowpeak_compiler.frontend.intake import Intake, Model, take_in
 from lowpeak_compiler.ir.graph import Quantized, TrainGraph
 from lowpeak_compiler.passes.runner import Observer
@@ -54,17 +62,17 @@ def compile_for_device(
     budget_mb: float,
     *,
     seq_len: int | Sequence[int] | None = None,
-    batch_size: int = 1,
+    batch_size: int = TrainingOptions.batch_size,
     lora: LoraConfig | None = None,
-    loss: Loss = "exact",
-    subset_size: int = 1000,
-    trainable_ratio: float = 1.0,
-    quantization: Quantization = "int4",
-    group_size: int = 32,
-    target: str = "executorch",
-    kernels: str = "stock",
-    device: str = "generic-phone",
-    optimizer: OptimizerName = "adamw",
+    loss: Loss = TrainingOptions.loss,
+    subset_size: int = TrainingOptions.subset_size,
+    trainable_ratio: float = TrainingOptions.trainable_ratio,
+    quantization: Quantization = TrainingOptions.quantization,
+    group_size: int = TrainingOptions.group_size,
+    target: str = TargetOptions.target,
+    kernels: str = TargetOptions.kernels,
+    device: str = TargetOptions.device,
+    optimizer: OptimizerName = TrainingOptions.optimizer,
     generate: bool = True,
     example_batch: Mapping[str, Tensor] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
@@ -79,7 +87,7 @@ def compile_for_device(
 
     model: a PreTrainedModel (a LoRA is added: `lora`, by default rank 16 on all linear layers), a PeftModel,
     a checkpoint folder or .gguf file, `config:<name>` (real shapes, random weights), `demo`, or any nn.Module
-    that gives a scalar loss for `module(**example_batch)`. It is not modified.
+    that returns a scalar loss for `module(**example_batch)`. It is not modified.
     seq_len: tokens of a sequence; needed for language models. Several lengths make as many programs over the
     same weights and adapter, each within the budget; an example is trained in the shortest that holds it.
     generate: also make the program of `lowpeak generate`, where the target and the model have one; the
@@ -87,6 +95,7 @@ def compile_for_device(
     tokenizer: in place of the model's own; a model in memory has none.
     trust_remote_code: run the Python code that a checkpoint brings, without which it is refused.
     out: the artifact's folder, by default a temporary one.
+    observe: called after every pass with a record of what it did and the graph, which it must not change.
 
     Raises BudgetTooSmall (with the smallest budget), ModelError, UnsupportedOperator, ArtifactError (also
     when another process compiles into `out`) and EnvironmentProblem.
@@ -103,13 +112,13 @@ def compile_for_device(
         raise ModelError("several sequence lengths need a language model, and target='executorch'")
     if len(lengths) > 1 and example is not None:
         raise ModelError("an example batch is of one sequence length: give one seq_len, or no example_batch")
-    options = [
-        CompileOptions(
-            budget_mb, length, batch_size, loss, subset_size, trainable_ratio, quantization, group_size,
-            target, kernels, device, optimizer,
+    budget, for_target = Budget(budget_mb), TargetOptions(target, kernels, device)
+    steps = [
+        TrainingOptions(
+            length, batch_size, loss, subset_size, trainable_ratio, quantization, group_size, optimizer
         )
         for length in lengths
-    ]  # fmt: skip
+    ]
     folder = Path(out) if out is not None else _temporary() / "artifact"
     require_free_name(folder, overwrite)
     require_room_for_artifact(folder, 0)
@@ -119,21 +128,21 @@ def compile_for_device(
         target_emitter.check_operators(graph.operations())
         require_room_for_artifact(folder, stored_bytes(graph, programs=len(lengths)))
 
-    def compiled_bucket(options: CompileOptions) -> Compiled:
-        say = progress if len(lengths) == 1 else lambda words: progress(f"{options.seq_len} tokens: {words}")
+    def compiled_bucket(training: TrainingOptions) -> Compiled:
+        say = progress if len(lengths) == 1 else lambda words: progress(f"{training.seq_len} tokens: {words}")
         intake = open_intake(
             model,
-            options,
+            training,
             lora=lora,
             example_batch=example,
             seed=seed,
             trust_remote_code=trust_remote_code,
             progress=say,
         )
-        return compile_step(intake, options, check=check, progress=say, observe=observe)
+        return compile_step(intake, training, for_target, budget, check=check, progress=say, observe=observe)
 
     # The longest first: it is the one that a budget is too small for.
-    buckets = [compiled_bucket(each) for each in reversed(options)][::-1]
+    buckets = [compiled_bucket(each) for each in reversed(steps)][::-1]
     largest = buckets[-1]
     problem = None
     if tokenizer is None and not plain_module:
@@ -173,7 +182,7 @@ def _temporary() -> Path:
 
 def open_intake(
     model: Model,
-    options: CompileOptions,
+    training: TrainingOptions,
     *,
     lora: LoraConfig | None = None,
     example_batch: Mapping[str, Tensor] | None = None,
@@ -187,14 +196,14 @@ def open_intake(
     with told_as_model_error("the model cannot be opened"):
         intake = take_in(
             model,
-            seq_len=options.seq_len,
-            batch_size=options.batch_size,
+            seq_len=training.seq_len,
+            batch_size=training.batch_size,
             lora=lora,
             example_batch=None if example_batch is None else tensors_of(example_batch),
             seed=seed,
             trust_remote_code=trust_remote_code,
         )
-    if intake.model_config is None and (options.loss != "exact" or options.trainable_ratio < 1):
+    if intake.model_config is None and (training.loss != "exact" or training.trainable_ratio < 1):
         raise ModelError(
             "loss='subset' and trainable_ratio are for causal language models: the loss of a plain module is "
             "its own"
@@ -228,9 +237,10 @@ def memory_time_curve(
     """
     if seq_len is None:
         seq_len = _length_of_no_tokens(isinstance(model, nn.Module) and example_batch is not None)
-    given = CompileOptions(1, seq_len, **options)
-    intake = open_intake(model, given, lora=lora, example_batch=example_batch, progress=progress)
-    planning = plan_model(intake, given, progress=progress)
+    for_target = TargetOptions(**{n: options.pop(n) for n in ("target", "kernels", "device") if n in options})
+    training = TrainingOptions(seq_len, **options)
+    intake = open_intake(model, training, lora=lora, example_batch=example_batch, progress=progress)
+    planning = plan_model(intake, training, for_target, progress=progress)
     if budgets_mb is None:
         low = planning.minimum().budget
         high = max(low, planning.enough())
@@ -242,7 +252,7 @@ def memory_time_curve(
 
 def tokens_without_row(tokenizer: PreTrainedTokenizerBase, compiled: Compiled) -> str | None:
     """Which tokens the model's embedding has no row for; data that has one of them will be refused."""
-    ids = next((each.ids for each in compiled.inputs if each.name == "input_ids"), None)
+    ids = next((each.ids for each in compiled.step.inputs if each.name == "input_ids"), None)
     if ids is None:
         return None
     beyond = sorted((number, token) for token, number in tokenizer.get_vocab().items() if number >= ids.rows)
@@ -260,25 +270,27 @@ def tokens_without_row(tokenizer: PreTrainedTokenizerBase, compiled: Compiled) -
 def sample_batch(compiled: Compiled, example: Mapping[str, Tensor] | None, seed: int) -> dict[str, Tensor]:
     """The example in the graph's types, else random tokens. Raises DataError when it does not fit."""
     batch = random_batch(compiled, seed) if example is None else example
-    compiled.batch.graph_inputs(batch, inputs=compiled.inputs)
-    return compiled.batch.checked(batch, compiled.inputs)
+    compiled.batch.graph_inputs(batch, inputs=compiled.step.inputs)
+    return compiled.batch.checked(batch, compiled.step.inputs)
 
 
 def random_batch(compiled: Compiled, seed: int) -> dict[str, Tensor]:
     """Seeded random tokens; the last ones have labels, as many as the artifact has room for."""
-    options, config = compiled.options, compiled.intake.model_config
+    training, config = compiled.training, compiled.intake.model_config
     assert config is not None
     generator = torch.Generator().manual_seed(seed)
-    shape = (options.batch_size, options.seq_len)
-    indexed = [each.ids.rows for each in compiled.inputs if each.ids and each.name in ("input_ids", TARGETS)]
+    shape = (training.batch_size, training.seq_len)
+    indexed = [
+        each.ids.rows for each in compiled.step.inputs if each.ids and each.name in ("input_ids", TARGETS)
+    ]
     limit = min(indexed) if indexed else config["vocab_size"]
     ids = torch.randint(0, limit, shape, generator=generator)
     labels = ids.clone()
-    if options.rows is not None:
-        labels.flatten()[: -max(1, options.rows)] = -100
+    if training.rows is not None:
+        labels.flatten()[: -max(1, training.rows)] = -100
     sample: dict[str, Any] = {"input_ids": ids, "labels": labels}
-    if options.loss == "subset":
-        sample["token_subset"] = torch.arange(options.subset_size)
+    if training.loss == "subset":
+        sample["token_subset"] = torch.arange(training.subset_size)
     return sample
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from huggingface_hub import get_session, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
+from lowpeak_artifact.digest import digest_of
 from lowpeak_artifact.disk import Need, cache_folder, cannot_write, require_room
 from lowpeak_artifact.errors import EnvironmentProblem
 from lowpeak_artifact.make_folder import make_folder
@@ -102,15 +102,15 @@ def extract(archive: Path, member: str, sha256: str, target: Path) -> None:
 def verify(file: Path, sha256: str) -> None:
     """Raises Unavailable when the file has another sha256."""
     with open(file, "rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
-    if found != sha256:
-        raise Unavailable(f"{file.name} has sha256 {found}, expected {sha256}")
+        actual = digest_of(content)
+    if actual != sha256:
+        raise Unavailable(f"{file.name} has sha256 {actual}, expected {sha256}")
 
 
 def _from_hub(folder: Path, tell: Progress, offline: bool) -> Path:
     """The file from the Hugging Face cache, else from the hub, as a file in `folder`."""
-    found = try_to_load_from_cache(_HUB_REPOSITORY, FILE_NAME, revision=_HUB_REVISION)
-    if not isinstance(found, str):
+    cached = try_to_load_from_cache(_HUB_REPOSITORY, FILE_NAME, revision=_HUB_REVISION)
+    if not isinstance(cached, str):
         if offline:
             raise Unavailable("Hugging Face hub: not in its cache, and downloads are off")
         tell(f"downloading {FILE_NAME} from the Hugging Face hub ({NBYTES / 1e6:.0f} MB)")
@@ -118,12 +118,12 @@ def _from_hub(folder: Path, tell: Progress, offline: bool) -> Path:
             # hf_hub_download retries for half a minute where there is no hub at all.
             url = hf_hub_url(_HUB_REPOSITORY, FILE_NAME, revision=_HUB_REVISION)
             get_session().head(url, timeout=_CONNECT_SECONDS)
-            found = hf_hub_download(_HUB_REPOSITORY, FILE_NAME, revision=_HUB_REVISION)
+            cached = hf_hub_download(_HUB_REPOSITORY, FILE_NAME, revision=_HUB_REVISION)
         except Exception as error:  # the HTTP client's errors and the hub's have no base in common
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 raise
             raise Unavailable(f"Hugging Face hub, {_HUB_REPOSITORY}: {error}") from error
-    blob, copy = Path(found).resolve(), folder / FILE_NAME
+    blob, copy = Path(cached).resolve(), folder / FILE_NAME
     try:
         copy.hardlink_to(blob)
     except OSError:

@@ -27,8 +27,8 @@ def generator_of(
 ) -> Generator:
     """`check` refuses operations that the target has no kernel for."""
     try:
-        beside = 0 if tokenizer is None else TOKENIZER_BYTES * len(tokenizer)
-        decoder = compile_decoder(compiled, beside=beside, check=check, progress=progress)
+        tokenizer_bytes = 0 if tokenizer is None else TOKENIZER_BYTES * len(tokenizer)
+        decoder = compile_decoder(compiled, beside=tokenizer_bytes, check=check, progress=progress)
     except (ModelError, UnsupportedOperator) as error:
         return Generator(None, str(error), [])
     return Generator(decoder, None, end_tokens(compiled, tokenizer))
@@ -36,10 +36,10 @@ def generator_of(
 
 def end_tokens(compiled: Compiled, tokenizer: PreTrainedTokenizerBase | None) -> list[int]:
     """Those of the model's config, of its generation config and of the tokenizer."""
-    found: set[int] = set()
+    tokens: set[int] = set()
 
     def add(ids: Any) -> None:
-        found.update(each for each in (ids if isinstance(ids, list) else [ids]) if isinstance(each, int))
+        tokens.update(each for each in (ids if isinstance(ids, list) else [ids]) if isinstance(each, int))
 
     config = compiled.intake.model_config or {}
     add(config.get("eos_token_id"))
@@ -49,4 +49,4 @@ def end_tokens(compiled: Compiled, tokenizer: PreTrainedTokenizerBase | None) ->
     if path is not None and path.is_file():
         add(json.loads(path.read_text(encoding="utf-8")).get("eos_token_id"))
     add(getattr(tokenizer, "eos_token_id", None))
-    return sorted(found)
+    return sorted(tokens)

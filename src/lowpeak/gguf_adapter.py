@@ -140,9 +140,9 @@ def _config_of_run(run: Path, adapter: Path, opening: _Opening) -> Mapping[str, 
         raise ModelError(
             f"{run} does not say what model its adapter is for: give the artifact or the model with --base"
         )
-    beside = run.resolve().parent / named
+    neighbour = run.resolve().parent / named
     try:
-        return _config(beside if is_plain_name(named) and beside.exists() else named, opening)
+        return _config(neighbour if is_plain_name(named) and neighbour.exists() else named, opening)
     except ModelError as error:
         raise ModelError(
             f"the adapter's config names the base {named!r}: {error}. Give the artifact or the model with "

@@ -53,7 +53,7 @@ class ApiLevels:
 
 
 def _array(data: bytes, item: str) -> tuple[int, ...]:
-    # Behind the class: end of its data, no superclass, count, items.
+    # After the class: end of its data, no superclass, count, items.
     start = data.index(b"xp") + 2
     (count,) = struct.unpack_from(">i", data, start)
     return struct.unpack_from(f">{count}{item}", data, start + 4)

@@ -68,20 +68,20 @@ def read(dex: Path) -> dict[str, DexClass]:
     classes: dict[str, DexClass] = {}
     current, name = DexClass(""), ""
     for line in done.stdout.splitlines():
-        if found := _CLASS.match(line):
-            current = classes.setdefault(found[1], DexClass(found[1]))
-        elif found := _PARENT.match(line):
-            current.parent = found[1]
-        elif found := _INTERFACE.match(line):
-            current.interfaces.append(found[1])
-        elif found := _NAME.match(line):
-            name = found[1]
-        elif found := _DESCRIPTOR.match(line):
-            current.members.add((name, found[1]))
-            if found[1].startswith("("):
-                current.methods.append(Code(name + found[1]))
-        elif found := _CODE.match(line):
-            current.methods[-1].instructions.append(found[1])
+        if match := _CLASS.match(line):
+            current = classes.setdefault(match[1], DexClass(match[1]))
+        elif match := _PARENT.match(line):
+            current.parent = match[1]
+        elif match := _INTERFACE.match(line):
+            current.interfaces.append(match[1])
+        elif match := _NAME.match(line):
+            name = match[1]
+        elif match := _DESCRIPTOR.match(line):
+            current.members.add((name, match[1]))
+            if match[1].startswith("("):
+                current.methods.append(Code(name + match[1]))
+        elif match := _CODE.match(line):
+            current.methods[-1].instructions.append(match[1])
     return classes
 
 
@@ -89,13 +89,13 @@ def reference(instruction: str) -> Reference | None:
     """What an instruction refers to outside of its method, primitive types and their arrays apart."""
     operation, _, operands = instruction.partition(" ")
     if operation.startswith(_REFERRING):
-        found = _MEMBER.match(operands) or _STATIC_FIELD.match(operands)
-        if found is None:
+        match = _MEMBER.match(operands) or _STATIC_FIELD.match(operands)
+        if match is None:
             raise ValueError(f"dexdump's line is not understood: {instruction}")
-        owner = found[1]
+        owner = match[1]
         # Arrays have the members of Object.
         return Reference(
-            "java/lang/Object" if owner.startswith("[") else owner.strip("L;"), found[2], found[3]
+            "java/lang/Object" if owner.startswith("[") else owner.strip("L;"), match[2], match[3]
         )
     if operation.startswith(_OF_TYPES):
         type_found = _TYPE.search(operands.partition(" // ")[0])

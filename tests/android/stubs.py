@@ -80,21 +80,21 @@ def _number(written: str) -> float:
     return float("nan") if quotient[2] == "0" else float(f"{quotient[1]}inf")
 
 
-def _class_file(made: Type, nested: dict[str, list[Type]]) -> bytes:
+def _class_file(described: Type, nested: dict[str, list[Type]]) -> bytes:
     constants = _Constants()
-    fields = [_member(one, made, constants) for one in made.members if one.is_field]
-    methods = [_member(one, made, constants) for one in made.members if not one.is_field]
-    flags = _type_flags(made) & ~(_FLAGS["static"] | _FLAGS["protected"])
+    fields = [_member(one, described, constants) for one in described.members if one.is_field]
+    methods = [_member(one, described, constants) for one in described.members if not one.is_field]
+    flags = _type_flags(described) & ~(_FLAGS["static"] | _FLAGS["protected"])
     header = struct.pack(
-        f">HHHH{len(made.interfaces)}H",
-        flags if made.kind in ("interface", "@interface") else flags | _SUPER,
-        constants.type(made.name),
-        constants.type(made.parent),
-        len(made.interfaces),
-        *map(constants.type, made.interfaces),
+        f">HHHH{len(described.interfaces)}H",
+        flags if described.kind in ("interface", "@interface") else flags | _SUPER,
+        constants.type(described.name),
+        constants.type(described.parent),
+        len(described.interfaces),
+        *map(constants.type, described.interfaces),
     )
-    attributes = [_attribute("Signature", struct.pack(">H", constants.text(made.signature)), constants)]
-    inner = [made] * bool(made.outer) + nested.get(made.name, [])
+    attributes = [_attribute("Signature", struct.pack(">H", constants.text(described.signature)), constants)]
+    inner = [described] * bool(described.outer) + nested.get(described.name, [])
     if inner:
         entries = [
             struct.pack(

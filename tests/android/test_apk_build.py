@@ -159,7 +159,7 @@ def test_a_runner_for_small_pages_is_refused(tmp_path: Path) -> None:
              "-Wl,--dynamic-linker=/system/bin/linker64"],
             check=True,
         )  # fmt: skip
-        # Behind the runner's check nothing is to be built here.
+        # After the runner's check nothing is to be built here.
         done = build("--out", str(tmp_path), "--runner", f"x86_64={program}", "--aapt2", "/bin/false")
         refused = f"{program} is linked for pages of {page} bytes" in done.stderr
         assert refused is not accepted, done.stderr
@@ -191,9 +191,9 @@ def test_gradle_has_the_same_numbers(apk: Apk) -> None:
         ("minSdk = {}", r"minSdkVersion:'(\d+)'"),
         ("targetSdk = {}", r"targetSdkVersion:'(\d+)'"),
     ):
-        found = re.search(badge, badging)
-        assert found is not None
-        assert f"    {written.format(found[1])}\n" in gradle
+        match = re.search(badge, badging)
+        assert match is not None
+        assert f"    {written.format(match[1])}\n" in gradle
     for name in ("settings.gradle.kts", "build.gradle.kts", "gradle.properties", "app/build.gradle.kts"):
         assert "NOT RUN by lowpeak's checks" in (demo / name).read_text()
 

@@ -134,13 +134,13 @@ def test_guarded_classes_are_entered_behind_their_check(apk: Apk) -> None:
             checked = set[int]()
             constant = None
             for instruction in code.instructions:
-                if found := re.match(r"const/16 v\d+, #int (\d+) ", instruction):
-                    constant = int(found[1])
+                if match := re.match(r"const/16 v\d+, #int (\d+) ", instruction):
+                    constant = int(match[1])
                 elif f"L{GUARD.owner};.{GUARD.name}:" in instruction and constant is not None:
                     checked.add(constant)
-                elif found := re.search(r"Ldev/lowpeak/demo/Api(\d\d);\.", instruction):
+                elif match := re.search(r"Ldev/lowpeak/demo/Api(\d\d);\.", instruction):
                     entries += 1
-                    assert int(found[1]) in checked, f"{one.name}.{code.method}: {instruction}"
+                    assert int(match[1]) in checked, f"{one.name}.{code.method}: {instruction}"
     assert entries >= 6
 
 
@@ -188,7 +188,7 @@ def newer(framework: dict[str, Type]) -> Iterator[tuple[str, signatures.Member]]
 def python_class(text: str, names: list[str]) -> str:
     """The body of a class in Python's syntax; of one within others by all of their names."""
     for name in names:
-        found = re.search(rf"^( *)class {name}\b.*?:\n((?:\1 +.*\n|\n)*)", text, re.MULTILINE)
-        assert found is not None, f"there is no class {name}"
-        text = found[2]
+        match = re.search(rf"^( *)class {name}\b.*?:\n((?:\1 +.*\n|\n)*)", text, re.MULTILINE)
+        assert match is not None, f"there is no class {name}"
+        text = match[2]
     return text

@@ -41,15 +41,15 @@ def tree(dump: str) -> Element:
     path = [root]
     for line in dump.splitlines():
         depth = len(line) - len(line.lstrip())
-        if found := re.match(r" *E: (\S+) \(line", line):
+        if match := re.match(r" *E: (\S+) \(line", line):
             while path[-1].depth >= depth:
                 path.pop()
-            path[-1].children.append(Element(found[1], depth))
+            path[-1].children.append(Element(match[1], depth))
             path.append(path[-1].children[-1])
-        elif found := re.match(
+        elif match := re.match(
             r' *A: (?:\S+/android:)?(\w+)(?:\(0x[0-9a-f]+\))?=(?:"(.*?)" \(Raw|(\S+))', line
         ):
-            path[-1].attributes[found[1]] = found[2] if found[3] is None else found[3]
+            path[-1].attributes[match[1]] = match[2] if match[3] is None else match[3]
     return root
 
 

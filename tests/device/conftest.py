@@ -28,11 +28,11 @@ BUDGET_MB = 20
 @pytest.fixture(scope="module")
 def all_phones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Phones]:
     """Adb's server, and phones that a test may start."""
-    with phones(tmp_path_factory.mktemp("phones")) as made, pytest.MonkeyPatch.context() as patch:
-        for name, value in made.environment.items():
+    with phones(tmp_path_factory.mktemp("phones")) as devices, pytest.MonkeyPatch.context() as patch:
+        for name, value in devices.environment.items():
             patch.setenv(name, value)
         patch.delenv("ANDROID_SERIAL", raising=False)
-        yield made
+        yield devices
 
 
 @pytest.fixture

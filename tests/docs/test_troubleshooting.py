@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 import lowpeak
-from lowpeak.cli.compile import lora_config
+from lowpeak.cli.compile_options import Asked
 from lowpeak.phone.devices import choose, parse
 from lowpeak_compiler.frontend.model.gguf_config import read_config
 from lowpeak_compiler.frontend.model.gguf_file import GgufFile
@@ -75,9 +75,9 @@ CASES: dict[str, Callable[[], object]] = {
     "no length": lambda: compiled(seq_len=None),
     "long": lambda: compiled(seq_len=4096),
     "group": lambda: compiled(group_size=48),
-    "alpha": lambda: compiled(lora=lora_config(4, 0, "all-linear")),
-    "rank": lambda: lora_config(0, 8, "all-linear"),
-    "targets": lambda: compiled(lora=lora_config(4, 8, "nope")),
+    "alpha": lambda: compiled(lora=Asked(rank=4, alpha=0).lora()),
+    "rank": lambda: Asked(rank=0),
+    "targets": lambda: compiled(lora=Asked(rank=4, target_modules="nope").lora()),
     "device": lambda: compiled(device="toaster"),
     "kernels": lambda: compiled(kernels="native"),
     "config": lambda: compiled("config:gpt5"),

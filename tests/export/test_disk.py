@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,17 @@ def test_in_memory_no_page_is_taken_for_the_answer(tmp_path: Path) -> None:
         require_room(Need(folder, (7 << 20,), "the run"))
         with pytest.raises(EnvironmentProblem, match=r"are free there \(tmpfs at"):
             require_room(Need(folder, (9 << 20,), "the run"))
+
+
+def test_room_is_looked_for_while_others_look(tmp_path: Path) -> None:
+    """Each removes, as an empty one, a folder that it made for that; the last of several may stay."""
+    needs = [Need(tmp_path / "new" / name, (5000,), "a run") for name in ("one", "two", ".")]
+
+    def often(need: Need) -> None:
+        for _ in range(200):
+            require_room(need)
+
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(often, needs[number % 3]) for number in range(4)]:
+            done.result()
+    assert not [path for path in tmp_path.rglob("*") if not path.is_dir()]

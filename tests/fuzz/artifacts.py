@@ -287,27 +287,30 @@ def fuzz(
     (folder / "kept").mkdir()
     campaigns = [Campaign(seeds, folder / "kept") for seeds in save_seeds(folder / "seeds")]
     chance = Random(seed)
-    found = Found()
+    campaign = Found()
     started = time.monotonic()
     for number in range(1, mutations + 1):
         chance.choices(campaigns, [3, 1])[0].step(chance, only)
         if number % 500 == 0 or number == mutations:
-            found = _joined(campaigns)
+            campaign = _joined(campaigns)
             rate = number / (time.monotonic() - started)
-            said(f"{number} mutations, {rate:.0f} a second, {found.errors} refused, {dict(found.problems)}")
+            said(
+                f"{number} mutations, {rate:.0f} a second, {campaign.errors} refused, "
+                f"{dict(campaign.problems)}"
+            )
     for each in campaigns:
         each.server.close()
-    return found
+    return campaign
 
 
 def _joined(campaigns: list[Campaign]) -> Found:
-    made = Found()
+    campaign = Found()
     for found in (each.found for each in campaigns):
-        made.executions += found.executions
-        made.errors += found.errors
-        made.problems += found.problems
-        made.kept += found.kept
-    return made
+        campaign.executions += found.executions
+        campaign.errors += found.errors
+        campaign.problems += found.problems
+        campaign.kept += found.kept
+    return campaign
 
 
 def main() -> int:
@@ -317,9 +320,9 @@ def main() -> int:
     parser.add_argument("--mutations", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="a part of the names of the files that are mutated")
-    given = parser.parse_args()
+    options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="lowpeak-fuzz-"))
-    found = fuzz(folder, given.mutations, given.seed, given.only, lambda line: print(line, flush=True))
+    found = fuzz(folder, options.mutations, options.seed, options.only, lambda line: print(line, flush=True))
     if found.problems:
         print(f"what led to them is in {folder / 'kept'}")
         return 1

@@ -72,31 +72,31 @@ def integer_bytes(chance: Random, width: int) -> bytes:
 
 def of_bytes(chance: Random, data: bytes) -> bytes:
     """Bits, numbers, pieces that are cut, doubled or moved."""
-    made = bytearray(data)
+    content = bytearray(data)
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
-        place = chance.randrange(len(made) + 1)
+        place = chance.randrange(len(content) + 1)
         if chance.random() < 0.5:
             place = min(place, chance.randrange(400))  # headers
         kind = chance.randrange(8)
         size = chance.choice((1, 2, 4, 8, 16, 64, 1000))
-        if kind == 0 and place < len(made):
-            made[place] ^= 1 << chance.randrange(8)
-        elif kind == 1 and place < len(made):
-            made[place] = chance.randrange(256)
+        if kind == 0 and place < len(content):
+            content[place] ^= 1 << chance.randrange(8)
+        elif kind == 1 and place < len(content):
+            content[place] = chance.randrange(256)
         elif kind in (2, 3):
             width = chance.choice((2, 4, 8))
             place -= place % width
-            made[place : place + width] = integer_bytes(chance, width)
+            content[place : place + width] = integer_bytes(chance, width)
         elif kind == 4:
-            del made[place : place + size]
+            del content[place : place + size]
         elif kind == 5:
-            made[place:place] = made[place : place + size] or b"\0" * size
+            content[place:place] = content[place : place + size] or b"\0" * size
         elif kind == 6:
-            other = chance.randrange(len(made) + 1)
-            made[place : place + size] = made[other : other + size]
+            other = chance.randrange(len(content) + 1)
+            content[place : place + size] = content[other : other + size]
         else:
-            del made[place:]
-    return bytes(made)
+            del content[place:]
+    return bytes(content)
 
 
 def of_value(chance: Random, value: Any) -> Any:
@@ -129,16 +129,16 @@ def of_document(chance: Random, document: Any) -> Any:
     """A copy with some values changed, left out or exchanged with others."""
     made = copy.deepcopy(document)
     for _ in range(chance.choice((1, 1, 2, 3))):
-        found: list[tuple[Any, Any]] = []
+        result: list[tuple[Any, Any]] = []
         holder = made
         # Down to some depth: values near the top are met as often as those in long lists.
         while isinstance(holder, dict | list) and holder:
             key = chance.choice(list(holder)) if isinstance(holder, dict) else chance.randrange(len(holder))
-            found.append((holder, key))
+            result.append((holder, key))
             holder = holder[key]
-        if not found:
+        if not result:
             return of_value(chance, made)
-        holder, key = found[-1] if chance.random() < 0.7 else chance.choice(found)
+        holder, key = result[-1] if chance.random() < 0.7 else chance.choice(result)
         if chance.random() < 0.15:
             del holder[key]
         elif chance.random() < 0.1 and isinstance(holder, dict):
@@ -182,27 +182,27 @@ def of_program(chance: Random, data: bytes) -> bytes:
     if chance.random() < 0.15:
         return of_bytes(chance, data)
     places = places_of(data)
-    made = bytearray(data)
+    content = bytearray(data)
     kinds = sorted({place.kind for place in places})
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
         kind = chance.choice(kinds)
-        _change(chance, made, chance.choice([place for place in places if place.kind == kind]), places)
-    return bytes(made)
+        _change(chance, content, chance.choice([place for place in places if place.kind == kind]), places)
+    return bytes(content)
 
 
-def _change(chance: Random, made: bytearray, place: Place, places: list[Place]) -> None:
+def _change(chance: Random, content: bytearray, place: Place, places: list[Place]) -> None:
     start, width = place.start, place.width
     if chance.random() < 0.4:
         # What stands in another place of the kind.
         other = chance.choice([each for each in places if each.kind == place.kind])
-        made[start : start + width] = made[other.start : other.start + width]
+        content[start : start + width] = content[other.start : other.start + width]
     elif chance.random() < 0.4:
-        value = int.from_bytes(made[start : start + width], "little") + chance.choice(
+        value = int.from_bytes(content[start : start + width], "little") + chance.choice(
             (-1, 1, 2, 4, 8, -8, 64)
         )
-        made[start : start + width] = (value % 2 ** (8 * width)).to_bytes(width, "little")
+        content[start : start + width] = (value % 2 ** (8 * width)).to_bytes(width, "little")
     else:
-        made[start : start + width] = integer_bytes(chance, width)
+        content[start : start + width] = integer_bytes(chance, width)
 
 
 def of_weights(chance: Random, data: bytes) -> bytes:
@@ -210,11 +210,11 @@ def of_weights(chance: Random, data: bytes) -> bytes:
     (base,) = struct.unpack("<Q", data[32:40])
     if chance.random() < 0.2:
         return of_bytes(chance, data)
-    made = bytearray(data)
+    content = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 3))):
         width = chance.choice((1, 2, 4, 4, 8))
-        _change(chance, made, *_table_places(chance, base, width))
-    return bytes(made)
+        _change(chance, content, *_table_places(chance, base, width))
+    return bytes(content)
 
 
 def _table_places(chance: Random, end: int, width: int) -> tuple[Place, list[Place]]:

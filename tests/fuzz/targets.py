@@ -94,16 +94,16 @@ def main() -> int:
     )
     parser.add_argument("--seconds", type=int, default=60, help="of each target")
     parser.add_argument("--only", default="", help="a part of the names of the targets")
-    given = parser.parse_args()
-    built = build(given.only)
+    options = parser.parse_args()
+    built = build(options.only)
     folder = Path(tempfile.mkdtemp(prefix="lowpeak-fuzz-"))
     seeds = save_seeds(folder / "seeds")[0]
     save_corpora(folder, seeds)
     failed = []
     for target in targets():
-        if given.only not in target:
+        if options.only not in target:
             continue
-        done = fuzz(target, built, folder, seeds, given.seconds)
+        done = fuzz(target, built, folder, seeds, options.seconds)
         stats = dict(re.findall(r"stat::(\w+):\s+(\d+)", done.stderr))
         print(
             f"{target}: exit {done.returncode}, {stats.get('number_of_executed_units', '0')} executions",

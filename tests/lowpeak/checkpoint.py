@@ -21,8 +21,8 @@ def save_checkpoint(folder: Path, tokenizer: bool = True, nan: bool = False) -> 
     model.save_pretrained(folder)
     if tokenizer:
         characters = {chr(code): index for index, code in enumerate(range(32, 127))}
-        made = Tokenizer(models.BPE(vocab={**characters, "<pad>": 95}, merges=[], unk_token="<pad>"))
-        fast = PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="<pad>")
+        backend = Tokenizer(models.BPE(vocab={**characters, "<pad>": 95}, merges=[], unk_token="<pad>"))
+        fast = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="<pad>")
         fast.save_pretrained(folder)
     return folder
 

@@ -171,7 +171,7 @@ def test_unforeseen_error(fail: Fail, monkeypatch: pytest.MonkeyPatch, tmp_path:
     def broken(*_: object) -> None:
         raise KeyError("surprise")
 
-    monkeypatch.setattr(compile_verb, "lora_config", broken)
+    monkeypatch.setattr(compile_verb, "require_model", broken)
     assert fail(*compiling("demo", tmp_path / "a"), code=1)["error"] == "KeyError"
 
 
@@ -179,7 +179,7 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compile_verb, "lora_config", interrupted)
+    monkeypatch.setattr(compile_verb, "require_model", interrupted)
     assert main(compiling("demo", tmp_path / "a")) == 130
 
 
@@ -229,7 +229,7 @@ def test_only_the_first_line_of_a_foreign_error_is_shown(
     def broken(*_: object) -> None:
         raise RuntimeError("cannot trace\ngraph():\n    %x : [num_users=1] = placeholder[target=x]")
 
-    monkeypatch.setattr(compile_verb, "lora_config", broken)
+    monkeypatch.setattr(compile_verb, "require_model", broken)
     command = compiling("demo", tmp_path / "a")
     assert main(command) == 1
     err = capfd.readouterr().err

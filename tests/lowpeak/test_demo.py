@@ -19,13 +19,13 @@ def test_the_data_ships_with_the_package() -> None:
 @pytest.mark.slow
 def test_demo(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--steps", "2", "--out", str(tmp_path / "artifact"), "--json"]) == 0
-    found = json.loads(capfd.readouterr().out)
-    assert found["compile"]["planned_peak_bytes"] <= found["compile"]["budget_bytes"] == 205_000_000
-    assert found["simulate"]["simulated_peak_bytes"] <= found["compile"]["planned_peak_bytes"]
-    assert found["simulate"]["loss_relative_error"] < 1e-5
-    assert found["simulate"]["gradient_cosine_min"] > 0.99999
-    planned = found["train"]["planned_anonymous_bytes"]
-    assert found["train"]["peak_anonymous_bytes"] < 1.01 * planned
-    assert found["train"]["peak_rss_bytes"] <= found["compile"]["planned_peak_bytes"]
-    assert found["train"]["losses"] == pytest.approx(found["eager"]["losses"], rel=1e-4)
-    assert found["eager"]["peak_bytes"] > found["train"]["peak_anonymous_bytes"]
+    fields = json.loads(capfd.readouterr().out)
+    assert fields["compile"]["planned_peak_bytes"] <= fields["compile"]["budget_bytes"] == 205_000_000
+    assert fields["simulate"]["simulated_peak_bytes"] <= fields["compile"]["planned_peak_bytes"]
+    assert fields["simulate"]["loss_relative_error"] < 1e-5
+    assert fields["simulate"]["gradient_cosine_min"] > 0.99999
+    planned = fields["train"]["planned_anonymous_bytes"]
+    assert fields["train"]["peak_anonymous_bytes"] < 1.01 * planned
+    assert fields["train"]["peak_rss_bytes"] <= fields["compile"]["planned_peak_bytes"]
+    assert fields["train"]["losses"] == pytest.approx(fields["eager"]["losses"], rel=1e-4)
+    assert fields["eager"]["peak_bytes"] > fields["train"]["peak_anonymous_bytes"]

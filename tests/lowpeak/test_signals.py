@@ -164,3 +164,38 @@ def test_a_run_is_not_for_an_artifacts_folder(
     arguments = ["train", str(artifact), "--data", str(data), "--steps", "1", "--out", str(artifact)]
     assert main([*arguments, "--json"]) == 2
     assert "holds an artifact (manifest.json)" in json.loads(capfd.readouterr().out)["message"]
+
+
+INSIDE_TORCH = """
+import os, signal, sys
+from pathlib import Path
+
+import torch
+
+from lowpeak.cli.signals import ended_by_signals, stop_by_signals
+from lowpeak_artifact.folder_lock import COMPILES, reserved
+from lowpeak_artifact.private_folder import private_folder
+from lowpeak_export.bundle import writing
+
+@torch.library.custom_op("signals::kill", mutates_args=())
+def kill(x: torch.Tensor) -> torch.Tensor:
+    os.kill(os.getpid(), signal.SIGTERM)
+    return x.clone()
+
+base = Path(sys.argv[1])
+out = base / "new" / "artifact"
+with ended_by_signals(), reserved(out, COMPILES), private_folder("lowpeak-test-", base), writing(out):
+    assert len(list(base.glob("new/.artifact*"))) == 2 and list(base.glob("lowpeak-test-*"))
+    with stop_by_signals(lambda: None):
+        kill(torch.zeros(1))
+"""
+
+
+def test_a_signal_inside_of_torch_raises_nothing_there(tmp_path: Path) -> None:
+    """Where it could end by abort, or in a state that torch refuses; what is temporary is removed all the
+    same.
+    """
+    script = [sys.executable, "-c", INSIDE_TORCH, str(tmp_path)]
+    ended = subprocess.run(script, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (143, "", "")
+    assert not list(tmp_path.iterdir())

@@ -7,12 +7,12 @@ import dataclasses
 import pytest
 import torch
 
+from lowpeak_artifact.quantize import quantize
 from lowpeak_artifact.quantized import (
     QuantFormat,
     QuantizedTensor,
     choose_format,
     pack_nibbles,
-    quantize,
     unpack_nibbles,
 )
 
@@ -97,7 +97,7 @@ def test_all_zero_rows_stay_zero() -> None:
 def test_pieces_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     weight = torch.randn(33, 64)
     whole = quantize(weight, QuantFormat(4, 32, False))
-    monkeypatch.setattr("lowpeak_artifact.quantized._ELEMENTS_AT_ONCE", 5 * 64)
+    monkeypatch.setattr("lowpeak_artifact.quantize._ELEMENTS_AT_ONCE", 5 * 64)
     pieces = quantize(weight, QuantFormat(4, 32, False))
     assert torch.equal(whole.data, pieces.data) and torch.equal(whole.scale, pieces.scale)
 
@@ -135,10 +135,10 @@ def test_restated_is_the_same_matrix_and_comes_back(format: QuantFormat) -> None
 def test_quantizing_to_low_first_changes_no_value(format: QuantFormat) -> None:
     weight = torch.randn(6, 192, generator=torch.Generator().manual_seed(4))
     low = dataclasses.replace(format, packing="low_first")
-    found, expected = quantize(weight, low), quantize(weight, format)
-    assert found.format == low
-    assert torch.equal(found.dequantize(), expected.dequantize())
-    held = [found.data, found.scale] + ([] if found.zero_point is None else [found.zero_point])
+    actual, expected = quantize(weight, low), quantize(weight, format)
+    assert actual.format == low
+    assert torch.equal(actual.dequantize(), expected.dequantize())
+    held = [actual.data, actual.scale] + ([] if actual.zero_point is None else [actual.zero_point])
     assert low.nbytes(6, 192) == sum(part.nbytes for part in held)
 
 

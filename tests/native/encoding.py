@@ -29,11 +29,11 @@ from tests.native.tokenizer_families import BOS, EOS, strings
 def fast(tokenizer: Tokenizer, chat_template: str | None = None) -> PreTrainedTokenizerFast:
     """As models have it, with BOS and EOS."""
     begin, end = (BOS, EOS) if tokenizer.token_to_id(BOS) is not None else ("<s>", "</s>")
-    made = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    backend = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, bos_token=begin, eos_token=end, pad_token=end
     )
-    made.chat_template = chat_template
-    return made
+    backend.chat_template = chat_template
+    return backend
 
 
 def folder_of(artifact: Artifact, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
@@ -71,15 +71,15 @@ def records(kind: str, count: int, seed: int = 0) -> list[dict[str, Any]]:
         ]
         return system + [message for pair in pairs for message in pair]
 
-    made: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
     for number in range(count):
         if kind == "text":
-            made.append({"text": said() + said(), "id": number})
+            result.append({"text": said() + said(), "id": number})
         elif kind == "completion":
-            made.append({"prompt": said() + chance.choice(("", " ", "\n")), "completion": said()})
+            result.append({"prompt": said() + chance.choice(("", " ", "\n")), "completion": said()})
         elif kind == "chats":
             whole = chat(chance.randrange(1, 4))
-            made.append({"prompt": whole[:-1], "completion": whole[-1:]})
+            result.append({"prompt": whole[:-1], "completion": whole[-1:]})
         else:
             whole = chat(chance.randrange(1, 5))
             answers = [message for message in whole if message["role"] == "assistant"]
@@ -87,8 +87,8 @@ def records(kind: str, count: int, seed: int = 0) -> list[dict[str, Any]]:
                 chance.choice(answers[:-1])["train"] = False  # type: ignore[assignment]
             if chance.random() < 0.3:
                 whole.append({"role": "user", "content": said()})
-            made.append({"messages": whole})
-    return made
+            result.append({"messages": whole})
+    return result
 
 
 def write_lines(path: Path, rows: Sequence[Any]) -> Path:

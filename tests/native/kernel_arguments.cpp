@@ -148,7 +148,7 @@ class Trial {
     }
     // A front axis of 1, which leaves all bytes where they are, and one behind.
     change(index, "with an axis before", any, [](Value& it) { it.sizes.insert(it.sizes.begin(), 1); });
-    change(index, "with an axis behind", any, [](Value& it) { it.sizes.push_back(1); });
+    change(index, "with an axis after", any, [](Value& it) { it.sizes.push_back(1); });
     if (right.sizes.size() > 1) {
       change(index, "as one row", any, [](Value& it) { it.sizes = {static_cast<int32_t>(it.count())}; });
       change(index, "with turned axes", false, [](Value& it) { it.is_turned = true; });
@@ -185,7 +185,7 @@ class Trial {
       call("argument " + std::to_string(index) + " " + at, values, is_right);
       if (right_[i].bytes() <= 8) continue;
       values[index].shift_bytes = 8;
-      call("argument " + std::to_string(index) + " 8 bytes behind " + at, values, false);
+      call("argument " + std::to_string(index) + " 8 bytes after " + at, values, false);
     }
   }
 

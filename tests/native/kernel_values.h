@@ -159,7 +159,7 @@ inline Value integers(std::vector<int64_t> numbers) {
   return value;
 }
 
-// What stands behind the arguments.
+// What stands after the arguments.
 enum class Returned { outs, nothing, number, another_tensor, turned_list, short_list, no_argument, one_more };
 
 using Values = std::vector<Value>;

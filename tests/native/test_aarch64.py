@@ -92,8 +92,8 @@ def test_what_is_called_is_on_android_9_and_loads_with_pages_of_16_kb(cross: Pat
     files = [cross / "trainer" / library.RUNNER, cross / library.OPS]
     bionic.require_on_android(*files)
     for file in files:
-        found = bionic.alignments(file)
-        assert len(found) >= 2 and set(found) == {16384}, file
+        alignments = bionic.alignments(file)
+        assert len(alignments) >= 2 and set(alignments) == {16384}, file
 
 
 @pytest.fixture(scope="module")
@@ -159,9 +159,9 @@ def test_encodes_and_evaluates_as_this_machine_does(cross: Path, tmp_path: Path)
     assert ours and theirs == ours
     assert told["data"] == event["data"] and told["tokens"] == event["tokens"]
     expected = over(artifact, tmp_path / "ours", 6, tmp_path)
-    found = over(artifact, tmp_path / "theirs", 6, tmp_path, program=emulated, operators=cross / library.OPS)
-    assert found["labels"] == expected["labels"]
-    assert found["loss"] == pytest.approx(expected["loss"], abs=1e-5)
+    actual = over(artifact, tmp_path / "theirs", 6, tmp_path, program=emulated, operators=cross / library.OPS)
+    assert actual["labels"] == expected["labels"]
+    assert actual["loss"] == pytest.approx(expected["loss"], abs=1e-5)
 
 
 def test_tokenizes_as_this_machine_does(cross: Path, tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def test_another_function_is_found(body: str, tmp_path: Path, files: list[Path])
 
 def test_segments_can_be_loaded_with_pages_of_16_kb(files: list[Path]) -> None:
     for file in files:
-        found = bionic.alignments(file)
-        assert len(found) >= 2 and set(found) == {PAGE}, file
+        alignments = bionic.alignments(file)
+        assert len(alignments) >= 2 and set(alignments) == {PAGE}, file
 
 
 def test_temporary_files_are_in_the_folder_of_the_job_only(files: list[Path]) -> None:

@@ -26,8 +26,8 @@ OPTIONS = OptimizerOptions(learning_rate=5e-3, clip_norm=1.0)
 
 
 def compiled(folder: Path, seq_len: int | list[int], **options: object) -> Artifact:
-    given = {"budget_mb": 20, "out": folder, **options}
-    return compile_for_device(tiny_llama(), seq_len=seq_len, **given)  # type: ignore[arg-type]
+    settings = {"budget_mb": 20, "out": folder, **options}
+    return compile_for_device(tiny_llama(), seq_len=seq_len, **settings)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +52,11 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 def examples() -> list[Example]:
-    made = []
+    result = []
     for length in (4, 6, 7, 12, 13, 20, 24, 30):
         ids = tuple((5 * i + length) % 96 for i in range(length))
-        made.append(Example(ids, (NO_LOSS, *ids[1:])))
-    return made
+        result.append(Example(ids, (NO_LOSS, *ids[1:])))
+    return result
 
 
 def test_the_folder(artifact: Artifact, longest: Artifact) -> None:
@@ -112,10 +112,10 @@ def test_trains_as_the_longest_alone(
 
 def test_resumes_bit_for_bit(artifact: Artifact, engine: Engine, tmp_path: Path) -> None:
     """Over a checkpoint that one bucket's program wrote and another's reads."""
-    given = {"optimizer": OPTIONS, "engine": engine}
-    straight = train(artifact, examples(), steps=9, out=tmp_path / "straight", **given).losses
+    options = {"optimizer": OPTIONS, "engine": engine}
+    straight = train(artifact, examples(), steps=9, out=tmp_path / "straight", **options).losses
     halves = [
-        train(artifact, examples(), steps=steps, out=tmp_path / "two", resume=True, **given).losses
+        train(artifact, examples(), steps=steps, out=tmp_path / "two", resume=True, **options).losses
         for steps in (5, 9)
     ]
     assert halves[0] + halves[1] == straight
@@ -126,21 +126,21 @@ def test_resumes_bit_for_bit(artifact: Artifact, engine: Engine, tmp_path: Path)
 def test_one_update_of_batches_of_several_buckets(
     artifact: Artifact, longest: Artifact, tmp_path: Path
 ) -> None:
-    found = [
+    result = [
         train(trained, examples(), steps=6, accumulate=3, optimizer=OPTIONS, engine="native").losses
         for trained in (artifact, longest)
     ]
-    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert result[0] == pytest.approx(result[1], rel=1e-5)
 
 
 def test_batches_of_several_examples(tmp_path: Path) -> None:
     artifact = compiled(tmp_path / "artifact", [12, 24], batch_size=2)
     alone = compiled(tmp_path / "alone", 24, batch_size=2)
-    found = [
+    result = [
         train(trained, examples(), steps=8, optimizer=OPTIONS, engine="native").losses
         for trained in (artifact, alone)
     ]
-    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert result[0] == pytest.approx(result[1], rel=1e-5)
 
 
 def test_a_program_that_is_missing(artifact: Artifact, tmp_path: Path) -> None:

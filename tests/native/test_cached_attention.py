@@ -17,7 +17,7 @@ TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Case:
-    """`before`: tokens in the cache, `tokens` behind them; `spare`: rows that nothing may read."""
+    """`before`: tokens in the cache, `tokens` after them; `spare`: rows that nothing may read."""
 
     isa: int
     workers: int

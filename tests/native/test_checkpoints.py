@@ -54,8 +54,8 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 def trained(tiny: TinyStep, artifact: Artifact, out: Path, steps: int, **options: Any) -> TrainReport:
     data = several_batches(tiny.spec, 4)
-    given = {"optimizer": OPTIONS, "checkpoint_every": 4, "resume": True, **options}
-    return train(artifact, data, steps=steps, out=out, **given)
+    settings = {"optimizer": OPTIONS, "checkpoint_every": 4, "resume": True, **options}
+    return train(artifact, data, steps=steps, out=out, **settings)
 
 
 def flipped(out: Path) -> None:
@@ -109,8 +109,8 @@ def test_a_run_goes_on_from_the_one_before(
     assert len(of_it) == 1 and words in of_it[0]
     assert of_it[0].endswith(f": {PREVIOUS} is used, with {begun} steps")
     # The damaged one has pushed out none that is whole.
-    found = {read_progress(out / name).step for name in (PREVIOUS, CHECKPOINT)}
-    assert found == {8, STEPS}
+    progress = {read_progress(out / name).step for name in (PREVIOUS, CHECKPOINT)}
+    assert progress == {8, STEPS}
 
 
 def test_both_damaged(tiny: TinyStep, artifact: Artifact, engine: Engine, tmp_path: Path) -> None:
@@ -125,8 +125,8 @@ def test_both_damaged(tiny: TinyStep, artifact: Artifact, engine: Engine, tmp_pa
 
 def prepared(tiny: TinyStep, artifact: Artifact, folder: Path, every: int = 4) -> Job:
     """A run of 8 steps for the runner alone."""
-    given = {"optimizer": OPTIONS, "out": folder, "checkpoint_every": every}
-    job = Job.from_json(prepare(artifact, several_batches(tiny.spec, 4), steps=8, **given).job.read_text())
+    options = {"optimizer": OPTIONS, "out": folder, "checkpoint_every": every}
+    job = Job.from_json(prepare(artifact, several_batches(tiny.spec, 4), steps=8, **options).job.read_text())
     return moved(
         dataclasses.replace(job, manifest=str(artifact.path / MANIFEST), artifact=str(artifact.path)), folder
     )

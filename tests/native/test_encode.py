@@ -68,9 +68,9 @@ def test_writes_the_files_that_python_writes(
     data = write_lines(tmp_path / "data.jsonl", records(kind, 60))
     run = Run(steps=30, accumulate=2, seed=3)
     expected, summary = by_python(artifact, smol, data, tmp_path / "python", run)
-    found, event = by_runner(artifact.path, data, tmp_path / "native", run)
+    actual, event = by_runner(artifact.path, data, tmp_path / "native", run)
     assert event["event"] == "encoded", event
-    assert found == expected
+    assert actual == expected
     assert event["batches"] == 60 and event["examples"] == summary.seen and event["tokens"] == summary.tokens
     assert sum(event["left_out"].values()) == summary.dropped and event["truncated"] == summary.truncated
     assert event["trainable_tokens"] == summary.trainable_tokens and event["warnings"] == summary.warnings
@@ -82,8 +82,8 @@ def test_goes_on_where_another_ended(
     data = write_lines(tmp_path / "data.jsonl", ["", *records("messages", 7), ""])
     run = Run(steps=9, accumulate=2, seed=-1, first_step=4, position=25)
     expected, _ = by_python(artifact, smol, data, tmp_path / "python", run)
-    found, _ = by_runner(artifact.path, data, tmp_path / "native", run)
-    assert found == expected and set(found) == {"8-18.safetensors"}
+    actual, _ = by_runner(artifact.path, data, tmp_path / "native", run)
+    assert actual == expected and set(actual) == {"8-18.safetensors"}
 
 
 KINDS = {
@@ -111,9 +111,9 @@ def test_as_python_with_tokenizers_and_templates_of_other_families(
     for kind, rows in (("messages", chats), ("completion", records("completion", 40))):
         data = write_lines(tmp_path / f"{kind}.jsonl", rows)
         expected, summary = by_python(artifact, tokenizer, data, tmp_path / f"python-{kind}", Run(30))
-        found, event = by_runner(folder, data, tmp_path / f"native-{kind}", Run(30))
+        actual, event = by_runner(folder, data, tmp_path / f"native-{kind}", Run(30))
         assert event["event"] == "encoded", event
-        assert found == expected
+        assert actual == expected
         assert event["warnings"] == summary.warnings
 
 
@@ -129,8 +129,8 @@ def test_fewer_rows_than_tokens(smol: PreTrainedTokenizerFast, tmp_path: Path) -
     rows = [{"prompt": "What is this? " * 8, "completion": f"It is number {number}."} for number in range(5)]
     data = write_lines(tmp_path / "data.jsonl", rows)
     expected, _ = by_python(artifact, smol, data, tmp_path / "python", Run())
-    found, _ = by_runner(artifact.path, data, tmp_path / "native", Run())
-    assert found == expected
+    actual, _ = by_runner(artifact.path, data, tmp_path / "native", Run())
+    assert actual == expected
     data = write_lines(tmp_path / "long.jsonl", [{"text": "all of it " * 40}])
     with pytest.raises(DataError) as refused:
         by_python(artifact, smol, data, tmp_path / "python-long", Run())
@@ -211,8 +211,8 @@ def test_names_what_only_the_computer_encodes(
     line: str, expected: str, artifact: Artifact, tmp_path: Path
 ) -> None:
     data = write_lines(tmp_path / "data.jsonl", [line])
-    found, event = by_runner(artifact.path, data, tmp_path / "native", Run())
-    assert event["class"] == "DataError" and expected in event["message"] and not found
+    actual, event = by_runner(artifact.path, data, tmp_path / "native", Run())
+    assert event["class"] == "DataError" and expected in event["message"] and not actual
     assert event["numbers"]["line"] == 1
 
 
@@ -261,8 +261,8 @@ def test_trains_on_its_own_batches_and_the_host_goes_on(
     data = write_lines(tmp_path / "data.jsonl", records("messages", 30))
     options = OptimizerOptions(learning_rate=5e-3)
     expected = train(artifact, data, steps=8, optimizer=options, engine="native").losses
-    found, event = by_runner(artifact.path, data, tmp_path / "batches", Run(5))
-    assert found
+    actual, event = by_runner(artifact.path, data, tmp_path / "batches", Run(5))
+    assert actual
     run = tmp_path / "run"
     run.mkdir()
     job = Job.of(
@@ -290,12 +290,12 @@ def test_the_prompt_for_an_answer_is_the_templates(name: str, artifact: Artifact
         {"role": "user", "content": "And\nthat 👋"},
     ]
     chats = [turns[:1], turns, [{"role": "system", "content": " Be brief. "}, turns[0]]]
-    for chat, found in zip(chats, prompts(folder, chats), strict=True):
+    for chat, actual in zip(chats, prompts(folder, chats), strict=True):
         if name == "GEMMA2" and chat[0]["role"] == "system":
-            assert isinstance(found, str) and 'begins with the role "system"' in found
+            assert isinstance(actual, str) and 'begins with the role "system"' in actual
             continue
         expected = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
-        assert found == expected
+        assert actual == expected
     (refused,) = prompts(folder, [turns[:2]])
     assert refused == "a prompt for an answer ends with a message that is not the assistant's"
 
@@ -415,8 +415,8 @@ def test_blanks_beside_an_object_are_those_of_python(
     data = tmp_path / "data.jsonl"
     data.write_bytes("\n".join(rows).encode("utf-8-sig"))
     expected, _ = by_python(artifact, smol, data, tmp_path / "python", Run())
-    found, event = by_runner(artifact.path, data, tmp_path / "native", Run())
-    assert event["event"] == "encoded" and found == expected
+    actual, event = by_runner(artifact.path, data, tmp_path / "native", Run())
+    assert event["event"] == "encoded" and actual == expected
 
 
 def test_a_signal_is_heard_while_the_file_is_looked_through(artifact: Artifact, tmp_path: Path) -> None:

@@ -119,8 +119,8 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     data = several_batches(tiny.spec, 4)
 
     def run(steps: int, on_step: Callable[[StepReport], None] | None = None) -> TrainReport:
-        given = {"optimizer": OPTIONS, "out": tmp_path, "engine": engine, "on_step": on_step}
-        return train(artifact, data, steps=steps, resume=True, checkpoint_every=1 << 30, **given)
+        options = {"optimizer": OPTIONS, "out": tmp_path, "engine": engine, "on_step": on_step}
+        return train(artifact, data, steps=steps, resume=True, checkpoint_every=1 << 30, **options)
 
     run(4)
     checkpoint = tmp_path / CHECKPOINT
@@ -136,8 +136,8 @@ def test_a_full_disk_leaves_the_last_checkpoint(
 
 def test_metrics(tiny: TinyStep, artifact: Artifact, engine: Engine, tmp_path: Path) -> None:
     file, data = tmp_path / "metrics.ndjson", several_batches(tiny.spec, 4)
-    given = {"optimizer": OPTIONS, "out": tmp_path / "out", "engine": engine, "metrics": file}
-    reports = [train(artifact, data, steps=steps, resume=True, **given) for steps in (2, 5)]
+    options = {"optimizer": OPTIONS, "out": tmp_path / "out", "engine": engine, "metrics": file}
+    reports = [train(artifact, data, steps=steps, resume=True, **options) for steps in (2, 5)]
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 1, 2, 3, 4]
     assert [line["loss"] for line in lines] == [*reports[0].losses, *reports[1].losses]
@@ -269,7 +269,7 @@ def test_a_batch_file_without_labels_is_an_error(
     tensors = load_file(file)
     tensors["0.targets"][1] = NO_LOSS
     save_file(tensors, file)
-    with pytest.raises(DataError, match="the batch has no label behind the first token of a row"):
+    with pytest.raises(DataError, match="the batch has no label after the first token of a row"):
         supervise(job, run, worker_command(artifact.manifest, engine), None)
 
 

@@ -46,10 +46,10 @@ def command(request: pytest.FixtureRequest) -> Sequence[str]:
 @pytest.fixture
 def job(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> Path:
     """Of many steps."""
-    made = Job.of(artifact, tmp_path, steps=MANY, checkpoint=tmp_path / CHECKPOINT, checkpoint_every=MANY)
-    write_batches(made, training_data(artifact, several_batches(tiny.spec, 4)))
+    result = Job.of(artifact, tmp_path, steps=MANY, checkpoint=tmp_path / CHECKPOINT, checkpoint_every=MANY)
+    write_batches(result, training_data(artifact, several_batches(tiny.spec, 4)))
     file = tmp_path / "job.json"
-    file.write_text(made.to_json())
+    file.write_text(result.to_json())
     return file
 
 

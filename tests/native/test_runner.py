@@ -117,10 +117,10 @@ def test_trains_as_the_python_worker(
     )
     assert (python.engine, native.engine) == ENGINES
     assert native.losses == pytest.approx(python.losses, abs=1e-6)
-    expected, found = (load_file(tmp_path / who / CHECKPOINT) for who in ("python", "native"))
-    assert list(found) == list(expected)
+    expected, actual = (load_file(tmp_path / who / CHECKPOINT) for who in ("python", "native"))
+    assert list(actual) == list(expected)
     for name, tensor in expected.items():
-        torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-6)
+        torch.testing.assert_close(actual[name], tensor, rtol=0, atol=1e-6)
     if options is OPTIONS["sgd"]:
         first, second = ((tmp_path / who / CHECKPOINT).read_bytes() for who in ("python", "native"))
         assert first == second
@@ -451,10 +451,10 @@ def test_checkpoints_of_another_run_are_refused_in_the_same_words(
         (dataclasses.replace(again, artifact=str(other.path), expect=None), other),
         (dataclasses.replace(again, data="f" * 64), artifact),
     ):
-        found = read_progress(tmp_path / CHECKPOINT)
+        progress = read_progress(tmp_path / CHECKPOINT)
         wanted = changed.progress(artifact_of.manifest, STEPS, STEPS)
         with pytest.raises(ArtifactError) as problem:
-            require_same_run(tmp_path / CHECKPOINT, found, wanted)
+            require_same_run(tmp_path / CHECKPOINT, progress, wanted)
         assert message(changed) == str(problem.value)
     assert "has moved to step 12: another process trains there" in message(
         dataclasses.replace(again, first_step=STEPS - 1, total_steps=STEPS)

@@ -207,14 +207,14 @@ def test_a_first_example_that_fails_starts_nothing(
 def test_other_data_cannot_continue(
     artifact: Artifact, tiny: TinyStep, examples: bool, tmp_path: Path
 ) -> None:
-    given: list[Any] = EXAMPLES if examples else several_batches(tiny.spec, 4)
-    train(artifact, given, steps=2, out=tmp_path)
+    data: list[Any] = EXAMPLES if examples else several_batches(tiny.spec, 4)
+    train(artifact, data, steps=2, out=tmp_path)
     for goal in (2, 4):
         with pytest.raises(ArtifactError, match=r"other data \(sha256 .*train into a new folder"):
-            train(artifact, given[:-1], steps=goal, out=tmp_path, resume=True)
+            train(artifact, data[:-1], steps=goal, out=tmp_path, resume=True)
     with pytest.raises(ArtifactError, match=r"other data \(sha256"):
-        prepare(artifact, given[1:], steps=4, out=tmp_path, resume=True)
-    assert train(artifact, list(given), steps=3, out=tmp_path, resume=True).steps == 3
+        prepare(artifact, data[1:], steps=4, out=tmp_path, resume=True)
+    assert train(artifact, list(data), steps=3, out=tmp_path, resume=True).steps == 3
 
 
 def test_the_batch_that_is_simulated_is_the_first_that_is_trained(artifact: Artifact) -> None:
@@ -229,8 +229,8 @@ def test_the_folder_of_a_prepared_run(artifact: Artifact, small_files: None, tmp
     """Killed on the device and continued there; its batches stay until the run is brought back."""
     shutil.copytree(artifact.path, tmp_path / "artifact")
     straight = train(artifact, EXAMPLES, steps=400, optimizer=OPTIONS, out=tmp_path / "straight")
-    given = {"optimizer": OPTIONS, "out": tmp_path / "run", "checkpoint_every": 1}
-    prepared = prepare(tmp_path / "artifact", EXAMPLES, steps=400, **given)
+    options = {"optimizer": OPTIONS, "out": tmp_path / "run", "checkpoint_every": 1}
+    prepared = prepare(tmp_path / "artifact", EXAMPLES, steps=400, **options)
     assert prepared.data == straight.data
     # With metrics 400 steps are more than the pipe holds: it cannot have ended before it is killed.
     command = [str(runner()), prepared.job.name, "--resume", "--metrics"]
@@ -247,7 +247,7 @@ def test_the_folder_of_a_prepared_run(artifact: Artifact, small_files: None, tmp
     losses = [event["loss"] for event in events if event["event"] == "step"]
     assert 0 < len(losses) < 400 and losses == list(straight.losses[-len(losses) :])
     assert len(list((folder / "batches").iterdir())) == 400
-    report = train(tmp_path / "artifact", EXAMPLES, steps=400, resume=True, **given)
+    report = train(tmp_path / "artifact", EXAMPLES, steps=400, resume=True, **options)
     assert report.start_step == 400
     assert sorted(entry.name for entry in folder.iterdir()) == ["adapter", PREVIOUS, CHECKPOINT]
     trained = (load_file(each / CHECKPOINT) for each in (folder, tmp_path / "straight"))
@@ -369,11 +369,11 @@ def test_a_trainer_whose_parent_died_saves_and_ends(waiting: Waiting, tmp_path: 
 
 def test_a_feed_that_is_stopped_ends(artifact: Artifact, small_files: None, tmp_path: Path) -> None:
     job = Job.of(artifact, tmp_path, steps=10**9, streamed=True)
-    made = Feed(job, training_data(artifact, EXAMPLES))
+    writer = Feed(job, training_data(artifact, EXAMPLES))
     reading, writing = os.pipe()
-    with made.running(writing, lambda: None):
+    with writer.running(writing, lambda: None):
         assert os.read(reading, 1) == b"."
     while os.read(reading, 100):
         pass
     os.close(reading)
-    assert made.error is None and len(list((tmp_path / "batches").iterdir())) <= feed.FILES_AHEAD
+    assert writer.error is None and len(list((tmp_path / "batches").iterdir())) <= feed.FILES_AHEAD

@@ -140,15 +140,15 @@ def artifact(tiny: TinyStep, tmp_path_factory: pytest.TempPathFactory) -> Artifa
 def job(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> Job:
     folder = tmp_path / "run"
     folder.mkdir()
-    made = Job.of(
+    result = Job.of(
         artifact,
         folder,
         steps=STEPS,
         optimizer=OptimizerOptions(learning_rate=5e-3),
         checkpoint=folder / CHECKPOINT,
     )
-    write_batches(made, training_data(artifact, several_batches(tiny.spec, 4)))
-    return made
+    write_batches(result, training_data(artifact, several_batches(tiny.spec, 4)))
+    return result
 
 
 def trained(job: Job, *flags: str, steps: int = STEPS, command: Sequence[str] = ()) -> Ended:
@@ -161,9 +161,9 @@ def trained(job: Job, *flags: str, steps: int = STEPS, command: Sequence[str] = 
 
 def kept(job: Job) -> int:
     """The number in threads.json, which has nothing else."""
-    found = json.loads(Path(job.checkpoint or "").with_name(THREADS).read_text())
-    assert list(found) == ["threads"]
-    number: int = found["threads"]
+    fields = json.loads(Path(job.checkpoint or "").with_name(THREADS).read_text())
+    assert list(fields) == ["threads"]
+    number: int = fields["threads"]
     return number
 
 

@@ -38,8 +38,8 @@ def fused(graph: TrainGraph, count: int) -> list[str]:
     assert FuseAdd(FUSED).run(graph) == count
     graph.graph.eliminate_dead_code()
     graph.graph.lint()
-    for found, expected in zip(evaluate(graph, inputs), before, strict=True):
-        assert distance(found, expected) < 1e-6
+    for actual, expected in zip(evaluate(graph, inputs), before, strict=True):
+        assert distance(actual, expected) < 1e-6
     return names(graph)
 
 

@@ -35,8 +35,8 @@ def fused(graph: TrainGraph, count: int) -> list[str]:
     assert FuseMatmul().run(graph) == count
     graph.graph.eliminate_dead_code()
     graph.graph.lint()
-    for found, expected in zip(evaluate(graph, inputs), before, strict=True):
-        assert distance(found, expected) < 1e-6
+    for actual, expected in zip(evaluate(graph, inputs), before, strict=True):
+        assert distance(actual, expected) < 1e-6
     return [str(node.target).split(".")[1] for node in graph.operations()]
 
 
@@ -144,7 +144,7 @@ def test_a_second_factor_stays():
     assert arguments(graph) == [(False, False, 0.5)]
 
 
-@pytest.mark.parametrize("reader", ["operation", "result", "operation behind a view"])
+@pytest.mark.parametrize("reader", ["operation", "result", "operation after a view"])
 def test_the_factor_of_a_product_that_something_else_reads_stays(reader):
     build = GraphBuilder()
     product = build.call(aten.mm.default, build.input("a", 3, 4), build.input("b", 4, 5))

@@ -41,13 +41,13 @@ def test_equals_the_attention_of_torch(heads, key_heads, query_block, batch):
     graph.graph.lint()
     assert not any("causal_attention" in str(node.target) for node in graph.operations())
     torch.manual_seed(0)
-    given = {node.name: torch.randn(node.meta["val"].shape) for node, _ in graph.inputs()}
-    given |= {node.name: role.value for node, role in graph.inputs() if isinstance(role, Constant)}
-    found = evaluate(graph, [given[node.name] for node, _ in graph.inputs()])
-    inputs = [given[name].requires_grad_() for name in ("q", "k", "v")]
+    tensors = {node.name: torch.randn(node.meta["val"].shape) for node, _ in graph.inputs()}
+    tensors |= {node.name: role.value for node, role in graph.inputs() if isinstance(role, Constant)}
+    actual = evaluate(graph, [tensors[node.name] for node, _ in graph.inputs()])
+    inputs = [tensors[name].requires_grad_() for name in ("q", "k", "v")]
     out = F.scaled_dot_product_attention(*inputs, is_causal=True, scale=SCALE, enable_gqa=True)
-    gradients = torch.autograd.grad(out, inputs, given["grad"])
-    for result, expected in zip(found, (out.detach(), *gradients), strict=True):
+    gradients = torch.autograd.grad(out, inputs, tensors["grad"])
+    for result, expected in zip(actual, (out.detach(), *gradients), strict=True):
         assert distance(result, expected) < 1e-5
 
 

@@ -7,7 +7,8 @@ import torch
 from expecttest import assert_expected_inline
 from torch.nn import functional as F
 
-from lowpeak_artifact.quantized import QuantFormat, QuantizedTensor, quantize
+from lowpeak_artifact.quantize import quantize
+from lowpeak_artifact.quantized import QuantFormat, QuantizedTensor
 from lowpeak_compiler.ir.graph import Batch, Frozen, Quantized, TrainGraph
 from lowpeak_compiler.passes.fuse.attention import Attention
 from lowpeak_compiler.passes.loss.chunked_loss import ChunkedLoss
@@ -60,10 +61,10 @@ def test_equals_the_cross_entropy_of_torch(chunk, tile, bias, quantized):
     graph.graph.lint()
     assert not any("linear_cross_entropy" in str(node.target) for node in graph.operations())
     head = [stored.data, stored.scale] if quantized else [weight]
-    given = dict(zip(("hidden", "labels"), (hidden.detach(), labels), strict=True))
-    given |= {"data": stored.data, "scale": stored.scale, "w": head[-1], "b": offset}
-    given |= {node.name: role.value for node, role in graph.inputs() if hasattr(role, "value")}
-    loss, gradient = evaluate(graph, [given[node.name] for node, _ in graph.inputs()])
+    inputs = dict(zip(("hidden", "labels"), (hidden.detach(), labels), strict=True))
+    inputs |= {"data": stored.data, "scale": stored.scale, "w": head[-1], "b": offset}
+    inputs |= {node.name: role.value for node, role in graph.inputs() if hasattr(role, "value")}
+    loss, gradient = evaluate(graph, [inputs[node.name] for node, _ in graph.inputs()])
     expected = F.cross_entropy(F.linear(hidden, weight, offset if bias else None), labels, ignore_index=-1)
     (expected_gradient,) = torch.autograd.grad(expected, hidden)
     assert distance(loss, expected.detach()) < 1e-6

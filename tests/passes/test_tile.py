@@ -26,10 +26,11 @@ from lowpeak_compiler.passes.loss.mask_logits import MaskLogits
 from lowpeak_compiler.passes.lower.dequantize_per_use import DequantizePerUse
 from lowpeak_compiler.passes.lower.quantize import Quantize
 from lowpeak_compiler.passes.normalize import Normalize
-from lowpeak_compiler.passes.runner import Pass, Runner
+from lowpeak_compiler.passes.runner import Runner
+from lowpeak_compiler.passes.stage import Pass
 from lowpeak_compiler.passes.tiling.split import CannotTile
 from lowpeak_compiler.passes.tiling.tile import Tile
-from lowpeak_compiler.plan.liveness import lifetimes, live_bytes
+from lowpeak_compiler.plan.liveness import live_bytes, live_ranges
 from lowpeak_compiler.plan.rematerialize import Decisions, carry_out
 from tests.evaluate import GraphBuilder
 from tests.models import TOKENS, LanguageModel, joint, language_model
@@ -176,7 +177,7 @@ def test_keys_of_one_layer_are_there_at_a_time():
 def test_what_is_written_and_added_up_stays_in_its_place():
     graph = Runner().run(lowered(language_model(num_hidden_layers=2)), [Tile(4)])
     view = plan_view(graph, RUNTIME, device("laptop"))
-    live = lifetimes(view.program)
+    live = live_ranges(view.program)
     carried = ("write_rows", "causal_attention_backward_add")
     for node in graph.operations():
         if any(name in str(node.target) for name in carried) and node.args[0] is not None:

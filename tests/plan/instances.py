@@ -1,4 +1,4 @@
-"""Instances for tests and benchmarks: the shape of a checkpointed training step, and random lifetimes."""
+"""Instances for tests and benchmarks: the shape of a checkpointed training step, and random live ranges."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def training_step(layers: int, tiles: int, seed: int, alignment: int = 64) -> Me
     return MemoryProblem(tuple(Buffer(*value, alignment=alignment) for value in recorded))
 
 
-def random_lifetimes(count: int, seed: int, mean_lifetime: int = 40) -> MemoryProblem:
-    """`count` buffers of skewed sizes and mostly short lifetimes; two percent live far longer."""
+def random_live_ranges(count: int, seed: int, mean_lifetime: int = 40) -> MemoryProblem:
+    """`count` buffers of skewed sizes and mostly short live ranges; two percent live far longer."""
     rng = random.Random(seed)
     buffers = []
     for index in range(count):

@@ -65,7 +65,7 @@ def peak_of(program: Program, plan: Plan) -> float | None:
 
 
 class _Model:
-    """Places and lifetimes of one program. `least`: the budget is a variable from there on."""
+    """Places and live ranges of one program. `least`: the budget is a variable from there on."""
 
     def __init__(self, program: Program, budget: int, least: int | None = None) -> None:
         self.program = program
@@ -89,7 +89,7 @@ class _Model:
         self._one_at_a_time()
         self._ends()
         self._reads()
-        self._lifetimes()
+        self._live_ranges()
         self.cp.add_cumulative(self.intervals, self.demands, self.capacity)
 
     def begin_with(self, plan: Plan) -> None:
@@ -173,7 +173,7 @@ class _Model:
         self.cp.add(self.again_end[value] >= at + 1).only_enforce_if([*given, again])
         self.cp.add(at >= self.again_start[step] + 1).only_enforce_if([*given, again])
 
-    def _lifetimes(self) -> None:
+    def _live_ranges(self) -> None:
         taken_over: dict[tuple[int, bool], Linear] = {}
         for step, op in enumerate(self.program.ops):
             self._in_place(step, op, False, taken_over)

@@ -30,11 +30,11 @@ def program(
         Value(name, size, Kind.ACTIVATION if name in made_here else Kind.BATCH)
         for name, size in values.items()
     ]
-    made = []
+    result = []
     for position, (name, reads, writes) in enumerate(ops):
         numbers = tuple(index[r] for r in reads)
         written = tuple(index[w] for w in writes)
-        made.append(
+        result.append(
             Op(
                 name,
                 numbers,
@@ -44,7 +44,7 @@ def program(
                 tuple(product(written, numbers)) if in_place else (),
             )
         )
-    return Program(tuple(described), tuple(made), frozenset(index[r] for r in results))
+    return Program(tuple(described), tuple(result), frozenset(index[r] for r in results))
 
 
 @st.composite

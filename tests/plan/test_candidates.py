@@ -9,9 +9,9 @@ import numpy as np
 from lowpeak_compiler.plan.cost import Rates
 from lowpeak_compiler.plan.decide.candidates import (
     Result,
-    Windows,
+    TimeBuckets,
     find_candidates,
-    find_crossings,
+    find_saved_tensors,
     find_units,
 )
 from lowpeak_compiler.plan.decide.decide import Decider
@@ -43,31 +43,31 @@ def test_units_are_all_tiles_of_an_operation():
 
 
 def test_a_value_written_tile_by_tile_counts_once():
-    made = tiled()
-    units = find_units(made)
-    crossings = find_crossings(made, units)
-    windows = Windows(6, len(made.ops), [c.dead for c in crossings])
-    found = find_candidates(made, units, crossings, windows)
-    (written,) = [c for key, c in found.items() if key.unit == 1]
-    assert [made.values[v].name for v in written.values] == ["w"]
+    baseline = tiled()
+    units = find_units(baseline)
+    saved = find_saved_tensors(baseline, units)
+    buckets = TimeBuckets(6, len(baseline.ops), [c.dead for c in saved])
+    candidates = find_candidates(baseline, units, saved, buckets)
+    (written,) = [c for key, c in candidates.items() if key.unit == 1]
+    assert [baseline.values[v].name for v in written.values] == ["w"]
     assert written.nbytes == 16 and written.direct
-    assert found[Result(0, 0)].nbytes == 8 and not found[Result(0, 0)].direct
+    assert candidates[Result(0, 0)].nbytes == 8 and not candidates[Result(0, 0)].direct
     assert written.kept.max() == 16
 
 
 def test_profiles_are_the_most_bytes_live_in_a_window():
-    windows = Windows(4, 8, [8])
-    assert windows.ends.tolist()[-1] == 8
-    one_after_the_other = windows.profile([(4, 5, 3), (5, 6, 3), (6, 8, 3)])
+    buckets = TimeBuckets(4, 8, [8])
+    assert buckets.ends.tolist()[-1] == 8
+    one_after_the_other = buckets.profile([(4, 5, 3), (5, 6, 3), (6, 8, 3)])
     assert one_after_the_other.max() == 3
-    assert windows.profile([(4, 6, 3), (5, 8, 3)]).max() == 6
+    assert buckets.profile([(4, 6, 3), (5, 8, 3)]).max() == 6
 
 
 def test_tiles_are_decided_about_together():
-    made = tiled()
-    large = replace(made, values=tuple(replace(v, nbytes=v.nbytes * 1_000_000) for v in made.values))
+    baseline = tiled()
+    large = replace(baseline, values=tuple(replace(v, nbytes=v.nbytes * 1_000_000) for v in baseline.values))
     decider = Decider(large, RATES, offload=False)
-    in_forward = np.where(decider.windows.ends <= 6, 30_000_000, 0)
+    in_forward = np.where(decider.buckets.ends <= 6, 30_000_000, 0)
     found = [decider.decide(budget * 1_000_000, in_forward) for budget in range(70, 29, -1)]
     chosen = {decisions.recompute for decisions in found if decisions}
     assert frozenset() in chosen and len(chosen) > 1

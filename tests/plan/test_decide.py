@@ -34,51 +34,51 @@ def decider(run: Program, *, offload: bool = False, bytes_per_op: float = 0.0) -
 
 
 def beside(made: Decider) -> np.ndarray:
-    return np.zeros(len(made.windows), dtype=np.int64)
+    return np.zeros(len(made.buckets), dtype=np.int64)
 
 
 @pytest.mark.parametrize("cheap", "ab")
 def test_the_cheapest_that_frees_enough_runs_again(cheap: str):
-    made = decider(chain({cheap: 0.5}))
-    assert made.decide(30 * MB, beside(made)) == Decisions()
-    assert made.decide(20 * MB, beside(made)) == Decisions(frozenset(cheap))
+    solver = decider(chain({cheap: 0.5}))
+    assert solver.decide(30 * MB, beside(solver)) == Decisions()
+    assert solver.decide(20 * MB, beside(solver)) == Decisions(frozenset(cheap))
 
 
 def test_what_lies_beside_counts():
-    made = decider(chain({"a": 0.5}))
-    assert made.decide(30 * MB, beside(made) + 10 * MB) == Decisions(frozenset("a"))
+    solver = decider(chain({"a": 0.5}))
+    assert solver.decide(30 * MB, beside(solver) + 10 * MB) == Decisions(frozenset("a"))
 
 
 def test_the_disk_is_used_where_it_is_faster():
-    made = decider(chain({name: 100.0 for name in "abc"}), offload=True)
-    found = made.decide(20 * MB, beside(made))
+    solver = decider(chain({name: 100.0 for name in "abc"}), offload=True)
+    found = solver.decide(20 * MB, beside(solver))
     assert found is not None and not found.recompute and len(found.offload) == 1
 
 
 def test_what_costs_nothing_is_not_kept():
-    made = decider(chain({"a": 0.0}))
-    assert made.unbounded() == Decisions(frozenset("a"))
+    solver = decider(chain({"a": 0.0}))
+    assert solver.unbounded() == Decisions(frozenset("a"))
 
 
 def test_the_least_budget_has_decisions_and_none_below():
-    made = decider(chain({}))
-    least = made.least(beside(made))
-    assert made.decide(least, beside(made)) is not None
-    assert made.decide(least - 100, beside(made)) is None
-    assert made.least(beside(made) + 7 * MB) == pytest.approx(least + 7 * MB, abs=100)
+    solver = decider(chain({}))
+    least = solver.least(beside(solver))
+    assert solver.decide(least, beside(solver)) is not None
+    assert solver.decide(least - 100, beside(solver)) is None
+    assert solver.least(beside(solver) + 7 * MB) == pytest.approx(least + 7 * MB, abs=100)
 
 
 def test_bytes_of_operations_count():
     """Six operations, and one for each that runs again."""
-    made = decider(chain({"a": 0.5}), bytes_per_op=MB)
-    assert made.decide(30 * MB + 6 * MB, beside(made)) == Decisions()
-    assert made.decide(20 * MB + 7 * MB, beside(made)) == Decisions(frozenset("a"))
-    assert made.decide(20 * MB + 6 * MB, beside(made)) != Decisions(frozenset("a"))
+    solver = decider(chain({"a": 0.5}), bytes_per_op=MB)
+    assert solver.decide(30 * MB + 6 * MB, beside(solver)) == Decisions()
+    assert solver.decide(20 * MB + 7 * MB, beside(solver)) == Decisions(frozenset("a"))
+    assert solver.decide(20 * MB + 6 * MB, beside(solver)) != Decisions(frozenset("a"))
 
 
 def test_questions_do_not_change_answers():
-    made = decider(chain({"a": 0.5, "b": 0.7}), offload=True)
+    solver = decider(chain({"a": 0.5, "b": 0.7}), offload=True)
     budgets = [10 * MB, 15 * MB, 20 * MB, 25 * MB, 30 * MB] * 4
-    fresh = [decider(chain({"a": 0.5, "b": 0.7}), offload=True).decide(b, beside(made)) for b in budgets]
+    fresh = [decider(chain({"a": 0.5, "b": 0.7}), offload=True).decide(b, beside(solver)) for b in budgets]
     with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(lambda budget: made.decide(budget, beside(made)), budgets)) == fresh
+        assert list(threads.map(lambda budget: solver.decide(budget, beside(solver)), budgets)) == fresh

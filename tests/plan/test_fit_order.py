@@ -46,7 +46,7 @@ def test_every_step_that_exceeds_is_looked_at(pairs: int):
     limit = 1000 + 1 + 2 * pairs
     fitting = order_within(run, limit, 1)
     assert max(live_bytes(run)) > limit
-    if pairs > WIDTH:  # A bounded number of windows.
+    if pairs > WIDTH:  # A bounded number of buckets.
         assert fitting is None
     else:
         assert fitting is not None and max(live_bytes(fitting)) <= limit

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 
 from lowpeak_artifact.kind import Kind
-from lowpeak_compiler.plan.liveness import lifetimes, live_bytes, memory_problem
+from lowpeak_compiler.plan.liveness import live_bytes, live_ranges, memory_problem
 from lowpeak_compiler.plan.place.memory import solve
 from lowpeak_compiler.plan.place.validate import check
 from lowpeak_compiler.plan.program import Program
@@ -21,8 +21,8 @@ def with_kind(original: Program, name: str, kind: Kind) -> Program:
     return dataclasses.replace(original, values=values)
 
 
-def test_lifetimes_of_a_chain():
-    live = lifetimes(program(SIZES, CHAIN, "c", 3))
+def test_live_ranges_of_a_chain():
+    live = live_ranges(program(SIZES, CHAIN, "c", 3))
     assert live.lower == (0, 0, 1, 2)
     assert live.upper == (1, 2, 3, 3)
     assert live.buffer == (0, 1, 2, 3)
@@ -31,7 +31,7 @@ def test_lifetimes_of_a_chain():
 
 def test_a_value_takes_over_an_operand_that_dies():
     chain = program(SIZES, CHAIN, "c", 3, in_place=True)
-    assert lifetimes(chain).buffer == (0, 0, 0, 0)
+    assert live_ranges(chain).buffer == (0, 0, 0, 0)
     assert live_bytes(chain) == [8, 8, 8]
     problem, index = memory_problem(chain, 1)
     assert [(b.lower, b.upper, b.size) for b in problem.buffers] == [(0, 3, 8)]
@@ -40,45 +40,45 @@ def test_a_value_takes_over_an_operand_that_dies():
 
 def test_an_operand_that_is_read_later_is_not_taken_over():
     ops = [("f", "x", "a"), ("g", "a", "b"), ("h", "ab", "c")]
-    live = lifetimes(program(SIZES, ops, "c", 3, in_place=True))
+    live = live_ranges(program(SIZES, ops, "c", 3, in_place=True))
     assert live.buffer[2] == 2
     assert live.buffer[3] == live.buffer[1] == 0
 
 
 def test_a_result_is_not_taken_over():
-    live = lifetimes(program(SIZES, [("f", "x", "a"), ("g", "a", "b")], "ab", 2, in_place=True))
+    live = live_ranges(program(SIZES, [("f", "x", "a"), ("g", "a", "b")], "ab", 2, in_place=True))
     assert live.upper[1] == 2
-    # g is the last step, but a has to be there behind it.
+    # g is the last step, but a has to be there after it.
     assert live.buffer[2] != live.buffer[1]
 
 
 def test_an_adapter_is_not_taken_over_and_lives_to_the_end():
     chain = with_kind(program(SIZES, CHAIN, "c", 3, in_place=True), "x", Kind.ADAPTER)
-    live = lifetimes(chain)
+    live = live_ranges(chain)
     assert live.buffer == (0, 1, 1, 1)
     assert live.upper[0] == 3
     assert live_bytes(chain) == [16, 16, 16]
 
 
 def test_a_value_of_another_size_is_not_taken_over():
-    live = lifetimes(program({**SIZES, "b": 4}, CHAIN, "c", 3, in_place=True))
+    live = live_ranges(program({**SIZES, "b": 4}, CHAIN, "c", 3, in_place=True))
     assert live.buffer == (0, 0, 2, 3)
 
 
 def test_two_results_of_an_operation_have_memory_of_their_own():
-    live = lifetimes(program(SIZES, [("f", "x", "ab")], "ab", 1, in_place=True))
+    live = live_ranges(program(SIZES, [("f", "x", "ab")], "ab", 1, in_place=True))
     assert live.buffer == (0, 0, 2, 3)
 
 
 def test_two_results_of_an_operation_take_over_two_operands():
-    live = lifetimes(program(SIZES, [("f", "x", "a"), ("g", "xa", "bc")], "bc", 2, in_place=True))
+    live = live_ranges(program(SIZES, [("f", "x", "a"), ("g", "xa", "bc")], "bc", 2, in_place=True))
     assert live.buffer == (0, 1, 0, 1)
 
 
 def test_a_result_takes_over_only_what_is_said_of_it():
     pair = program(SIZES, [("f", "x", "a"), ("g", "xa", "bc")], "bc", 2)
     added = dataclasses.replace(pair.ops[1], in_place=((3, 0),))
-    live = lifetimes(dataclasses.replace(pair, ops=(pair.ops[0], added)))
+    live = live_ranges(dataclasses.replace(pair, ops=(pair.ops[0], added)))
     assert live.buffer == (0, 1, 2, 0)
 
 
@@ -99,7 +99,7 @@ def test_the_arena_is_what_is_live(run):
     solution = solve(problem)
     check(problem, solution)
     assert solution.lower_bound == max(live_bytes(run))
-    live = lifetimes(run)
+    live = live_ranges(run)
     for value, buffer in enumerate(index):
         if buffer >= 0:
             block = problem.buffers[buffer]
@@ -110,7 +110,7 @@ def test_the_arena_is_what_is_live(run):
 @given(random_programs())
 def test_what_shares_a_buffer_hands_it_on_at_one_step(run):
     """Only the operation that reads the old value last and writes the new one sees both."""
-    live = lifetimes(run)
+    live = live_ranges(run)
     members: dict[int, list[int]] = {}
     for value, root in enumerate(live.buffer):
         members.setdefault(root, []).append(value)

@@ -21,8 +21,8 @@ def search(rates: Rates = RATES, *, offload: bool = False) -> tuple[Measurer, Ne
     return Measurer(run, rates, Memory(1), decider), Neighbourhood(decider)
 
 
-def names(found: list[tuple[float, Decisions]]) -> list[tuple[float, str, str]]:
-    return [(seconds, "".join(sorted(d.recompute)), "".join(sorted(d.offload))) for seconds, d in found]
+def names(result: list[tuple[float, Decisions]]) -> list[tuple[float, str, str]]:
+    return [(seconds, "".join(sorted(d.recompute)), "".join(sorted(d.offload))) for seconds, d in result]
 
 
 def test_one_or_two_changes_the_dearest_first():

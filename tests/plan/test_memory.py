@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lowpeak_artifact.errors import DataError
 from lowpeak_compiler.plan.place.memory import solve
 from lowpeak_compiler.plan.place.problem import Buffer, MemoryProblem, MemorySolution, read_csv, write_csv
-from tests.plan.instances import problems, random_lifetimes, training_step
+from tests.plan.instances import problems, random_live_ranges, training_step
 
 INSTANCES = Path(__file__).parent / "instances"
 
@@ -58,19 +58,19 @@ def test_negative_and_distant_steps() -> None:
 
 
 def test_same_problem_same_solution() -> None:
-    problem = random_lifetimes(300, seed=1)
+    problem = random_live_ranges(300, seed=1)
     assert solve(problem, effort=3000) == solve(problem, effort=3000)
 
 
 def test_more_effort_is_never_worse() -> None:
-    problem = random_lifetimes(200, seed=0)
+    problem = random_live_ranges(200, seed=0)
     greedy, searched = solve(problem, effort=0), solve(problem)
     assert greedy.height > searched.height
 
 
 def test_capacity_ends_the_search_early() -> None:
     """A height that is enough is not improved, though it could be; one that is not, is searched for."""
-    problem = random_lifetimes(200, seed=0)
+    problem = random_live_ranges(200, seed=0)
     greedy, best = solve(problem, effort=0), solve(problem)
     assert best.height < greedy.height
     enough = solve(problem, capacity=greedy.height)
@@ -100,7 +100,7 @@ def test_training_step_without_slack_at_any_layer() -> None:
 def test_time_grows_little_faster_than_the_number_of_buffers() -> None:
     def seconds(buffers: int) -> float:
         start = time.process_time()
-        solution = solve(random_lifetimes(buffers, seed=0))
+        solution = solve(random_live_ranges(buffers, seed=0))
         assert solution.height <= 1.15 * solution.lower_bound
         return time.process_time() - start
 
@@ -110,7 +110,7 @@ def test_time_grows_little_faster_than_the_number_of_buffers() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [("", 0, 1, 1, 0), ("", 1, 1, 1, 1), ("", 0, 1, -1, 1), ("", 0, 2**62, 1, 1)],
-    ids=["alignment", "lifetime", "size", "range"],
+    ids=["alignment", "live range", "size", "range"],
 )
 def test_buffers_that_make_no_sense(arguments: tuple[str, int, int, int, int]) -> None:
     with pytest.raises(ValueError, match="buffer"):
@@ -157,7 +157,7 @@ def test_csv_columns_are_found_by_name(tmp_path: Path) -> None:
         ("id,lower,upper,size,start\n", "1: a column occurs twice"),
         ("id,lower,upper,size\na,0,1,8\nb,0,1\n", "3: 3 fields, the header has 4"),
         ("id,lower,upper,size\na,0,x,8\n", "2: upper is 'x', not an integer"),
-        ("id,lower,upper,size\na,1,1,8\n", r"2: buffer a: the lifetime \[1, 1\) is empty"),
+        ("id,lower,upper,size\na,1,1,8\n", r"2: buffer a: the live range \[1, 1\) is empty"),
         ("id,lower,upper,size\na,0,1,-8\n", "2: buffer a: size -8 is negative"),
         ("id,lower,upper,size\na,0,1,8\n\na,0,1,8\n", "4: buffer id a is already on line 2"),
         ("id,lower,upper,size,offset\na,0,1,8,\n", "2: offset is '', not an integer"),

@@ -45,12 +45,12 @@ def best_peak(run: Program) -> int:
 def choices(run: Program) -> list[tuple[int, float]]:
     """Peak and seconds of every choice of what to recompute."""
     forward = [op.name for op in run.ops if op.forward]
-    found = []
+    result = []
     for size in range(len(forward) + 1):
         for chosen in itertools.combinations(forward, size):
             decided = schedule(carry_out(run, Decisions(frozenset(chosen)), RATES))
-            found.append((max(live_bytes(decided)), step_seconds(decided)))
-    return found
+            result.append((max(live_bytes(decided)), step_seconds(decided)))
+    return result
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -141,16 +141,16 @@ def test_no_plan_needs_less_than_the_bound(name: str):
 
 
 def test_a_trace_is_computed_once_and_no_further_than_asked():
-    made: list[int] = []
+    result: list[int] = []
 
     def numbers() -> Iterator[int]:
         for number in range(5):
-            made.append(number)
+            result.append(number)
             yield number
 
     trace = Trace(numbers())
-    assert trace.first(lambda number: number == 2) == 2 and made == [0, 1, 2]
-    assert list(trace) == list(trace) == [0, 1, 2, 3, 4] == made
+    assert trace.first(lambda number: number == 2) == 2 and result == [0, 1, 2]
+    assert list(trace) == list(trace) == [0, 1, 2, 3, 4] == result
     assert trace.first(lambda number: number > 4) is None
 
 

@@ -13,7 +13,7 @@ from lowpeak_compiler.budget.planning import plan_view
 from lowpeak_compiler.budget.targets import EXECUTORCH, ONNXRUNTIME
 from lowpeak_compiler.config import MEGABYTE
 from lowpeak_compiler.plan.cost import Rates
-from lowpeak_compiler.plan.liveness import lifetimes, live_bytes, memory_problem
+from lowpeak_compiler.plan.liveness import live_bytes, live_ranges, memory_problem
 from lowpeak_compiler.plan.measure import Memory
 from lowpeak_compiler.plan.order.schedule import schedule
 from lowpeak_compiler.plan.place.memory import solve
@@ -51,7 +51,7 @@ def test_kept_is_what_is_not_taken():
 def test_taken_results_live_until_their_last_use():
     run = two_gradients()
     names = [value.name for value in run.values]
-    kept, taken = lifetimes(run), lifetimes(taking(run, "gh"))
+    kept, taken = live_ranges(run), live_ranges(taking(run, "gh"))
     before = dict(zip(names, zip(kept.lower, kept.upper, strict=True), strict=True))
     after = dict(zip(names, zip(taken.lower, taken.upper, strict=True), strict=True))
     assert (before["g"], before["h"]) == ((2, 5), (3, 5))
@@ -64,8 +64,8 @@ def test_taken_results_live_until_their_last_use():
 
 def test_a_taken_result_may_be_taken_over_in_place():
     chain = program(dict.fromkeys("xgh", 8), [("g", "x", "g"), ("h", "g", "h")], "gh", 1, in_place=True)
-    assert lifetimes(chain).buffer == (0, 0, 2)
-    assert lifetimes(taking(chain, "g")).buffer == (0, 0, 0)
+    assert live_ranges(chain).buffer == (0, 0, 2)
+    assert live_ranges(taking(chain, "g")).buffer == (0, 0, 0)
     assert live_bytes(taking(chain, "g")) == [8, 8]
 
 
@@ -98,7 +98,7 @@ def random_taking_programs(draw: st.DrawFn) -> Program:
 @given(random_taking_programs())
 def test_taking_never_needs_more_and_keeps_what_is_kept(run):
     keeping = dataclasses.replace(run, taken=frozenset())
-    live, end = lifetimes(run), len(run.ops)
+    live, end = live_ranges(run), len(run.ops)
     assert all(less <= more for less, more in zip(live_bytes(run), live_bytes(keeping), strict=True))
     uses = {value: step for step, op in enumerate(run.ops) for value in (*op.writes, *op.reads)}
     for value in run.results:

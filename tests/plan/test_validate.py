@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lowpeak_compiler.plan.place.memory import solve
 from lowpeak_compiler.plan.place.problem import Buffer, MemoryProblem, MemorySolution
-from lowpeak_compiler.plan.place.validate import InvalidPlan, check
+from lowpeak_compiler.plan.place.validate import InvalidSolution, check
 from tests.plan.instances import problems
 
 PROBLEM = MemoryProblem(
@@ -19,7 +19,7 @@ PROBLEM = MemoryProblem(
 SOLUTION = MemorySolution((0, 64, 64), 112, 112)
 
 
-def test_accepts_a_right_solution_with_touching_lifetimes_and_offsets() -> None:
+def test_accepts_a_right_solution_with_touching_live_ranges_and_offsets() -> None:
     check(PROBLEM, SOLUTION)
 
 
@@ -42,13 +42,13 @@ def test_accepts_a_right_solution_with_touching_lifetimes_and_offsets() -> None:
     ],
 )
 def test_names_the_fault(solution: MemorySolution, message: str) -> None:
-    with pytest.raises(InvalidPlan, match=message):
+    with pytest.raises(InvalidSolution, match=message):
         check(PROBLEM, solution)
 
 
 def test_finds_an_overlap_hidden_inside_a_larger_buffer() -> None:
     buffers = (Buffer("outer", 0, 9, 100), Buffer("early", 0, 1, 10), Buffer("inner", 5, 6, 10))
-    with pytest.raises(InvalidPlan, match="outer and inner share 10 bytes"):
+    with pytest.raises(InvalidSolution, match="outer and inner share 10 bytes"):
         check(MemoryProblem(buffers), MemorySolution((0, 100, 50), 110, 110))
 
 
@@ -73,7 +73,7 @@ def test_agrees_with_the_quadratic_definition(problem: MemoryProblem, data: st.D
     )
     solution = MemorySolution(offsets, height, problem.lower_bound())
     if overlap:
-        with pytest.raises(InvalidPlan, match="share"):
+        with pytest.raises(InvalidSolution, match="share"):
             check(problem, solution)
     else:
         check(problem, solution)
@@ -96,5 +96,5 @@ def test_rejects_mutated_solutions(problem: MemoryProblem, data: st.DataObject) 
     if buffer.alignment > 1:
         mutants.append(moved(offset + 1))
     for mutant in mutants:
-        with pytest.raises(InvalidPlan):
+        with pytest.raises(InvalidSolution):
             check(problem, mutant)

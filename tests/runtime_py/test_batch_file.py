@@ -49,9 +49,9 @@ def test_what_is_written_is_read(cuts: list[int], tmp_path: Path) -> None:
     (tmp_path / ".9-12.safetensors.tmp").write_bytes(b"half a file")
     folder, stop = BatchFolder(tmp_path), NoStop()
     for index, expected in enumerate(MADE, start=7):
-        found = folder.at(index, stop)
-        assert found is not None
-        bucket, read = found
+        actual = folder.at(index, stop)
+        assert actual is not None
+        bucket, read = actual
         assert bucket == expected.bucket and read.keys() == expected.inputs.keys()
         assert all(torch.equal(read[name], tensor) for name, tensor in expected.inputs.items())
         assert folder.end == expected.end

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from lowpeak_artifact.errors import EnvironmentProblem
 from lowpeak_artifact.manifest import Manifest
+from lowpeak_artifact.python_process import python_process
 from lowpeak_export.executorch.library import OPS_VARIABLE, RUNNER_VARIABLE
 from lowpeak_runtime.train.command import worker_command
 from lowpeak_runtime.train.trainer import train
@@ -59,7 +59,7 @@ def test_else_the_python_worker(program: Path) -> None:
         worker_command(manifest(target="onnxruntime"), "auto"),
     ):
         assert command.engine == "python"
-        assert command.arguments == (sys.executable, "-P", "-m", "lowpeak_runtime.train.worker")
+        assert command.arguments == python_process("lowpeak_runtime.train.worker")
 
 
 def test_a_native_run_without_the_runner(no_program: None) -> None:

@@ -313,9 +313,9 @@ def test_resuming_where_a_batch_ended_continues_the_same_sequence(examples: list
 def test_how_many_are_fetched_together_changes_nothing(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = list(islice(some_batches(HALF), 20))
     monkeypatch.setattr(data, "AT_ONCE", at_once)
-    found = list(islice(some_batches(HALF), 20))
-    assert all(map(equal, found, expected))
-    assert [batch.summary for batch in found] == [batch.summary for batch in expected]
+    actual = list(islice(some_batches(HALF), 20))
+    assert all(map(equal, actual, expected))
+    assert [batch.summary for batch in actual] == [batch.summary for batch in expected]
 
 
 def test_seed_decides_the_order() -> None:

@@ -86,12 +86,12 @@ def test_files_of_an_artifact(folder: Path) -> None:
     dead = folder / ".artifact.x1.writing"
     dead.mkdir()
     report = fsck(artifact)
-    found = {each.file: each for each in report.findings}
-    assert "its sha256 is " in found[names[0]].detail and "it has " in found[names[1]].detail
-    assert [found[name].state for name in names[:4]] == ["damaged", "damaged", "missing", "whole"]
-    assert "copy this one file again" in found[names[0]].remedy
-    assert found["chat_template.jinja"].state == "foreign" and not report.whole
-    assert found[f"../{dead.name}"].state == "leftover" and dead.exists()
+    by_file = {each.file: each for each in report.findings}
+    assert "its sha256 is " in by_file[names[0]].detail and "it has " in by_file[names[1]].detail
+    assert [by_file[name].state for name in names[:4]] == ["damaged", "damaged", "missing", "whole"]
+    assert "copy this one file again" in by_file[names[0]].remedy
+    assert by_file["chat_template.jinja"].state == "foreign" and not report.whole
+    assert by_file[f"../{dead.name}"].state == "leftover" and dead.exists()
     repaired = fsck(artifact, repair=True)
     assert repaired.repaired == [f"../{dead.name} was removed"] and not dead.exists() and not repaired.whole
     (artifact / MANIFEST).write_text("{")
@@ -116,9 +116,9 @@ def test_a_damaged_checkpoint(folder: Path) -> None:
     flip(run / CHECKPOINT)
     before = contents(run)
     report = fsck(run)
-    found = {each.file: each for each in report.findings}
-    assert not report.whole and found[CHECKPOINT].detail == "its bytes do not give its checksum"
-    assert f"goes on from {PREVIOUS}, with 50 steps" in found[CHECKPOINT].remedy
+    by_file = {each.file: each for each in report.findings}
+    assert not report.whole and by_file[CHECKPOINT].detail == "its bytes do not give its checksum"
+    assert f"goes on from {PREVIOUS}, with 50 steps" in by_file[CHECKPOINT].remedy
     assert contents(run) == before
     repaired = fsck(run, repair=True)
     assert repaired.repaired == [f"{PREVIOUS} is {CHECKPOINT} now, with 50 steps"] and repaired.whole
@@ -150,8 +150,8 @@ def test_the_adapter_is_made_from_the_newest_whole_checkpoint(folder: Path) -> N
     weights.write_bytes(weights.read_bytes()[:-4])
     flip(run / CHECKPOINT)
     report = fsck(run)
-    (found,) = (each for each in report.findings if each.file == "adapter/adapter_model.safetensors")
-    assert found.state == "damaged" and found.remedy == "--repair makes it again from the checkpoint"
+    (finding,) = (each for each in report.findings if each.file == "adapter/adapter_model.safetensors")
+    assert finding.state == "damaged" and finding.remedy == "--repair makes it again from the checkpoint"
     repaired = fsck(run, repair=True)
     assert repaired.whole and repaired.repaired[-1] == f"adapter was made from {CHECKPOINT}"
     for name, tensor in load_file(weights).items():
@@ -209,9 +209,9 @@ def test_what_was_prepared(folder: Path) -> None:
     (run / "batches").mkdir()
     shutil.copy(run / "adapter" / "adapter_model.safetensors", run / "batches" / "0-4.safetensors")
     (run / "batches" / "4-8.safetensors").write_bytes(b"\1\0\0\0")
-    found = states(fsck(run))
-    assert (found["job.json"], found["batches/0-4.safetensors"]) == ("damaged", "whole")
-    assert found["batches/4-8.safetensors"] == "damaged"
+    seen = states(fsck(run))
+    assert (seen["job.json"], seen["batches/0-4.safetensors"]) == ("damaged", "whole")
+    assert seen["batches/4-8.safetensors"] == "damaged"
 
 
 def test_no_folder_of_ours(tmp_path: Path) -> None:
@@ -247,15 +247,15 @@ def test_what_is_no_regular_file_is_not_waited_for(folder: Path, name: str) -> N
     path = folder / "artifact-trained" / name
     path.unlink(missing_ok=True)
     os.mkfifo(path)
-    (found,) = [each for each in fsck(folder / "artifact-trained").findings if each.file == name]
-    assert found.state == "damaged" and "it is no regular file" in found.detail
+    (finding,) = [each for each in fsck(folder / "artifact-trained").findings if each.file == name]
+    assert finding.state == "damaged" and "it is no regular file" in finding.detail
 
 
 def test_a_link_in_an_artifact_is_damage(folder: Path) -> None:
     weights = folder / "artifact" / "weights.ptd"
     weights.symlink_to(weights.rename(folder / "weights"))
-    (found,) = [each for each in fsck(folder / "artifact").findings if each.file == weights.name]
-    assert found.state == "damaged" and "links are not followed" in found.detail
+    (finding,) = [each for each in fsck(folder / "artifact").findings if each.file == weights.name]
+    assert finding.state == "damaged" and "links are not followed" in finding.detail
 
 
 def test_a_repair_that_needs_the_artifact_says_so(folder: Path) -> None:

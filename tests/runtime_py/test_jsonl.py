@@ -22,8 +22,8 @@ from lowpeak_runtime.data.jsonl import JsonlFile, read_jsonl
 def tokenizer() -> PreTrainedTokenizerFast:
     """Of single characters."""
     vocabulary = {chr(code): code - 32 for code in range(32, 127)}
-    made = Tokenizer(models.BPE(vocab={**vocabulary, "<end>": 95}, merges=[], unk_token="<end>"))
-    return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<end>")  # type: ignore[no-untyped-call]
+    backend = Tokenizer(models.BPE(vocab={**vocabulary, "<end>": 95}, merges=[], unk_token="<end>"))
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>")  # type: ignore[no-untyped-call]
 
 
 def numbered(tmp_path: Path, count: int) -> Path:

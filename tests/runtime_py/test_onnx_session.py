@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import platform
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
-import tomllib
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 from onnxruntime.training import onnxblock
+from packaging.requirements import Requirement
 from peft import PeftModel
 from safetensors.torch import load_file
 from torch import Tensor
@@ -30,7 +32,8 @@ from lowpeak_artifact.errors import ArtifactError, DataError, EnvironmentProblem
 from lowpeak_artifact.layout import SAFETENSORS_WEIGHTS
 from lowpeak_artifact.onnx_layout import CHECKPOINT, TRAINING_MODEL
 from lowpeak_export.adapter import CONFIG_FILE, TENSORS_FILE
-from lowpeak_export.onnx.runtime import SESSION_OPTIONS, require_planned
+from lowpeak_export.onnx import runtime
+from lowpeak_export.onnx.runtime import PACKAGE, SESSION_OPTIONS, require_planned
 from lowpeak_runtime.simulate.reference import reference_step
 from lowpeak_runtime.train import trainer
 from lowpeak_runtime.train.checkpoint import read_progress
@@ -167,12 +170,12 @@ def test_accumulated_batches_are_one_update_by_their_mean(
     losses, adapter = eager(artifact, batches, options, 4, accumulate=2)
     assert report.losses == pytest.approx(losses, abs=1e-5)
     assert_trained(load_adapter(tmp_path / trainer.CHECKPOINT), adapter, artifact)
-    assert all(found == pytest.approx(expected) for found, expected in speeds)
+    assert all(actual == pytest.approx(expected) for actual, expected in speeds)
 
 
-def assert_trained(found: dict[str, Tensor], expected: dict[str, Tensor], artifact: Artifact) -> None:
+def assert_trained(actual: dict[str, Tensor], expected: dict[str, Tensor], artifact: Artifact) -> None:
     for name, before in artifact.adapter().items():
-        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-5)
+        torch.testing.assert_close(actual[name], expected[name], rtol=0, atol=1e-5)
         assert (expected[name] - before).abs().max() > 3e-5, f"{name} did not move: nothing is tested"
 
 
@@ -220,15 +223,15 @@ def test_half_batches_are_the_whole_one(
         {name: torch.cat([first[name], second[name]]) for name in first}
         for first, second in zip(batches[0::2], batches[1::2], strict=True)
     ]
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "optimizer": OptimizerOptions(learning_rate=5e-3, epsilon=1e-3),
         "total_steps": 4,
     }
-    expected = session_of(whole, tmp_path, **given)
-    found = session_of(artifact, tmp_path, accumulate=2, **given)
+    expected = session_of(whole, tmp_path, **options)
+    actual = session_of(artifact, tmp_path, accumulate=2, **options)
     losses = trained_losses(expected, whole, pairs, 1)
-    assert trained_losses(found, artifact, batches, 2) == pytest.approx(losses, abs=1e-5)
-    assert_trained(found.parameters(), expected.parameters(), artifact)
+    assert trained_losses(actual, artifact, batches, 2) == pytest.approx(losses, abs=1e-5)
+    assert_trained(actual.parameters(), expected.parameters(), artifact)
 
 
 @pytest.mark.parametrize(
@@ -261,15 +264,15 @@ def test_every_batch_counts_by_its_labels(
     for values, weight in zip(inputs, weights, strict=True):
         session.accumulate(values, 0, weight)
     session.update(0)
-    found = session.parameters()
+    actual = session.parameters()
     for name, before in artifact.adapter().items():
-        assert distance((before - found[name]) / 100, expected[name]) < 1e-5, name
+        assert distance((before - actual[name]) / 100, expected[name]) < 1e-5, name
 
 
 def assert_same_adapter(one: Path, other: Path) -> None:
-    found, expected = (load_adapter(folder / trainer.CHECKPOINT) for folder in (one, other))
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    actual, expected = (load_adapter(folder / trainer.CHECKPOINT) for folder in (one, other))
+    assert actual.keys() == expected.keys()
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
 
 
 def test_a_stopped_run_goes_on_where_it_was(
@@ -279,15 +282,15 @@ def test_a_stopped_run_goes_on_where_it_was(
         if step.step == 1:
             os.kill(child_of_this_process(WORKER), signal.SIGTERM)
 
-    given: dict[str, Any] = {"optimizer": OPTIONS, "accumulate": 2}
-    first = train(artifact, batches, steps=300, out=tmp_path / "a", on_step=terminate, **given)
+    options: dict[str, Any] = {"optimizer": OPTIONS, "accumulate": 2}
+    first = train(artifact, batches, steps=300, out=tmp_path / "a", on_step=terminate, **options)
     assert first.stopped and first.steps == len(first.losses) >= 2
     goal = first.steps + 2
-    second = train(artifact, batches, steps=goal, out=tmp_path / "a", resume=True, **given)
-    expected = train(artifact, batches, steps=goal, out=tmp_path / "b", **given)
+    second = train(artifact, batches, steps=goal, out=tmp_path / "a", resume=True, **options)
+    expected = train(artifact, batches, steps=goal, out=tmp_path / "b", **options)
     assert first.losses + second.losses == expected.losses
     assert_same_adapter(tmp_path / "a", tmp_path / "b")
-    third = train(artifact, batches, steps=goal, out=tmp_path / "a", resume=True, **given)
+    third = train(artifact, batches, steps=goal, out=tmp_path / "a", resume=True, **options)
     assert (third.losses, third.start_step, third.steps) == ((), goal, goal)
 
 
@@ -381,17 +384,17 @@ def test_a_resumed_run_with_other_options(
     artifact: Artifact, other: Artifact, straight: tuple[trainer.TrainReport, Path]
 ) -> None:
     _, out = straight
-    given: dict[str, Any] = {"steps": 20, "out": out}
+    options: dict[str, Any] = {"steps": 20, "out": out}
     with pytest.raises(ArtifactError, match="holds a training run of 8 steps"):
-        train(artifact, optimizer=OPTIONS, **given)
+        train(artifact, optimizer=OPTIONS, **options)
     with pytest.raises(ArtifactError, match="a run with options"):
-        train(artifact, resume=True, **given)
+        train(artifact, resume=True, **options)
     with pytest.raises(ArtifactError, match=r'a run with options .*"accumulate": 1.*"accumulate": 2'):
-        train(artifact, optimizer=OPTIONS, accumulate=2, resume=True, **given)
+        train(artifact, optimizer=OPTIONS, accumulate=2, resume=True, **options)
     with pytest.raises(ArtifactError, match="seed 0, now it is 1"):
-        train(artifact, optimizer=OPTIONS, resume=True, seed=1, **given)
+        train(artifact, optimizer=OPTIONS, resume=True, seed=1, **options)
     with pytest.raises(ArtifactError, match="another artifact"):
-        train(other, optimizer=OPTIONS, resume=True, **given)
+        train(other, optimizer=OPTIONS, resume=True, **options)
 
 
 def test_a_checkpoint_without_the_state_of_the_runtime(
@@ -563,8 +566,47 @@ def test_no_runtime() -> None:
     said = required(installed=False)
     assert "need onnxruntime-training-cpu 1.19.2, and it is not installed" in said
     (extra,) = re.findall(r"pip install 'lowpeak\[(\w+)\]'", said)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert "onnxruntime-training-cpu==1.19.2" in project["optional-dependencies"][extra]
+    project = (ROOT / "pyproject.toml").read_text()
+    (requirements,) = re.findall(rf"^{extra} = \[(.*?)\]$", project, re.MULTILINE | re.DOTALL)
+    assert "onnxruntime-training-cpu==1.19.2" in requirements
+
+
+@pytest.mark.parametrize(
+    ("version", "system", "machine", "wheels"),
+    [
+        ((3, 12, 1), "linux", "x86_64", True),
+        ((3, 12, 1), "darwin", "arm64", True),
+        ((3, 10, 2), "linux", "aarch64", False),
+        ((3, 13, 0), "darwin", "arm64", False),
+    ],
+)
+def test_no_runtime_for_this_python(
+    version: tuple[int, ...], system: str, machine: str, wheels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as the markers of pyproject.toml: there the extra installs nothing."""
+    environment = {
+        "python_version": ".".join(map(str, version[:2])),
+        "sys_platform": system,
+        "platform_machine": machine,
+    }
+    (line,) = re.findall(rf'"({PACKAGE}==.*)"', (ROOT / "pyproject.toml").read_text())
+    marker = Requirement(line).marker
+    assert marker is not None and marker.evaluate(environment) == wheels
+
+    monkeypatch.setattr(sys, "version_info", version)
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(runtime, "version", no_version)
+    monkeypatch.setattr(runtime, "packages_distributions", dict)
+    said = (
+        r"pip install 'lowpeak\[onnxruntime\]'$" if wheels else rf"until Python 3.12.*{system} {machine}; use"
+    )
+    with pytest.raises(EnvironmentProblem, match=said):
+        runtime.require_runtime()
+
+
+def no_version(package: str) -> str:
+    raise PackageNotFoundError(package)
 
 
 def test_compiling_needs_the_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -589,12 +631,12 @@ def test_an_update_that_is_not_finite_replaces_no_checkpoint(artifact: Artifact,
     wild = OptimizerOptions(learning_rate=1e38, weight_decay=1e3)
     train(artifact, steps=2, optimizer=OPTIONS, out=tmp_path)
     path = tmp_path / trainer.CHECKPOINT
-    found = read_progress(path)
+    progress = read_progress(path)
     options = (
         Job.of(artifact, tmp_path, steps=STEPS, optimizer=wild).progress(artifact.manifest, 0, 0).options
     )
     state = {"onnxruntime": load_file(path)["optimizer.onnxruntime"]}
-    save_checkpoint(path, dataclasses.replace(found, options=options), load_adapter(path), state)
+    save_checkpoint(path, dataclasses.replace(progress, options=options), load_adapter(path), state)
     before = {file: file.read_bytes() for file in tmp_path.glob("*.safetensors")}
     with pytest.raises(DataError, match=r"the update makes adapter\..*lora_.* infinite or NaN at step 2: "):
         train(artifact, steps=STEPS, optimizer=wild, out=tmp_path, resume=True, checkpoint_every=1)
@@ -618,8 +660,8 @@ def test_a_run_goes_on_from_the_checkpoint_before(
     tmp_path: Path,
 ) -> None:
     told: list[str] = []
-    given: dict[str, Any] = {"optimizer": OPTIONS, "out": tmp_path, "checkpoint_every": 2, "resume": True}
-    train(artifact, batches, steps=4, **given)
+    options: dict[str, Any] = {"optimizer": OPTIONS, "out": tmp_path, "checkpoint_every": 2, "resume": True}
+    train(artifact, batches, steps=4, **options)
     path = tmp_path / trainer.CHECKPOINT
     if damage == "flipped":
         content = bytearray(path.read_bytes())
@@ -627,6 +669,6 @@ def test_a_run_goes_on_from_the_checkpoint_before(
         path.write_bytes(content)
     else:
         path.unlink()
-    report = train(artifact, batches, steps=STEPS, tell=told.append, **given)
+    report = train(artifact, batches, steps=STEPS, tell=told.append, **options)
     assert report.start_step == 2 and report.losses == straight[0].losses[2:]
     assert told[-1].endswith("is used, with 2 steps")

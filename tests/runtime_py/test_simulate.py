@@ -16,7 +16,7 @@ from lowpeak_artifact.errors import ArtifactError, DataError, ModelError
 from lowpeak_artifact.scheduled import GraphInput, NodeRef, Operation, ScheduledGraph, TensorPlace
 from lowpeak_compiler.budget.planned import PlannedStep
 from lowpeak_compiler.plan.liveness import live_bytes
-from lowpeak_runtime.simulate.execute import LOAD, STORE, execute
+from lowpeak_runtime.simulate.execute import execute
 from lowpeak_runtime.simulate.report import SimulationReport, sparkline
 from lowpeak_runtime.simulate.simulate import simulate
 from tests.tiny import (
@@ -200,9 +200,17 @@ def _offloading(offset: int) -> ScheduledGraph:
     token, dtype = _place(0, 0, dtype=torch.uint8), torch.float32
     operations = [
         Operation("double", "aten.mul.Scalar", (NodeRef("x"), 2), {}, (_place(16, 4),), False, 0.0),
-        Operation("token", STORE, (NodeRef("double"), 3), {}, (token,), False, 0.0),
+        Operation("token", "lowpeak.store.default", (NodeRef("double"), 3), {}, (token,), False, 0.0),
         Operation("other", "aten.neg.default", (NodeRef("x"),), {}, (_place(16, 4),), False, 0.0),
-        Operation("again", LOAD, (NodeRef("token"), offset, [4], dtype), {}, (_place(32, 4),), False, 0.0),
+        Operation(
+            "again",
+            "lowpeak.load.default",
+            (NodeRef("token"), offset, [4], dtype),
+            {},
+            (_place(32, 4),),
+            False,
+            0.0,
+        ),
         Operation(
             "both", "aten.mul.Tensor", (NodeRef("again"), NodeRef("other")), {}, (_place(0, 4),), False, 0.0
         ),

@@ -39,9 +39,9 @@ def test_lists_and_arrays_train_as_tensors(tiny: TinyStep, artifact: Artifact) -
     data = several_batches(tiny.spec, 3)
     expected = inputs(artifact, data)
     for form in (torch.Tensor.tolist, torch.Tensor.numpy):
-        found = inputs(artifact, [{name: form(value) for name, value in batch.items()} for batch in data])
-        assert found.keys() == expected.keys()
-        assert all(torch.equal(found[name], value) for name, value in expected.items())
+        actual = inputs(artifact, [{name: form(value) for name, value in batch.items()} for batch in data])
+        assert actual.keys() == expected.keys()
+        assert all(torch.equal(actual[name], value) for name, value in expected.items())
 
 
 def test_batches_without_a_label_are_left_out(tiny: TinyStep, artifact: Artifact) -> None:
@@ -49,15 +49,15 @@ def test_batches_without_a_label_are_left_out(tiny: TinyStep, artifact: Artifact
     good = uneven_batches(tiny.spec, [0, 3, 7])
     (empty,) = uneven_batches(tiny.spec, [tiny.spec.seq_len])
     mixed = [empty, good[0], empty, empty, good[1], good[2]]
-    found, expected = (training_data(artifact, data) for data in (mixed, good))
-    assert (found.skipped, expected.skipped) == (3, 0)
+    actual, expected = (training_data(artifact, data) for data in (mixed, good))
+    assert (actual.skipped, expected.skipped) == (3, 0)
     for first in (0, 2):
         one, two = (
             packed(batch for batch, _ in islice(each.batches(seed=0, position=first), 5))
-            for each in (found, expected)
+            for each in (actual, expected)
         )
         assert all(torch.equal(one[name], value) for name, value in two.items())
-    with pytest.raises(DataError, match="none of 2 batches has a label behind the first token"):
+    with pytest.raises(DataError, match="none of 2 batches has a label after the first token"):
         training_data(artifact, [empty, empty])
 
 

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.batch import IGNORE_INDEX, BatchSpec
 from lowpeak_artifact.executorch_layout import PROGRAM
-from lowpeak_artifact.quantized import quantize
+from lowpeak_artifact.quantize import quantize
 from lowpeak_compiler.ir.graph import Quantized
 from lowpeak_export.bundle import writing
 from lowpeak_export.executorch.program import emit
@@ -87,9 +87,9 @@ def mean_over_labels(model: torch.nn.Module, batches: Sequence[dict[str, Tensor]
 def several_batches(spec: BatchSpec, count: int) -> list[dict[str, Tensor]]:
     """Different batches; the labels of the first tokens do not count."""
     generator = torch.Generator().manual_seed(11)
-    made = []
+    result = []
     for _ in range(count):
         batch = tiny_batch(spec)
         ids = torch.randint(0, SHAPE["vocab_size"], batch["input_ids"].shape, generator=generator)
-        made.append({"input_ids": ids, "labels": torch.where(batch["labels"] < 0, batch["labels"], ids)})
-    return made
+        result.append({"input_ids": ids, "labels": torch.where(batch["labels"] < 0, batch["labels"], ids)})
+    return result

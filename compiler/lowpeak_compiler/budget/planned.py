@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from torch import fx
 
+from lowpeak_artifact.batch_input import BatchInput
 from lowpeak_compiler.budget.planning import PlanView
 from lowpeak_compiler.budget.targets import Target
-from lowpeak_compiler.ir.graph import Adapter, State, TrainGraph, tensors_of
-from lowpeak_compiler.plan.liveness import lifetimes, memory_problem
+from lowpeak_compiler.ir.graph import Adapter, Batch, State, TrainGraph, tensors_of
+from lowpeak_compiler.plan.liveness import live_ranges, memory_problem
 from lowpeak_compiler.plan.place.memory import solve
 from lowpeak_compiler.plan.place.problem import MemoryProblem, MemorySolution
 
@@ -32,6 +33,16 @@ class PlannedStep:
     buffer_of: tuple[int, ...]
     file_offsets: dict[str | int, int]
     file_bytes: int
+
+    @property
+    def inputs(self) -> list[BatchInput]:
+        """What the step takes, in order."""
+        return [
+            BatchInput(role.name, list(value.shape), str(value.dtype).removeprefix("torch."), role.ids)
+            for node, role in self.graph.inputs()
+            for value in (node.meta["val"],)
+            if isinstance(role, Batch)
+        ]
 
     @property
     def arena_bytes(self) -> int:
@@ -63,11 +74,11 @@ def place(graph: TrainGraph, view: PlanView, target: Target, capacity: int | Non
 
 
 def _in_file(graph: TrainGraph, view: PlanView) -> tuple[dict[str | int, int], int]:
-    """Adapters, gradients and state that the arena does not have, one behind the other; a sum is where it
+    """Adapters, gradients and state that the arena does not have, one after the other; a sum is where it
     began."""
     offsets: dict[str | int, int] = {}
     end = 0
-    sums = lifetimes(view.program).buffer
+    sums = live_ranges(view.program).buffer
     for node in graph.graph.nodes:
         if node.op == "output":
             continue

@@ -18,7 +18,7 @@ from lowpeak_compiler.budget.devices import DeviceProfile, device
 from lowpeak_compiler.budget.footprint import Footprint, footprint_of, with_gaps, without_gaps
 from lowpeak_compiler.budget.targets import Target, target
 from lowpeak_compiler.budget.variants import Variant, tiled, variants
-from lowpeak_compiler.config import MEGABYTE, CompileOptions
+from lowpeak_compiler.config import MEGABYTE, TargetOptions, TrainingOptions
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.passes.tiling.split import CannotTile
 from lowpeak_compiler.plan.measure import Plan
@@ -52,10 +52,12 @@ class Smallest:
 class Planning:
     """Plans of one joint graph for any budget. Several threads may ask at once."""
 
-    def __init__(self, joint: TrainGraph, options: CompileOptions, progress: Progress) -> None:
-        self.options = options
-        self.target: Target = target(options.target, options.kernels)
-        self.device: DeviceProfile = device(options.device)
+    def __init__(
+        self, joint: TrainGraph, training: TrainingOptions, for_target: TargetOptions, progress: Progress
+    ) -> None:
+        self.training = training
+        self.target: Target = target(for_target.target, for_target.kernels)
+        self.device: DeviceProfile = device(for_target.device)
         self.progress = progress
         self._footprints: dict[int, Footprint] = {}
         self.variants: list[Variant] = variants(joint, self.target, self.device)
@@ -72,7 +74,7 @@ class Planning:
     def footprint(self, variant: Variant, arena: int, operations: int) -> Footprint:
         """Of a plan of the variant."""
         if id(variant) not in self._footprints:
-            first = footprint_of(variant.graph, self.target, self.options.optimizer, arena, operations)
+            first = footprint_of(variant.graph, self.target, self.training.optimizer, arena, operations)
             self._footprints[id(variant)] = first
         return self._footprints[id(variant)].with_program(self.target, arena, operations)
 

@@ -90,7 +90,7 @@ def _names(operators: Iterable[object]) -> frozenset[str]:
 
 
 MAPPED_AROUND_BYTES = 2 * 2_097_152
-"""Pages that come along with a tensor of a mapped file, before and behind it: on Linux a fault maps up to
+"""Pages that come along with a tensor of a mapped file, before and after it: on Linux a fault maps up to
 what one page table holds, where the page cache has it in one piece.
 """
 
@@ -131,7 +131,7 @@ EXECUTORCH_LOWPEAK = replace(
     attention_scratch_bytes=2_000_000,
     # And the instructions that ask for pages and give them back.
     runtime_bytes_per_op=EXECUTORCH.runtime_bytes_per_op + 120,
-    # SmolLM2-135M at 512 tokens: 5.8 to 6.2 s of processor time with AVX2, 5.9 s foretold at 70 GFLOP/s.
+    # SmolLM2-135M at 512 tokens: 5.8 to 6.2 s of processor time with AVX2, 5.9 s predicted at 70 GFLOP/s.
     matmul_efficiency=1.0,
 )
 ONNXRUNTIME = Target(

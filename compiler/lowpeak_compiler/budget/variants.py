@@ -19,14 +19,13 @@ from lowpeak_compiler.budget.footprint import planners_memory
 from lowpeak_compiler.budget.planning import PlanView, plan_view, rates
 from lowpeak_compiler.budget.targets import Target
 from lowpeak_compiler.ir.graph import TrainGraph
-from lowpeak_compiler.passes.fuse.fuse_add import FuseAdd
-from lowpeak_compiler.passes.fuse.fuse_matmul import FuseMatmul
-from lowpeak_compiler.passes.fuse.fuse_quantized import FuseQuantized
+from lowpeak_compiler.ir.nodes import shape_of
+from lowpeak_compiler.passes.contract import made
 from lowpeak_compiler.passes.loss.lower_loss import LowerLoss
-from lowpeak_compiler.passes.lower.blocked_dequantization import BlockedDequantization
 from lowpeak_compiler.passes.lower.lower_attention import LowerAttention
-from lowpeak_compiler.passes.lower.replace_inexact import ReplaceInexact
-from lowpeak_compiler.passes.runner import Pass, Runner
+from lowpeak_compiler.passes.pipeline import lowering_passes
+from lowpeak_compiler.passes.runner import Runner
+from lowpeak_compiler.passes.stage import Pass
 from lowpeak_compiler.passes.tiling.axes import find_token_axes
 from lowpeak_compiler.passes.tiling.tile import Tile
 from lowpeak_compiler.plan.planner import Planner
@@ -45,12 +44,20 @@ LEAST_TILE_ROWS = 64
 
 @dataclass
 class Variant:
-    """A lowered copy of the joint graph with its planner, made when asked for."""
+    """A lowered copy of the joint graph with its planner, made when asked for.
+
+    Its lowered operators use at most `workspace` bytes, as far as rows can be that few.
+    """
 
     joint: TrainGraph
-    passes: tuple[Pass, ...]
     target: Target
     device: DeviceProfile
+    workspace: int
+    tile: Tile | None = None
+
+    @cached_property
+    def passes(self) -> tuple[Pass, ...]:
+        return lowering(self.joint, self.target, self.workspace, self.tile)
 
     @cached_property
     def graph(self) -> TrainGraph:
@@ -72,9 +79,8 @@ class Variant:
 
 def variants(joint: TrainGraph, target: Target, device: DeviceProfile) -> list[Variant]:
     """Distinct variants with all tokens in one tile, the one with the most working memory first."""
-    lowerings = [lowering(joint, target, workspace) for workspace in WORKSPACES]
-    distinct = [passes for i, passes in enumerate(lowerings) if passes not in lowerings[:i]]
-    return [Variant(joint, passes, target, device) for passes in distinct]
+    every = [Variant(joint, target, device, workspace) for workspace in WORKSPACES]
+    return [each for i, each in enumerate(every) if each.passes not in [other.passes for other in every[:i]]]
 
 
 def tiled(whole: Variant) -> list[Variant]:
@@ -82,42 +88,36 @@ def tiled(whole: Variant) -> list[Variant]:
     tokens = find_token_axes(whole.graph).tokens
     sizes = dict.fromkeys(max(LEAST_TILE_ROWS, math.ceil(tokens / count)) for count in TILES)
     return [
-        Variant(whole.joint, (*whole.passes, Tile(rows)), whole.target, whole.device)
+        Variant(whole.joint, whole.target, whole.device, whole.workspace, Tile(rows))
         for rows in sizes
         if rows < tokens
     ]
 
 
-def variant(joint: TrainGraph, target: Target, device: DeviceProfile, workspace: int) -> Variant:
-    """The variant whose lowered operators use at most `workspace` bytes, as far as rows can be that few."""
-    return Variant(joint, lowering(joint, target, workspace), target, device)
-
-
-def lowering(joint: TrainGraph, target: Target, workspace: int) -> tuple[Pass, ...]:
+def lowering(joint: TrainGraph, target: Target, workspace: int, tile: Tile | None = None) -> tuple[Pass, ...]:
     """The passes that bring the graph to operators of the target, sized for the workspace."""
-    result: list[Pass] = []
+    sized: dict[type[Pass], Pass | None] = {
+        LowerAttention: _lower_attention(joint, target, workspace),
+        LowerLoss: _lower_loss(joint, target, workspace),
+        Tile: tile,
+    }
+    return made(lowering_passes(target), sized)
+
+
+def _lower_attention(joint: TrainGraph, target: Target, workspace: int) -> LowerAttention | None:
     for node in joint.operations():
-        kind = node.target
-        if kind is lowpeak.causal_attention.default and "causal_attention" not in target.fused:
-            batch, heads, tokens, _ = node.args[0].meta["val"].shape  # type: ignore[union-attr]
-            rows = _rows(workspace, batch * heads * tokens * 4, tokens)
-            if not any(isinstance(p, LowerAttention) for p in result):
-                result.append(LowerAttention(rows))
-        elif kind is lowpeak.linear_cross_entropy.default and not _has_kernel(node, target):
-            tokens, width = node.args[0].meta["val"].shape  # type: ignore[union-attr]
-            vocabulary = node.args[1].meta["val"].shape[0]  # type: ignore[union-attr]
-            result.append(LowerLoss(tokens, _rows(workspace, (tokens + width) * 4, vocabulary)))
-    if target.blocked_dequantization:
-        result.append(BlockedDequantization())
-    if target.inexact:
-        result.append(ReplaceInexact(target.inexact))
-    if any(name.startswith("quantized_") for name in target.fused):
-        result.append(FuseQuantized(target.fused))
-    if "matmul" in target.fused:
-        result.append(FuseMatmul())
-    if "matmul_add" in target.fused:
-        result.append(FuseAdd(target.fused))
-    return tuple(result)
+        if node.target is lowpeak.causal_attention.default:
+            batch, heads, tokens, _ = shape_of(node.args[0])  # type: ignore[arg-type]
+            return LowerAttention(_rows(workspace, batch * heads * tokens * 4, tokens))
+    return None
+
+
+def _lower_loss(joint: TrainGraph, target: Target, workspace: int) -> LowerLoss | None:
+    for node in joint.operations():
+        if node.target is lowpeak.linear_cross_entropy.default and not _has_kernel(node, target):
+            (tokens, width), (vocabulary, _) = map(shape_of, node.args[:2])  # type: ignore[arg-type]
+            return LowerLoss(tokens, _rows(workspace, (tokens + width) * 4, vocabulary))
+    return None
 
 
 def _has_kernel(loss: fx.Node, target: Target) -> bool:

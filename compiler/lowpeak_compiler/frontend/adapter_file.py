@@ -137,11 +137,11 @@ def _rows(config: PretrainedConfig) -> int | None:
 
 def _loaded(config: Any, base: PreTrainedModel) -> PeftModel:
     """What `PeftModel.from_pretrained` makes of the config, before it reads the tensors."""
-    again = copy.deepcopy(config)
-    if isinstance(again, LoraConfig):
+    copied = copy.deepcopy(config)
+    if isinstance(copied, LoraConfig):
         # The first values are of no matter here, and some are computed from weights.
-        again.init_lora_weights = False
-    return with_lora(base, again)
+        copied.init_lora_weights = False
+    return with_lora(base, copied)
 
 
 def _require_same_ties(own: Mapping[str, Tensor], fresh: PeftModel, saved: set[int]) -> None:

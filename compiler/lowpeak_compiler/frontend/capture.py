@@ -73,9 +73,9 @@ def capture(
     prefix: str = "",
     loss: bool = True,
 ) -> TrainGraph:
-    """`module(**batch)` must give the scalar loss. `batch`: name -> (shape, dtype). `module` becomes fake.
+    """`module(**batch)` must return the scalar loss. `batch`: name -> (shape, dtype). `module` becomes fake.
 
-    `prefix` is taken off the names of parameters and buffers; `loss`: False for a module that gives any
+    `prefix` is taken off the names of parameters and buffers; `loss`: False for a module that returns any
     tensor.
 
     Raises ModelError when there is nothing to train, the loss is no scalar, the model changes its buffers, or

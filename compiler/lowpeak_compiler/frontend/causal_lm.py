@@ -19,10 +19,10 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from lowpeak_artifact.batch import IGNORE_INDEX
 from lowpeak_artifact.errors import ModelError
+from lowpeak_compiler.config import LORA_ALPHA, LORA_RANK
 from lowpeak_compiler.frontend.causal_attention import ATTENTION, CACHED
 from lowpeak_compiler.frontend.rope import fix_length, longest_sequence, look_up_positions
 
-DEFAULT_LORA_RANK = 16
 OTHER_LOSSES = frozenset(
     {
         "bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "cpmant", "marian", "mbart", "musicgen",
@@ -76,7 +76,7 @@ def skeleton_of(module: M) -> M:
 
 
 def default_lora() -> LoraConfig:
-    return LoraConfig(r=DEFAULT_LORA_RANK, target_modules="all-linear", task_type="CAUSAL_LM")
+    return LoraConfig(r=LORA_RANK, lora_alpha=LORA_ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
 def require_modules(lora: LoraConfig) -> None:

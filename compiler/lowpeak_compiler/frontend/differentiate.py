@@ -96,7 +96,7 @@ def differentiate(forward: TrainGraph) -> TrainGraph:
 
 
 def lower_forward(forward: TrainGraph) -> TrainGraph:
-    """The forward alone in the operators that `differentiate` gives."""
+    """The forward alone in the operators that `differentiate` returns."""
     replay = _Replay(forward)
 
     def run(*values: Tensor) -> tuple[Tensor, ...]:

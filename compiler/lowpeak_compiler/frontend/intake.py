@@ -20,8 +20,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lowpeak_artifact.batch import BatchSpec
 from lowpeak_artifact.errors import ModelError
 from lowpeak_artifact.quantized import QuantFormat, QuantizedTensor
+from lowpeak_compiler.config import TrainingOptions
 from lowpeak_compiler.frontend.adapter_file import (
     ADAPTER,
     AdapterFile,
@@ -66,6 +68,17 @@ class Intake:
     """Whether the model, called with token_type_ids, adds an embedding of them."""
     origin: Origin | None = None
     """The model's files, if it was not in memory."""
+
+    def batch_spec(self, training: TrainingOptions) -> BatchSpec:
+        """How a step's inputs are made of the user's batch."""
+        return BatchSpec(
+            self.model_config is not None,
+            training.batch_size,
+            training.seq_len,
+            training.rows,
+            training.subset_size if training.loss == "subset" else None,
+            self.token_types,
+        )
 
     def frozen_of_adapter(self) -> dict[str, Tensor]:
         """What the adapter's file holds beside what is trained, by its names there, in the model's types.

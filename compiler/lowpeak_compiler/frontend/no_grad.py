@@ -41,7 +41,7 @@ def inline_no_grad(module: fx.GraphModule) -> None:
 
 
 def detach_out_of_place(graph: fx.Graph) -> None:
-    """`detach_` -> detach, whose result stands for the tensor in all that comes behind."""
+    """`detach_` -> detach, whose result stands for the tensor in all that comes after."""
     places = {node: place for place, node in enumerate(graph.nodes)}
     for node in list(graph.nodes):
         if node.target is aten.detach_.default:

@@ -1,6 +1,6 @@
 """Rotary embeddings whose frequencies depend on the sequence's length, fixed for one length.
 
-longrope takes other factors behind the length that the model was first trained on, dynamic NTK scaling
+longrope takes other factors beyond the length that the model was first trained on, dynamic NTK scaling
 another base. transformers decides that in the forward, by a buffer that it changes; with a fixed length
 cosines and sines are constants, which the model's own module computes.
 """

@@ -18,6 +18,7 @@ from torch import Tensor, fx
 if TYPE_CHECKING:
     from lowpeak_artifact.batch_input import Ids
     from lowpeak_artifact.quantized import QuantFormat
+    from lowpeak_compiler.ir.property import Property
 
 QuantPart = Literal["data", "scale", "zero_point"]
 
@@ -81,6 +82,8 @@ class TrainGraph:
     graph: fx.Graph
     roles: dict[str, Role]
     gradients: tuple[str, ...] = ()
+    properties: frozenset[Property] = frozenset()
+    """Given by the passes that it went through (passes/properties.py)."""
     inferred: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
     """Results of operators on shapes and types that were seen before (passes/rewrite.py)."""
 
@@ -104,7 +107,7 @@ class TrainGraph:
         return tuple(self.output.args[0])  # type: ignore[arg-type]
 
     def add_input(self, role: Role, value: Tensor, name: str) -> fx.Node:
-        """A new placeholder behind the last one; a constant that is already there is given back."""
+        """A new placeholder after the last one; a constant that is already there is given back."""
         last = None
         for node, known in self.inputs():
             if isinstance(role, Constant) and known == role:
@@ -124,7 +127,7 @@ class TrainGraph:
         for node in self.graph.nodes:
             known[node] = graph.node_copy(node, known.__getitem__)
             assert known[node].name == node.name
-        return TrainGraph(graph, dict(self.roles), self.gradients)
+        return TrainGraph(graph, dict(self.roles), self.gradients, self.properties)
 
     def drop_unused_inputs(self) -> None:
         """Frozen tensors and constants that nothing reads need not be stored."""
@@ -142,7 +145,7 @@ class TrainGraph:
         inputs_end = False
         for node in self.graph.nodes:
             if node.op == "placeholder":
-                assert not inputs_end, f"input {node.name} stands behind an operation"
+                assert not inputs_end, f"input {node.name} stands after an operation"
                 assert node.name in self.roles, f"{node.name} has no role"
                 role = self.roles[node.name]
                 if isinstance(role, Adapter):
@@ -206,7 +209,7 @@ def forward_nodes(graph: TrainGraph) -> set[fx.Node]:
 
 
 def tensors_of(node: fx.Node) -> tuple[Tensor, ...]:
-    """The (fake) tensors that a node gives: one, or several for a multi-output operator."""
+    """The (fake) tensors that a node returns: one, or several for a multi-output operator."""
     value = node.meta["val"]
     return (value,) if isinstance(value, Tensor) else tuple(v for v in value if isinstance(v, Tensor))
 

@@ -1,4 +1,4 @@
-"""What a node of a graph says of itself: its operands by name, shape, dtype, and what it would give."""
+"""What a node of a graph says of itself: its operands by name, shape, dtype, and what it would return."""
 
 from __future__ import annotations
 

@@ -16,8 +16,10 @@ from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.ir.nodes import dense, dtype_of, operands
+from lowpeak_compiler.passes.properties import CORE, NORMAL, PLAIN_PRODUCTS
 from lowpeak_compiler.passes.rewrite import Rewriter, Rule, rewrite
 from lowpeak_compiler.passes.rules import elementwise, layout, padding
+from lowpeak_compiler.passes.stage import Pass
 
 aten = torch.ops.aten
 
@@ -55,8 +57,11 @@ def drop_no_ops(graph: TrainGraph) -> int:
 
 
 @dataclass(frozen=True)
-class Normalize:
-    """Applies every rule to the joint graph."""
+class Normalize(Pass):
+    """Brings every operation to the one form that later passes expect."""
+
+    requires = frozenset({CORE})
+    ensures = frozenset({NORMAL, PLAIN_PRODUCTS})
 
     def run(self, graph: TrainGraph) -> int:
         for node in graph.operations():

@@ -14,7 +14,7 @@ from pathlib import Path
 from lowpeak_artifact.errors import DataError, LowpeakError
 from lowpeak_compiler.plan.place.memory import solve
 from lowpeak_compiler.plan.place.problem import read_csv, write_csv
-from lowpeak_compiler.plan.place.validate import InvalidPlan, check
+from lowpeak_compiler.plan.place.validate import InvalidSolution, check
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -80,7 +80,7 @@ def _check(options: argparse.Namespace) -> int:
         raise DataError(f"{options.solution}:1: column offset is missing; `memory --out` writes one", line=1)
     try:
         check(problem, solution)
-    except InvalidPlan as error:
+    except InvalidSolution as error:
         print(f"invalid: {error}", file=sys.stderr)
         return 1
     print(f"valid height={solution.height} lower_bound={solution.lower_bound}")

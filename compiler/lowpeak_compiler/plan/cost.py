@@ -1,5 +1,9 @@
-"""Predicted seconds of one operation, from plain numbers (roofline): the slower of arithmetic and memory,
-plus a call.
+"""Predicted seconds of one operation by the roofline model: the slower of arithmetic and memory traffic, plus
+the overhead of a call.
+
+Input: FLOPs and bytes of an operation. Output: seconds.
+Invariant: more FLOPs or bytes never take less time.
+What it does not do: model caches, or operations that run at the same time (timeline.py overlaps the disk).
 """
 
 from __future__ import annotations
@@ -9,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rates:
-    """What a device reaches under one runtime. All sustained, per second."""
+    """Sustained rates of a device under one runtime, per second; `seconds_per_op`: overhead of a call."""
 
     flops: float
     memory_bytes: float
@@ -21,5 +25,5 @@ class Rates:
         return max(flops / self.flops, nbytes / self.memory_bytes) + self.seconds_per_op
 
     def offload_seconds(self, nbytes: float) -> float:
-        """Storing and loading back `nbytes`, nothing hidden behind compute."""
+        """Writing and reading back `nbytes`, with none of it overlapped by computation."""
         return nbytes / self.disk_write_bytes + nbytes / self.disk_read_bytes

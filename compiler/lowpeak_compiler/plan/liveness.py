@@ -1,7 +1,12 @@
-"""When every value of a program is live, which values share memory in place, and how many bytes that makes.
+"""Live ranges of a program's values, which values share memory in place, and the live bytes at every step.
 
-A step is the index of an operation; a value is live in [definition, last use + 1). With in-place sharing a
-value takes over the memory of an operand that dies at its definition, and both become one buffer.
+A step is the index of an operation; a value is live in [definition, last use + 1). When an operation works in
+place, its result takes over the memory of an operand that dies there, and both become one buffer.
+
+Input: a program in its order. Output: live ranges, live bytes at every step, or the offset problem of the
+arena.
+Invariant: the same bytes are counted here as the placed arena holds without gaps.
+What it does not do: change the order, or place buffers (place/).
 """
 
 from __future__ import annotations
@@ -20,10 +25,10 @@ PERSISTENT = (Kind.ADAPTER,)
 
 
 @dataclass(frozen=True)
-class Lifetimes:
-    """`lower[v]`, `upper[v]`: half-open lifetime of value v in steps; (0, 0) if it is never used.
+class LiveRanges:
+    """`lower[v]`, `upper[v]`: half-open live range of value v in steps; (0, 0) if it is never used.
 
-    `buffer[v]`: the value whose memory v takes over in place, itself if it has its own.
+    `buffer[v]`: the value whose memory v takes over in place; v itself if it has its own.
     """
 
     lower: tuple[int, ...]
@@ -31,15 +36,15 @@ class Lifetimes:
     buffer: tuple[int, ...]
 
 
-def lifetimes(program: Program) -> Lifetimes:
-    """Lifetimes in program order. Batch values are live from step 0, adapters and kept results to the end."""
+def live_ranges(program: Program) -> LiveRanges:
+    """Live ranges in program order. Batch values live from step 0, adapters and kept results to the end."""
     live = _live(program)
-    return Lifetimes(tuple(live.lower.tolist()), tuple(live.upper.tolist()), tuple(live.buffer.tolist()))
+    return LiveRanges(tuple(live.lower.tolist()), tuple(live.upper.tolist()), tuple(live.buffer.tolist()))
 
 
 @dataclass(frozen=True)
 class _Live:
-    """`Lifetimes` as arrays."""
+    """`LiveRanges` as arrays."""
 
     lower: Ints
     upper: Ints
@@ -76,15 +81,15 @@ def _live(program: Program) -> _Live:
 
 
 def pinned(program: Program) -> NDArray[np.bool_]:
-    """Values that live to the end, whoever reads them."""
+    """Whether each value is live to the end, whatever reads it."""
     stays = np.array([value.kind in PERSISTENT for value in program.values], dtype=bool)
     stays[list(program.kept)] = True
     return stays
 
 
 def memory_problem(program: Program, alignment: int) -> tuple[MemoryProblem, tuple[int, ...]]:
-    """The buffers to place, and for every value the index of its buffer (-1: needs no memory)."""
-    live = lifetimes(program)
+    """The buffers to place, and for every value the index of its buffer; -1 if it needs no memory."""
+    live = live_ranges(program)
     members: dict[int, list[int]] = defaultdict(list)
     for value, root in enumerate(live.buffer):
         if live.upper[value] > live.lower[value] and program.values[value].nbytes:
@@ -102,20 +107,20 @@ def memory_problem(program: Program, alignment: int) -> tuple[MemoryProblem, tup
 
 
 def peak_by_kind(program: Program, alignment: int = 1) -> dict[Kind, int]:
-    """Bytes that are live at the first step with the most of them, by kind of value; as `live_bytes`."""
-    live = lifetimes(program)
+    """Live bytes by kind of value, at the first step at which `live_bytes` is largest."""
+    live = live_ranges(program)
     timeline = live_bytes(program, alignment)
     worst = timeline.index(max(timeline))
-    found: dict[Kind, int] = defaultdict(int)
+    totals: dict[Kind, int] = defaultdict(int)
     for index, value in enumerate(program.values):
         taken_over = live.buffer[index] != index and live.lower[index] == worst
         if live.lower[index] <= worst < live.upper[index] and not taken_over:
-            found[value.kind] += -(-program.values[live.buffer[index]].nbytes // alignment) * alignment
-    return dict(found)
+            totals[value.kind] += -(-program.values[live.buffer[index]].nbytes // alignment) * alignment
+    return dict(totals)
 
 
 def live_bytes(program: Program, alignment: int = 1) -> list[int]:
-    """Bytes live at every step, in-place sharing counted once and sizes rounded up to `alignment`."""
+    """Live bytes at every step: memory shared in place counts once, sizes are rounded up to `alignment`."""
     live = _live(program)
     used = np.flatnonzero(live.upper > live.lower)
     root = live.buffer[used]
@@ -128,5 +133,5 @@ def live_bytes(program: Program, alignment: int = 1) -> list[int]:
 
 
 def peak_bytes(program: Program, alignment: int = 1) -> int:
-    """The most bytes live at a step."""
+    """The most live bytes at any step."""
     return max(live_bytes(program, alignment), default=0)

@@ -1,12 +1,18 @@
-"""Decisions next to given ones: one or two of them changed, tried by measuring.
+"""Local search: decisions that differ from a plan's in one or two, tried by measuring them.
 
-The mixed-integer program (decide.py) sees memory through windows, and what is live beside the decided values
-as it was in another plan. What it leaves on the table is one change away or two:
+The mixed-integer program (decide/decide.py) bounds memory by time bucket, with the undecided bytes of another
+plan. What it misses is often one or two changes away:
 
     recompute a        -> keep a                     if that still fits
-    recompute a        -> recompute b                cheaper, and it frees enough where it counts
+    recompute a        -> recompute b                cheaper, and it frees enough bytes at the peak
     recompute a, b     -> recompute c
-    recompute a        -> offload a                  and the other way round
+    recompute a        -> offload a                  and vice versa
+
+Input: plans, a budget, an effort in operations of measured programs. Output: a plan, and the effort left.
+Stages: `reached` looks for any plan within the budget, the smallest known plans first; `faster` for a faster
+one.
+Invariant: neighbours come in an order that depends on the program and the decisions only.
+What it does not do: change more than three decisions at a time.
 """
 
 from __future__ import annotations
@@ -22,15 +28,17 @@ from lowpeak_compiler.plan.measure import NEAR, Measurer, Plan
 from lowpeak_compiler.plan.rematerialize import Decisions
 
 STATES = 300
-"""Looked at for the order of one neighbour: they are many, and a longer look seldom finds more."""
+"""Sets of operations visited in search of the order of one neighbour. There are many neighbours, and visiting
+more sets seldom finds more.
+"""
 LEAST_GAIN = 1 - 1e-6
 MOST_PAIRS = 5000
-"""Pairs of changes looked at; with more, changes are tried one by one only."""
+"""Pairs of changes at most; where there are more, changes are tried one by one only."""
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """Names that are decided about together, and what the processor takes for them."""
+    """Names that are decided about together, and the processor time that this choice costs."""
 
     unit: int
     recompute: frozenset[str]
@@ -40,7 +48,7 @@ class _Choice:
 
 
 class Neighbourhood:
-    """What can be changed about decisions on one program."""
+    """The changes that can be made to decisions on one program."""
 
     def __init__(self, decider: Decider) -> None:
         program, rates = decider.program, decider.rates
@@ -52,22 +60,24 @@ class Neighbourhood:
                 names = frozenset(program.ops[step].name for step in unit.steps)
                 self.choices.append(_Choice(number, names, frozenset(), unit.seconds, number not in unkept))
         for key, candidate in decider.candidates.items():
-            if decider.offload and candidate.alone and not candidate.small:
+            if decider.offload and candidate.sole_output and not candidate.small:
                 names = frozenset(program.values[value].name for value in candidate.values)
                 call = 2 * rates.seconds_per_op * len(candidate.values)
                 seconds = rates.compute_seconds(0, 2 * candidate.nbytes) + call
                 self.choices.append(_Choice(key.unit, frozenset(), names, seconds))
 
     def around(self, decisions: Decisions) -> Iterator[tuple[float, Decisions]]:
-        """Changed decisions, and the seconds that each adds to the undecided step; the most first."""
-        made = [c for c in self.choices if c.recompute & decisions.recompute or c.offload & decisions.offload]
-        taken = set(made)
-        others = [choice for choice in self.choices if choice not in taken]
-        before = sum(choice.seconds for choice in made)
-        decided = {choice.unit for choice in made}
+        """Changed decisions, each with the seconds that it adds to the baseline program; the most first."""
+        present = [
+            c for c in self.choices if c.recompute & decisions.recompute or c.offload & decisions.offload
+        ]
+        chosen = set(present)
+        others = [choice for choice in self.choices if choice not in chosen]
+        before = sum(choice.seconds for choice in present)
+        decided = {choice.unit for choice in present}
         changes = [
             (before + sum(c.seconds for c in more) - sum(c.seconds for c in fewer), fewer, more)
-            for fewer, more in self._changes([choice for choice in made if choice.optional], others)
+            for fewer, more in self._changes([choice for choice in present if choice.optional], others)
             if (decided - {c.unit for c in fewer}).isdisjoint(c.unit for c in more)
         ]
         for seconds, fewer, more in sorted(changes, key=lambda change: -change[0]):
@@ -98,8 +108,8 @@ def _changed(decisions: Decisions, fewer: tuple[_Choice, ...], more: tuple[_Choi
 def reached(
     measurer: Measurer, neighbourhood: Neighbourhood, budget: int, known: Iterable[Plan], effort: int
 ) -> tuple[Plan | None, int]:
-    """A plan within the budget, searched for among `known` plans near it and the changes of those, of the
-    smallest first; and the effort left, in operations of measured programs.
+    """A plan within the budget, searched for among the `known` plans near it and their neighbours, the
+    smallest plan first; and the effort left.
     """
     queue: list[tuple[int, int, Iterator[Decisions]]] = []
     number = count()
@@ -132,10 +142,10 @@ def reached(
 def faster(
     measurer: Measurer, neighbourhood: Neighbourhood, current: Plan, budget: int, effort: int
 ) -> tuple[Plan | None, int]:
-    """A plan next to `current` that is faster within the budget; and the effort left."""
-    undecided = sum(op.seconds for op in measurer.program.ops)
+    """A neighbour of `current` that is faster and within the budget, if any; and the effort left."""
+    baseline = sum(op.seconds for op in measurer.program.ops)
     for seconds, decisions in neighbourhood.around(current.carried_out):
-        if undecided + seconds >= current.seconds * LEAST_GAIN:
+        if baseline + seconds >= current.seconds * LEAST_GAIN:
             continue
         if effort <= 0:
             break

@@ -1,14 +1,13 @@
-"""The search for the fastest plan under a byte budget: decide, schedule, measure, and again with what was
-measured.
+"""The search for the fastest plan within a byte budget: decide, schedule, measure, and repeat with the
+measured bytes.
 
-Input: a program, what the target counts against a budget, a budget. Output: a plan, or None.
-Stages: the falling plans (smallest.py) prove that there is a plan, or that none is known. The decisions
-(decide.py) need to know how many bytes are live beside the values decided about, which depends on the
-decisions: so the two alternate for a few rounds. What is next to the best plan is tried
-as well (local_search.py).
+Input: a baseline program, what the target counts against a budget, a budget. Output: a plan, or None.
+Stages: the falling plans (smallest.py) show whether any known plan fits. Decisions (decide/decide.py) depend
+on the bytes of what is not decided about, which depend on the decisions: so deciding and measuring alternate
+for a few rounds. The neighbours of the best plan are tried last (local_search.py).
 Invariant: the answer is a function of program and budget. A budget is accepted if and only if it is at least
-what the smallest plan needs, and a plan counts only with the bytes that were measured on its order.
-What it does not do: prove that there is no faster plan.
+what the smallest plan needs. Only bytes measured on a plan's final order count.
+What it does not do: prove that no plan is faster.
 """
 
 from __future__ import annotations
@@ -34,20 +33,20 @@ PATIENCE = 4
 PROGRESS = 0.99
 HALVINGS = 4
 FULL_USE = 0.98
-"""A plan that uses this share of the budget is not improved any more."""
+"""A plan that uses this share of the budget ends the rounds."""
 EFFORT = 12_000
-"""Operations, in all, of the programs that are measured in search of a better neighbour."""
+"""Operations of all programs that are measured in search of a better neighbour, at most."""
 PREFETCHED = 3
-"""Plans whose loads are moved ahead before the fastest is chosen."""
+"""Plans whose loads are moved ahead before the fastest of them is chosen."""
 
 T = TypeVar("T")
 
 
 class Trace(Generic[T]):
-    """A sequence that is computed once, as far as anyone looks, by however many threads."""
+    """A lazy sequence whose items are computed once, as far as any thread reads it."""
 
     def __init__(self, items: Iterator[T]) -> None:
-        self._coming = items
+        self._source = items
         self._known: list[T] = []
         self._lock = Lock()
 
@@ -60,7 +59,7 @@ class Trace(Generic[T]):
         while True:
             with self._lock:
                 if position == len(self._known):
-                    self._known.extend(item for item in (next(self._coming, None),) if item is not None)
+                    self._known.extend(item for item in (next(self._source, None),) if item is not None)
                 if position == len(self._known):
                     return
             yield self._known[position]
@@ -68,10 +67,10 @@ class Trace(Generic[T]):
 
 
 class Planner:
-    """Plans of one program, for any budget. Several threads may ask at once.
+    """Plans of one baseline program, for any budget. Several threads may ask at once.
 
-    `memory`: what counts against a budget beside live values. `offload`: whether values can be stored and
-    loaded.
+    `memory`: what counts against a budget in addition to live values. `offload`: whether values can be stored
+    and loaded.
     """
 
     def __init__(self, program: Program, rates: Rates, memory: Memory, *, offload: bool) -> None:
@@ -79,45 +78,45 @@ class Planner:
         self._measurer = Measurer(program, rates, memory, self._decider)
         self._neighbourhood = Neighbourhood(self._decider)
         self.falling: Trace[Plan] = Trace(falling(self._measurer, self._decider, self._neighbourhood))
-        """Plans that need less and less, from the fastest to the smallest."""
+        """Plans that need fewer and fewer bytes, from the fastest to the smallest."""
 
     def fastest(self) -> Plan:
-        """Everything kept that the backward needs, whatever the memory; dequantized weights are not."""
+        """Keeps everything that the backward needs, except for dequantized weights, whatever the memory."""
         return self._measurer.unbounded
 
     @cached_property
     def least_bytes(self) -> int:
-        """What a plan needs at least, by the relaxed decisions with nothing beside them and by the largest
-        operation; known long before the smallest plan.
+        """A lower bound of what any plan needs, by the relaxed decisions alone and by the largest operation;
+        it is known long before the smallest plan.
         """
-        nothing = np.zeros(len(self._decider.windows), dtype=np.int64)
+        nothing = np.zeros(len(self._decider.buckets), dtype=np.int64)
         return max(self._decider.least(nothing), least_bytes(self._measurer))
 
     def smallest(self) -> Plan:
-        """The plan that needs the fewest bytes, of those that are found."""
+        """The plan that needs the fewest bytes, of the falling plans."""
         *_, smallest = self.falling
         return smallest
 
     def plan(self, budget: int) -> Plan | None:
-        """The fastest plan found that needs at most `budget` bytes; None if the smallest needs more."""
+        """The fastest known plan that needs at most `budget` bytes; None if the smallest needs more."""
         known = self.falling.first(lambda plan: plan.needed_bytes <= budget)
         if known is None:
             return None
         return min((self.prefetched(known, budget), *self.searched(budget)), key=_cost)
 
     def prefetched(self, plan: Plan, budget: int) -> Plan:
-        """The plan with its loads as early as useful within the budget."""
+        """The plan with its loads as early as is useful and fits the budget."""
         return self._measurer.prefetched(plan, budget)
 
     def searched(self, budget: int) -> list[Plan]:
-        """The fastest plan that a search finds within the budget, if it finds one."""
+        """The fastest plan that a search finds within the budget; empty if it finds none."""
         if self.fastest().needed_bytes <= budget:
             return [self.fastest()]
-        found = self._best(budget)
-        return [] if found is None else [found]
+        best = self._best(budget)
+        return [] if best is None else [best]
 
     def _best(self, budget: int) -> Plan | None:
-        """The best of the plans that the rounds come by, and of what is next to it."""
+        """The best plan of the rounds, improved by its neighbours."""
         tried = {plan.decisions: plan for plan in self._rounds(budget)}
         fitting = [plan for plan in tried.values() if plan.needed_bytes <= budget]
         ahead = self._measurer.prefetched
@@ -136,7 +135,7 @@ class Planner:
         return current
 
     def _rounds(self, budget: int) -> list[Plan]:
-        """Plans, each made with what the one before left beside its decided bytes, the fastest first."""
+        """Plans, the fastest first; each decided with the undecided bytes measured on the one before."""
         plans = [self.fastest()]
         goal, stalled = budget, 0
         while stalled < PATIENCE and len(plans) <= ROUNDS:
@@ -159,15 +158,15 @@ class Planner:
         return plans
 
     def _towards(self, goal: int, latest: Plan) -> tuple[int | None, Decisions | None]:
-        """Decisions for `goal`, or for one on the way to it where what `latest` left beside is too much for
-        it; the goal is None if they are a guess.
+        """Decisions for `goal`, or, where the undecided bytes of `latest` exceed it, for a budget between the
+        two; the budget is None if the decisions are a guess.
         """
-        other = self._measurer.other_bytes(latest)
+        undecided = self._measurer.undecided_bytes(latest)
         for _ in range(HALVINGS):
-            decisions = self._decider.decide(goal, other)
+            decisions = self._decider.decide(goal, undecided)
             if decisions is None and latest is self.fastest():
-                # What is beside when all is kept says little about a plan that keeps next to nothing.
-                guess = self._decider.decide(goal, np.zeros_like(other))
+                # The undecided bytes when all is kept say little about a plan that keeps next to nothing.
+                guess = self._decider.decide(goal, np.zeros_like(undecided))
                 if guess is not None:
                     return None, guess
             if decisions is not None:

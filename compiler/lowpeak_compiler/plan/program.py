@@ -1,15 +1,19 @@
-"""What the planner sees of a training step: values with sizes, operations that read and write them, an order.
+"""The planner's view of a training step: values with sizes, operations that read and write them, an order.
 
-Views are resolved before: a value is a piece of memory, and an operation reads and writes whole values.
-Frozen weights are no values; they lie in their file. Every value is written by one operation, or comes in
-from outside.
+Views are resolved beforehand: a value is a block of memory, and an operation reads and writes whole values.
+Frozen weights are not values; they stay in their file. Every value is written by exactly one operation, or is
+an input of the step.
+
+Input: none; the budget room builds programs from graphs. Output: immutable programs.
+Invariant: reordering a program changes nothing but `Uses.step`.
+What it does not do: check that an order respects dependences.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import Enum
 from functools import cached_property
 from itertools import chain
 
@@ -30,20 +34,20 @@ class Value:
     kind: Kind
 
 
-class Io(StrEnum):
-    """What an operation has to do with the disk, which works beside the processor."""
+class Io(str, Enum):
+    """What an operation asks of the disk, which works while the processor computes."""
 
     WRITE = "write"
-    """Hands a value over to be written."""
+    """Starts writing a value."""
     READ = "read"
-    """Asks for a value to be read."""
+    """Starts reading a value."""
     WAIT = "wait"
-    """Waits until the value that it reads has been read."""
+    """Waits until its operand has been read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One operation: indices into `Program.values`. `seconds` are the processor's."""
+    """One operation; `reads` and `writes` are indices into `Program.values`, `seconds` is processor time."""
 
     name: str
     reads: tuple[int, ...]
@@ -55,21 +59,19 @@ class Op:
     """(written, read): the written value may take over the memory of the read one, if this is its last use.
     """
     copy_of: str | None = None
-    """Name of the operation that this one runs again."""
+    """Name of the operation that this one recomputes."""
     tile_of: str | None = None
-    """What the tiles of one operation have in common; the planner decides about them together."""
+    """The same for all tiles of one operation; the planner decides about them together."""
     io: Io | None = None
     disk_seconds: float = 0.0
-    """Of a WRITE or READ: what the disk takes."""
+    """Disk time of a WRITE or READ."""
 
 
 @dataclass(frozen=True)
 class Uses:
-    """Where values are written and read, as arrays: `step[i]` of operation i; (operation, value) of every
-    write and read; (operation, written, read) of every pair that may share memory, in the order of the
+    """Definitions and uses as arrays: `step[i]` of operation i; (operation, value) of every write and of
+    every read; (operation, written, read) of every pair that may share memory, in the order of the
     operations.
-
-    An order changes `step` alone.
     """
 
     step: Ints
@@ -87,21 +89,22 @@ class Uses:
         )
 
     def reordered(self, order: list[int]) -> Uses:
-        """After a permutation; `order` holds the present steps."""
-        moved = np.empty(len(order), dtype=np.int64)
-        moved[order] = np.arange(len(order))
-        return replace(self, step=moved[self.step])
+        """After a permutation; `order` holds the steps of before."""
+        step = np.empty(len(order), dtype=np.int64)
+        step[order] = np.arange(len(order))
+        return replace(self, step=step[self.step])
 
 
 def _table(rows: Iterable[tuple[int, ...]], width: int) -> Ints:
-    """The columns of rows."""
-    return np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(-1, width).T
+    """Rows of integers as an array of columns."""
+    table: Ints = np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(-1, width).T
+    return table
 
 
 @dataclass(frozen=True)
 class Program:
-    """Operations in execution order. `results` (loss and gradients) live until the end, but those that are
-    `taken`: they are added to memory outside of the program by the operation that makes them.
+    """Operations in execution order. `results` (loss and gradients) are live until the end, except for those
+    `taken`: the operation that defines them accumulates them into memory outside of the program.
     """
 
     values: tuple[Value, ...]
@@ -111,23 +114,23 @@ class Program:
 
     @property
     def kept(self) -> frozenset[int]:
-        """Results that live until the end."""
+        """Results that are live until the end."""
         return self.results - self.taken
 
     @cached_property
     def uses(self) -> Uses:
-        """Where values are written and read."""
+        """Definitions and uses of all values."""
         return Uses.of(self.ops)
 
     @cached_property
     def nbytes(self) -> Ints:
-        """Of every value."""
+        """Size of every value."""
         return np.array([value.nbytes for value in self.values], dtype=np.int64)
 
     def reordered(self, order: list[int]) -> Program:
-        """The same operations, `order` holding their present indices."""
+        """The same operations in another order, which holds their indices of before."""
         assert sorted(order) == list(range(len(self.ops)))
-        made = replace(self, ops=tuple(self.ops[i] for i in order))
-        # What is known of the values and operations stays true in another order, and is slow to gather.
-        vars(made).update(uses=self.uses.reordered(order), nbytes=self.nbytes)
-        return made
+        program = replace(self, ops=tuple(self.ops[i] for i in order))
+        # These hold in any order, and are slow to compute.
+        vars(program).update(uses=self.uses.reordered(order), nbytes=self.nbytes)
+        return program

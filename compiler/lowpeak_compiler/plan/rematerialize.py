@@ -1,9 +1,13 @@
-"""Decisions about what crosses from forward to backward, and a program with the decisions carried out.
+"""Decisions about the tensors saved for the backward, and a program with the decisions carried out.
 
 keep       the value stays in memory until its last use
-recompute  the operation runs again just before the backward needs it
-offload    the value is also written to a file once it is made, and comes back just before the backward
-           needs it: a load asks for it, and an operation that gives the same memory waits until it is there
+recompute  its operation runs once more, just before the backward needs the value
+offload    a store writes the value to a file after its definition; just before the backward needs it, a load
+           starts reading it into new memory, and a wait returns that memory once it has been read
+
+Input: the baseline program (nothing recomputed or offloaded) and decisions. Output: a program.
+Invariant: the backward reads each value under the decision made for it; forward operations do not change.
+What it does not do: choose the decisions, or the best place of a load.
 """
 
 from __future__ import annotations
@@ -21,26 +25,30 @@ LOADED_SUFFIX = "_loaded"
 
 @dataclass(frozen=True)
 class Decisions:
-    """Operations to run again and values to offload, by name; everything else that is needed is kept."""
+    """Names of operations to recompute and of values to offload; all else that the backward needs is kept."""
 
     recompute: frozenset[str] = frozenset()
     offload: frozenset[str] = frozenset()
 
 
 def carry_out(program: Program, decisions: Decisions, rates: Rates) -> Program:
-    """The program with recomputed operations and stores and loads put in; backward operations read from
-    these. What was to be offloaded and no backward operation needs is not stored.
+    """The program with recomputed operations, stores and loads inserted; backward operations read their
+    results. A value that is to be offloaded but that no backward operation reads is not stored.
     """
     builder = _Builder(program, decisions, rates)
-    made = builder.build()
+    result = builder.build()
     unread = {program.values[value].name for value in builder.tokens if value not in builder.replaced}
     if not unread:
-        return made
+        return result
     return carry_out(program, replace(decisions, offload=decisions.offload - unread), rates)
 
 
 @dataclass
 class _Builder:
+    """`replaced`: value that the backward reads instead of a forward one; `tokens`: result of each value's
+    store, by which its load depends on it.
+    """
+
     program: Program
     decisions: Decisions
     rates: Rates
@@ -60,14 +68,14 @@ class _Builder:
         return replace(self.program, values=tuple(self.values), ops=tuple(self.ops))
 
     def _redirected(self, op: Op) -> Op:
-        """The operation reading what the backward has of each operand, which is made first where need be."""
-        at_hand = {value: self._in_backward(value) for value in op.reads}
-        if all(value == source for value, source in at_hand.items()):
+        """The operation reading the backward's version of each operand; missing ones are inserted first."""
+        source = {value: self._in_backward(value) for value in op.reads}
+        if all(value == read for value, read in source.items()):
             return op
         return replace(
             op,
-            reads=tuple(dict.fromkeys(at_hand.values())),
-            in_place=tuple((written, at_hand[value]) for written, value in op.in_place),
+            reads=tuple(dict.fromkeys(source.values())),
+            in_place=tuple((written, source[value]) for written, value in op.in_place),
         )
 
     def _in_backward(self, value: int) -> int:
@@ -79,11 +87,11 @@ class _Builder:
         step = self._recomputed_by(value)
         if step is None:
             return value
-        self._run_again(step)
+        self._recompute(step)
         return self.replaced[value]
 
-    def _run_again(self, wanted: int) -> None:
-        """Runs the operation at step `wanted` again, and before it, in their order, those that it needs."""
+    def _recompute(self, wanted: int) -> None:
+        """Recomputes the operation at step `wanted`, and before it, in their order, those that it needs."""
         needed = {wanted}
         pending = [wanted]
         while pending:
@@ -94,18 +102,18 @@ class _Builder:
                     pending.append(step)
         for step in sorted(needed):
             op = self.program.ops[step]
-            again = self._redirected(op)
+            redirected = self._redirected(op)
             writes = tuple(self._new_value(v, COPY_SUFFIX) for v in op.writes)
-            own = dict(zip(op.writes, writes, strict=True))
-            for value, again_value in own.items():
-                self.replaced.setdefault(value, again_value)
-            in_place = tuple((own[written], value) for written, value in again.in_place)
+            copies = dict(zip(op.writes, writes, strict=True))
+            for value, copy in copies.items():
+                self.replaced.setdefault(value, copy)
+            in_place = tuple((copies[written], value) for written, value in redirected.in_place)
             self.ops.append(
-                Op(op.name + COPY_SUFFIX, again.reads, writes, op.seconds, False, in_place, op.name)
+                Op(op.name + COPY_SUFFIX, redirected.reads, writes, op.seconds, False, in_place, op.name)
             )
 
     def _recomputed_by(self, value: int) -> int | None:
-        """The step that has to run again for the backward to have the value."""
+        """The step that must be recomputed for the backward to have the value; None if there is none."""
         step = self.producer.get(value)
         if step is None or value in self.replaced or value in self.tokens:
             return None
@@ -132,14 +140,14 @@ class _Builder:
 
     def _load(self, value: int) -> None:
         name = self.program.values[value].name
-        coming, back = self._new_value(value, LOAD_SUFFIX), self._new_value(value, LOADED_SUFFIX)
+        pending, loaded = self._new_value(value, LOAD_SUFFIX), self._new_value(value, LOADED_SUFFIX)
         call = self.rates.seconds_per_op
         reading = self.program.values[value].nbytes / self.rates.disk_read_bytes
         self.ops.append(
             Op(
                 name + LOAD_SUFFIX,
                 (self.tokens[value],),
-                (coming,),
+                (pending,),
                 call,
                 False,
                 io=Io.READ,
@@ -147,9 +155,9 @@ class _Builder:
             )
         )
         self.ops.append(
-            Op(name + LOADED_SUFFIX, (coming,), (back,), call, False, ((back, coming),), io=Io.WAIT)
+            Op(name + LOADED_SUFFIX, (pending,), (loaded,), call, False, ((loaded, pending),), io=Io.WAIT)
         )
-        self.replaced[value] = back
+        self.replaced[value] = loaded
 
     def _new_value(self, value: int, suffix: str) -> int:
         original = self.program.values[value]

@@ -1,12 +1,13 @@
-"""Plans of falling need of memory, down to the smallest that is found.
+"""The falling plans: each needs fewer bytes than the one before, down to the smallest known.
 
-Input: a program's decider and measurer. Output: plans, each needing fewer bytes than the one before.
-Stages: from each of a few beginnings, the least budget for which the mixed-integer program has decisions,
-given what an earlier plan left beside them; these decisions measured; and so on until nothing changes. Then
-changes of one or two decisions, and other orders, of the smallest plans, for budgets below, by halved steps.
-Invariant: no budget goes in, so that the plans are the program's alone. What they prove to fit, fits whatever
-is asked.
-What it does not do: look at the time of a step.
+Input: a program's decider and measurer. Output: plans.
+Stages: rounds from a few initial guesses of the undecided bytes: decisions for the least budget that the
+mixed-integer program allows, measured, with the undecided bytes of that plan in the next round, until the
+decisions repeat. Then a local search (neighbours and other orders of the smallest plans) for budgets below,
+by halved steps.
+Invariant: no budget is an input, so that the plans depend on the program only, and what they show to fit,
+fits whatever was asked before.
+What it does not do: minimize seconds.
 """
 
 from __future__ import annotations
@@ -22,19 +23,18 @@ from lowpeak_compiler.plan.rematerialize import Decisions
 
 ROUNDS = 8
 WIDER = 1.3
-"""A budget of this factor above the least leaves other bytes beside the decided ones, and so another way
-down.
+"""Another initial guess: decisions for the least budget times this factor leave other undecided bytes.
 """
 EFFORT = 150_000
-"""Operations, in all, of the programs that are measured in search of a smaller neighbour."""
+"""Operations of all programs that are measured in search of a smaller neighbour, at most."""
 PROBE = 12_000
-"""Of these, for one budget."""
+"""The part of them for one budget."""
 STEPS = 9
-"""How often the way from the smallest plan to the least that any operation takes is halved."""
+"""How often the distance from the smallest plan to the lower bound is halved."""
 
 
 def falling(measurer: Measurer, decider: Decider, neighbourhood: Neighbourhood) -> Iterator[Plan]:
-    """Plans that need less and less, the fastest first."""
+    """Plans that need fewer and fewer bytes, the fastest first."""
     best = measurer.unbounded
     pool = [best]
     yield best
@@ -48,37 +48,37 @@ def falling(measurer: Measurer, decider: Decider, neighbourhood: Neighbourhood) 
     for _ in range(STEPS):
         while effort > 0 and step > 0:
             probe = min(PROBE, effort)
-            found, left = reached(measurer, neighbourhood, best.needed_bytes - step, pool, probe)
+            smaller, left = reached(measurer, neighbourhood, best.needed_bytes - step, pool, probe)
             effort -= probe - left
-            if found is None:
+            if smaller is None:
                 break
-            best = found
+            best = smaller
             pool.append(best)
             yield best
         step //= 2
 
 
 def _rounds(measurer: Measurer, decider: Decider) -> Iterator[Plan]:
-    nothing = np.zeros(len(decider.windows), dtype=np.int64)
-    everything_kept = measurer.other_bytes(measurer.unbounded)
-    met: set[Decisions] = set()
-    for beside, factor in ((nothing, 1.0), (nothing, WIDER), (everything_kept, 1.0)):
-        other = beside
+    nothing = np.zeros(len(decider.buckets), dtype=np.int64)
+    everything_kept = measurer.undecided_bytes(measurer.unbounded)
+    seen: set[Decisions] = set()
+    for guess, factor in ((nothing, 1.0), (nothing, WIDER), (everything_kept, 1.0)):
+        undecided = guess
         for number in range(ROUNDS):
-            goal = int(decider.least(other) * (1.0 if number else factor))
-            decisions = decider.decide(goal, other)
+            goal = int(decider.least(undecided) * (1.0 if number else factor))
+            decisions = decider.decide(goal, undecided)
             if decisions is None:
                 break
             plan = measurer.measure(decisions)
             yield plan
-            if decisions in met:
+            if decisions in seen:
                 break
-            met.add(decisions)
-            other = measurer.other_bytes(plan)
+            seen.add(decisions)
+            undecided = measurer.undecided_bytes(plan)
 
 
 def least_bytes(measurer: Measurer) -> int:
-    """What any plan needs: the largest operation's operands and results, and the program's operations."""
+    """A lower bound of what any plan needs: the largest operation with its operands and results."""
     program, alignment = measurer.program, measurer.memory.alignment
     sizes = (-(-program.nbytes // alignment) * alignment).tolist()
     most = 0
@@ -86,4 +86,4 @@ def least_bytes(measurer: Measurer) -> int:
         # At best every pair of values that may share memory does.
         shared = {written: sizes[written] for written, _ in op.in_place}
         most = max(most, sum(sizes[v] for v in (*op.reads, *op.writes)) - sum(shared.values()))
-    return max(most, measurer.memory.least_arena) + measurer.memory.beside(program)
+    return max(most, measurer.memory.least_arena) + measurer.memory.of_operations(program)

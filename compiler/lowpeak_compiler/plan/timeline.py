@@ -1,10 +1,15 @@
-"""When a program's operations run: the processor takes them in order, the disk works beside it.
+"""Predicted start times of a program's operations: the processor runs them in order, and the disk works at
+the same time.
 
     processor  | op | store | op | load | op | op | wait .. | op |
     disk               | write       | read            |
 
-The disk serves one request after the other. A store copies its value to a buffer and is done, unless the
-buffer is full of what has not been written yet.
+The disk serves requests in order. A store copies its value into the write buffer and returns, unless the
+buffer is full of bytes that the disk has yet to write.
+
+Input: a program in its order. Output: seconds at which each operation starts, and at which the step ends.
+Invariant: the prediction depends on the program only.
+What it does not do: change the order (order/prefetch.py moves loads ahead).
 """
 
 from __future__ import annotations
@@ -14,11 +19,11 @@ from collections.abc import Iterator
 from lowpeak_compiler.plan.program import Io, Program
 
 BUFFERED_BYTES = 2 << 20
-"""What may wait to be written (native/executorch/offload_file.h)."""
+"""Size of the write buffer (native/executorch/offload_file.h)."""
 
 
 def start_seconds(program: Program) -> Iterator[float]:
-    """When each operation starts, in order; last of all when the step ends."""
+    """Seconds at which each operation starts, in order, and finally at which the step ends."""
     processor = disk = 0.0
     arrival: dict[int, float] = {}
     for op in program.ops:
@@ -39,6 +44,6 @@ def start_seconds(program: Program) -> Iterator[float]:
 
 
 def step_seconds(program: Program) -> float:
-    """Predicted time of one step."""
+    """Predicted seconds of one step."""
     *_, end = start_seconds(program)
     return end

@@ -32,7 +32,7 @@ def causal_attention(
 
     query [batch, heads, tokens, dim]; key, value [batch, key heads, tokens, dim]; with heads_axis 2 all of
     them and the result [batch, tokens, heads, dim]. The queries may be a tile of the tokens, from `start` on;
-    keys behind the tile are not read.
+    keys after the tile are not read.
     """
     query, key, value = (tensor.transpose(1, heads_axis) for tensor in (query, key, value))
     end = start + query.shape[2]

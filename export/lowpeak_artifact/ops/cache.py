@@ -27,7 +27,7 @@ def cached_attention(
 
     query [1, heads, tokens, dim]; key, value [1, key heads, tokens, dim]; with heads_axis 2 all of them and
     the result [1, tokens, heads, dim]. The caches are float32 [1, key heads, longest, dim]. positions: int64
-    [1, tokens], one behind the other; rows before the first of them are those of earlier calls. IndexError
+    [1, tokens], one after the other; rows before the first of them are those of earlier calls. IndexError
     where the cache ends before.
     """
     tokens, longest = positions.shape[1], key_cache.shape[2]

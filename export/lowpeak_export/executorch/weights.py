@@ -25,7 +25,7 @@ from lowpeak_artifact.safetensors_file import Declared, Entry, bytes_of, tensor_
 
 SEGMENT_ALIGNMENT = 128
 HEADER_ALIGNMENT = 16
-"""Of the table behind the header, as ExecuTorch's own writer has it."""
+"""Of the table after the header, as ExecuTorch's own writer has it."""
 
 
 def write_flat_tensors(

@@ -3,7 +3,7 @@
 Operations are nodes in the planned order, under their own names. Frozen tensors are initializers that lie
 in the bundle's weights file, constants in its constants file. The training model has what ONNX Runtime's
 training API asks for: adapter tensors and gradient buffers are inputs, and every gradient is added to its
-buffer by the node behind the operation that makes it.
+buffer by the node after the operation that makes it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from lowpeak_export.onnx.model import IR_VERSION
 from lowpeak_export.onnx.nodes import MICROSOFT, OPSET
 
 TORCH_ADAMW = 0
-"""adam_mode of torch: decay first, epsilon added behind the bias correction. 1 is that of transformers."""
+"""adam_mode of torch: decay first, epsilon added after the bias correction. 1 is that of transformers."""
 
 
 def default_optimizer_model(algorithm: str) -> ir.Model:

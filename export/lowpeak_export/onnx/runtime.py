@@ -5,6 +5,8 @@ With other options the runtime merges recomputations, reorders nodes, or holds f
 
 from __future__ import annotations
 
+import platform
+import sys
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "onnxruntime-training-cpu"
 VERSION = "1.19.2"
+NEWEST_PYTHON = (3, 12)
 REINSTALL = f"pip install --force-reinstall --no-deps '{PACKAGE}=={VERSION}'"
 
 SESSION_OPTIONS: dict[str, Any] = {
@@ -40,9 +43,7 @@ def require_runtime() -> None:
         found = version(PACKAGE)
     except PackageNotFoundError:
         if not others:
-            raise EnvironmentProblem(
-                f"{needed}, and it is not installed: pip install 'lowpeak[onnxruntime]'"
-            ) from None
+            raise EnvironmentProblem(f"{needed}, and it is not installed: {_how_to_install()}") from None
         raise EnvironmentProblem(
             f"{needed}, and the package {others[0]} has the same module and no training: {mend}"
         ) from None
@@ -56,6 +57,18 @@ def require_runtime() -> None:
         import onnxruntime.training.api  # noqa: F401
     except ImportError as error:
         raise EnvironmentProblem(f"{PACKAGE} {VERSION} is installed but broken ({error}): {mend}") from error
+
+
+def _how_to_install() -> str:
+    """Where there is no wheel of it the extra installs nothing, and says nothing."""
+    machine = platform.machine()
+    if sys.version_info[:2] <= NEWEST_PYTHON and (sys.platform != "linux" or machine == "x86_64"):
+        return "pip install 'lowpeak[onnxruntime]'"
+    newest = ".".join(map(str, NEWEST_PYTHON))
+    return (
+        f"it has wheels until Python {newest}, for macOS and Linux on x86-64, and this is Python "
+        f"{platform.python_version()} on {sys.platform} {machine}; use such a one, or target='executorch'"
+    )
 
 
 def session_options(recorded: dict[str, Any]) -> onnxruntime.SessionOptions:

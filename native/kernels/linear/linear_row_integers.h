@@ -10,7 +10,7 @@
 //     8 bits    64 bytes; and before them, as 16 words, -128 times the sums of the first digit, since a product
 //               with signs on both sides is none: it takes the weight + 128
 //
-// Behind the blocks lie the scales of the groups, and the sums of x in them.
+// After the blocks lie the scales of the groups, and the sums of x in them.
 #pragma once
 
 #include <algorithm>

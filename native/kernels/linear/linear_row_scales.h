@@ -82,7 +82,7 @@ inline Vec load_scales(const QuantizedMatrix& weight, int64_t first, int64_t cou
 }
 
 // Of the groups first .. first + count of the matrix: writes their scales times `factors`, if these are given, with
-// zeros behind them, and returns, in any lanes, the sum of s (least + z) (sum x), or 0 if all z + least are.
+// zeros after them, and returns, in any lanes, the sum of s (least + z) (sum x), or 0 if all z + least are.
 // Reads `sums`, those of x, and factors beyond the last group.
 LOWPEAK_INLINE Vec take_scales(const QuantizedMatrix& weight, int64_t first, int64_t count, float least,
                                const float* sums, const float* factors, RowScales& scales) {

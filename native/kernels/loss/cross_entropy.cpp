@@ -172,7 +172,7 @@ void linear_cross_entropy(ConstMatrix hidden, const QuantizedMatrix& head, const
   double sum = 0;
   for (int64_t row = 0; row < hidden.rows;) {
     float* gradient = hidden_gradient.data + row * hidden_gradient.stride;
-    if (labels[row] == ignore_index) {  // whole prompts are ignored: a block begins behind them
+    if (labels[row] == ignore_index) {  // whole prompts are ignored: a block begins after them
       std::fill(gradient, gradient + head.cols, 0.0f);
       ++row;
       continue;

@@ -102,7 +102,7 @@ def remove_batches(folder: Path) -> None:
 
 
 def _numbers(name: str) -> tuple[int, int] | None:
-    """The first of the batches in the file of that name, and the one behind the last; None for others."""
+    """The first of the batches in the file of that name, and the one after the last; None for others."""
     numbers = name.removesuffix(_SUFFIX).split("-")
     if not name.endswith(_SUFFIX) or len(numbers) != 2 or not all(map(str.isdecimal, numbers)):
         return None

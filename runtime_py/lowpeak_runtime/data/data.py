@@ -74,7 +74,7 @@ class Batch:
     tensors: Mapping[str, Tensor]
 
     end: int
-    """The position in the order of all epochs behind its last example: the next batch begins there."""
+    """The position in the order of all epochs after its last example: the next batch begins there."""
 
     rows: Sequence[tuple[int, Example]] = ()
     """Its examples and their numbers."""
@@ -119,7 +119,7 @@ class _Reader:
 
     def __init__(self, source: Source, seq_len: int, on_read: OnRead) -> None:
         self.position = 0
-        """Behind the example that was looked at last."""
+        """After the example that was looked at last."""
         self._source = source
         self._seq_len = seq_len
         self._on_read = on_read

@@ -20,7 +20,7 @@ ENTRIES: dict[int, str] = bytes_to_unicode()  # type: ignore[no-untyped-call]
 
 
 def finder_of_dropped(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], str | None]:
-    """A function that gives the first character of a text that the tokenizer would leave out, with the word
+    """A function that returns the first character of a text that the tokenizer would leave out, with the word
     that it is in where the tokenizer makes words; None if there is none."""
     backend: Any = tokenizer.backend_tokenizer
     model = backend.model

@@ -1,7 +1,7 @@
 """The tokens of a text that the loss is taken on, from the characters that it is to be taken on.
 
 A token belongs to the answer if any of its characters does: in "Answer: yes" it is " yes", also where the
-prompt ends behind the space.
+prompt ends after the space.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def labels_of(encoding: Encoding, ids: Sequence[int], spans: Sequence[tuple[int,
 
 
 def added_tokens(encoding: Encoding) -> tuple[int, int]:
-    """How many tokens the tokenizer has added before the text, and behind it."""
+    """How many tokens the tokenizer has added before the text, and after it."""
     added = [encoding.token_to_sequence(index) is None for index in range(len(encoding))]
     before = (*added, False).index(False)
     return before, 0 if before == len(added) else (*reversed(added), False).index(False)

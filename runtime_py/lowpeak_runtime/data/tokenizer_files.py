@@ -83,13 +83,13 @@ def _vocabulary_files(config: dict[str, Any]) -> set[str]:
     name = config.get("tokenizer_class")
     if name is None:
         return set()
-    found = None
+    tokenizer = None
     if isinstance(name, str) and name.isidentifier():
         try:
-            found = tokenizer_class_from_name(name) or tokenizer_class_from_name(f"{name}Fast")
+            tokenizer = tokenizer_class_from_name(name) or tokenizer_class_from_name(f"{name}Fast")
         except (ImportError, AttributeError):
-            found = None
-    if not isinstance(found, type) or not issubclass(found, PreTrainedTokenizerBase):
+            tokenizer = None
+    if not isinstance(tokenizer, type) or not issubclass(tokenizer, PreTrainedTokenizerBase):
         raise DataError(f"the tokenizer is a {str(name)[:100]}, which this transformers does not have")
-    names = getattr(found, "vocab_files_names", {}).values()
+    names = getattr(tokenizer, "vocab_files_names", {}).values()
     return {each for each in names if isinstance(each, str)}

@@ -31,7 +31,7 @@ def batches_with_labels(artifact: Artifact, batches: Sequence[object]) -> list[d
         if bucket.batch.has_loss(batch):
             kept.append(batch)
     if not kept:
-        raise DataError(f"none of {len(batches)} batches has a label behind the first token of a row")
+        raise DataError(f"none of {len(batches)} batches has a label after the first token of a row")
     return kept
 
 

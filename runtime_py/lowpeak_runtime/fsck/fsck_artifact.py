@@ -15,7 +15,7 @@ from lowpeak_runtime.fsck.fsck_report import REMOVES, Finding, FsckReport
 
 
 def look_at_artifact(folder: Path, report: FsckReport) -> None:
-    again = "compile the artifact again, or copy it again as a whole"
+    what_to_do = "compile the artifact again, or copy it again as a whole"
     try:
         manifest = read_json(folder / MANIFEST)
         files = manifest.get("files")
@@ -23,10 +23,10 @@ def look_at_artifact(folder: Path, report: FsckReport) -> None:
             raise Damaged("it does not list the files")
         _require_valid(folder / MANIFEST)
     except FileNotFoundError:
-        report.findings.append(Finding(MANIFEST, "missing", remedy=again))
+        report.findings.append(Finding(MANIFEST, "missing", remedy=what_to_do))
         return
     except (Damaged, OSError) as error:
-        report.findings.append(Finding(MANIFEST, "damaged", str(error), again))
+        report.findings.append(Finding(MANIFEST, "damaged", str(error), what_to_do))
         return
     report.findings.append(Finding(MANIFEST, "whole"))
     for name, record in files.items():
@@ -54,11 +54,11 @@ def _require_valid(manifest: Path) -> None:
 
 def _dead_writers(folder: Path) -> list[Path]:
     """What compiles that were ended left beside the artifact: without a lock nobody writes there."""
-    found = []
+    writers = []
     place = folder.resolve()
     for path in sorted(place.parent.iterdir()):
         if path.name.startswith(f".{place.name}.") and path.name.endswith(".writing") and path.is_dir():
             with contextlib.suppress(OSError), locked(path, hold=False) as in_use:
                 if not in_use:
-                    found.append(path)
-    return found
+                    writers.append(path)
+    return writers

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lowpeak_artifact.digest import digest_of
 from lowpeak_artifact.regular_file import open_regular
 from lowpeak_artifact.safetensors_header import Damaged, read_header
 
@@ -35,12 +35,12 @@ def read_json(path: Path) -> dict[str, Any]:
             content = file.read(_MOST_JSON_BYTES + 1)
         if len(content) > _MOST_JSON_BYTES:
             raise Damaged(f"it has over {_MOST_JSON_BYTES} bytes")
-        found = json.loads(content)
+        value = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise Damaged(f"it is no JSON: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise Damaged("it is no JSON object")
-    return found
+    return value
 
 
 def check_tensors(path: Path) -> None:
@@ -59,9 +59,9 @@ def check_listed(path: Path, record: object) -> None:
         size = os.fstat(file.fileno()).st_size
         if size != record.get("bytes"):
             raise Damaged(f"it has {size} bytes, it should have {record.get('bytes')}")
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != record["sha256"]:
-        raise Damaged(f"its sha256 is {found[:12]}..., it should be {record['sha256'][:12]}...")
+        actual = digest_of(file)
+    if actual != record["sha256"]:
+        raise Damaged(f"its sha256 is {actual[:12]}..., it should be {record['sha256'][:12]}...")
 
 
 @contextlib.contextmanager

@@ -31,11 +31,11 @@ def look_at_run(folder: Path, report: FsckReport) -> None:
     for path in sorted((folder / BATCHES).glob("*.safetensors")):
         remedy = "remove the folder batches and prepare the run again"
         report.add(f"{BATCHES}/{path.name}", problem_of(check_tensors, path), remedy)
-    made = "--repair makes it again from the checkpoint" if whole else "train again, into a new folder"
+    what_to_do = "--repair makes it again from the checkpoint" if whole else "train again, into a new folder"
     if (folder / ADAPTER).is_dir():
-        look_at_adapter(folder, report, f"{ADAPTER}/", made)
+        look_at_adapter(folder, report, f"{ADAPTER}/", what_to_do)
     if (folder / TRAINED).exists():
-        report.add(TRAINED, problem_of(check_tensors, folder / TRAINED), made)
+        report.add(TRAINED, problem_of(check_tensors, folder / TRAINED), what_to_do)
     if whole and not (folder / ADAPTER).is_dir() and not (folder / TRAINED).exists():
         remedy = "`lowpeak train --resume` writes it at its end; --repair makes it of what there is"
         report.findings.append(Finding(ADAPTER, "not made", "the run has not reached its end", remedy))
@@ -86,8 +86,8 @@ def _way_on(name: str, steps: dict[str, int]) -> str:
 
 
 def _leftovers(folder: Path) -> list[Path]:
-    found = {path for pattern in _LEFTOVERS for path in folder.glob(pattern)}
-    return sorted(found | set((folder / BATCHES).glob(".*.tmp")))
+    leftovers = {path for pattern in _LEFTOVERS for path in folder.glob(pattern)}
+    return sorted(leftovers | set((folder / BATCHES).glob(".*.tmp")))
 
 
 def repair_run(folder: Path, report: FsckReport, artifact: Path | None) -> None:
@@ -105,8 +105,8 @@ def repair_run(folder: Path, report: FsckReport, artifact: Path | None) -> None:
             f"the adapter of {folder} is not made, as the artifact lies neither beside the run nor where its "
             "job says: name it by --artifact"
         )
-    made = _make_adapter(folder, place)
-    report.repaired.append(f"{made.name} was made from {CHECKPOINT}")
+    adapter = _make_adapter(folder, place)
+    report.repaired.append(f"{adapter.name} was made from {CHECKPOINT}")
 
 
 def _needs_adapter(report: FsckReport) -> bool:
@@ -137,12 +137,12 @@ def _make_adapter(folder: Path, place: Path) -> Path:
     from lowpeak_runtime.train.run_folder import save_adapter
 
     artifact = Artifact.open(place)
-    found, wanted = artifact_id(artifact.manifest), read_progress(folder / CHECKPOINT).artifact
-    if found != wanted:
+    actual, wanted = artifact_id(artifact.manifest), read_progress(folder / CHECKPOINT).artifact
+    if actual != wanted:
         raise ArtifactError(
-            f"{folder} is a run of another artifact (manifest {wanted[:12]}) than {place} ({found[:12]}): "
+            f"{folder} is a run of another artifact (manifest {wanted[:12]}) than {place} ({actual[:12]}): "
             "give that one with --artifact"
         )
-    made = save_adapter(folder, artifact, lambda _: None)
-    assert made is not None
-    return made
+    adapter = save_adapter(folder, artifact, lambda _: None)
+    assert adapter is not None
+    return adapter

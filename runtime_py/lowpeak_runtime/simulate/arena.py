@@ -72,9 +72,9 @@ class OffloadFile:
         wanted = TensorPlace(shape, dtype, None, None).nbytes
         size = self._sizes.get(offset)
         if size != wanted:
-            found = 0 if size is None else size
+            stored = 0 if size is None else size
             raise ArtifactError(
-                f"a load wants {wanted} bytes at {offset} of the offload file, where {found} were stored"
+                f"a load wants {wanted} bytes at {offset} of the offload file, where {stored} were stored"
             )
         tensor = torch.empty(wanted, dtype=torch.uint8)
         read = 0

@@ -67,7 +67,7 @@ def _results(operation: Operation, known: dict[str, list[Tensor]]) -> list[Tenso
         args, kwargs = _resolved(operation, operation.args, known), operation.kwargs
         result = operation.function(*args, **{k: _resolved(operation, v, known) for k, v in kwargs.items()})
         results = [result] if isinstance(result, Tensor) else list(result)
-        found = [(tuple(each.shape), each.dtype) for each in results]
+        actual = [(tuple(each.shape), each.dtype) for each in results]
     except LowpeakError:
         raise
     # Whatever torch raises is about the sizes and arguments that the graph names.
@@ -77,9 +77,9 @@ def _results(operation: Operation, known: dict[str, list[Tensor]]) -> list[Tenso
             f"{operation.operator} at {operation.node} cannot be run: {reason[0][:400]}"
         ) from error
     expected = [(place.shape, place.dtype) for place in operation.tensors]
-    if found != expected:
+    if actual != expected:
         raise ArtifactError(
-            f"{operation.operator} at {operation.node} gives {found}, the graph says {expected}"
+            f"{operation.operator} at {operation.node} gives {actual}, the graph says {expected}"
         )
     return results
 

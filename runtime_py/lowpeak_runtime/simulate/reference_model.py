@@ -22,7 +22,7 @@ from lowpeak_artifact.errors import LowpeakError, ModelError
 from lowpeak_artifact.manifest import SourceRecord
 from lowpeak_artifact.plain_file import is_plain_name
 from lowpeak_artifact.private_folder import private_folder
-from lowpeak_artifact.quantized import quantize
+from lowpeak_artifact.quantize import quantize
 from lowpeak_compiler.frontend.causal_lm import skeleton_of
 from lowpeak_compiler.frontend.intake import checkpoint_name
 from lowpeak_compiler.frontend.model.folder import checkpoint_files

@@ -16,7 +16,7 @@ TOLERANCE = 1e-5
 GRADIENTS = 100
 """Times as much, of gradients."""
 LEAST = 1e-6
-"""Of a loss near 0: float32 has no more behind a sum of numbers around 1."""
+"""Of a loss near 0: float32 has no more digits of a sum of numbers around 1."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class SimulationReport:
         `tolerance`: the largest relative error of the loss; gradients may have GRADIENTS times as much, for
         rounding adds up on the way back. An approximate loss is not compared.
         """
-        found = (self.loss, self.gradient_cosine_min, self.gradient_relative_error_max)
-        if not all(math.isfinite(value) for value in found if value is not None):
+        figures = (self.loss, self.gradient_cosine_min, self.gradient_relative_error_max)
+        if not all(math.isfinite(value) for value in figures if value is not None):
             return f"the step gives values that are not finite: loss {self.loss}{self._gradients_in_words()}"
         if not self.exact or self.reference_loss is None:
             return None

@@ -48,10 +48,10 @@ def simulate(
     if not isinstance(artifact, Artifact):
         artifact = Artifact.open(artifact)
     manifest = artifact.manifest
-    given = None if batch is None else tensors_of(batch)
-    bucket = artifact.bucket(seq_len) if given is None else manifest.bucket_of(given)
-    given = artifact.sample(bucket) if given is None else given
-    if given is None:
+    raw_batch = None if batch is None else tensors_of(batch)
+    bucket = artifact.bucket(seq_len) if raw_batch is None else manifest.bucket_of(raw_batch)
+    raw_batch = artifact.sample(bucket) if raw_batch is None else raw_batch
+    if raw_batch is None:
         raise DataError(f"the artifact {artifact.path} has no sample batch; give one")
     compared = reference is not None or manifest.model_config is not None
     adapter = artifact.adapter()
@@ -68,7 +68,7 @@ def simulate(
         )
     run = execute(
         graph,
-        bucket.graph_inputs(given),
+        bucket.graph_inputs(raw_batch),
         adapter,
         artifact.tensor,
         artifact.constants(bucket),
@@ -77,7 +77,7 @@ def simulate(
     reference_loss, cosine, error = None, None, None
     model = reference_of(artifact, reference)
     if model is not None:
-        user_batch = {name: tensor for name, tensor in bucket.checked(given).items() if name != SUBSET}
+        user_batch = {name: tensor for name, tensor in bucket.checked(raw_batch).items() if name != SUBSET}
         reference_loss, gradients = reference_step(artifact, user_batch, adapter, model)
         cosine, error = _compare(run.gradients, gradients)
     elif batch is None and manifest.sample:
@@ -111,14 +111,14 @@ def _perturbed(adapter: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _relative_error(found: float, expected: float) -> float:
-    return abs(found - expected) / max(abs(expected), 1e-30)
+def _relative_error(actual: float, expected: float) -> float:
+    return abs(actual - expected) / max(abs(expected), 1e-30)
 
 
-def _compare(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[float, float]:
+def _compare(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[float, float]:
     """Least cosine and largest relative error over all gradients; NaN if any value of them is."""
     cosines, errors = [], []
-    for name, gradient in found.items():
+    for name, gradient in actual.items():
         ours, theirs = gradient.double().flatten(), expected[name].double().flatten()
         norms = ours.norm(), theirs.norm()
         if not any(norms):

@@ -63,17 +63,17 @@ def newest_whole(out: Path, tell: Tell = lambda _: None) -> Path | None:
 def newest_of(path: Path, tell: Tell = lambda _: None) -> Path | None:
     """As `newest_whole`, of the generations of the checkpoint that is written to `path`."""
     previous, damage = previous_of(path), dict[Path, str]()
-    found = list[tuple[Path, Progress]]()
+    checkpoints = list[tuple[Path, Progress]]()
     for each in (path, previous):
         if os.path.lexists(each):
             try:
-                found.append((each, _header(each)))
+                checkpoints.append((each, _header(each)))
             except Damaged as error:
                 damage[each] = str(error)
-    if len(found) == 2 and found[0][1].same_run(found[1][1]):
+    if len(checkpoints) == 2 and checkpoints[0][1].same_run(checkpoints[1][1]):
         # The same name first where both have as many steps.
-        found.sort(key=lambda each: -each[1].step)
-    for each, progress in found:
+        checkpoints.sort(key=lambda each: -each[1].step)
+    for each, progress in checkpoints:
         wrong = _damage(each)
         if wrong:
             damage |= wrong
@@ -149,22 +149,22 @@ def give_up_previous(path: Path) -> bool:
     return False
 
 
-def require_same_run(path: Path, found: Progress, wanted: Progress) -> None:
+def require_same_run(path: Path, stored: Progress, wanted: Progress) -> None:
     """Raises ArtifactError for the first thing, but the step, in which a checkpoint is of another run."""
-    if found.artifact != wanted.artifact:
+    if stored.artifact != wanted.artifact:
         raise ArtifactError(
-            f"{path} is a checkpoint of another artifact (manifest {found.artifact[:12]}, this one is "
+            f"{path} is a checkpoint of another artifact (manifest {stored.artifact[:12]}, this one is "
             f"{wanted.artifact[:12]}): resume with that artifact, or train into a new folder"
         )
     for name in ("seed", "options"):
-        before, now = getattr(found, name), getattr(wanted, name)
+        before, now = getattr(stored, name), getattr(wanted, name)
         if before != now:
             raise ArtifactError(
                 f"{path} is a checkpoint of a run with {name} {before}, now it is {now}: a resumed run keeps "
                 "them; use the same, or train into a new folder"
             )
-    if found.data != wanted.data:
+    if stored.data != wanted.data:
         raise ArtifactError(
-            f"{path} is a checkpoint of a run on other data (sha256 {found.data[:12]}, now it is "
+            f"{path} is a checkpoint of a run on other data (sha256 {stored.data[:12]}, now it is "
             f"{wanted.data[:12]}): resume with that data, or train into a new folder"
         )

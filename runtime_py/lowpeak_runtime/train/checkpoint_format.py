@@ -136,8 +136,8 @@ def _progress(path: Path, header: Header) -> Progress:
     if header.metadata.get("format") != FORMAT:
         raise ArtifactError(f"{path} is no checkpoint of this version of lowpeak")
     try:
-        found = json.loads(header.metadata["progress"], object_pairs_hook=without_duplicates)
-        progress = Progress(**found)
+        fields = json.loads(header.metadata["progress"], object_pairs_hook=without_duplicates)
+        progress = Progress(**fields)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise Damaged(f"its progress cannot be read: {error}") from error
     for name in ("artifact", "options", "data"):

@@ -74,8 +74,8 @@ def restore_checkpoint(
     """Writes the checkpoint into the tensors given -> the updates made; ArtifactError unless it is whole and
     fits.
     """
-    found = _verified(path)
-    require_same_run(path, found, wanted)
+    checkpoint = _verified(path)
+    require_same_run(path, checkpoint, wanted)
     tensors = _names(adapter, state)
     try:
         with safe_open(path, "pt", backend="pread") as file:
@@ -95,7 +95,7 @@ def restore_checkpoint(
                     raise ArtifactError(f"{path} is damaged: {name} holds values that are not finite")
     except (SafetensorError, OSError) as error:
         raise ArtifactError(f"{path} cannot be read as a checkpoint: {error}") from error
-    return found.step
+    return checkpoint.step
 
 
 def copy_state(path: Path, name: str, file: BinaryIO) -> None:

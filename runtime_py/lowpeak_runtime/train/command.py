@@ -5,7 +5,6 @@ Both take the same job.json, tell the same events and continue each other's chec
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Literal
 
 from lowpeak_artifact.errors import EnvironmentProblem
 from lowpeak_artifact.manifest import Manifest
+from lowpeak_artifact.python_process import python_process
 from lowpeak_export.executorch.library import LOWPEAK, ops_library, remedy, runner_program
 from lowpeak_runtime.train.session import ONNXRUNTIME
 
@@ -64,8 +64,7 @@ def python_command(module: str = "lowpeak_runtime.train.worker") -> Command:
     """A module that tells the events of lowpeak_runtime/train/events.py."""
     return Command(
         "python",
-        # -P: a file named json.py in the user's working folder must not be taken for Python's.
-        (sys.executable, "-P", "-m", module),
+        python_process(module),
         MALLOC,
     )
 

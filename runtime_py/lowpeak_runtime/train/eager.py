@@ -8,7 +8,6 @@ adapter, batches, optimizer and measurement are those of lowpeak_runtime/train/t
 from __future__ import annotations
 
 import math
-import os
 import statistics
 import sys
 import time
@@ -24,6 +23,7 @@ from transformers import PreTrainedModel
 
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import DataError
+from lowpeak_artifact.linux import processors
 from lowpeak_artifact.private_folder import private_folder
 from lowpeak_compiler.frontend.causal_lm import CausalLMLoss
 from lowpeak_runtime.data.batch_file import BatchFolder
@@ -102,7 +102,7 @@ def run(job: Job, emit: Emit, stop: StopRequest, *, checkpointing: bool = False)
 
     `checkpointing`: transformers' gradient checkpointing, which keeps a layer's input and runs it again.
     """
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(processors())
     warm_up(job.optimizer)
     emit(ready_event())
     artifact = Artifact.open(job.artifact, verify=False, expect=job.expect)

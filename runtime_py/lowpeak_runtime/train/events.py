@@ -15,14 +15,13 @@ The step of `done` and `stopped` is the number of updates made. After an error t
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import gc
-from contextlib import suppress
 from typing import Any
 
 from lowpeak_artifact import errors
 from lowpeak_artifact.errors import LowpeakError
+from lowpeak_artifact.linux import return_freed_memory
 from lowpeak_runtime.train.memory import MemoryUse, memory_of
 
 Event = dict[str, Any]
@@ -33,8 +32,7 @@ def ready_event() -> Event:
     allocates from now on.
     """
     gc.collect()
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
+    return_freed_memory()
     return {"event": "ready", **dataclasses.asdict(_memory())}
 
 

@@ -50,8 +50,8 @@ class ExecuTorchSession:
         self.optimizer = AdapterOptimizer(self.parameters, self.gradients, job.optimizer, job.total_steps)
         if job.checkpoint is not None and job.first_step:
             wanted = job.progress(manifest, job.first_step, job.position)
-            found = restore_checkpoint(Path(job.checkpoint), wanted, self.parameters, self.optimizer.state)
-            require_step(found, job)
+            restored = restore_checkpoint(Path(job.checkpoint), wanted, self.parameters, self.optimizer.state)
+            require_step(restored, job)
 
     def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0, weight: int = 1) -> float:
         if bucket != self._bucket:
@@ -133,7 +133,7 @@ class ExecuTorchProgram:
     def step(self, graph_inputs: Mapping[str, Tensor]) -> float:
         """Forward and backward of one batch -> loss; `gradients` are then this batch's.
 
-        `graph_inputs` are what `BatchSpec.graph_inputs` gives. Raises DataError when a tensor is missing or
+        `graph_inputs` are what `BatchSpec.graph_inputs` returns. Raises DataError when a tensor is missing or
         of another shape or dtype, ArtifactError when a kernel fails, EnvironmentProblem when the disk does.
         """
         inputs = [checked(record, graph_inputs.get(record.name)) for record in self._inputs]

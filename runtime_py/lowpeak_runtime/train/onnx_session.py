@@ -119,9 +119,9 @@ class OnnxSession:
 
     def _restored(self, checkpoint: Path, job: Job, manifest: Manifest) -> Path:
         """The runtime's own checkpoint out of ours."""
-        found = read_progress(checkpoint)
-        require_same_run(checkpoint, found, job.progress(manifest, job.first_step, job.position))
-        require_step(found.step, job)
+        progress = read_progress(checkpoint)
+        require_same_run(checkpoint, progress, job.progress(manifest, job.first_step, job.position))
+        require_step(progress.step, job)
         own = self._work / "restored"
         with own.open("wb") as file:
             copy_state(checkpoint, STATE, file)
@@ -129,10 +129,10 @@ class OnnxSession:
 
     def _require_parameters(self, file: Path) -> None:
         for name, shape in self._parameters.items():
-            found = list(self._parameter(name).data.shape) if name in self._state.parameters else "none"
-            if found != shape:
+            actual = list(self._parameter(name).data.shape) if name in self._state.parameters else "none"
+            if actual != shape:
                 raise ArtifactError(
-                    f"{file} is a checkpoint of another artifact: of {name} it has {found}, not {shape}; "
+                    f"{file} is a checkpoint of another artifact: of {name} it has {actual}, not {shape}; "
                     "compile the artifact again"
                 )
 
@@ -142,7 +142,8 @@ class OnnxSession:
 
 def _largest(values: np.ndarray) -> np.float32:
     """By its size; not finite where one is not. Nothing as large as `values` is made for it."""
-    return np.float32(np.maximum(abs(values.max()), abs(values.min())))
+    largest: np.float32 = np.float32(np.maximum(abs(values.max()), abs(values.min())))
+    return largest
 
 
 def _reason(error: RuntimeError) -> str:

@@ -125,9 +125,9 @@ class AdapterOptimizer:
         self.state: dict[str, Tensor] = {}
         """What a checkpoint has to keep beside the parameters; written in place to restore it."""
         for name, parameter in parameters.items():
-            made = _initial_state(parameter, options)
-            self._optimizer.state[parameter].update(made)
-            self.state.update({f"{part}.{name}": tensor for part, tensor in made.items()})
+            state = _initial_state(parameter, options)
+            self._optimizer.state[parameter].update(state)
+            self.state.update({f"{part}.{name}": tensor for part, tensor in state.items()})
         self._tensors = {
             **{f"adapter.{name}": tensor for name, tensor in parameters.items()},
             **{f"optimizer.{name}": tensor for name, tensor in self.state.items()},

@@ -143,7 +143,7 @@ class Session(Protocol):
     def accumulate(self, batch: Mapping[str, Tensor], bucket: int = 0, weight: int = 1) -> float:
         """Forward and backward of one batch -> loss; its gradients are added to those since the update.
 
-        `batch`, of the artifact's bucket of that index, is what `BatchSpec.graph_inputs` gives; `weight`:
+        `batch`, of the artifact's bucket of that index, is what `BatchSpec.graph_inputs` returns; `weight`:
         what its gradients count for among them (`BatchSpec.weight_of`). Raises DataError when a tensor is
         missing or of another shape or dtype, ArtifactError when a kernel fails.
         """
@@ -176,7 +176,7 @@ def dtype_name(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def require_step(found: int, job: Job) -> None:
+def require_step(actual: int, job: Job) -> None:
     """Raises ArtifactError unless a restored checkpoint is at the job's first step."""
-    if found != job.first_step:
-        raise ArtifactError(f"{job.checkpoint} has moved to step {found}: another process trains there")
+    if actual != job.first_step:
+        raise ArtifactError(f"{job.checkpoint} has moved to step {actual}: another process trains there")

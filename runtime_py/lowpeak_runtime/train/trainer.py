@@ -19,6 +19,7 @@ from typing import Literal
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem, told_as_environment_problem
 from lowpeak_artifact.folder_lock import in_use
+from lowpeak_artifact.linux import require_measured_memory
 from lowpeak_artifact.whole_file import writing_beside
 from lowpeak_runtime.data.data import OnRead
 from lowpeak_runtime.data.prepare import Data, training_data
@@ -118,9 +119,10 @@ def train(
     The artifact is not compiled anew meanwhile: the run could not be resumed.
     Raises ArtifactError (damaged artifact, one that is compiled anew just now, or `out` holds another run,
     one on other data, or one that is not to be continued), DataError, EnvironmentProblem (the process was
-    killed, the disk is full, there is no such engine).
+    killed, the disk is full, there is no such engine, or this is no Linux).
     """
     _require_positive(steps=steps, checkpoint_every=checkpoint_every, accumulate=accumulate)
+    require_measured_memory()
     if not isinstance(artifact, Artifact):
         artifact = Artifact.open(artifact)
     manifest = artifact.manifest

@@ -20,10 +20,10 @@ import torch
 
 from lowpeak_artifact.errors import LowpeakError
 from lowpeak_artifact.folder_lock import joined
+from lowpeak_artifact.linux import refuse_huge_pages
 from lowpeak_runtime.data.batch_file import BatchFolder
 from lowpeak_runtime.train.checkpoint import newest_of, read_progress, settle
 from lowpeak_runtime.train.events import Event, end_event, error_event, note_event, ready_event, step_event
-from lowpeak_runtime.train.memory import refuse_huge_pages
 from lowpeak_runtime.train.optimizer import not_finite
 from lowpeak_runtime.train.run_checks import holds_a_run
 from lowpeak_runtime.train.session import Job
@@ -91,8 +91,8 @@ def run(job: Job, emit: Emit, stop: StopRequest) -> None:
         return
 
     checkpoint = None if job.checkpoint is None else Path(job.checkpoint)
-    if checkpoint is not None and job.first_step == 0 and (found := newest_of(checkpoint)) is not None:
-        raise holds_a_run(checkpoint.parent, read_progress(found).step)
+    if checkpoint is not None and job.first_step == 0 and (existing := newest_of(checkpoint)) is not None:
+        raise holds_a_run(checkpoint.parent, read_progress(existing).step)
     batches = BatchFolder(job.batches, streamed=job.streamed)
     if checkpoint is not None and job.first_step:
         settle(checkpoint, lambda words: emit(note_event(words)))

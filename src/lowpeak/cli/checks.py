@@ -6,8 +6,6 @@ import re
 from pathlib import Path
 
 from lowpeak_artifact.errors import ArtifactError, DataError, ModelError
-from lowpeak_compiler.budget.devices import device
-from lowpeak_compiler.config import CompileOptions
 from lowpeak_compiler.frontend.model.configs import SCHEME, require_known
 from lowpeak_runtime.train.run_checks import require_idle
 
@@ -31,9 +29,8 @@ def require_model(spec: str) -> None:
         )
 
 
-def require_options(options: CompileOptions, rank: int, target_modules: str) -> None:
-    """ModelError for a device or an adapter that makes no sense; the other options checked themselves."""
-    device(options.device)
+def require_adapter(rank: int, target_modules: str) -> None:
+    """ModelError for an adapter that makes no sense."""
     names = [name for name in target_modules.split(",") if name.strip()]
     if rank < 1 or not names:
         what = f"rank is {rank}; it must be at least 1" if rank < 1 else "target_modules names no layer"

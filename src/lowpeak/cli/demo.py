@@ -23,6 +23,7 @@ from lowpeak.cli.train import train_figures
 from lowpeak.cli.training import RunView, exit_code
 from lowpeak.demo import demo_data
 from lowpeak_artifact.disk import temporary_folder
+from lowpeak_artifact.linux import require_measured_memory
 
 if TYPE_CHECKING:
     from lowpeak_artifact.artifact import Artifact
@@ -58,6 +59,7 @@ def demo_command(
     debug: Debug = False,
 ) -> None:
     """Compile SmolLM2-135M + LoRA, simulate it, train it in ExecuTorch, and compare with eager PEFT."""
+    require_measured_memory()
     folder = out or Path(tempfile.mkdtemp(prefix="lowpeak-demo-", dir=temporary_folder())) / "artifact"
     run = folder.with_name(folder.name + RUN_SUFFIX)
     require_new_run(run)
@@ -102,11 +104,11 @@ def demo_table(
             f"loss {simulated.loss_relative_error:.1e}, gradients' cosine {simulated.gradient_cosine_min:.8f}"
         )
         rows.append(("one step, simulated against eager", "", drift))
-    made = Table("", "eager PEFT", title=artifact.manifest.model_name, title_justify="left")
-    made.add_column("lowpeak", overflow="fold")
+    table = Table("", "eager PEFT", title=artifact.manifest.model_name, title_justify="left")
+    table.add_column("lowpeak", overflow="fold")
     for row in [*rows, ("artifact", "", str(artifact.path)), ("trained adapter", "", str(trained.adapter))]:
-        made.add_row(*(Text(cell) for cell in row))
-    return made
+        table.add_row(*(Text(cell) for cell in row))
+    return table
 
 
 def largest_difference(ours: Sequence[float], theirs: Sequence[float]) -> float:

@@ -30,6 +30,7 @@ from lowpeak.cli.simulate import ArtifactArgument
 from lowpeak.cli.train import data_figures, data_row, say_what_is_left_out
 from lowpeak.cli.training import RunView, exit_code, how_to_continue
 from lowpeak.cli.trust import Expect, SignedBy
+from lowpeak_compiler.config import TrainingOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -80,7 +81,7 @@ def deploy_command(
     name: Name = None,
     out: Out = None,
     resume: Resume = False,
-    optimizer: Optimizer = "adamw",
+    optimizer: Optimizer = TrainingOptions.optimizer,
     learning_rate: LearningRate = 2e-4,
     weight_decay: WeightDecay = 0.0,
     clip: Clip = None,

@@ -8,55 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from lowpeak.cli.checks import require_model, require_options
-from lowpeak.cli.compile import (
-    Alpha,
-    BatchSize,
-    Device,
-    GroupSize,
-    Kernels,
-    LossOption,
+from lowpeak.cli.checks import require_model
+from lowpeak.cli.compile_options import (
+    Asked,
     ModelArgument,
-    Optimizer,
-    QuantizationOption,
-    Rank,
-    SubsetSize,
-    TargetModules,
-    TargetOption,
-    TrainableRatio,
     TrustRemoteCode,
-    lora_config,
     numbers,
+    with_compile_options,
 )
 from lowpeak.cli.output import Debug, Json, note, print_result, working
-from lowpeak_compiler.config import MEGABYTE, CompileOptions
+from lowpeak_compiler.config import MEGABYTE
 
 if TYPE_CHECKING:
     from lowpeak_compiler.estimate import Estimate
 
-ANY_BUDGET = 1.0
-"""The options of a compilation have one; an estimate does not look at it."""
 
-
+@with_compile_options
 def estimate_command(
     model: ModelArgument,
     seq_len: Annotated[str, typer.Option(help="Tokens of a sequence, one or more: 512,1024.")],
+    asked: Asked,
     budget_mb: Annotated[
         str, typer.Option(help="Also the fastest plan within so many megabytes, one or more: 256,400.")
     ] = "",
-    batch_size: BatchSize = 1,
-    loss: LossOption = "exact",
-    subset_size: SubsetSize = 1000,
-    trainable_ratio: TrainableRatio = 1.0,
-    quantization: QuantizationOption = "int4",
-    group_size: GroupSize = 32,
-    rank: Rank = 16,
-    alpha: Alpha = 8,
-    target_modules: TargetModules = "all-linear",
-    target: TargetOption = "executorch",
-    kernels: Kernels = "stock",
-    device: Device = "generic-phone",
-    optimizer: Optimizer = "adamw",
     trust_remote_code: TrustRemoteCode = False,
     json: Json = False,
     debug: Debug = False,
@@ -66,15 +40,7 @@ def estimate_command(
     budgets = [int(budget * MEGABYTE) for budget in numbers("--budget-mb", budget_mb, float)]
     if not lengths:
         raise typer.BadParameter("--seq-len names no length")
-    each_options = [
-        CompileOptions(
-            ANY_BUDGET, length, batch_size, loss, subset_size, trainable_ratio, quantization, group_size,
-            target, kernels, device, optimizer,
-        )
-        for length in lengths
-    ]  # fmt: skip
-    for options in each_options:
-        require_options(options, rank, target_modules)
+    steps = [asked.training(length) for length in lengths]
     require_model(model)
     estimates: list[Estimate] = []
     with working("estimating") as say:
@@ -82,25 +48,21 @@ def estimate_command(
         from lowpeak.api import open_intake
         from lowpeak_compiler.estimate import estimate, within
 
-        for length, options in zip(lengths, each_options, strict=True):
+        for length, training in zip(lengths, steps, strict=True):
             intake = open_intake(
-                model,
-                options,
-                lora=lora_config(rank, alpha, target_modules),
-                trust_remote_code=trust_remote_code,
-                progress=say,
+                model, training, lora=asked.lora(), trust_remote_code=trust_remote_code, progress=say
             )
 
             def progress(what: str, length: int = length) -> None:
                 say(f"{length} tokens: {what}")
 
-            found = estimate(intake, options, budgets=budgets, progress=progress)
+            found = estimate(intake, training, asked.for_target(), budgets=budgets, progress=progress)
             estimates.extend(found)
             for budget in budgets:
                 if not any(row.technique == within(budget) for row in found):
                     note(f"no plan for {length} tokens within {budget / MEGABYTE:g} MB was found")
     by_length = [[row for row in estimates if row.seq_len == length] for length in lengths]
-    tables = [estimate_table(model, device, rows) for rows in by_length]
+    tables = [estimate_table(model, asked.device, rows) for rows in by_length]
     print_result([estimate_figures(row) for row in estimates], json, *tables)
 
 

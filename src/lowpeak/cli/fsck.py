@@ -53,8 +53,8 @@ def fsck_table(report: FsckReport) -> Table:
 
     what = f"{report.kind} {report.folder}: {'whole' if report.whole else 'damaged'}"
     title = f"{what}; a run trains there now" if report.in_use else what
-    made = Table("file", "state", "", title=title, title_justify="left")
+    table = Table("file", "state", "", title=title, title_justify="left")
     for each in report.findings:
         words = ". ".join(filter(None, (each.detail, each.remedy)))
-        made.add_row(Text(each.file), Text(each.state, style=COLOURS.get(each.state, "yellow")), Text(words))
-    return made
+        table.add_row(Text(each.file), Text(each.state, style=COLOURS.get(each.state, "yellow")), Text(words))
+    return table

@@ -55,10 +55,10 @@ def generate_command(
                 sys.stdout.write(piece)
                 sys.stdout.flush()
 
-    given = [{"role": "user", "content": prompt}] if chat else prompt
+    messages = [{"role": "user", "content": prompt}] if chat else prompt
     answer = generate(
         opened,
-        given,
+        messages,
         run=run,
         checkpoint=checkpoint,
         max_tokens=max_tokens,

@@ -79,10 +79,10 @@ def telling() -> Iterator[None]:
 
 def table(title: str, rows: Mapping[str, str]) -> Table:
     """Two columns: what, and how much."""
-    made = Table("", "", title=title, title_justify="left", show_header=False)
+    result = Table("", "", title=title, title_justify="left", show_header=False)
     for name, value in rows.items():
-        made.add_row(name, Text(value))
-    return made
+        result.add_row(name, Text(value))
+    return result
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def sign_command(
     with working("signing") as say:
         say("checking the artifact")
         opened = Artifact.open(artifact, expect=expect)
-        made = sign(opened, key, password)
-    figures = {"artifact": str(artifact), "manifest_sha256": opened.sha256, "signature": str(made)}
-    print_result(figures, json, table("signed", {"manifest": opened.sha256, "signature": str(made)}))
+        signature = sign(opened, key, password)
+    figures = {"artifact": str(artifact), "manifest_sha256": opened.sha256, "signature": str(signature)}
+    print_result(figures, json, table("signed", {"manifest": opened.sha256, "signature": str(signature)}))
     note("send the public key by another way than the artifact; --signed-by takes it")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lowpeak.cli.output import note
+from lowpeak_artifact.temporary import remove_temporary
 
 if TYPE_CHECKING:
     from lowpeak_runtime.train.stop import StopRequest
@@ -22,6 +25,8 @@ SAME_SECONDS = 0.5
 """Signals that come closer are one wish: a terminal that is closed sends two."""
 CLEARING_SECONDS = 5.0
 """In which a verb that a signal ends is not disturbed by another."""
+SHOW_CURSOR = b"\x1b[?25h\n"
+"""A display of progress hides it."""
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -39,7 +44,7 @@ class Ended(BaseException):
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Raises Ended where the program is. Also as the first process of a container, where signals do nothing
+    """Ends the verb where the program is. Also as the first process of a container, where signals do nothing
     by default.
     """
     ended_at: float | None = None
@@ -50,7 +55,7 @@ def ended_by_signals() -> Iterator[None]:
         if ended_at is not None and now - ended_at < CLEARING_SECONDS:
             return
         ended_at = now
-        raise Ended(number)
+        _end(number, frame)
 
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     with _handled(end):
@@ -87,11 +92,33 @@ def stop_by_signals(tell: Callable[[], None]) -> Iterator[StopRequest]:
                 note(f"{name}: the run saves; one more ends it without the steps since its last checkpoint")
         if count > 2:
             stop.insist()
-            raise Ended(number)
+            _end(number, frame)
 
     before: dict[int, Any] = {number: signal.getsignal(number) for number in ENDING}
     with _handled(handle):
         yield stop
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """Raises Ended, or exits with its code where that could not pass: torch calls Python from C++ code, where
+    an exception may end the process by abort, or leave a state that the next call refuses.
+    """
+    ended = Ended(number)
+    if not _is_inside_torch(frame):
+        raise ended
+    remove_temporary()
+    with suppress(OSError, ValueError):
+        if sys.stderr.isatty():
+            os.write(sys.stderr.fileno(), SHOW_CURSOR)
+    os._exit(ended.code)
+
+
+def _is_inside_torch(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == "torch":
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager

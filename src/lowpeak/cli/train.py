@@ -30,6 +30,7 @@ from lowpeak.cli.signals import stop_by_signals
 from lowpeak.cli.simulate import ArtifactArgument
 from lowpeak.cli.training import RunView, exit_code, how_to_continue
 from lowpeak.cli.trust import Expect, SignedBy
+from lowpeak_compiler.config import TrainingOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,7 +46,7 @@ def train_command(
     steps: Steps,
     out: Out = None,
     resume: Resume = False,
-    optimizer: Optimizer = "adamw",
+    optimizer: Optimizer = TrainingOptions.optimizer,
     learning_rate: LearningRate = 2e-4,
     weight_decay: WeightDecay = 0.0,
     clip: Clip = None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SMOOTHING = 0.9
 """Weight of what came before in the smoothed loss."""
 RECENT_STEPS = 20
-"""That the remaining time is foretold from."""
+"""That the remaining time is predicted from."""
 
 
 class RunView:

@@ -58,8 +58,8 @@ def require_app(device: Device) -> AppDevice:
 
 def app_version(device: Device) -> str | None:
     """The app's own; None if the device does not say."""
-    found = _VERSION.search(device.run(f"dumpsys package {PACKAGE} || true"))
-    return found[1] if found else None
+    match = _VERSION.search(device.run(f"dumpsys package {PACKAGE} || true"))
+    return match[1] if match else None
 
 
 def install(device: Device, apk: Path) -> None:

@@ -42,7 +42,7 @@ class Seen:
     """Process numbers; None if there is none."""
     runner: int | None
     lines: bytes
-    """Of the metrics, behind those that were seen before."""
+    """Of the metrics, after those that were seen before."""
 
 
 @dataclass(frozen=True)
@@ -162,10 +162,10 @@ def reason_of(exit_info: str, pid: int) -> str:
     for record in exit_info.split("ApplicationExitInfo #")[1:]:
         if not re.search(rf"\bpid={pid}\b", record):
             continue
-        found = re.search(r"\breason=(\d+)(?: \((.*?)\)(?= |$))?", record)
-        if found is None:
+        match = re.search(r"\breason=(\d+)(?: \((.*?)\)(?= |$))?", record)
+        if match is None:
             break
-        number, name = int(found[1]), found[2] or f"reason {found[1]}"
+        number, name = int(match[1]), match[2] or f"reason {match[1]}"
         status = re.search(r"\bstatus=(\d+)", record)
         described = re.search(r"\bdescription=(.*?)(?: state=| trace=|\n|$)", record)
         more = f" ({described[1].strip()})" if described and described[1].strip() not in ("", "null") else ""

@@ -251,12 +251,13 @@ def _newest_checkpoint(run: Run, out: Path, resume: bool, steps: int, tell: Tell
     ours = newest_whole(out, tell)
     theirs = PhoneCheckpoint.find(run.device, run.folder)
     if not resume and (ours or theirs):
-        found = read_progress(ours) if ours else theirs.progress if theirs else None
-        assert found is not None
+        progress = read_progress(ours) if ours else theirs.progress if theirs else None
+        assert progress is not None
         where = str(out) if ours else f"{run.folder} on {run.device}"
         raise ArtifactError(
-            f"{where} holds a training run of {found.step} steps: resume it, or give a new folder or --name",
-            steps=found.step,
+            f"{where} holds a training run of {progress.step} steps: resume it, or give a new folder or "
+            "--name",
+            steps=progress.step,
         )
     done = 0 if ours is None else read_progress(ours).step
     if theirs is not None:

@@ -51,16 +51,16 @@ class PhoneCheckpoint:
         damage = []
         for path in (folder / PREVIOUS, folder / CHECKPOINT):
             try:
-                found = _look(device, path)
+                checkpoint = _look(device, path)
             except ArtifactError as error:
                 damage.append(str(error))
                 continue
-            if found is None:
+            if checkpoint is None:
                 continue
-            if newest is not None and newest.progress.step > found.progress.step:
-                newest = dataclasses.replace(newest, before=found)
+            if newest is not None and newest.progress.step > checkpoint.progress.step:
+                newest = dataclasses.replace(newest, before=checkpoint)
             else:
-                newest = dataclasses.replace(found, before=newest)
+                newest = dataclasses.replace(checkpoint, before=newest)
         if newest is None and damage:
             raise ArtifactError(" and ".join(damage))
         if newest is not None and newest.path.name == PREVIOUS:

@@ -76,10 +76,10 @@ def pull(
     adb = Adb.find()
     phone = Device(adb, choose(listed(adb), device))
     places = targets(phone, app, lambda _: None)
-    found = [(each, folder) for each in places if _is_there(each, folder := each.run(run_called).folder)]
-    if not found:
+    runs = [(each, folder) for each in places if _is_there(each, folder := each.run(run_called).folder)]
+    if not runs:
         raise _nothing(places, run_called)
-    target, folder = found[0]
+    target, folder = runs[0]
     checkpoint = PhoneCheckpoint.find(target.device, folder)
     if checkpoint is None:
         raise ArtifactError(

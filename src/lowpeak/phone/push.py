@@ -70,14 +70,14 @@ def missing(device: Device, files: Sequence[Outgoing]) -> list[Missing]:
     done"""
     asked = "".join(f"{file.size}\n{file.target}\n" for file in files).encode()
     told = device.run(script, asked, timeout=transfer_seconds(sum(file.size for file in files))).splitlines()
-    made = []
+    folders = []
     for file, line in zip(files, told, strict=True):
         what, size, sha256, *_ = line.split()
         if what == "whole" and sha256 == file.sha256:
             continue
         resumable = what == "part" and _begins_with(file.source, int(size), sha256)
-        made.append(Missing(file, int(size) if resumable else 0))
-    return made
+        folders.append(Missing(file, int(size) if resumable else 0))
+    return folders
 
 
 def send(device: Device, files: Sequence[Missing], progress: Progress = lambda *_: None) -> int:

@@ -37,8 +37,8 @@ class Ended:
     @staticmethod
     def of(stderr: bytes) -> Ended:
         text = stderr.decode(errors="replace")
-        found = _ENDED.search(text)
-        return Ended(int(found[1]), text[: found.start()].strip()) if found else Ended(None, text.strip())
+        match = _ENDED.search(text)
+        return Ended(int(match[1]), text[: match.start()].strip()) if match else Ended(None, text.strip())
 
 
 @dataclass(frozen=True)
@@ -138,13 +138,13 @@ class Device:
             finally:
                 child.terminate()
 
-    def lost(self, ended: Ended, doing: str = "", again: str = "run the same command") -> EnvironmentProblem:
+    def lost(self, ended: Ended, doing: str = "", remedy: str = "run the same command") -> EnvironmentProblem:
         """The error of a command that has not told its end; `doing`: what broke off."""
         state = next((each.state for each in listed(self.adb) if each.serial == self.serial), "gone")
         said = f" (adb: {ended.stderr.splitlines()[-1]})" if ended.stderr else ""
         how = "it is connected now" if state == READY else f"it is {state} now"
         return EnvironmentProblem(
-            f"the connection to {self} broke{doing}; {how}{said}. Plug it in again, and {again}",
+            f"the connection to {self} broke{doing}; {how}{said}. Plug it in again, and {remedy}",
             state=state,
         )
 

@@ -98,10 +98,10 @@ def targets(device: Device, app: bool | None, tell: Callable[[str], None]) -> li
     """
     if app:
         return [app_target(device)]
-    found = [shell_target(device)]
+    result = [shell_target(device)]
     if app is None and is_installed(device):
         try:
-            found.insert(0, app_target(device))
+            result.insert(0, app_target(device))
         except EnvironmentProblem as error:
             tell(str(error))
-    return found
+    return result

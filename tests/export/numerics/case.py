@@ -45,13 +45,13 @@ class Case:
         named = [f"{name}={value}" for name, value in kwargs.items()]
         return f"{str(self.operator).removesuffix('.default')}({', '.join([*map(str, args), *named])})"
 
-    def check(self, found: Sequence[Tensor]) -> None:
+    def check(self, actual: Sequence[Tensor]) -> None:
         """Type, shape and values are torch's; floats within the tolerance of float64, other types equal."""
         eager = self._call(lambda value: value)
         exact = self._call(_double)
         terms = self._call(_absolute) if self.error == "terms" else exact
-        assert len(found) == len(eager)
-        for result, expected, precise, size in zip(found, eager, exact, terms, strict=True):
+        assert len(actual) == len(eager)
+        for result, expected, precise, size in zip(actual, eager, exact, terms, strict=True):
             assert (result.dtype, result.shape) == (expected.dtype, expected.shape), str(self)
             if not (result.is_floating_point() or result.is_complex()):
                 assert torch.equal(result, expected), f"{self}: {result} for {expected}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from lowpeak_artifact.quantized import QuantFormat, quantize
+from lowpeak_artifact.quantize import quantize
+from lowpeak_artifact.quantized import QuantFormat
 from tests.export.numerics.case import INF, LONG, NAN, Cases, case, floats, integers, largest, terms
 
 aten = torch.ops.aten

@@ -28,5 +28,10 @@ def adapted(model: PreTrainedModel, rank: int = 4) -> PeftModel:
 
 
 def onnx_artifact(folder: Path, model: PeftModel, **options: Any) -> Artifact:
-    given: dict[str, Any] = {"budget_mb": BUDGET_MB, "seq_len": SEQ_LEN, "target": "onnxruntime", **options}
-    return lowpeak.compile_for_device(model, out=folder, **given)
+    settings: dict[str, Any] = {
+        "budget_mb": BUDGET_MB,
+        "seq_len": SEQ_LEN,
+        "target": "onnxruntime",
+        **options,
+    }
+    return lowpeak.compile_for_device(model, out=folder, **settings)

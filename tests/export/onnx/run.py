@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 from torch import Tensor, fx
 
-from lowpeak_compiler.passes.runner import Pass
+from lowpeak_compiler.passes.stage import Pass
 from lowpeak_export.onnx.model import IR_VERSION
 from lowpeak_export.onnx.nodes import MICROSOFT, OPSET, Nodes, typed
 from lowpeak_export.onnx.operators import MAPPINGS, check_operators
@@ -27,12 +27,12 @@ def run(cases: Sequence[Case], folder: Path, passes: Sequence[Pass] = ()) -> lis
     for transformation in passes:
         transformation.run(graph)
     check_operators(graph.operations())
-    given = {node.name: tensor for (node, _), tensor in zip(graph.inputs(), tensors, strict=True)}
-    values = {name: typed(name, tensor) for name, tensor in given.items()}
+    inputs = {node.name: tensor for (node, _), tensor in zip(graph.inputs(), tensors, strict=True)}
+    values = {name: typed(name, tensor) for name, tensor in inputs.items()}
 
     def int4(operand: fx.Node) -> ir.Value:
         """Artifacts have the bytes of two columns in one, in a file beside the model."""
-        data = given.pop(operand.name)
+        data = inputs.pop(operand.name)
         values.pop(operand.name)
         (folder / "weights").write_bytes(data.numpy().tobytes())
         shape = (data.shape[0], 2 * data.shape[1])
@@ -47,7 +47,7 @@ def run(cases: Sequence[Case], folder: Path, passes: Sequence[Pass] = ()) -> lis
     for node, output in zip(graph.results, outputs, strict=True):
         nodes.call("Identity", values[node.name], outputs=[output])
     model = ir.Graph(
-        [values[name] for name in given],
+        [values[name] for name in inputs],
         outputs,
         nodes=nodes.nodes,
         initializers=list(nodes.initializers.values()),
@@ -58,10 +58,10 @@ def run(cases: Sequence[Case], folder: Path, passes: Sequence[Pass] = ()) -> lis
     session = onnxruntime.InferenceSession(
         str(folder / "cases.onnx"), session_options(SESSION_OPTIONS), providers=["CPUExecutionProvider"]
     )
-    found = session.run_with_ort_values(
-        None, {name: onnxruntime.OrtValue.ortvalue_from_numpy(t.numpy()) for name, t in given.items()}
+    parameters = session.run_with_ort_values(
+        None, {name: onnxruntime.OrtValue.ortvalue_from_numpy(t.numpy()) for name, t in inputs.items()}
     )
-    results = map(_tensor, found)
+    results = map(_tensor, parameters)
     return [tuple(next(results) for _ in range(count)) for count in counts]
 
 

@@ -161,8 +161,8 @@ def assert_equals_the_simulator(artifact: Artifact) -> None:
     assert list(expected.gradients) == [record.name for record in artifact.manifest.parameters]
     for name, gradient in expected.gradients.items():
         assert gradient.norm() > 0, f"the gradient of {name} is zero: nothing is tested"
-        found = torch.from_numpy(state.parameters[name].grad)
-        assert distance(found, gradient) < 1e-5, name
+        actual = torch.from_numpy(state.parameters[name].grad)
+        assert distance(actual, gradient) < 1e-5, name
 
 
 def test_the_eval_model_gives_the_loss(artifact: Artifact) -> None:
@@ -181,8 +181,8 @@ def executed(artifact: Artifact, folder: Path, options: onnxruntime.SessionOptio
     session = session_on(artifact, TRAINING_MODEL, options)
     adapter = artifact.adapter()
     buffers = {GRADIENT_BUFFER.format(name): torch.zeros_like(value) for name, value in adapter.items()}
-    given = {**batch_of(artifact), **adapter, **buffers, RESET: torch.ones(1, dtype=torch.bool)}
-    loss, *_ = session.run(None, numpy_of(given))
+    inputs = {**batch_of(artifact), **adapter, **buffers, RESET: torch.ones(1, dtype=torch.bool)}
+    loss, *_ = session.run(None, numpy_of(inputs))
     assert float(loss) == pytest.approx(simulated(artifact).loss, rel=1e-4)
     events = json.loads(Path(session.end_profiling()).read_text())
     ran = [event for event in events if event.get("name", "").endswith("_kernel_time")]
@@ -193,17 +193,17 @@ def executed(artifact: Artifact, folder: Path, options: onnxruntime.SessionOptio
 
 def operations_of(nodes: list[str]) -> list[str]:
     """Nodes of one operation are name, name.1, name.2 ... in this order, without others between them."""
-    found: list[str] = []
+    result: list[str] = []
     part = 0
     for node in nodes:
         name, _, number = node.partition(".")
         if number:
             part += 1
-            assert found[-1] == name and number == str(part), f"{node} does not follow {found[-1]}"
+            assert result[-1] == name and number == str(part), f"{node} does not follow {result[-1]}"
         else:
             part = 0
-            found.append(name)
-    return found
+            result.append(name)
+    return result
 
 
 def planned(artifact: Artifact) -> list[str]:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from lowpeak_artifact.errors import UnsupportedOperator
-from lowpeak_artifact.quantized import QuantFormat, quantize
+from lowpeak_artifact.quantize import quantize
+from lowpeak_artifact.quantized import QuantFormat
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_export.onnx.nodes import DTYPES
 from lowpeak_export.onnx.operators import MAPPINGS, check_operators
@@ -351,13 +352,13 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_equals_torch(case: Case, tmp_path: Path) -> None:
     expected = case.operator(*case.args, **case.kwargs)
-    ((found,),) = run([case], tmp_path)
-    assert (list(found.shape), found.dtype) == (list(expected.shape), expected.dtype)
+    ((actual,),) = run([case], tmp_path)
+    assert (list(actual.shape), actual.dtype) == (list(expected.shape), expected.dtype)
     if expected.is_floating_point():
         tolerance = {torch.float16: 1e-3, torch.bfloat16: 1e-2}.get(expected.dtype, 1e-6)
-        torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
+        torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
     else:
-        assert torch.equal(found, expected)
+        assert torch.equal(actual, expected)
 
 
 def test_every_operator_with_a_mapping_is_tested() -> None:

@@ -124,10 +124,10 @@ def trained_parameters(folder: Path, model: ir.Model) -> dict[str, Tensor]:
     return trained.parameters()
 
 
-def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+def assert_equal(actual: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     before = first_values()
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-6)
+        torch.testing.assert_close(actual[name], value, rtol=0, atol=1e-6)
         assert (value - before[name]).abs().max() > 1e-3, f"{name} did not move: nothing is tested"
 
 

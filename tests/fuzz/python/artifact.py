@@ -51,8 +51,8 @@ def small_artifact() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="lowpeak-fuzz-artifact-")) / "artifact"
     write_artifact(folder, planned_step(tiny_llama(num_hidden_layers=1), seq_len=40))
     characters = {chr(code): index for index, code in enumerate(range(32, 127))}
-    made = Tokenizer(models.BPE(vocab={**characters, "<pad>": 95}, merges=[], unk_token="<pad>"))
-    fast = PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="<pad>")
+    backend = Tokenizer(models.BPE(vocab={**characters, "<pad>": 95}, merges=[], unk_token="<pad>"))
+    fast = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="<pad>")
     fast.chat_template = TEMPLATE
     before = set(folder.iterdir())
     tokenizer = folder / "tokenizer"

@@ -167,15 +167,15 @@ def main() -> int:
     parser.add_argument("--kinds", default="", help="more model types of transformers, with commas")
     parser.add_argument("--gguf", type=float, default=0.3, help="part of the cases that are GGUF files")
     parser.add_argument("--keep", type=Path, help="folder for the files of bad cases")
-    given = parser.parse_args()
+    options = parser.parse_args()
     transformers.logging.set_verbosity(transformers.logging.CRITICAL)
     warnings.simplefilter("ignore")
     # The threads of a pool do not live on in a copied process.
     torch.set_num_threads(1)
-    if given.keep:
-        given.keep.mkdir(parents=True, exist_ok=True)
-    kinds = [kind for kind in given.kinds.split(",") if kind]
-    tally = run(given.mutations, given.whole, given.seed, kinds, given.gguf, given.keep)
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
+    kinds = [kind for kind in options.kinds.split(",") if kind]
+    tally = run(options.mutations, options.whole, options.seed, kinds, options.gguf, options.keep)
     print(dict(tally.outcomes), f"slowest {tally.slowest:.1f} s, grown by at most {tally.largest} bytes")
     return 1 if tally.bad else 0
 

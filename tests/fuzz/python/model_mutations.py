@@ -65,22 +65,22 @@ def _changed(value: Any, random: Random) -> Any:
 
 def mutated_bytes(data: bytes, random: Random, head: int) -> bytes:
     """Bits, bytes and 4- and 8-byte numbers changed, pieces cut out, doubled or swapped; mostly in `head`."""
-    made = bytearray(data)
+    content = bytearray(data)
     for _ in range(random.choice((1, 1, 2, 4))):
-        place = random.randrange(max(1, min(head, len(made)) if random.random() < 0.95 else len(made)))
+        place = random.randrange(max(1, min(head, len(content)) if random.random() < 0.95 else len(content)))
         kind = random.randrange(6)
-        if kind == 0 and made:
-            made[place] ^= 1 << random.randrange(8)
-        elif kind == 1 and made:
-            made[place] = random.choice((0, 1, 255, 127, 128))
+        if kind == 0 and content:
+            content[place] ^= 1 << random.randrange(8)
+        elif kind == 1 and content:
+            content[place] = random.choice((0, 1, 255, 127, 128))
         elif kind == 2:
             number = random.choice((0, 1, 2**31 - 1, 2**32 - 1, random.randrange(64)))
-            made[place : place + 4] = struct.pack("<I", number)
+            content[place : place + 4] = struct.pack("<I", number)
         elif kind == 3:
             number = random.choice((0, 1, 2**62, 2**63, 2**64 - 1, len(data), random.randrange(4096)))
-            made[place : place + 8] = struct.pack("<Q", number)
+            content[place : place + 8] = struct.pack("<Q", number)
         elif kind == 4:
-            del made[place : place + random.choice((1, 8, 100))]
+            del content[place : place + random.choice((1, 8, 100))]
         else:
-            made[place:place] = made[place : place + random.choice((1, 8, 64))]
-    return bytes(made)
+            content[place:place] = content[place : place + random.choice((1, 8, 64))]
+    return bytes(content)

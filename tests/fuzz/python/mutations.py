@@ -18,23 +18,23 @@ VALUES: list[Any] = [
 
 
 def bytes_changed(data: bytes, random: Random) -> bytes:
-    made = bytearray(data)
+    content = bytearray(data)
     for _ in range(random.choice((1, 1, 1, 2, 4, 16))):
-        place = random.randrange(len(made) + 1)
+        place = random.randrange(len(content) + 1)
         match random.randrange(5):
-            case 0 if made:
-                made[place % len(made)] ^= 1 << random.randrange(8)
-            case 1 if made:
-                made[place % len(made)] = random.choice((0, 1, 0x7F, 0x80, 0xFF))
+            case 0 if content:
+                content[place % len(content)] ^= 1 << random.randrange(8)
+            case 1 if content:
+                content[place % len(content)] = random.choice((0, 1, 0x7F, 0x80, 0xFF))
             case 2:
-                made[place:place] = random.randbytes(random.choice((1, 4, 8)))
+                content[place:place] = random.randbytes(random.choice((1, 4, 8)))
             case 3:
-                del made[place : place + random.choice((1, 4, 8, 64))]
+                del content[place : place + random.choice((1, 4, 8, 64))]
             case _:
                 size = random.choice((4, 8))
                 value = random.choice([v for v in VALUES if type(v) is int]) % (1 << 8 * size)
-                made[place : place + size] = value.to_bytes(size, "little")
-    return bytes(made)
+                content[place : place + size] = value.to_bytes(size, "little")
+    return bytes(content)
 
 
 def json_changed(data: bytes, random: Random) -> bytes:

@@ -28,10 +28,10 @@ def applied(graph: TrainGraph, table: dict[object, tuple[Rule, ...]]) -> int:
     before = evaluate(graph, values)
     count = rewrite(graph, table)
     graph.graph.lint()
-    for found, expected, node in zip(evaluate(graph, values), before, graph.results, strict=True):
-        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    for actual, expected, node in zip(evaluate(graph, values), before, graph.results, strict=True):
+        assert (actual.shape, actual.dtype) == (expected.shape, expected.dtype)
         assert (node.meta["val"].shape, node.meta["val"].dtype) == (expected.shape, expected.dtype)
-        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(actual, expected)
     return count
 
 

@@ -118,8 +118,8 @@ def test_the_tiles_give_what_the_whole_gives(build: Build, rows: int, backward: 
     ]
     assert Tile(rows).run(tiled) > 0
     tiled.graph.lint()
-    for found, expected in zip(evaluate(tiled, values), evaluate(whole, values), strict=True):
-        assert distance(found, expected) < 1e-5
+    for actual, expected in zip(evaluate(tiled, values), evaluate(whole, values), strict=True):
+        assert distance(actual, expected) < 1e-5
 
 
 def tokens_by_tokens(b: Tokens) -> Any:

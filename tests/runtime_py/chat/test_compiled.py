@@ -18,8 +18,8 @@ KNOWN = ["CHATML", "DEFAULT_SYSTEM", "GEMMA2", "LLAMA2", "LLAMA3", "PHI3", "QWEN
 @pytest.fixture
 def tokenizer(tmp_path: Path) -> PreTrainedTokenizerFast:
     kind("byte BPE, BOS").tokenizer.save_pretrained(tmp_path)
-    made: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(tmp_path)
-    return made
+    backend: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(tmp_path)
+    return backend
 
 
 @pytest.mark.parametrize("name", KNOWN)

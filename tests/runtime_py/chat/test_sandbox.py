@@ -115,6 +115,6 @@ def test_a_phone_is_told_why_there_is_no_table(tmp_path: Path) -> None:
 
 def _tokenizer(template: str) -> PreTrainedTokenizerFast:
     backend = kind("byte BPE").tokenizer.backend_tokenizer
-    made = PreTrainedTokenizerFast(tokenizer_object=backend)  # type: ignore[no-untyped-call]
-    made.chat_template = template
-    return made
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)  # type: ignore[no-untyped-call]
+    tokenizer.chat_template = template
+    return tokenizer

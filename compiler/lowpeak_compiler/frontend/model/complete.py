@@ -138,18 +138,18 @@ def _stored_names(stored: WeightSource, skeleton: PreTrainedModel) -> dict[str, 
     available = set(stored.names())
     resolved: dict[str, str] = {}
     for name, tensor in tensors.items():
-        found = next((alias for alias in aliases[id(tensor)] if alias in available), None)
-        if found is None:
+        alias = next((each for each in aliases[id(tensor)] if each in available), None)
+        if alias is None:
             require_name(name, available, "the checkpoint")
             continue
         if 0 in tensor.shape:
             raise ModelError(f"{name} has the shape {list(tensor.shape)} by the config: it would be empty")
-        if stored.shape(found) != tuple(tensor.shape):
+        if stored.shape(alias) != tuple(tensor.shape):
             raise ModelError(
-                f"{found} has shape {list(stored.shape(found))} in the checkpoint but {list(tensor.shape)} "
+                f"{alias} has shape {list(stored.shape(alias))} in the checkpoint but {list(tensor.shape)} "
                 "by its config: weights and config are of two models"
             )
-        resolved[name] = found
+        resolved[name] = alias
     _refuse_unused(available - {alias for names in aliases.values() for alias in names}, skeleton)
     return resolved
 

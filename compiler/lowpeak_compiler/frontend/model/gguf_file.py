@@ -102,7 +102,7 @@ class GgufFile:
         self._require_places()
 
     def _require_places(self) -> None:
-        """ModelError for tensors that end behind the file, or share bytes."""
+        """ModelError for tensors that end past the end of the file, or share bytes."""
         end, before = 0, ""
         for name, tensor in sorted(self.tensors.items(), key=lambda entry: entry[1].offset):
             if tensor.offset + tensor.nbytes > self._size:

@@ -6,9 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from lowpeak_artifact.digest import digest_of
 from lowpeak_compiler.frontend.model.folder import checkpoint_files
-
-PIECE_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,5 @@ class Origin:
 
 
 def _sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(PIECE_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
+        return digest_of(file)

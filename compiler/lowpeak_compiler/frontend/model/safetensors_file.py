@@ -1,6 +1,6 @@
 """A safetensors file, its header checked.
 
-The library sees to it that tensors have the bytes of their shapes, lie one behind the other and end with the
+The library sees to it that tensors have the bytes of their shapes, lie one after the other and end with the
 file. It takes the last of two tensors of one name, and any place: both are refused here.
 """
 

@@ -4,7 +4,7 @@
     ->  x = op(...); t = store(x, offset); ...; y = load(t, offset); x' = loaded(y); g = backward(x')
 
 The token t makes the load follow the store. The load asks for the value and `loaded` waits for it, so that a
-plan can move the load ahead. Values lie in the file one behind the other, each from a whole page on.
+plan can move the load ahead. Values lie in the file one after the other, each from a whole page on.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from torch import Tensor, fx
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.ir.nodes import argument, infer, operand
 from lowpeak_compiler.passes.apply.backward_reads import named_call, redirect_backward
+from lowpeak_compiler.passes.properties import JOINT, LOWERED, OFFLOADED, ORDERED, RECOMPUTED
+from lowpeak_compiler.passes.stage import Pass
 from lowpeak_compiler.plan.rematerialize import LOAD_SUFFIX, LOADED_SUFFIX, STORE_SUFFIX
 
 lowpeak = torch.ops.lowpeak
@@ -25,10 +27,16 @@ PAGE_BYTES = 4096
 
 
 @dataclass(frozen=True)
-class Offload:
-    """`values`: names of forward nodes with one output;
-    `views`: names of nodes that are only views on the target.
+class Offload(Pass):
+    """Stores forward values to a file and loads them for the backward.
+
+    `values`: names of forward nodes with one output; `views`: names of nodes that are only views on the
+    target.
     """
+
+    requires = frozenset({JOINT, LOWERED, RECOMPUTED})
+    ensures = frozenset({OFFLOADED})
+    ends = frozenset({ORDERED})
 
     values: tuple[str, ...]
     views: frozenset[str]
@@ -79,7 +87,7 @@ def _offsets(graph: TrainGraph, values: frozenset[str]) -> dict[str, int]:
 
 
 def _store(graph: TrainGraph, offsets: dict[str, int]) -> dict[fx.Node, fx.Node]:
-    """Stores every value behind its definition; gives the tokens."""
+    """Stores every value after its definition; returns the tokens."""
     tokens = {}
     for node in graph.operations():
         if node.name not in offsets:

@@ -14,14 +14,21 @@ from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.passes.apply.backward_reads import named_call, redirect_backward
+from lowpeak_compiler.passes.properties import JOINT, LOWERED, ORDERED, OWN_MATRIX, RECOMPUTED
+from lowpeak_compiler.passes.stage import Pass
 from lowpeak_compiler.plan.rematerialize import COPY_SUFFIX
 
 
 @dataclass(frozen=True)
-class Recompute:
-    """`nodes`: names of forward nodes to run again;
-    `views`: names of nodes that are only views on the target.
+class Recompute(Pass):
+    """Runs forward operations again just before the backward reads them.
+
+    `nodes`: names of forward nodes to run again; `views`: names of nodes that are only views on the target.
     """
+
+    requires = frozenset({JOINT, LOWERED})
+    ensures = frozenset({RECOMPUTED})
+    ends = frozenset({ORDERED, OWN_MATRIX})
 
     nodes: frozenset[str]
     views: frozenset[str]

@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.passes.properties import LOWERED, ORDERED
+from lowpeak_compiler.passes.stage import Pass
 
 
 @dataclass(frozen=True)
-class Reorder:
-    """`order`: names of all nodes that are operations on the target, in the order to be had."""
+class Reorder(Pass):
+    """Puts the operations into the plan's order.
+
+    `order`: names of all nodes that are operations on the target, in the order to be had.
+    """
+
+    requires = frozenset({LOWERED})
+    ensures = frozenset({ORDERED})
 
     order: tuple[str, ...]
 
@@ -32,3 +40,11 @@ class Reorder:
                     output.prepend(node)
                     placed.add(node)
         return len(self.order)
+
+    def violation(self, graph: TrainGraph) -> str | None:
+        wanted = set(self.order)
+        order = (node.name for node in graph.operations() if node.name in wanted)
+        for node, planned in zip(order, self.order, strict=True):
+            if node != planned:
+                return f"{node} is where the plan has {planned}"
+        return None

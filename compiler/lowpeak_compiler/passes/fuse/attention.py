@@ -22,7 +22,9 @@ from torch import fx
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.ir.nodes import operands, shape_of
 from lowpeak_compiler.passes.fuse.constant_value import constant_value
+from lowpeak_compiler.passes.properties import CAUSAL_ATTENTION, FORWARD
 from lowpeak_compiler.passes.rewrite import Rewriter
+from lowpeak_compiler.passes.stage import Miss, Pass
 
 sdpa = torch.ops.aten.scaled_dot_product_attention.default
 HIDDEN = torch.finfo(torch.float32).min
@@ -30,43 +32,72 @@ HIDDEN = torch.finfo(torch.float32).min
 
 
 @dataclass(frozen=True)
-class Attention:
-    """Maps causal attention to `lowpeak::causal_attention`."""
+class Attention(Pass):
+    """Makes causal attention one operator, `lowpeak::causal_attention`."""
+
+    requires = frozenset({FORWARD})
+    ensures = frozenset({CAUSAL_ATTENTION})
 
     def run(self, graph: TrainGraph) -> int:
-        causal: dict[fx.Node, bool] = {}
-        for node in graph.operations():
-            mask = operands(node)["attn_mask"] if node.target is sdpa else None
-            if mask is not None and mask not in causal:
-                causal[mask] = _hides_later_tokens(graph, mask)
-        return sum(_replace(graph, node, causal) for node in graph.operations() if node.target is sdpa)
+        matches = [node for node, reason in _candidates(graph) if reason is None]
+        for node in matches:
+            _replace(graph, node)
+        return len(matches)
+
+    def misses(self, graph: TrainGraph) -> list[Miss]:
+        return [Miss.of(node, reason) for node, reason in _candidates(graph) if reason is not None]
 
 
-def _hides_later_tokens(graph: TrainGraph, mask: fx.Node) -> bool:
-    """Whether a mask [..., tokens, tokens] hides the later tokens, and changes no other score."""
+def _candidates(graph: TrainGraph) -> list[tuple[fx.Node, str | None]]:
+    """Every attention, and why it is not plain causal attention."""
+    nodes = [node for node in graph.operations() if node.target is sdpa]
+    masks = dict.fromkeys(mask for node in nodes if (mask := operands(node)["attn_mask"]) is not None)
+    problems = {mask: _mask_problem(graph, mask) for mask in masks}
+    return [(node, _problem(node, problems)) for node in nodes]
+
+
+def _mask_problem(graph: TrainGraph, mask: fx.Node) -> str | None:
+    """None if a mask [..., tokens, tokens] hides the later tokens, and changes no other score."""
     queries, keys = shape_of(mask)[-2:]
-    value = constant_value(graph, mask) if queries == keys else None
+    if queries != keys:
+        return f"its mask is for {queries} queries and {keys} keys"
+    value = constant_value(graph, mask)
     if value is None:
-        return False
+        return "its mask depends on the batch, on weights or on chance"
     visible = torch.ones(queries, keys, dtype=torch.bool).tril()
-    if value.dtype == torch.bool:
-        return bool((value == visible).all())
-    return bool(torch.where(visible, value == 0, value <= HIDDEN).all())
+    hidden = ~value if value.dtype == torch.bool else value <= HIDDEN
+    if (hidden & visible).any():
+        return "its mask hides tokens that are not later ones, as a window or padding does"
+    if not (hidden | visible).all():
+        return "its mask lets tokens see later ones"
+    if value.dtype != torch.bool and torch.where(visible, value, 0).any():
+        return "its mask changes scores of tokens that it does not hide"
+    return None
 
 
-def _replace(graph: TrainGraph, node: fx.Node, causal: Mapping[fx.Node, bool]) -> bool:
+def _problem(node: fx.Node, masks: Mapping[fx.Node, str | None]) -> str | None:
+    given: dict[str, Any] = operands(node)
+    mask = given["attn_mask"]
+    if given["dropout_p"]:
+        return f"dropout_p is {given['dropout_p']}"
+    if mask is None and not given["is_causal"]:
+        return "it is not causal, and has no mask"
+    if mask is not None and (problem := masks[mask]):
+        return problem
+    query, key, value = (shape_of(given[name]) for name in ("query", "key", "value"))
+    if any(len(shape) != 4 for shape in (query, key, value)):
+        return f"queries are {list(query)}, not [batch, heads, tokens, dim]"
+    if query[2:] != key[2:] or key != value:
+        return f"queries {list(query)}, keys {list(key)} and values {list(value)} differ in tokens or dim"
+    if query[1] % key[1]:
+        return f"{query[1]} query heads cannot share {key[1]} key heads evenly"
+    return None
+
+
+def _replace(graph: TrainGraph, node: fx.Node) -> None:
     given: dict[str, Any] = operands(node)
     query, key, value = given["query"], given["key"], given["value"]
-    shapes = [tensor.meta["val"].shape for tensor in (query, key, value)]
-    mask = given["attn_mask"]
-    if given["dropout_p"] or not (given["is_causal"] if mask is None else causal[mask]):
-        return False
-    if any(len(shape) != 4 for shape in shapes) or shapes[0][2:] != shapes[1][2:] or shapes[1] != shapes[2]:
-        return False
-    if shapes[0][1] % shapes[1][1]:
-        return False
-    scale = given["scale"] if given["scale"] is not None else 1 / math.sqrt(shapes[0][-1])
+    scale = given["scale"] if given["scale"] is not None else 1 / math.sqrt(shape_of(query)[-1])
     rewriter = Rewriter(graph, node)
     pair = rewriter.call(torch.ops.lowpeak.causal_attention.default, query, key, value, float(scale))
     rewriter.replace_with(rewriter.call(getitem, pair, 0))
-    return True

@@ -11,7 +11,7 @@ from lowpeak_compiler.ir.graph import Constant, TrainGraph
 
 
 def constant_value(graph: TrainGraph, node: fx.Node) -> Tensor | None:
-    """The tensor that the node always gives; None if it depends on weights, the batch or chance."""
+    """The constant value of the node; None if it depends on weights, the batch or chance."""
     needed = _ancestors(node)
     values: dict[fx.Node, Any] = {}
     for each in sorted(needed):

@@ -18,7 +18,9 @@ from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.ir.nodes import dtype_of, shape_of
+from lowpeak_compiler.passes.properties import FUSED_MATMUL, LOWERED, NORMAL, PLAIN_PRODUCTS
 from lowpeak_compiler.passes.rewrite import Rewriter
+from lowpeak_compiler.passes.stage import Miss, Pass
 
 aten = torch.ops.aten
 matmul = torch.ops.lowpeak.matmul.default
@@ -26,8 +28,12 @@ PRODUCTS = (aten.mm.default, aten.bmm.default)
 
 
 @dataclass(frozen=True)
-class FuseMatmul:
-    """Runs on the lowered graph."""
+class FuseMatmul(Pass):
+    """Makes products take transposed operands and a factor."""
+
+    requires = frozenset({NORMAL, PLAIN_PRODUCTS})
+    ensures = frozenset({FUSED_MATMUL})
+    ends = frozenset({PLAIN_PRODUCTS, LOWERED})
 
     def run(self, graph: TrainGraph) -> int:
         count = 0
@@ -42,6 +48,35 @@ class FuseMatmul:
         for node in graph.operations():
             count += node.target is aten.permute.default and _swap_result(graph, node)
         return count
+
+    def misses(self, graph: TrainGraph) -> list[Miss]:
+        reasons = ((node, _problem(node)) for node in graph.operations())
+        return [Miss.of(node, reason) for node, reason in reasons if reason]
+
+
+def _problem(node: fx.Node) -> str | None:
+    """Why a product, or a multiple or a transpose of one, is an operation of its own."""
+    if node.target in (*PRODUCTS, aten.linear.default):
+        biased = node.target is aten.linear.default and len(node.args) > 2
+        return (
+            "it has a bias" if biased else f"it is {str(dtype_of(node)).removeprefix('torch.')}, not float32"
+        )
+    if node.target is aten.mul.Scalar:
+        source = node.args[0]
+        product = source.args[0] if source.target is aten.view.default else source
+        if product.target is matmul:
+            if product.args[4] != 1:
+                return f"{product.name} has a factor already, {product.args[4]}"
+            return f"something else reads {product.name} too"
+    if node.target is aten.permute.default and node.args[0].target is matmul and _swaps(node):
+        return f"something else reads {node.args[0].name} too"
+    return None
+
+
+def _swaps(permute: fx.Node) -> bool:
+    """Whether it swaps the last two axes and nothing else."""
+    rank = len(shape_of(permute))
+    return [axis % rank for axis in permute.args[1]] == [*range(rank - 2), rank - 1, rank - 2]
 
 
 def _to_matmul(graph: TrainGraph, node: fx.Node) -> bool:
@@ -108,10 +143,8 @@ def _pass_factor_on(graph: TrainGraph, node: fx.Node) -> bool:
 
 def _swap_result(graph: TrainGraph, node: fx.Node) -> bool:
     """op(a) op(b), transposed, is op(b)' op(a)'."""
-    product, order = node.args
-    rank = len(shape_of(node))
-    swapped = [*range(rank - 2), rank - 1, rank - 2]
-    if product.target is not matmul or len(product.users) > 1 or [axis % rank for axis in order] != swapped:
+    product = node.args[0]
+    if product.target is not matmul or len(product.users) > 1 or not _swaps(node):
         return False
     a, b, transpose_a, transpose_b, alpha = product.args
     new = Rewriter(graph, node)

@@ -19,17 +19,26 @@ import torch
 from torch import fx
 
 from lowpeak_artifact.ops.quantized import STORED
-from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.ir.graph import TrainGraph, operator_name
 from lowpeak_compiler.ir.nodes import operands, shape_of
+from lowpeak_compiler.passes.properties import FUSED_QUANTIZED, LOWERED, NORMAL, PLAIN_PRODUCTS
 from lowpeak_compiler.passes.rewrite import Rewriter
+from lowpeak_compiler.passes.stage import Miss, Pass
 
 aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
 
 
 @dataclass(frozen=True)
-class FuseQuantized:
-    """`operators`: names of the fused operators that the target has."""
+class FuseQuantized(Pass):
+    """Lets products read quantized matrices as they are stored.
+
+    `operators`: names of the fused operators that the target has.
+    """
+
+    requires = frozenset({NORMAL, PLAIN_PRODUCTS})
+    ensures = frozenset({FUSED_QUANTIZED})
+    ends = frozenset({LOWERED})
 
     operators: frozenset[str]
 
@@ -39,6 +48,31 @@ class FuseQuantized:
             for node in graph.operations()
             if node.target in RULES and RULES[node.target][0] in self.operators
         )
+
+    def misses(self, graph: TrainGraph) -> list[Miss]:
+        reasons = ((node, self._problem(node)) for node in graph.operations())
+        return [Miss.of(node, reason) for node, reason in reasons if reason]
+
+    def _problem(self, node: fx.Node) -> str | None:
+        """Why a matrix stays dequantized for a reader; None for what does not dequantize one."""
+        if node.target is lowpeak.dequantize_rows.default:
+            for user in node.users:
+                if user.target in RULES and operands(user).get(RULES[user.target][1]) is node:
+                    if "select_rows" not in self.operators:
+                        return f"the target has no select_rows for the rows that {user.name} reads"
+                    return f"its ids are {list(shape_of(node.args[-1]))}, not one list"
+        if node.target is not lowpeak.dequantize.default:
+            return None
+        for user in node.users:
+            if user.target not in RULES:
+                return f"{user.name}, {operator_name(user)}, has no form that reads a quantized matrix"
+            name, matrix, _ = RULES[user.target]
+            if operands(user)[matrix] is not node:
+                return f"{user.name} reads it as another operand than {matrix!r}"
+            if name not in self.operators:
+                return f"the target has no {name} for {user.name}"
+        packing = operands(node)["packing"]
+        return None if packing == "high_first" else f"it is packed {packing}, kernels read high_first"
 
     def _fuse(
         self, graph: TrainGraph, node: fx.Node, name: str, matrix: str, arguments: Callable[..., list[Any]]

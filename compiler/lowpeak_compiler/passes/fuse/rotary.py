@@ -13,30 +13,72 @@ from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.ir.nodes import depends_on_adapter, operands, shape_of
+from lowpeak_compiler.passes.properties import FORWARD, ROTARY
 from lowpeak_compiler.passes.rewrite import Rewriter
+from lowpeak_compiler.passes.stage import Miss, Pass
 
 aten = torch.ops.aten
 HEADS_AXIS = 1
 
 
 @dataclass(frozen=True)
-class Rotary:
-    """Runs on the forward graph. Positions that differ between the sequences of a batch stay as they are."""
+class Rotary(Pass):
+    """Makes a rotary position embedding one operator.
+
+    Positions that differ between the sequences of a batch stay as they are.
+    """
+
+    requires = frozenset({FORWARD})
+    ensures = frozenset({ROTARY})
 
     def run(self, graph: TrainGraph) -> int:
-        return sum(_replace(graph, node) for node in graph.operations() if node.target is aten.add.Tensor)
+        sums = [node for node in graph.operations() if node.target is aten.add.Tensor]
+        return sum(_problem(graph, node) is None and _replace(graph, node) for node in sums)
+
+    def misses(self, graph: TrainGraph) -> list[Miss]:
+        sums = [node for node in graph.operations() if node.target is aten.add.Tensor]
+        near = [(node, _problem(graph, node)) for node in sums if _has_turned(node)]
+        return [Miss.of(node, reason) for node, reason in near if reason]
 
 
-def _replace(graph: TrainGraph, node: fx.Node) -> bool:
-    if len(shape_of(node)) != 4 or node.kwargs or not all(_is(x, aten.mul.Tensor) for x in node.args):
-        return False
+def _has_turned(total: fx.Node) -> bool:
+    """Whether a term of the sum is a product with a tensor that is turned by halves."""
+    return any(
+        _turned(factor) is not None
+        for product in total.args
+        if _is(product, aten.mul.Tensor)
+        for factor in product.args
+    )
+
+
+def _problem(graph: TrainGraph, node: fx.Node) -> str | None:
+    """Why the sum is not x * cos + (x turned by halves) * sin."""
+    if len(shape_of(node)) != 4 or node.kwargs:
+        return f"the sum is {list(shape_of(node))}, not [batch, heads, tokens, dim]"
+    if not all(_is(term, aten.mul.Tensor) for term in node.args):
+        return "a term of the sum is no product with a table"
     straight, turned = node.args
     x = straight.args[0]
     if _turned(turned.args[0]) is not x:
-        return False
+        return "its second term is not the first factor of its first term, turned by halves"
+    for name, product in (("cosine", straight), ("sine", turned)):
+        table = _table(product.args[1], shape_of(x))
+        if table is None:
+            wanted = [1, *shape_of(x)[2:]]
+            return f"the {name}'s table is {_described(product.args[1])}, not {wanted} and an axis for heads"
+        if depends_on_adapter(graph, table):
+            return f"the {name}'s table is trained"
+    return None
+
+
+def _described(factor: Any) -> str:
+    return f"{list(shape_of(factor))}" if isinstance(factor, fx.Node) else str(factor)
+
+
+def _replace(graph: TrainGraph, node: fx.Node) -> bool:
+    straight, turned = node.args
+    x = straight.args[0]
     tables = [_table(product.args[1], shape_of(x)) for product in (straight, turned)]
-    if any(table is None or depends_on_adapter(graph, table) for table in tables):
-        return False
     new = Rewriter(graph, node)
     return new.replace_with(new.call(torch.ops.lowpeak.rotary.default, x, *tables, False))
 

@@ -14,9 +14,11 @@ from operator import getitem
 import torch
 from torch import fx
 
-from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.ir.graph import TrainGraph, operator_name
 from lowpeak_compiler.ir.nodes import operands, shape_of
+from lowpeak_compiler.passes.properties import CAUSAL_ATTENTION, FORWARD, ROTARY
 from lowpeak_compiler.passes.rewrite import Rewriter
+from lowpeak_compiler.passes.stage import Miss, Pass
 
 aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
@@ -24,20 +26,33 @@ HEADS_AXIS = 2
 
 
 @dataclass(frozen=True)
-class TokenMajor:
-    """Runs on the forward graph, after Attention and Rotary."""
+class TokenMajor(Pass):
+    """Lets attention read queries, keys and values untransposed, token by token."""
+
+    requires = frozenset({FORWARD, CAUSAL_ATTENTION, ROTARY})
 
     def run(self, graph: TrainGraph) -> int:
         attention = lowpeak.causal_attention.default
-        return sum(_replace(graph, node) for node in graph.operations() if node.target is attention)
+        nodes = [node for node in graph.operations() if node.target is attention]
+        return sum(_problem(node) is None and _replace(graph, node) for node in nodes)
+
+    def misses(self, graph: TrainGraph) -> list[Miss]:
+        attention = lowpeak.causal_attention.default
+        nodes = [node for node in graph.operations() if node.target is attention and len(node.args) == 4]
+        return [Miss.of(node, reason) for node in nodes if (reason := _problem(node))]
+
+
+def _problem(node: fx.Node) -> str | None:
+    if any(user.target is not getitem or user.args[1] != 0 for user in node.users):
+        return "more than its result is read"
+    for what, operand in zip(("queries", "keys", "values"), node.args, strict=False):
+        if not (_swapped(operand) or _swapped(_turned(operand))):
+            return f"its {what} are {operator_name(operand)}, not heads and tokens swapped"
+    return None
 
 
 def _replace(graph: TrainGraph, node: fx.Node) -> bool:
     query, key, value, scale = node.args
-    if any(user.target is not getitem or user.args[1] != 0 for user in node.users):
-        return False
-    if not all(_swapped(x) or _swapped(_turned(x)) for x in (query, key, value)):
-        return False
     new = Rewriter(graph, node)
     pair = new.call(
         lowpeak.causal_attention.default,

@@ -15,15 +15,23 @@ from operator import getitem
 import torch
 
 from lowpeak_compiler.ir.graph import TrainGraph
-from lowpeak_compiler.passes.loss.head import find_head
+from lowpeak_compiler.passes.loss.head import Head, find_head, head_or_problem
+from lowpeak_compiler.passes.properties import FORWARD, HEAD
 from lowpeak_compiler.passes.rewrite import Rewriter
+from lowpeak_compiler.passes.stage import Miss, Pass
 
 aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
-class ChunkedLoss:
-    """Applies to a frozen head under a mean cross-entropy; any other loss stays as the model computes it."""
+class ChunkedLoss(Pass):
+    """Makes output matrix and cross-entropy one operator, without logits.
+
+    Applies to a frozen head under a mean cross-entropy; any other loss stays as the model computes it.
+    """
+
+    requires = frozenset({FORWARD, HEAD})
+    ends = frozenset({HEAD})
 
     def run(self, graph: TrainGraph) -> int:
         head = find_head(graph)
@@ -38,3 +46,10 @@ class ChunkedLoss:
         )  # fmt: skip
         rewriter.replace_with(rewriter.call(getitem, pair, 0))
         return 1
+
+    def misses(self, graph: TrainGraph) -> list[Miss]:
+        losses = [node for node in graph.operations() if node.target is aten.cross_entropy_loss.default]
+        problem = head_or_problem(graph)
+        if isinstance(problem, Head):
+            return []
+        return [Miss.of(node, problem) for node in losses]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.ir.graph import TrainGraph, operator_name
 from lowpeak_compiler.ir.nodes import call_args, depends_on_adapter, operand, operands
 
 aten = torch.ops.aten
@@ -34,24 +34,37 @@ class Head:
 
 
 def find_head(graph: TrainGraph) -> Head | None:
-    """The head whose loss is the graph's result, or None: other losses, class weights, smoothing,
-    a trainable head.
+    """The head whose loss is the graph's result, or None."""
+    head = head_or_problem(graph)
+    return head if isinstance(head, Head) else None
+
+
+def head_or_problem(graph: TrainGraph) -> Head | str:
+    """The head whose loss is the graph's result, or why there is none: other losses, class weights,
+    smoothing, a trainable head.
     """
     loss = through_shapes(graph.results[0])
     if loss.target is not aten.cross_entropy_loss.default:
-        return None
+        return f"the loss is {operator_name(loss)}, not a cross-entropy"
     given: dict[str, Any] = operands(loss)
-    if given["weight"] is not None or given["reduction"] != MEAN or given["label_smoothing"]:
-        return None
+    if given["weight"] is not None:
+        return "the cross-entropy has class weights"
+    if given["reduction"] != MEAN:
+        return "the cross-entropy is no mean"
+    if given["label_smoothing"]:
+        return f"the cross-entropy has label smoothing {given['label_smoothing']}"
     linear = through_shapes(given["self"])
-    if linear.target is not aten.linear.default or given["self"].meta["val"].dim() != 2:
-        return None
+    if linear.target is not aten.linear.default:
+        return f"its logits come from {operator_name(linear)}, not from an output matrix"
+    if given["self"].meta["val"].dim() != 2:
+        return f"its logits are {list(given['self'].meta['val'].shape)}, not [tokens, vocabulary]"
     hidden, weight, *bias = call_args(linear)
     head = Head(
         linear, hidden, weight, bias[0] if bias else None, given["target"], loss, given["ignore_index"]
     )
     constant = [head.weight] + ([head.bias] if head.bias else [])
-    return None if any(depends_on_adapter(graph, node) for node in constant) else head
+    trained = any(depends_on_adapter(graph, node) for node in constant)
+    return "its output matrix is trained" if trained else head
 
 
 def through_shapes(node: fx.Node) -> fx.Node:

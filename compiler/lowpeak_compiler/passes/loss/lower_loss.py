@@ -22,7 +22,16 @@ from torch import fx
 from lowpeak_artifact.ops.record import attach
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.ir.nodes import call_args, shape_of
+from lowpeak_compiler.passes.properties import (
+    FUSED_MATMUL,
+    FUSED_QUANTIZED,
+    LOWERED,
+    LOWERED_LOSS,
+    NORMAL,
+    PLAIN_PRODUCTS,
+)
 from lowpeak_compiler.passes.rewrite import Rewriter
+from lowpeak_compiler.passes.stage import Pass
 
 aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
@@ -30,8 +39,15 @@ lowpeak = torch.ops.lowpeak
 
 @attach("lowering", lowpeak.linear_cross_entropy.default)
 @dataclass(frozen=True)
-class LowerLoss:
-    """`token_chunk` rows and `vocabulary_tile` columns of logits live at a time."""
+class LowerLoss(Pass):
+    """Lowers the loss to core ATen, chunks of tokens by tiles of the vocabulary.
+
+    `token_chunk` rows and `vocabulary_tile` columns of logits live at a time.
+    """
+
+    requires = frozenset({NORMAL})
+    ensures = frozenset({LOWERED_LOSS, PLAIN_PRODUCTS})
+    ends = frozenset({FUSED_MATMUL, FUSED_QUANTIZED, LOWERED})
 
     token_chunk: int
     vocabulary_tile: int

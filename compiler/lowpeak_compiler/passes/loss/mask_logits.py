@@ -17,17 +17,21 @@ import torch
 from lowpeak_artifact.errors import ModelError
 from lowpeak_compiler.ir.graph import Batch, TrainGraph
 from lowpeak_compiler.passes.loss.head import find_head, through_shapes
+from lowpeak_compiler.passes.properties import FORWARD, HEAD
 from lowpeak_compiler.passes.rewrite import Rewriter
+from lowpeak_compiler.passes.stage import Pass
 
 aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
-class MaskLogits:
-    """`rows`: how many tokens of a batch can have a label.
+class MaskLogits(Pass):
+    """Computes logits for the tokens with a label only, `rows` of them at most.
 
     Raises ModelError when the loss is not a token loss.
     """
+
+    requires = frozenset({FORWARD, HEAD})
 
     rows: int
 

@@ -19,15 +19,22 @@ from lowpeak_artifact.errors import ModelError
 from lowpeak_compiler.ir.graph import Batch, TrainGraph
 from lowpeak_compiler.ir.nodes import shape_of
 from lowpeak_compiler.passes.loss.head import find_head
+from lowpeak_compiler.passes.properties import FORWARD, HEAD
 from lowpeak_compiler.passes.rewrite import Rewriter
+from lowpeak_compiler.passes.stage import Pass
 
 aten = torch.ops.aten
 dequantize = torch.ops.lowpeak.dequantize.default
 
 
 @dataclass(frozen=True)
-class SubsetSoftmax:
-    """`size`: tokens in the subset (K). Raises ModelError without a head or when K is not below its rows."""
+class SubsetSoftmax(Pass):
+    """Takes the softmax over `size` tokens of the vocabulary.
+
+    Raises ModelError without a head or when `size` is not below its rows.
+    """
+
+    requires = frozenset({FORWARD, HEAD})
 
     size: int
 

@@ -20,7 +20,9 @@ from lowpeak_artifact.ops.record import attach
 from lowpeak_artifact.quantized import LOW_FIRST_MASK, Packing
 from lowpeak_compiler.ir.graph import Constant, Quantized, TrainGraph
 from lowpeak_compiler.ir.nodes import call_args, operand, shape_of
+from lowpeak_compiler.passes.properties import LOWERED, NORMAL
 from lowpeak_compiler.passes.rewrite import Rewriter
+from lowpeak_compiler.passes.stage import Pass
 
 aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
@@ -29,8 +31,11 @@ PACKING: Packing = "low_first"
 
 @attach("lowering", lowpeak.dequantize.default, lowpeak.dequantize_rows.default)
 @dataclass(frozen=True)
-class BlockedDequantization:
-    """Restates every quantized matrix and all that reads one."""
+class BlockedDequantization(Pass):
+    """Restates dequantization by whole ranges of rows, without zero points."""
+
+    requires = frozenset({NORMAL})
+    ends = frozenset({LOWERED})
 
     def run(self, graph: TrainGraph) -> int:
         for node, role in graph.inputs():

@@ -18,7 +18,9 @@ from torch import fx
 from lowpeak_artifact.errors import ModelError
 from lowpeak_compiler.ir.graph import Batch, State, TrainGraph, place_of
 from lowpeak_compiler.ir.nodes import operands, shape_of
+from lowpeak_compiler.passes.properties import CACHED, LOWERED
 from lowpeak_compiler.passes.rewrite import Rewriter
+from lowpeak_compiler.passes.stage import Pass
 
 lowpeak = torch.ops.lowpeak
 POSITIONS = "position_ids"
@@ -26,8 +28,11 @@ POSITIONS = "position_ids"
 
 
 @dataclass(frozen=True)
-class CachedAttention:
-    """Runs on the lowered forward. `longest`: tokens that a cache holds."""
+class CachedAttention(Pass):
+    """Lets attention read caches of keys and values, of `longest` tokens."""
+
+    requires = frozenset({LOWERED})
+    ensures = frozenset({CACHED})
 
     longest: int
 

@@ -10,11 +10,16 @@ from dataclasses import dataclass
 import torch
 
 from lowpeak_compiler.ir.graph import TrainGraph
+from lowpeak_compiler.passes.properties import CORE, OWN_MATRIX
+from lowpeak_compiler.passes.stage import Pass
 
 
 @dataclass(frozen=True)
-class DequantizePerUse:
-    """Runs on the joint graph, where forward and backward read the same weights."""
+class DequantizePerUse(Pass):
+    """Gives each reader of a dequantized matrix its own dequantization."""
+
+    requires = frozenset({CORE})
+    ensures = frozenset({OWN_MATRIX})
 
     def run(self, graph: TrainGraph) -> int:
         count = 0

@@ -22,7 +22,15 @@ from lowpeak_artifact.ops.attention import CAUSAL_MASK_VALUE
 from lowpeak_artifact.ops.record import attach
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.ir.nodes import call_args, operand, operands, shape_of
+from lowpeak_compiler.passes.properties import (
+    FUSED_MATMUL,
+    LOWERED,
+    LOWERED_ATTENTION,
+    NORMAL,
+    PLAIN_PRODUCTS,
+)
 from lowpeak_compiler.passes.rewrite import Rewriter
+from lowpeak_compiler.passes.stage import Pass
 
 aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
@@ -30,8 +38,15 @@ lowpeak = torch.ops.lowpeak
 
 @attach("lowering", lowpeak.causal_attention.default, lowpeak.causal_attention_backward.default)
 @dataclass(frozen=True)
-class LowerAttention:
-    """`query_block`: tokens whose scores live at a time."""
+class LowerAttention(Pass):
+    """Lowers attention to core ATen, a block of queries at a time.
+
+    `query_block`: tokens whose scores live at a time.
+    """
+
+    requires = frozenset({NORMAL})
+    ensures = frozenset({LOWERED_ATTENTION, PLAIN_PRODUCTS})
+    ends = frozenset({FUSED_MATMUL, LOWERED})
 
     query_block: int
 

@@ -19,15 +19,22 @@ from torch import fx
 from lowpeak_artifact.quantized import QuantFormat, choose_format
 from lowpeak_compiler.ir.graph import Frozen, Quantized, QuantPart, TrainGraph
 from lowpeak_compiler.ir.nodes import shape_of
+from lowpeak_compiler.passes.properties import FORWARD
 from lowpeak_compiler.passes.rewrite import Rewriter
+from lowpeak_compiler.passes.stage import Pass
 
 aten = torch.ops.aten
 MATRIX_OPERANDS = {aten.linear.default: 1, aten.embedding.default: 0}
 
 
 @dataclass(frozen=True)
-class Quantize:
-    """`bits` and `group_size` are for dense weights; `stored` maps parameter names to formats to be kept."""
+class Quantize(Pass):
+    """Stores frozen matrices quantized; each use dequantizes.
+
+    `bits` and `group_size` are for dense weights; `stored` maps parameter names to formats to be kept.
+    """
+
+    requires = frozenset({FORWARD})
 
     bits: Literal[4, 8] = 4
     group_size: int = 32

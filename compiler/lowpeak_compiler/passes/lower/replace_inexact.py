@@ -11,15 +11,20 @@ from dataclasses import dataclass
 from lowpeak_artifact.ops.record import attached
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.passes.lower.inexact import arithmetic, norms, rows, sigmoid  # noqa: F401
+from lowpeak_compiler.passes.properties import FUSED_MATMUL, LOWERED, NORMAL
 from lowpeak_compiler.passes.rewrite import Rule, rewrite
+from lowpeak_compiler.passes.stage import Pass
 
 REPLACEMENTS: dict[object, Rule] = attached("replacement")
 """Operator -> its rule."""
 
 
 @dataclass(frozen=True)
-class ReplaceInexact:
-    """Runs on the lowered graph."""
+class ReplaceInexact(Pass):
+    """Replaces operators whose kernel on the target gives other values than torch."""
+
+    requires = frozenset({NORMAL})
+    ends = frozenset({FUSED_MATMUL, LOWERED})
 
     operators: frozenset[object]
     """Those that are to be replaced: keys of REPLACEMENTS."""

@@ -130,7 +130,7 @@ def _is_one(value: object) -> bool:
 
 
 def _number(value: object) -> object:
-    """The Python number behind a full without dimensions, of its type; else the value itself."""
+    """The Python number after a full without dimensions, of its type; else the value itself."""
     if isinstance(value, fx.Node) and value.target is aten.full.default and shape_of(value) == ():
         number = call_args(value)[1]
         return float(number) if dtype_of(value).is_floating_point else int(number)

@@ -1,9 +1,9 @@
-"""The order of tiles: block by block, and in each block tile by tile.
+"""Blocks: operations that share one loop over the tiles (loop fusion).
 
-A block is what can be done depth-first. It ends where one value by tiles alone goes on (the rows of the
-residual stream): in the forward before an operation that needs operands whole, in the backward behind one
-that carries gradients of such operands. So a block holds one layer of a transformer, and what it needs whole
-dies with it.
+The step runs block by block, and each block tile by tile. A block ends where a single tiled value is live
+(the rows of the residual stream): in the forward before an operation that needs operands whole, in the
+backward after one that accumulates gradients of such operands. So a block is one layer of a transformer, and
+the values that it needs whole die with it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from lowpeak_compiler.passes.tiling.axes import ZERO_COST, TokenAxes
 
 @dataclass(frozen=True)
 class Block:
-    """Operations by tiles, in order. `first` are those that make values needed whole in the block: all their
-    tiles come before the others'.
+    """Tiled operations, in order. `first`: those that define values which the block needs whole; all of their
+    tiles run before those of the `rest`.
     """
 
     first: tuple[fx.Node, ...]
@@ -31,7 +31,7 @@ class Block:
 
 
 def find_blocks(graph: TrainGraph, axes: TokenAxes) -> list[Block]:
-    """In the order of the step."""
+    """The blocks, in the order of the step."""
     forward = forward_nodes(graph)
     order = graph.operations()
     position = {node: index for index, node in enumerate(order)}
@@ -57,9 +57,7 @@ def find_blocks(graph: TrainGraph, axes: TokenAxes) -> list[Block]:
 def _cuts(
     members: list[fx.Node], tiled: list[fx.Node], position: dict[fx.Node, int], axes: TokenAxes
 ) -> list[int]:
-    """Positions behind which at most one value by tiles is read that was made before, and none that is also
-    there as a whole.
-    """
+    """Positions across which at most one tiled value is live, and none that is also needed as a whole."""
     change = [0] * (len(position) + 1)
     inside = set(members)
     for node in tiled:
@@ -82,7 +80,7 @@ def _cuts(
 
 
 def _names(node: fx.Node) -> Iterable[fx.Node]:
-    """The node and all that is another name for its bytes."""
+    """The node and all of its aliases."""
     pending = [node]
     while pending:
         name = pending.pop()
@@ -118,11 +116,12 @@ def _block(nodes: list[fx.Node], axes: TokenAxes, forward: bool) -> Block:
 
 
 def repeat_what_is_cheap(graph: TrainGraph, axes: TokenAxes) -> int:
-    """What both parts of a forward block read and no matrix product makes is made in either:
+    """Duplicates operations, other than matrix products, whose result both parts of a forward block read:
 
         n = norm(h); K = k(n); attention(q(n), K)  ->  K = k(norm(h)); attention(q(norm(h)), K)
 
-    or it would be kept for all tiles while the first part runs.
+    Otherwise the result would be live for all tiles while the first part runs. Returns the number of
+    duplicates.
     """
     forward = forward_nodes(graph)
     count = 0

@@ -1,4 +1,4 @@
-"""The graph in tiles, node by node in the order of its blocks."""
+"""Builds the tiled graph, node by node, in the order of its blocks."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Kind = Literal["tile", "carried", "written", "rows", "apart"]
 
 
 class Item(NamedTuple):
-    """A node to be made.
+    """A node of the tiled graph.
 
-    tile     tile `tile` of an operation, or (ALL) the operation as it was
-    carried  the whole of a carried result of several, as it is after the tile
-    written  the whole of a value made by tiles, with the rows of this tile and those made before it
-    rows     a tile of a value that is there as a whole, along `axis`
-    apart    the same with bytes of its own
+    tile     tile `tile` of an operation, or (ALL) the untiled operation
+    carried  a loop-carried result of an operation with several, as it is after the tile
+    written  a tiled value assembled into a whole: the rows of this tile and of those that ran before it
+    rows     a slice of a whole value: the rows of the tile along `axis`
+    apart    a copy of such a slice
     """
 
     kind: Kind
@@ -38,7 +38,7 @@ class Item(NamedTuple):
 
 
 class Builder:
-    """Makes every item once, behind what it reads."""
+    """Builds every item once, after its operands."""
 
     def __init__(self, graph: TrainGraph, axes: TokenAxes, rows: int) -> None:
         self.source = graph
@@ -46,7 +46,7 @@ class Builder:
         self.starts = range(0, axes.tokens, rows)
         self.forward = forward_nodes(graph)
         self.graph = fx.Graph()
-        self.made: dict[Item, fx.Node] = {}
+        self.nodes: dict[Item, fx.Node] = {}
         self.values: dict[object, Any] = {}
         self.taken_apart: set[fx.Node] = set()
 
@@ -54,7 +54,7 @@ class Builder:
         readers = (*self.source.operations(), self.source.output)
         needed_whole = {operand for reader in readers for operand in self.axes.reads_whole(reader)}
         for node, _ in self.source.inputs():
-            self.made[Item("tile", node)] = self.graph.node_copy(node)
+            self.nodes[Item("tile", node)] = self.graph.node_copy(node)
         for block in blocks:
             for part in (block.first, block.rest):
                 self._take_apart(part, block.forward)
@@ -68,7 +68,7 @@ class Builder:
         return self.graph
 
     def _take_apart(self, part: tuple[fx.Node, ...], forward: bool) -> None:
-        """Wholes of which only tiles are read from here on are copied to tiles, each of which can die."""
+        """Copies whole values of which only slices are read from here on, so that each tile can die."""
         for node in part:
             for operand, axis in self.axes.splits[node].needs.items():
                 if self._is_read_once(operand, axis):
@@ -77,7 +77,7 @@ class Builder:
                         self._make(Item("apart", operand, tile, axis))
 
     def _is_read_once(self, operand: fx.Node, axis: int) -> bool:
-        """Whether an operation made the operand as a whole, and one alone reads it by tiles."""
+        """Whether an untiled operation defines the operand, and a single tiled one reads it."""
         if operand in self.axes.axis or any(size != 1 for size in shape_of(operand)[:axis]):
             return False
         value = operand
@@ -86,14 +86,14 @@ class Builder:
         return value.op == "call_function" and value not in self.axes.splits and len(value.users) == 1
 
     def _order(self, forward: bool) -> range:
-        """First tile to last in the forward; the other way round in the backward, where the gradients of a
-        key are complete once those of the queries behind it are done.
+        """First tile to last in the forward; last to first in the backward, where the gradients of a key are
+        complete once those of the queries after it are.
         """
         count = len(self.starts)
         return range(count) if forward else range(count - 1, -1, -1)
 
     def _before(self, item: Item) -> list[Item]:
-        """The same of the tile that is made before this one."""
+        """The same item of the tile that runs before this one."""
         before = item.tile - 1 if item.node in self.forward else item.tile + 1
         return [item._replace(tile=before)] if 0 <= before < len(self.starts) else []
 
@@ -118,7 +118,7 @@ class Builder:
         return Item(kind, operand, reader.tile, needs[operand])
 
     def _reads(self, item: Item) -> list[Item]:
-        """What has to be made before."""
+        """The items that the item reads."""
         node, tile = item.node, item.tile
         match item.kind:
             case "rows":
@@ -139,19 +139,19 @@ class Builder:
         pending = [wanted]
         while pending:
             item = pending[-1]
-            if item in self.made:
+            if item in self.nodes:
                 pending.pop()
                 continue
-            missing = [read for read in self._reads(item) if read not in self.made]
+            missing = [read for read in self._reads(item) if read not in self.nodes]
             if missing:
                 pending.extend(reversed(missing))
             else:
-                self.made[item] = self._call(item)
-        return self.made[wanted]
+                self.nodes[item] = self._call(item)
+        return self.nodes[wanted]
 
     def _call(self, item: Item) -> fx.Node:
         node, tile = item.node, item.tile
-        reads = [self.made[read] for read in self._reads(item)]
+        reads = [self.nodes[read] for read in self._reads(item)]
         if item.kind == "rows":
             return self._slice(item, reads[0], item.axis)
         if item.kind == "apart":
@@ -173,7 +173,7 @@ class Builder:
         previous = reads[-1] if len(reads) > len(mapped) else None
         piece = Piece(
             tuple(args), self.starts[tile], self._rows(tile), previous,
-            lambda target, *given: self._add(item, target, given, suffix="_before"),
+            lambda target, *operands: self._add(item, target, operands, suffix="_before"),
         )  # fmt: skip
         target, arguments = self.axes.splits[node].call(node, piece)
         return self._add(item, target, arguments, kwargs)
@@ -190,7 +190,7 @@ class Builder:
         kwargs: dict[str, Any] | None = None,
         suffix: str = "",
     ) -> fx.Node:
-        """A node of the tile; nodes of tiles with as many rows share one value."""
+        """A node of the tile. Nodes of tiles with equally many rows share one fake tensor."""
         name = f"{item.node.name}_{item.kind}{item.tile}{suffix}"
         node = self.graph.create_node("call_function", target, args, kwargs or {}, name=name)
         origin = item.node.meta

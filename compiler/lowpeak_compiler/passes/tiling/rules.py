@@ -79,7 +79,7 @@ def lookup(node: fx.Node, axes: Axes) -> Split:
 
 
 def view(node: fx.Node, axes: Axes) -> Split:
-    """The tokens' axis is the one of their number behind as many elements as before."""
+    """The tokens' axis is the one of their number after as many elements as before."""
     x: Any = node.args[0]
     shape = shape_of(node)
     before, tokens = math.prod(shape_of(x)[: axes[x]]), shape_of(x)[axes[x]]

@@ -12,21 +12,21 @@ from lowpeak_compiler.ir.nodes import function_of
 
 
 class CannotTile(Exception):
-    """The graph has no token axis, or one that an operation does not leave as an axis; the text says why."""
+    """The graph has no token axis, or an operation does not preserve it as one axis; the text says which."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A tile in the making: rows [start, start + rows) of the tokens."""
+    """The tile that is being built: rows [start, start + rows) of the tokens."""
 
     args: tuple[Any, ...]
-    """The operation's arguments, operands replaced by their tiles or wholes."""
+    """The operation's arguments, each operand replaced by its tile or its whole value."""
     start: int
     rows: int
     previous: fx.Node | None
-    """The tile made before it, if the operation carries results from tile to tile."""
+    """The tile that was built before it, if the operation has loop-carried results."""
     call: Callable[..., fx.Node]
-    """Puts one more operation in front: operator, then its arguments."""
+    """Inserts one more operation before the tile: operator, then its arguments."""
 
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -39,14 +39,14 @@ def same_call(node: fx.Node, piece: Piece) -> Call:
 
 @dataclass(frozen=True)
 class Split:
-    """`axes[i]`: the token axis of output i, None for one that is only there as a whole."""
+    """`axes[i]`: the token axis of output i; None for an output that has none, and exists as a whole only."""
 
     axes: tuple[int | None, ...]
     needs: Mapping[fx.Node, int]
-    """Operands of which a tile reads its own rows, with their token axis; it reads the others whole."""
+    """Operands of which a tile reads its own rows only, with their token axis. Others are read whole."""
     call: Callable[[fx.Node, Piece], Call] = same_call
     """Operator and arguments of a tile."""
     carried: tuple[int, ...] = ()
-    """Outputs that every tile adds to. One with a token axis is made from the last tile to the first, and a
-    tile's rows of it are complete with that tile.
+    """Loop-carried outputs: accumulators that every tile adds to. If one has a token axis, tiles run from the
+    last to the first, and a tile's rows of it are complete after that tile.
     """

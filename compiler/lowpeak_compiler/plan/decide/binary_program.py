@@ -1,12 +1,13 @@
-"""A linear program over binary variables, solved by HiGHS: relaxing, fixing and rounding.
+"""A binary linear program, solved by HiGHS with relax-and-fix.
 
-Input: columns with costs, rows with bounds; the last rows are limits, whose bounds come with each question.
+Input: columns with costs, rows with bounds; the last rows are limits, whose bounds are given with each
+question.
 Output: values of the columns.
-Stages: the relaxation is nearly integral; what it decides fully is fixed, and a small integer program decides
-the rest. That one may exceed the limits by a penalized slack, so that it always has a solution.
-Invariant: no question changes the program, so that answers do not depend on what was asked before, and
-several threads may ask at once. HiGHS works on one thread and by no clock.
-What it does not do: prove that the fixed part belongs to an optimum.
+Stages: the relaxation is nearly integral. Columns that it sets to 0 or 1 are fixed, and a small integer
+program decides the rest; a penalized slack lets that one exceed the limits, so that it always has a solution.
+Invariant: no question changes the program, so that answers do not depend on earlier questions, and several
+threads may ask at once. HiGHS runs on one thread and without a time limit.
+What it does not do: prove that the fixed columns belong to an optimum.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ COST_OF_EXCESS = 10.0
 
 
 class BinaryProgram:
-    """Gathered row by row, limits last."""
+    """Built row by row, limits last."""
 
     def __init__(self) -> None:
         self._cost: list[float] = []
@@ -45,7 +46,7 @@ class BinaryProgram:
         return len(self._cost) - 1
 
     def continuous(self, cost: float) -> int:
-        """A new column of any number from 0 on; its index."""
+        """A new column of any value from 0 on; its index."""
         self._binary.append(False)
         self._cost.append(cost)
         return len(self._cost) - 1

@@ -1,8 +1,13 @@
-"""What there is to decide about: forward values that the backward may need, tiles of one taken together.
+"""Candidates for a decision: results of forward operations that the backward may need.
 
-A unit is a forward operation, or all tiles of one; its results are decided about as wholes. What a unit hands
-from one of its tiles to the next (a value that is written or added up tile by tile) is none of its results
-but the last.
+A unit is a forward operation, or all tiles of one; each of its results is decided about as a whole. Of a
+value that is written or accumulated tile by tile only the last version is a result.
+
+Input: the baseline program. Output: units, candidates with their bytes in every time bucket.
+Stages: units (find_units), saved tensors with their live ranges (find_saved_tensors), candidates
+(find_candidates).
+Invariant: a profile of a time bucket is at least the live bytes at each of its steps.
+What it does not do: choose (decide.py).
 """
 
 from __future__ import annotations
@@ -18,11 +23,12 @@ import numpy as np
 from lowpeak_artifact.kind import Kind
 from lowpeak_compiler.plan.program import Program
 
-FORWARD_WINDOWS = 32
-BACKWARD_WINDOWS = 160
+FORWARD_BUCKETS = 32
+BACKWARD_BUCKETS = 160
 SMALL_SHARE = 512
-"""Results below this part of the largest value do not count against the budget; what they take together is
-measured beside."""
+"""Results smaller than the largest value by this factor are left out of the profiles; their bytes are
+measured with all that is not decided about.
+"""
 
 
 class Result(NamedTuple):
@@ -34,7 +40,7 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class Unit:
-    """`steps`: its operations, in order; `reads`: results of other units."""
+    """`steps`: its operations, in order; `reads`: the results of other units that these read."""
 
     steps: tuple[int, ...]
     seconds: float
@@ -43,87 +49,90 @@ class Unit:
 
 @dataclass(frozen=True)
 class Units:
-    """`of_value`: the result that a forward value is a tile of."""
+    """`of_value`: for every forward value the result that it is, or is a tile of."""
 
     all: list[Unit]
     of_value: dict[int, Result]
 
 
 @dataclass(frozen=True)
-class Crossing:
-    """A forward value in steps of the undecided program: kept it would live in [born, dead), recomputed in
-    [need, dead)."""
+class SavedTensor:
+    """A forward value that the backward may need. In steps of the baseline program its live range is
+    [defined, dead) if it is kept, and [needed, dead) if it is recomputed or loaded.
+    """
 
     value: int
-    born: int
-    need: int
+    defined: int
+    needed: int
     dead: int
     direct: bool
     """Whether an operation of the backward reads it."""
     earlier: tuple[tuple[int, int], ...]
-    """(unit, step): where the unit needs the value before `need`, if it runs again."""
+    """(unit, step) for units that, if recomputed, need the value at that step before `needed`."""
 
 
 @dataclass
 class Candidate:
-    """A result to decide about. `kept` and `again`: the most bytes live of it in every window."""
+    """A result to decide about. `kept`, `recomputed`: its most live bytes in every time bucket, if it is
+    kept, or recomputed or loaded.
+    """
 
     values: list[int]
     nbytes: int
     kind: Kind
     kept: np.ndarray
-    again: np.ndarray
-    longer: dict[int, np.ndarray]
-    """What comes to `again` if a unit that reads the result runs again, for those that read many tiles of it
-    before the backward does.
+    recomputed: np.ndarray
+    extension: dict[int, np.ndarray]
+    """By unit: what is added to `recomputed` if the unit is recomputed, too, and thereby reads tiles of the
+    result before the backward does.
     """
     direct: bool
-    alone: bool
-    """Whether it is all that its unit gives."""
+    sole_output: bool
+    """Whether its unit has no other result."""
     small: bool
 
 
-class Windows:
-    """The step in pieces, in each of which live bytes are bounded; finer where values die."""
+class TimeBuckets:
+    """The step in time buckets, in each of which live bytes are bounded; finer where values die."""
 
     def __init__(self, first_backward: int, end: int, deaths: Sequence[int]) -> None:
         steps = np.array([*deaths, first_backward, end])
-        shares = np.linspace(0, 1, BACKWARD_WINDOWS)
+        shares = np.linspace(0, 1, BACKWARD_BUCKETS)
         self.ends: np.ndarray = np.unique(
             np.concatenate(
                 [
-                    np.linspace(0, first_backward, FORWARD_WINDOWS + 1)[1:].astype(np.int64),
+                    np.linspace(0, first_backward, FORWARD_BUCKETS + 1)[1:].astype(np.int64),
                     np.quantile(steps, shares, method="nearest").astype(np.int64),
                 ]
             )
         )
-        found = np.searchsorted(self.ends, np.arange(end), side="right")
-        self.of_step: list[int] = np.minimum(found, len(self.ends) - 1).tolist()
+        bucket = np.searchsorted(self.ends, np.arange(end), side="right")
+        self.of_step: list[int] = np.minimum(bucket, len(self.ends) - 1).tolist()
 
     def __len__(self) -> int:
         return len(self.ends)
 
-    def touched(self, born: int, dead: int) -> slice:
-        """The windows that the lifetime [born, dead) touches."""
-        return slice(self.of_step[born], self.of_step[dead - 1] + 1)
+    def overlapping(self, start: int, end: int) -> slice:
+        """The buckets that overlap the steps [start, end)."""
+        return slice(self.of_step[start], self.of_step[end - 1] + 1)
 
-    def profile(self, lifetimes: Sequence[tuple[int, int, int]]) -> np.ndarray:
-        """The most bytes live in every window, of (born, dead, bytes)."""
+    def profile(self, live_ranges: Sequence[tuple[int, int, int]]) -> np.ndarray:
+        """The most live bytes in every bucket, of live ranges (start, end, bytes)."""
         change: dict[int, int] = defaultdict(int)
-        for born, dead, nbytes in lifetimes:
-            change[born] += nbytes
-            change[dead] -= nbytes
+        for start, end, nbytes in live_ranges:
+            change[start] += nbytes
+            change[end] -= nbytes
         most = np.zeros(len(self.ends), dtype=np.int64)
         live, steps = 0, sorted(change)
         for step, following in pairwise(steps):
             live += change[step]
-            where = self.touched(step, following)
+            where = self.overlapping(step, following)
             most[where] = np.maximum(most[where], live)
         return most
 
 
 def find_units(program: Program) -> Units:
-    """Of all forward operations, in the order of their first."""
+    """The units of all forward operations, ordered by their first operation."""
     steps: dict[str, list[int]] = defaultdict(list)
     for step, op in enumerate(program.ops):
         if op.forward:
@@ -142,8 +151,8 @@ def find_units(program: Program) -> Units:
     return Units(units, of_value)
 
 
-def find_crossings(program: Program, units: Units) -> list[Crossing]:
-    """Every forward value that the backward may need, directly or to recompute something of another unit."""
+def find_saved_tensors(program: Program, units: Units) -> list[SavedTensor]:
+    """The forward values that the backward may need, directly or to recompute a result of another unit."""
     ops = program.ops
     direct: dict[int, list[int]] = defaultdict(list)
     readers: dict[int, list[int]] = defaultdict(list)
@@ -165,53 +174,55 @@ def find_crossings(program: Program, units: Units) -> list[Crossing]:
             need = min(direct[value] or through)
             needs.append(need)
             own = units.of_value[value].unit
-            handed_on = [r for r in readers[value] if units.of_value[ops[r].writes[0]].unit == own]
-            if not handed_on:
+            # Of a value that the next tile of the unit accumulates to, only the last version is a result.
+            accumulated = [r for r in readers[value] if units.of_value[ops[r].writes[0]].unit == own]
+            if not accumulated:
                 dead = max((*direct[value], *through)) + 1
                 earlier = tuple(
                     (units.of_value[ops[r].writes[0]].unit, first_need[r])
                     for r in readers[value]
                     if first_need[r] < need
                 )
-                result.append(Crossing(value, index, need, dead, bool(direct[value]), earlier))
+                result.append(SavedTensor(value, index, need, dead, bool(direct[value]), earlier))
         first_need[index] = min(needs)
     return result[::-1]
 
 
 def find_candidates(
-    program: Program, units: Units, crossings: list[Crossing], windows: Windows
+    program: Program, units: Units, saved: list[SavedTensor], buckets: TimeBuckets
 ) -> dict[Result, Candidate]:
-    """In the order of their first tile."""
-    tiles: dict[Result, list[Crossing]] = defaultdict(list)
-    for crossing in crossings:
-        tiles[units.of_value[crossing.value]].append(crossing)
+    """Candidates by result, ordered by their first tile."""
+    tiles: dict[Result, list[SavedTensor]] = defaultdict(list)
+    for tensor in saved:
+        tiles[units.of_value[tensor.value]].append(tensor)
     small = max((value.nbytes for value in program.values), default=0) // SMALL_SHARE
-    found = {}
+    candidates = {}
     for key, members in tiles.items():
-        sizes = [program.values[crossing.value].nbytes for crossing in members]
-        again = windows.profile([(c.need, c.dead, size) for c, size in zip(members, sizes, strict=True)])
-        found[key] = Candidate(
-            [crossing.value for crossing in members],
+        sizes = [program.values[tensor.value].nbytes for tensor in members]
+        sized = list(zip(members, sizes, strict=True))
+        recomputed = buckets.profile([(tensor.needed, tensor.dead, size) for tensor, size in sized])
+        candidates[key] = Candidate(
+            [tensor.value for tensor in members],
             sum(sizes),
             program.values[members[0].value].kind,
-            windows.profile([(c.born, c.dead, size) for c, size in zip(members, sizes, strict=True)]),
-            again,
-            _longer(members, sizes, again, windows),
-            any(crossing.direct for crossing in members),
-            len(program.ops[members[0].born].writes) == 1,
+            buckets.profile([(tensor.defined, tensor.dead, size) for tensor, size in sized]),
+            recomputed,
+            _extensions(members, sizes, recomputed, buckets),
+            any(tensor.direct for tensor in members),
+            len(program.ops[members[0].defined].writes) == 1,
             sum(sizes) <= small,
         )
-    return found
+    return candidates
 
 
-def _longer(
-    members: list[Crossing], sizes: list[int], again: np.ndarray, windows: Windows
+def _extensions(
+    members: list[SavedTensor], sizes: list[int], recomputed: np.ndarray, buckets: TimeBuckets
 ) -> dict[int, np.ndarray]:
-    found = {}
-    for unit in {unit for crossing in members for unit, _ in crossing.earlier}:
-        starts = [dict(crossing.earlier).get(unit, crossing.need) for crossing in members]
-        lifetimes = [(start, c.dead, size) for start, c, size in zip(starts, members, sizes, strict=True)]
-        profile = windows.profile(lifetimes)
-        if profile.max() > again.max():
-            found[unit] = np.maximum(profile - again, 0)
-    return found
+    extensions = {}
+    for unit in {unit for tensor in members for unit, _ in tensor.earlier}:
+        starts = [dict(tensor.earlier).get(unit, tensor.needed) for tensor in members]
+        live_ranges = [(start, c.dead, size) for start, c, size in zip(starts, members, sizes, strict=True)]
+        profile = buckets.profile(live_ranges)
+        if profile.max() > recomputed.max():
+            extensions[unit] = np.maximum(profile - recomputed, 0)
+    return extensions

@@ -1,9 +1,13 @@
-"""An order within a byte budget, searched where the present one exceeds it.
+"""Search for an order within a byte budget, around the steps that exceed it.
 
-Around the first step that exceeds the budget a window of operations is ordered anew, depth first: among those
-whose operands are there, every one that fits is tried, and a set of operations that cannot be completed is
-not tried again in another order. An operation that fits and frees what it takes is run at once, which never
-excludes a solution: it lowers what is live in everything that may follow. Then the next step that exceeds.
+Around the first step over the budget a window of operations is reordered by depth-first search. Of the ready
+operations every one that fits is tried. A set of operations that could not be completed is not visited again
+in another order. An operation that fits and does not grow the live bytes runs at once, which excludes no
+solution: whatever follows has at most as many live bytes. Then comes the next step over the budget.
+
+Input: a program and a budget of live bytes. Output: the program in an order within the budget, or None.
+Invariant: operations outside of the windows stay where they are; dependences are respected.
+What it does not do: prove that no order fits.
 """
 
 from __future__ import annotations
@@ -11,41 +15,43 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from lowpeak_compiler.plan.liveness import PERSISTENT, lifetimes, live_bytes
+from lowpeak_compiler.plan.liveness import PERSISTENT, live_bytes, live_ranges
 from lowpeak_compiler.plan.program import Program
 
 WIDTH = 80
 """Operations in a window."""
 STATES = 1500
-"""Sets of operations looked at in a window, unless fewer are asked for."""
+"""Sets of operations visited in a window, unless the caller asks for fewer."""
 WINDOWS = 8
 
 
 def order_within(program: Program, budget: int, alignment: int, states: int = STATES) -> Program | None:
-    """The program in an order whose live bytes are at most `budget` at every step; None if none is found
-    among `states` sets of operations in a window.
+    """The program in an order whose live bytes are at most `budget` at every step; None if the search visits
+    `states` sets of operations in one window without success.
     """
-    beginning = 0
+    searched = 0
     for _ in range(WINDOWS):
         live = live_bytes(program, alignment)
         over = next((step for step, nbytes in enumerate(live) if nbytes > budget), None)
         if over is None:
             return program
-        if over < beginning:
+        if over < searched:
             return None
         first = max(0, over - WIDTH // 2)
         window = range(first, min(first + WIDTH, len(program.ops)))
-        found = _Window(program, window, alignment).search(budget, states)
-        if found is None:
+        order = _Window(program, window, alignment).search(budget, states)
+        if order is None:
             return None
-        program = program.reordered([*range(first), *found, *range(window.stop, len(program.ops))])
-        beginning = window.stop
+        program = program.reordered([*range(first), *order, *range(window.stop, len(program.ops))])
+        searched = window.stop
     return None
 
 
 @dataclass
 class _Choice:
-    """A set of operations that have run, what is live after them, and those that may run next."""
+    """A set of operations that have run (as bits), the live bytes after them, and the steps that may run
+    next.
+    """
 
     done: int
     live: int
@@ -71,17 +77,17 @@ class _Window:
             step: sum({self.bits[producer[v]] for v in self.ops[step].reads if v in producer})
             for step in window
         }
-        found = lifetimes(program)
-        made = {value for op in self.ops[: window.start] for value in op.writes}
-        written = made | {value for op in self.ops[window.start :] for value in op.writes}
+        ranges = live_ranges(program)
+        before = {value for op in self.ops[: window.start] for value in op.writes}
+        written = before | {value for op in self.ops[window.start :] for value in op.writes}
         self.live = sum(
             size
             for value, size in enumerate(self.sizes)
-            if (value in made or value not in written) and found.upper[value] > window.start
+            if (value in before or value not in written) and ranges.upper[value] > window.start
         )
 
     def search(self, budget: int, states: int) -> list[int] | None:
-        """The steps of the window in an order that fits; None if there is none or the search gets long."""
+        """The steps of the window in an order that fits; None if there is none, or after `states` sets."""
         order: list[int] = []
         everything = (1 << len(self.window)) - 1
         seen = {0}
@@ -107,12 +113,12 @@ class _Window:
         return None
 
     def _next(self, done: int, live: int, budget: int) -> list[int]:
-        """Operations that can run and fit, the most promising last."""
+        """Ready operations that fit, the most promising last."""
         fitting: list[tuple[int, int]] = []
         for step, bit in self.bits.items():
             if done & bit or self.needs[step] & ~done:
                 continue
-            if live + self._taken(step) > budget:
+            if live + self._allocated(step) > budget:
                 continue
             growth = self._growth(step)
             if growth <= 0:
@@ -121,23 +127,23 @@ class _Window:
         return [step for _, step in sorted(fitting, reverse=True)]
 
     def _dies(self, value: int) -> bool:
-        """Whether the operation that runs next, a reader of the value, is its last."""
+        """Whether the operation that runs next, which reads the value, is its last use."""
         return self.uses[value] == 1 and value not in self.outlive
 
-    def _taken(self, step: int) -> int:
-        """Bytes that the operation takes while it runs, less what it takes over in place."""
+    def _allocated(self, step: int) -> int:
+        """Bytes that the operation allocates for its results, without those that it takes over in place."""
         op = self.ops[step]
-        taken = sum(self.sizes[value] for value in op.writes)
+        allocated = sum(self.sizes[value] for value in op.writes)
         shared: set[int] = set()
         for written, read in op.in_place:
             fresh = written not in shared and read not in shared
             if fresh and self._dies(read) and self.sizes[written] == self.sizes[read]:
                 shared.update((written, read))
-                taken -= self.sizes[written]
-        return taken
+                allocated -= self.sizes[written]
+        return allocated
 
     def _growth(self, step: int) -> int:
-        """Bytes that are live more after the operation than before."""
+        """By how much the live bytes after the operation exceed those before it."""
         op = self.ops[step]
-        made = sum(self.sizes[v] for v in op.writes if self.uses[v] or v in self.outlive)
-        return made - sum(self.sizes[v] for v in op.reads if self._dies(v))
+        defined = sum(self.sizes[v] for v in op.writes if self.uses[v] or v in self.outlive)
+        return defined - sum(self.sizes[v] for v in op.reads if self._dies(v))

@@ -1,8 +1,12 @@
-"""An order of the operations with a lower peak.
+"""List scheduling for a lower peak.
 
-Work is pulled: for each result in its present order (weight gradients thus as soon as their operands exist),
-what it needs runs just before it (recomputation thus as late as possible). And what frees at least the bytes
-that it takes runs as soon as it can.
+Results are scheduled in their present order, so that weight gradients are computed as soon as their operands
+exist. What a result depends on runs just before it, so that recomputation happens as late as possible. An
+operation that frees at least as many bytes as it allocates runs as soon as it is ready.
+
+Input: a program. Output: the same operations in another order, or the program itself.
+Invariant: dependences are respected, and the peak is at most that of the present order.
+What it does not do: search (fit_order.py), or know a budget.
 """
 
 from __future__ import annotations
@@ -12,13 +16,13 @@ from lowpeak_compiler.plan.program import Program
 
 
 def schedule(program: Program) -> Program:
-    """The better of the present order and the pulled one, by peak; ties keep the present order."""
-    pulled = program.reordered(_Pull(program).order())
-    return min((program, pulled), key=peak_bytes)
+    """Whichever of the present and the new order has the lower peak; the present one if they are equal."""
+    scheduled = program.reordered(_ListScheduler(program).order())
+    return min((program, scheduled), key=peak_bytes)
 
 
-class _Pull:
-    """The operations as they have run so far, and what is left of each value's readers."""
+class _ListScheduler:
+    """The operations scheduled so far, and the number of each value's remaining uses."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -31,7 +35,7 @@ class _Pull:
             for value in op.reads:
                 self.readers[value].append(index)
         self.nbytes: list[int] = program.nbytes.tolist()
-        # What lives to the end has one more reader, which never comes.
+        # What is live to the end has one more use, which is never scheduled.
         self.uses = [len(r) + stays for r, stays in zip(self.readers, pinned(program).tolist(), strict=True)]
         self.written = [sum([self.nbytes[v] for v in op.writes]) for op in ops]
         self.waiting = [sum([self.producer[v] >= 0 for v in op.reads]) for op in ops]
@@ -39,7 +43,7 @@ class _Pull:
         self.ran: list[int] = []
 
     def order(self) -> list[int]:
-        """Indices of the operations: each result in its order, and before it what it needs."""
+        """Indices of the operations: every result in its order, and before it what it depends on."""
         ops, producer, done = self.program.ops, self.producer, self.done
         for target in sorted(producer[v] for v in self.program.results if producer[v] >= 0):
             stack = [target]
@@ -57,7 +61,7 @@ class _Pull:
         return self.ran
 
     def _run(self, first: int) -> None:
-        """Runs an operation, and all that thereby can run and frees what it takes."""
+        """Schedules an operation, and all that thereby becomes ready and does not grow the live bytes."""
         done, uses, waiting, readers = self.done, self.uses, self.waiting, self.readers
         eager = [first]
         while eager:
@@ -82,7 +86,7 @@ class _Pull:
                 eager.extend(sorted(ready, reverse=True))
 
     def _growth(self, index: int) -> int:
-        """Bytes that running the operation adds."""
+        """By how much running the operation grows the live bytes."""
         growth: int = self.written[index]
         for value in self.program.ops[index].reads:
             if self.uses[value] == 1:

@@ -1,12 +1,18 @@
-"""Places buffers of known lifetimes in one arena of small height: best-fit in several orders, then search.
+"""Places buffers of known live ranges in one arena of small height: best-fit in several orders, then search.
 
-Every buffer, in some order, goes to the lowest offset that no placed buffer of an overlapping lifetime
+Every buffer, in some order, goes to the lowest offset that no placed buffer of an overlapping live range
 occupies. Several orders are tried (large, long-lived, or live at the peak first, or the large ones as they
 lie best on their own), then the best one is improved squeaky-wheel fashion (Joslin and Clements 1999): a
 buffer that sticks out above the target moves ahead of one that it overlaps, and what comes after that one is
-placed anew. Buffers of equal lifetimes are first tried as one block, which makes training steps smaller and
-easier. All of it stops when the height reaches the lower bound. Work is bounded in placements, not in
-seconds, and random choices are seeded, so a problem always gets the same solution.
+placed again. Buffers of equal live ranges are first placed as one block, which makes training steps smaller
+and easier.
+
+Input: a `MemoryProblem`. Output: a `MemorySolution` of small height, checked by the validator.
+Stages: blocks of equal live ranges; greedy placements in several orders; squeaky-wheel search from the best.
+It stops when the height reaches the lower bound.
+Invariant: work is bounded in placements, not in seconds, and random choices are seeded, so that a problem
+always has the same solution.
+What it does not do: prove that a height above the lower bound is the smallest.
 """
 
 from __future__ import annotations
@@ -27,13 +33,13 @@ _FREE = np.iinfo(np.int64).max // 2
 EFFORT = 40_000
 PASSES = 40
 LARGE = 0.01
-"""Share of the lower bound that makes a buffer large: in one order the others are put around these."""
+"""Share of the lower bound from which a buffer is large: in one order the others are placed around these."""
 _ROUNDS = 8
 """Orders among which the effort is shared."""
 _PER_BUFFER = 300
-"""Most placements for one buffer, so that tiny problems that cannot reach the bound end at once."""
+"""Placements for each buffer at most, so that tiny problems that cannot reach the bound end at once."""
 _FEWER = 0.9
-"""Share of buffers left by stacking equal lifetimes below which the stacked problem is tried first."""
+"""Share of buffers left by stacking equal live ranges below which the stacked problem is tried first."""
 _NEAR = 1 / 3
 """Rate of the exponential distribution of short moves, in neighbours."""
 
@@ -44,9 +50,9 @@ def solve(
     """Offsets with a small height, checked by the independent validator.
 
     `effort` is the number of single placements spent beyond the first orders (some 25 microseconds each), by
-    default at least EFFORT and as many as all buffers need to be placed anew PASSES times.
-    `capacity` (bytes) ends the search as soon as the height fits in it; a height above it means that no such
-    solution was found, and it is proved that there is none only if the lower bound is above it, too.
+    default at least EFFORT, and enough to place all buffers PASSES times. `capacity` (bytes) ends the search
+    as soon as the height fits in it. A height above it means that the search found no such solution; only a
+    lower bound above it proves that there is none.
     """
     packer = _Packer(problem)
     if effort is None:
@@ -63,15 +69,15 @@ def solve(
         packer.adopt(offsets)
         effort //= 3
     packer.search(goal, effort)
-    found = packer.offsets()
-    height = max((o + buffer.size for o, buffer in zip(found, problem.buffers, strict=True)), default=0)
-    solution = MemorySolution(found, height, problem.lower_bound())
+    chosen = packer.offsets()
+    height = max((o + buffer.size for o, buffer in zip(chosen, problem.buffers, strict=True)), default=0)
+    solution = MemorySolution(chosen, height, problem.lower_bound())
     validate.check(problem, solution)
     return solution
 
 
 def _stacks(problem: MemoryProblem) -> list[tuple[Buffer, list[tuple[int, int]]]]:
-    """Blocks of buffers of the same lifetime and alignment, each with its members (index, offset inside)."""
+    """Blocks of buffers of the same live range and alignment, with their members (index, offset inside)."""
     groups: dict[tuple[int, int, int], list[int]] = {}
     for index, buffer in enumerate(problem.buffers):
         if buffer.size:
@@ -91,8 +97,9 @@ def _stacks(problem: MemoryProblem) -> list[tuple[Buffer, list[tuple[int, int]]]
 class _Packer:
     """One problem as arrays, the placement in progress, and the best one so far.
 
-    Buffers are stored by lifetime class (powers of 8 of the lifetime), within a class by start. Those that
-    overlap a given buffer are then among one slice of every class, no matter how many others there are.
+    Buffers are stored by length class (powers of 8 of the live range's length), within a class by start.
+    Those that overlap a given buffer are then among one slice of every class, no matter how many others there
+    are.
     """
 
     def __init__(self, problem: MemoryProblem) -> None:
@@ -102,26 +109,26 @@ class _Packer:
         lower, upper, size, alignment = np.array(rows, dtype=np.int64).reshape(self.count, 4).T
         self.kept = np.flatnonzero(size)
         lower, upper, size, alignment = (field[self.kept] for field in (lower, upper, size, alignment))
-        # Two lifetimes overlap when both contain the start of one of them: other steps do not count.
+        # Two live ranges overlap when both contain the start of one of them: other steps do not count.
         starts, lower = np.unique(lower, return_inverse=True)
         upper = np.searchsorted(starts, upper)
-        lifetime_class = np.floor(np.log2(upper - lower) / 3).astype(np.int64)
-        stored = np.lexsort((lower, lifetime_class))
+        length_class = np.floor(np.log2(upper - lower) / 3).astype(np.int64)
+        stored = np.lexsort((lower, length_class))
         self.kept = self.kept[stored]
         self.lower, self.upper, self.size, self.alignment = (
             field[stored].astype(np.int64) for field in (lower, upper, size, alignment)
         )
-        self.lifetime = self.upper - self.lower
+        self.length = self.upper - self.lower
         self.grain = int(np.gcd.reduce(self.alignment)) if self.size.size else 1
         self.live = self._live_bytes(self.size)
         self.bound = self._bound()
-        self.slices = self._slices(lifetime_class[stored])
+        self.slices = self._slices(length_class[stored])
         self.size_list = self.size.tolist()
         self.alignment_list = self.alignment.tolist()
         self.padded_list = (-(-self.size // self.grain) * self.grain).tolist()
         self.begin = np.zeros_like(self.size)
         self.end = np.zeros_like(self.size)
-        # The upper end of the lifetime, or -1 while the buffer is not placed: one comparison tests for both.
+        # The end of the live range, or -1 while the buffer is not placed: one comparison tests for both.
         self.placed_until = np.full_like(self.size, -1)
         self.best_begin = self.begin.copy()
         self.best_height = _FREE
@@ -151,13 +158,13 @@ class _Packer:
             int(self._live_bytes(padded).max(initial=0)) - padding_on_top, int(self.live.max(initial=0))
         )
 
-    def _slices(self, lifetime_class: Ints) -> list[list[tuple[int, int]]]:
+    def _slices(self, length_class: Ints) -> list[list[tuple[int, int]]]:
         """For every buffer the non-empty slices of stored buffers that may overlap it."""
         slices: list[list[tuple[int, int]]] = [[] for _ in range(self.size.size)]
-        for value in np.unique(lifetime_class):
-            begin, end = np.searchsorted(lifetime_class, [value, value + 1])
+        for value in np.unique(length_class):
+            begin, end = np.searchsorted(length_class, [value, value + 1])
             lower = self.lower[begin:end]
-            longest = self.lifetime[begin:end].max()
+            longest = self.length[begin:end].max()
             first = begin + np.searchsorted(lower, self.lower - longest, side="right")
             last = begin + np.searchsorted(lower, self.upper)
             for index in np.flatnonzero(first < last).tolist():
@@ -165,14 +172,14 @@ class _Packer:
         return slices
 
     def _neighbours(self, index: int) -> Ints:
-        """Placed buffers whose lifetimes overlap that of buffer `index`."""
+        """Placed buffers whose live ranges overlap that of buffer `index`."""
         start = self.lower[index]
-        found = []
+        parts = []
         for first, last in self.slices[index]:
             part = (self.placed_until[first:last] > start).nonzero()[0]
             part += first
-            found.append(part)
-        return found[0] if len(found) == 1 else np.concatenate(found)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def place(self, index: int, best_fit: bool) -> int:
         """Put buffer `index` into the lowest or tightest gap that it fits; returns its end."""
@@ -225,28 +232,30 @@ class _Packer:
             self.best_begin = self.begin.copy()
 
     def _orders(self) -> Iterator[tuple[list[int], bool]]:
-        """Orders of placement and whether to fit tightly; those first that suit most training steps."""
+        """Orders of placement, each with whether to choose the tightest gap; those that suit most training
+        steps first.
+        """
         if not self.size.size:
             self.best_height = 0
             return
-        size, lifetime, peak = self.size, self.lifetime, self._peak_during_lifetime()
-        area = size.astype(np.float64) * lifetime
+        size, length, peak = self.size, self.length, self._peak_during_live_range()
+        area = size.astype(np.float64) * length
         for keys, best_fit in (
-            ((-size, -lifetime, -peak), False),
+            ((-size, -length, -peak), False),
             ((-area, -peak), False),
-            ((-lifetime, -size, -peak), True),
-            ((-lifetime, -size), False),
+            ((-length, -size, -peak), True),
+            ((-length, -size), False),
             ((-area,), False),
-            ((-lifetime, self.lower), True),
+            ((-length, self.lower), True),
         ):
             yield np.lexsort(keys).tolist(), best_fit
         large = size >= LARGE * self.bound
         if not large.all():
-            beside = np.flatnonzero(~large)
-            yield [*self._packed(np.flatnonzero(large)), *beside[np.argsort(-area[beside])].tolist()], False
+            small = np.flatnonzero(~large)
+            yield [*self._packed(np.flatnonzero(large)), *small[np.argsort(-area[small])].tolist()], False
 
     def _packed(self, chosen: Ints) -> list[int]:
-        """The chosen buffers from the lowest to the highest, as they lie when there are no others."""
+        """The chosen buffers by offset, when they are placed without the others."""
         fields = (self.lower, self.upper, self.size, self.alignment)
         rows = zip(*(field[chosen].tolist() for field in fields), strict=True)
         problem = MemoryProblem(tuple(Buffer(str(i), *row) for i, row in enumerate(rows)))
@@ -255,10 +264,10 @@ class _Packer:
         order: list[int] = chosen[np.argsort(packer.offsets())].tolist()
         return order
 
-    def _peak_during_lifetime(self) -> Ints:
-        """Most bytes live at a step of every buffer's lifetime, by a sparse table of range maxima."""
+    def _peak_during_live_range(self) -> Ints:
+        """Most bytes live at a step of every buffer's live range, by a sparse table of range maxima."""
         peak = np.zeros_like(self.size)
-        level = np.floor(np.log2(self.lifetime)).astype(np.int64)
+        level = np.floor(np.log2(self.length)).astype(np.int64)
         table = self.live
         for exponent in range(int(level.max()) + 1):
             chosen = np.flatnonzero(level == exponent)

@@ -1,10 +1,11 @@
-"""The offset problem as plain values: which buffers live when, how large they are, and where they were put.
+"""The offset problem (dynamic storage allocation) as plain values: which buffers are live when, how large
+they are, and where they were placed.
 
     offset
       ^   +-----------------------------------+
-      |   | adapter: the whole step           |    a buffer is a rectangle: its lifetime [lower, upper) is
-      |   +-----------------------------------+    given, its offset is free. Two that overlap in time may not
-      |   | checkpoint 0                |          overlap in bytes.
+      |   | adapter: the whole step           |    a buffer is a rectangle: its live range [lower, upper) is
+      |   +-----------------------------------+    fixed, its offset is to be found. Two that overlap in time
+      |   | checkpoint 0                |          may not overlap in bytes.
       |   +-----------------------------+---+
       |      | checkpoint 1       |  | grad 0 |    height = the largest offset + size
       |      +--------------------+--+--------+    lower bound = the most bytes live at any one step
@@ -13,6 +14,10 @@
 
 Rectangles read and write CSV with the header `id,lower,upper,size[,alignment][,offset]` of MiniMalloc
 (Moffitt 2023, https://github.com/google/minimalloc), whose benchmark files can thus be solved here.
+
+Input: a CSV file, or buffers. Output: a `MemoryProblem`, with a `MemorySolution` if the file has offsets.
+Invariant: a buffer that can be constructed is well-formed, and int64 arithmetic on any problem is exact.
+What it does not do: solve (memory.py) or check (validate.py).
 """
 
 from __future__ import annotations
@@ -36,8 +41,8 @@ _LIMIT = 2**62
 class Buffer:
     """A block of bytes that is live in the steps lower <= step < upper.
 
-    `size` and `alignment` are bytes; the offset has to be a multiple of `alignment`. A size of 0 is allowed
-    and takes no room. Raises ValueError for an empty lifetime, a negative size or an alignment below 1.
+    `size` and `alignment` are bytes; the offset must be a multiple of `alignment`. A buffer of size 0 takes
+    no room. Raises ValueError for an empty live range, a negative size or an alignment below 1.
     """
 
     id: str
@@ -49,7 +54,7 @@ class Buffer:
     def __post_init__(self) -> None:
         if not -_LIMIT < self.lower < self.upper < _LIMIT:
             raise ValueError(
-                f"buffer {self.id}: the lifetime [{self.lower}, {self.upper}) is empty or out of range"
+                f"buffer {self.id}: the live range [{self.lower}, {self.upper}) is empty or out of range"
             )
         if self.size < 0:
             raise ValueError(f"buffer {self.id}: size {self.size} is negative")
@@ -61,7 +66,7 @@ class Buffer:
 class MemoryProblem:
     """Buffers that share one arena.
 
-    Raises ValueError when two buffers have one id or the sizes sum up to more than int64 can hold.
+    Raises ValueError when two buffers have the same id, or the sizes sum to more than int64 can hold.
     """
 
     buffers: tuple[Buffer, ...]
@@ -97,10 +102,10 @@ class MemorySolution:
 
 
 def read_csv(path: str | Path) -> tuple[MemoryProblem, MemorySolution | None]:
-    """Problem in a CSV file, and its solution if the file has an `offset` column.
+    """The problem in a CSV file, and its solution if the file has an `offset` column.
 
-    Columns are found by header name (`buffer_id`, `start`, `end` are understood too); others are ignored. The
-    solution is what the file claims: it has not been validated. Raises DataError with file and line when
+    Columns are identified by header name (`buffer_id`, `start`, `end` are accepted too); others are ignored.
+    The solution is what the file states: it has not been validated. Raises DataError with file and line when
     the file cannot be read, a column is missing, or a row is not a buffer.
     """
     try:

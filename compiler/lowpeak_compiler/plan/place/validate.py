@@ -1,4 +1,10 @@
-"""Checks a memory solution; shares no code with the solver, so that a bug has to be made twice."""
+"""Checks a memory solution.
+
+Input: a problem and a solution. Output: none; InvalidSolution if the solution breaks a rule of the problem.
+Stages: offsets one by one, then one sweep over the steps that compares each buffer with its neighbours.
+Invariant: it shares no code with the solver, so that the same bug would have to be written twice to pass.
+What it does not do: judge how good the solution is.
+"""
 
 from __future__ import annotations
 
@@ -7,36 +13,38 @@ from bisect import bisect_left, insort
 from lowpeak_compiler.plan.place.problem import Buffer, MemoryProblem, MemorySolution
 
 
-class InvalidPlan(AssertionError):
-    """A solution breaks a rule of its problem: a defect of whatever made the solution, not of the input."""
+class InvalidSolution(AssertionError):
+    """A solution breaks a rule of its problem: a defect of whatever computed it, not of the input."""
 
 
 def check(problem: MemoryProblem, solution: MemorySolution) -> None:
-    """Raise InvalidPlan, naming the buffers and bytes, unless every offset is one that the problem allows.
+    """Raise InvalidSolution, naming the buffers and bytes, unless the problem allows every offset.
 
-    Checked are the count, sign and alignment of offsets, that no two buffers share a byte in a step, the
-    height, and the lower bound. Steps are swept once; live buffers are kept sorted by offset, so that a new
-    one is compared with its two neighbours only.
+    Checked are the count, sign and alignment of offsets, that no two buffers share a byte at any step, the
+    height, and the lower bound. The sweep keeps live buffers sorted by offset, so that a new one is compared
+    with its two neighbours only.
     """
     if len(solution.offsets) != len(problem.buffers):
-        raise InvalidPlan(f"{len(solution.offsets)} offsets for {len(problem.buffers)} buffers")
+        raise InvalidSolution(f"{len(solution.offsets)} offsets for {len(problem.buffers)} buffers")
     height = 0
     for buffer, offset in zip(problem.buffers, solution.offsets, strict=True):
         if offset < 0:
-            raise InvalidPlan(f"buffer {buffer.id}: offset {offset} is negative")
+            raise InvalidSolution(f"buffer {buffer.id}: offset {offset} is negative")
         if offset % buffer.alignment:
-            raise InvalidPlan(f"buffer {buffer.id}: offset {offset} is not a multiple of {buffer.alignment}")
+            raise InvalidSolution(
+                f"buffer {buffer.id}: offset {offset} is not a multiple of {buffer.alignment}"
+            )
         height = max(height, offset + buffer.size)
     if height != solution.height:
-        raise InvalidPlan(f"height is {height} bytes, the solution says {solution.height}")
+        raise InvalidSolution(f"height is {height} bytes, the solution says {solution.height}")
     most_live = _sweep(problem.buffers, solution.offsets)
     if most_live != solution.lower_bound:
-        raise InvalidPlan(f"lower bound is {most_live} bytes, the solution says {solution.lower_bound}")
+        raise InvalidSolution(f"lower bound is {most_live} bytes, the solution says {solution.lower_bound}")
 
 
 def _sweep(buffers: tuple[Buffer, ...], offsets: tuple[int, ...]) -> int:
-    """Most bytes live at one step; raises InvalidPlan at the first two buffers that overlap."""
-    # Of the events at one step the ends (0) come first, because lifetimes are half-open.
+    """Most bytes live at one step; raises InvalidSolution at the first two buffers that overlap."""
+    # Of the events at one step the ends (0) come first, because live ranges are half-open.
     events = sorted(
         event
         for index, buffer in enumerate(buffers)
@@ -57,7 +65,7 @@ def _sweep(buffers: tuple[Buffer, ...], offsets: tuple[int, ...]) -> int:
             shared = min(low[0] + buffers[low[1]].size, high[0] + buffers[high[1]].size) - high[0]
             if shared > 0:
                 first, second = buffers[low[1]], buffers[high[1]]
-                raise InvalidPlan(
+                raise InvalidSolution(
                     f"buffers {first.id} and {second.id} share {shared} bytes from offset {high[0]} in steps "
                     f"[{max(first.lower, second.lower)}, {min(first.upper, second.upper)})"
                 )

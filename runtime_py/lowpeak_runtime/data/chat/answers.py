@@ -2,7 +2,7 @@
 it.
 
 A turn of the assistant is what the model generates: it begins where the prompt ends that the template makes
-for it, and ends behind the token that closes it. `{% generation %}` marks of a template say the same, and
+for it, and ends after the token that closes it. `{% generation %}` marks of a template say the same, and
 come first.
 
     <|user|>Hi<|end|><|assistant|>Hello<|end|><|user|>Bye<|end|>

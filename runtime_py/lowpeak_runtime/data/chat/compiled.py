@@ -213,21 +213,21 @@ def _table(shown: Shown, chats: Sequence[Roles]) -> Table:
 
     Raises DataError when it depends on more than `Table` says, or as the template does that refuses them all.
     """
-    found, refused = [], None
+    rows, refused = [], None
     for roles in chats:
         words = _plain(roles)
         try:
             glues = _glue(*shown(roles, words), words)
-            found.append((roles, _trimming(shown(roles, _with_blanks(roles, roles))[0], words, glues)))
+            rows.append((roles, _trimming(shown(roles, _with_blanks(roles, roles))[0], words, glues)))
         except DataError as error:
             refused = error
-    if not found:
+    if not rows:
         raise refused or DataError("the chat template was tried with nothing")
     for from_start, from_end in _DISTANCES:
         table = Table(from_start, from_end)
         if all(
             table.glue.setdefault(table.key(roles, place), glue) == glue
-            for roles, glues in found
+            for roles, glues in rows
             for place, glue in enumerate(glues)
         ):
             return table
@@ -274,7 +274,7 @@ def _glue(text: str, turns: Sequence[Turn], words: Words) -> list[Glue]:
 
 def _trimming(text: str, words: Words, glues: Sequence[Glue]) -> list[Glue]:
     """The glue with what it does to whitespace, from a chat with whitespace around all words."""
-    made = []
+    trimmed = []
     for place, (part, glue) in enumerate(zip(_between(text, words), glues, strict=True)):
         trail, lead = _TRAIL if place else "", _LEAD if place < len(words) else ""
         ways = {
@@ -285,8 +285,8 @@ def _trimming(text: str, words: Words, glues: Sequence[Glue]) -> list[Glue]:
         if part not in ways:
             raise DataError(_REWRITES)
         before, behind = ways[part]
-        made.append(replace(glue, trims_before=before, trims_behind=behind))
-    return made
+        trimmed.append(replace(glue, trims_before=before, trims_behind=behind))
+    return trimmed
 
 
 def _edges(text: str, words: Words) -> list[int]:
@@ -326,11 +326,11 @@ def _same(shown: Shown, table: Table, roles: Roles, words: Words) -> bool:
             begins.append(len(text) + len(glue.text.encode()[: glue.begins].decode()))
         text += glue.text + (parts[place] if place < len(roles) else "")
     try:
-        found, turns = shown(roles, words)
+        rendered, turns = shown(roles, words)
     except DataError:
         return False
     return (
-        found == text
+        rendered == text
         and [turn.start for turn in turns] == begins
         and [(turn.end, turn.ended) for turn in turns] == ends
         and not any(turn.missing for turn in turns)

@@ -1,4 +1,4 @@
-"""Where an answer begins and ends: what a chat template puts before and behind the assistant's words.
+"""Where an answer begins and ends: what a chat template puts before and after the assistant's words.
 
     <|end|><|assistant|>Hello<|end|><|user|>Bye
            ------------     -------
@@ -32,7 +32,7 @@ class Edges:
         """What prompts have beyond what stands before every answer: reasoning that they open."""
 
     def turns(self, chat: Chat, style: Style, runs: Sequence[Run], text: str) -> list[Turn]:
-        """The turns, from what the template puts before and behind the assistant's words."""
+        """The turns, from what the template puts before and after the assistant's words."""
         turns = []
         for index, run in enumerate(runs):
             if not run.said:
@@ -56,7 +56,7 @@ class Edges:
         return any(words.lstrip().startswith(begun) for begun in self.begun)
 
     def _prompt(self, chat: Chat, style: Style, run: Run, glue: str) -> tuple[str | None, int]:
-        """What the template puts behind the messages before an answer as the prompt for it, and how many
+        """What the template puts after the messages before an answer as the prompt for it, and how many
         characters it has in common with `glue`, what the template puts there before the answer's words.
 
         All of the glue counts as common where they part before the prompt opens a turn.
@@ -73,7 +73,7 @@ class Edges:
         return self._prompts[glue]
 
     def _closing(self, chat: Chat, style: Style, runs: Sequence[Run], index: int, text: str) -> int:
-        """How many characters behind an answer's words close it.
+        """How many characters after an answer's words close it.
 
         They are what the template puts there whether the chat ends or goes on, and at the end of the chat
         all.
@@ -112,7 +112,7 @@ class Edges:
 
     def _prompts_always(self, chat: Chat, style: Style, run: Run, last: str | None, before: str) -> bool:
         """Whether the template ends every chat with the prompt for an answer, asked for or not: an answer
-        then follows right behind it. `before`: what stands before this one, empty if unknown.
+        then follows right after it. `before`: what stands before this one, empty if unknown.
         """
         asked, unasked = (
             self._template.tail(chat, style, chat.messages[: run.message], prompt=prompt)

@@ -111,7 +111,7 @@ class Marked:
         return text, sorted(self._regions(text, positions), key=lambda region: (region.start, region.end))
 
     def _regions(self, text: str, positions: Sequence[tuple[int, int, bool]]) -> Iterator[Region]:
-        """Of a string with one mark only, what lies before or behind it as in the string is the string's."""
+        """Of a string with one mark only, what lies before or after it as in the string is the string's."""
         opened: dict[int, int] = {}
         for position, index, closes in positions:
             leaf = self.leaves[index]

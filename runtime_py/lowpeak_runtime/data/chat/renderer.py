@@ -1,9 +1,10 @@
 """The process that renders chat templates for sandbox.py: a template comes from anywhere, and is a program.
 
-    python renderer.py: 8 bytes of length and a JSON object -> the same, again and again, until stdin ends
+    python -m lowpeak_runtime.data.chat.renderer
+    8 bytes of length and a JSON object -> the same, again and again, until stdin ends
 
 Jinja's sandbox keeps a template off files and code, not from running for ever or filling the memory: the
-kernel ends this process where one does. It imports neither torch nor lowpeak.
+kernel ends this process where one does, or memory_watch.py. It imports no torch.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import struct
 import sys
 from typing import Any
 
+from lowpeak_artifact.linux import limit_address_space
+
 MEMORY_BYTES = 1 << 29
-"""Address space beyond what the imports take."""
+"""Address space beyond what the imports take; where the system does not limit that, resident memory."""
 PROCESSOR_SECONDS = 3.0
 """Of one rendering."""
 LONGEST_MESSAGE = 2000
@@ -33,8 +36,8 @@ def main() -> None:
 
     source, target = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    _limit_memory()
-    _answer(target, {"ready": True})
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _answer(target, {"limited": limit_address_space(MEMORY_BYTES)})
     while head := source.read(LENGTH.size):
         asked = json.loads(source.read(LENGTH.unpack(head)[0]))
         # The default action ends the process, wherever in C it is.
@@ -63,13 +66,6 @@ def _answer(target: Any, answer: dict[str, Any]) -> None:
     data = json.dumps(answer).encode()
     target.write(LENGTH.pack(len(data)) + data)
     target.flush()
-
-
-def _limit_memory() -> None:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        held = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY_BYTES, held + MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Chat templates rendered in a process of their own, whose time and memory the kernel bounds."""
+"""Chat templates rendered in a process of their own, whose time and memory are bounded."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from lowpeak_artifact.errors import DataError, EnvironmentProblem
+from lowpeak_artifact.python_process import python_process
+from lowpeak_runtime.data.chat.memory_watch import MemoryWatch
 from lowpeak_runtime.data.chat.renderer import LENGTH, MEMORY_BYTES, PROCESSOR_SECONDS
 
+RENDERER_MODULE = "lowpeak_runtime.data.chat.renderer"
 MOST_BYTES = 1 << 25
 """Of a rendered chat, as JSON."""
+_TOO_MUCH_MEMORY = f"takes more than {MEMORY_BYTES >> 20} MiB for one chat"
 _ADVICE = "it is no template for training: set another one, or give prompt and completion as text"
 
 
@@ -31,6 +34,7 @@ class Renderer:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._watch: MemoryWatch | None = None
         self._lock = Lock()
 
     def render(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,7 +61,7 @@ class Renderer:
             if answer is None:
                 raise self._ended(self._end())
         if "stopped" in answer:
-            raise _stopped(f"takes more than {MEMORY_BYTES >> 20} MiB for one chat")
+            raise _stopped(_TOO_MUCH_MEMORY)
         return answer
 
     def close(self) -> None:
@@ -66,8 +70,7 @@ class Renderer:
 
     def _started(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            # -P: a folder named json in the user's working folder must not be taken for Python's.
-            [sys.executable, "-P", str(Path(__file__).with_name("renderer.py"))],
+            python_process(RENDERER_MODULE),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -77,12 +80,14 @@ class Renderer:
                 "TRANSFORMERS_VERBOSITY": "error",
             },
         )
-        if self._answer(process) is None:
+        ready = self._answer(process)
+        if ready is None:
             self._process = process
             raise EnvironmentProblem(
                 f"the process that renders chat templates cannot be started: it ended with {self._end()}; "
-                f"{sys.executable} -P {Path(__file__).with_name('renderer.py')} says why"
+                f"{sys.executable} -m {RENDERER_MODULE} says why"
             )
+        self._watch = None if ready["limited"] else MemoryWatch(process.pid, MEMORY_BYTES)
         return process
 
     def _answer(self, process: subprocess.Popen[bytes]) -> dict[str, Any] | None:
@@ -119,6 +124,8 @@ class Renderer:
         """Why there is no answer, by what the process ended with."""
         if code == -signal.SIGPROF:
             return _stopped(f"takes more than {PROCESSOR_SECONDS:g} s for one chat")
+        if self._watch is not None and self._watch.exceeded:
+            return _stopped(_TOO_MUCH_MEMORY)
         if code == -signal.SIGKILL:
             return EnvironmentProblem(
                 "the process that renders chat templates was killed, perhaps by the system for lack of "

@@ -80,7 +80,7 @@ class Template:
                 )
 
     def tail(self, chat: Chat, style: Style, messages: Sequence[Message], prompt: bool = False) -> str | None:
-        """What the template puts behind the last of these messages, or None if it refuses them."""
+        """What the template puts after the last of these messages, or None if it refuses them."""
         read = self.read(chat, style, messages, prompt)
         return read[0][read[1][-1].end :] if read else None
 

@@ -145,7 +145,7 @@ def missing_key(said: str, leaves: Sequence[Leaf]) -> str | None:
 
 
 def left_open(closing: str, behind: str) -> int:
-    """Where in a turn's closing a tag opens that only what is behind the turn closes: <|result> or
+    """Where in a turn's closing a tag opens that only what follows the turn closes: <|result> or
     [RESULT]."""
     for tag in re.finditer(r"<\|(\w+)>|<(\w+)>|\[(\w+)\]", closing):
         bar, angle, square = tag.groups()

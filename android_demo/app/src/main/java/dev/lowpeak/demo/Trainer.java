@@ -144,7 +144,7 @@ final class Trainer {
         }
     }
 
-    /** SIGKILL, when there is no time left: what is behind the last checkpoint is lost. */
+    /** SIGKILL, when there is no time left: what is after the last checkpoint is lost. */
     void kill() throws IOException {
         if (process != null) {
             process.kill();

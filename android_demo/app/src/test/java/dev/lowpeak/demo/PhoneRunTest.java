@@ -297,7 +297,7 @@ public final class PhoneRunTest {
         assertFalse(run.folder().partialBatches().exists());
     }
 
-    /** It is encoded whole and goes on behind the steps that it has; it is stopped then. */
+    /** It is encoded whole and goes on after the steps that it has; it is stopped then. */
     private void trains(Run run, long stored) throws Exception {
         until(() -> trainer.state() == RunState.TRAINING && trainer.charts().step() > stored);
         assertTrue(run.folder().batches().isDirectory());

@@ -40,7 +40,7 @@ public final class Checkpoint {
         position = progress.integer("position");
     }
 
-    /** By its header alone: damage behind it is not seen. Throws IOException when it is no checkpoint or damaged. */
+    /** By its header alone: damage after it is not seen. Throws IOException when it is no checkpoint or damaged. */
     static Checkpoint readHeader(File file) throws IOException {
         try (DataInputStream stream = new DataInputStream(new FileInputStream(file))) {
             return of(file, header(file, stream));

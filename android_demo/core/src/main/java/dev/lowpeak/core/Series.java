@@ -3,7 +3,7 @@ package dev.lowpeak.core;
 /**
  * Points of a run of any length in bounded memory: when there are too many, two neighbours become one.
  *
- * <p>Steps ascend. One that is not behind the last says that the run went back to its checkpoint: what was there from
+ * <p>Steps ascend. One that is not after the last says that the run went back to its checkpoint: what was there from
  * that step on is dropped.
  */
 public final class Series {

@@ -1,7 +1,7 @@
 package dev.lowpeak.core;
 
 /**
- * Pauses at SEVERE, or shortly before as the headroom foretells it, until the phone is at LIGHT again; stops at
+ * Pauses at SEVERE, or shortly before as the headroom predicts it, until the phone is at LIGHT again; stops at
  * CRITICAL: PowerManager.THERMAL_STATUS_*.
  */
 public final class ThermalPolicy implements Policy {
