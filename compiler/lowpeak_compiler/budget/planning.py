@@ -14,6 +14,7 @@ from lowpeak_compiler.budget.devices import DeviceProfile
 from lowpeak_compiler.budget.targets import Target
 from lowpeak_compiler.ir import op_table
 from lowpeak_compiler.ir.graph import Adapter, Batch, State, TrainGraph, forward_nodes, tensors_of
+from lowpeak_compiler.ir.nodes import call_args, operand
 from lowpeak_compiler.plan.cost import Rates
 from lowpeak_compiler.plan.program import Io, Op, Program, Value
 
@@ -63,9 +64,9 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
     locations: dict[str, tuple[Location, ...]] = {}
     views: set[str] = set()
 
-    def define(name: str, nbytes: int, kind: Kind) -> Location:
+    def define(name: str, nbytes: int, kind: Kind) -> int:
         values.append(Value(name, nbytes, kind))
-        return Location(len(values) - 1, 0)
+        return len(values) - 1
 
     for node in graph.graph.nodes:
         if node.op == "output":
@@ -77,9 +78,8 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
                 kind = None
             if isinstance(graph.roles[node.name], State):
                 assert target.pages, "state lies outside of the arena"
-            locations[node.name] = (
-                (define(node.name, nbytes[0], kind),) if kind else (Location(None, 0, node.name),)
-            )
+            value = define(node.name, nbytes[0], kind) if kind else None
+            locations[node.name] = (Location(value, 0, None if kind else node.name),)
             continue
         alias = _alias(node, locations, target)
         if alias is not None:
@@ -88,25 +88,27 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
             continue
         kind = op_table.category(node)
         names = [node.name] if len(nbytes) == 1 else [f"{node.name}.{i}" for i in range(len(nbytes))]
-        locations[node.name] = tuple(define(n, size, kind) for n, size in zip(names, nbytes, strict=True))
+        writes = tuple(define(n, size, kind) for n, size in zip(names, nbytes, strict=True))
+        locations[node.name] = tuple(Location(value, 0) for value in writes)
         reads = dict.fromkeys(
             location.value
-            for operand in node.all_input_nodes
-            for location in locations[operand.name]
+            for read in node.all_input_nodes
+            for location in locations[read.name]
             if location.value is not None
         )
-        in_place = _in_place(node, locations) if node.target in target.in_place else ()
+        io = _io(node)
+        in_place = _in_place(node, writes, locations) if node.target in target.in_place else ()
         ops.append(
             Op(
                 node.name,
                 tuple(reads),
-                tuple(location.value for location in locations[node.name]),
-                _seconds(node, speed),
+                writes,
+                _seconds(node, io, speed),
                 node.name in forward,
                 in_place,
                 tile_of=node.meta.get("tile_of"),
-                io=_io(node),
-                disk_seconds=_disk_seconds(node, speed),
+                io=io,
+                disk_seconds=_disk_seconds(node, io, speed),
             )
         )
     results = []
@@ -142,8 +144,8 @@ def _io(node: fx.Node) -> Io | None:
     return Io(io) if io else None
 
 
-def _disk_seconds(node: fx.Node, speed: Rates) -> float:
-    match _io(node):
+def _disk_seconds(node: fx.Node, io: Io | None, speed: Rates) -> float:
+    match io:
         case Io.WRITE:
             return op_table.moved_bytes(node) / speed.disk_write_bytes
         case Io.READ:
@@ -151,20 +153,20 @@ def _disk_seconds(node: fx.Node, speed: Rates) -> float:
     return 0.0
 
 
-def _seconds(node: fx.Node, speed: Rates) -> float:
-    if _io(node) in (Io.READ, Io.WAIT):
+def _seconds(node: fx.Node, io: Io | None, speed: Rates) -> float:
+    if io in (Io.READ, Io.WAIT):
         return speed.seconds_per_op
     return speed.compute_seconds(op_table.flops(node), op_table.moved_bytes(node))
 
 
 def _alias(node: fx.Node, locations: dict[str, tuple[Location, ...]], target: Target) -> Location | None:
     if node.target is getitem:
-        source, index = node.args
-        return locations[source.name][index]
+        _, index = call_args(node)
+        return locations[operand(node).name][int(index)]
     offset = op_table.view_offset(node)
     if offset is None:
         return None
-    source = locations[node.args[0].name][0]
+    source = locations[operand(node).name][0]
     if source.value is None and target.frozen_slices:
         return Location(None, source.offset + offset, source.frozen)
     if node.target not in target.views or (source.value is None and offset):
@@ -172,15 +174,17 @@ def _alias(node: fx.Node, locations: dict[str, tuple[Location, ...]], target: Ta
     return Location(source.value, source.offset + offset, source.frozen)
 
 
-def _in_place(node: fx.Node, locations: dict[str, tuple[Location, ...]]) -> tuple[tuple[int, int], ...]:
+def _in_place(
+    node: fx.Node, writes: tuple[int, ...], locations: dict[str, tuple[Location, ...]]
+) -> tuple[tuple[int, int], ...]:
     """(result, value that it may take over): whole values, of which no other operand is a part."""
     pairs = op_table.in_place_operands(node)
-    allowed = {operand for _, operand in pairs}
-    parts = {locations[operand.name][0].value for operand in node.all_input_nodes if operand not in allowed}
+    allowed = {taken for _, taken in pairs}
+    parts = {locations[other.name][0].value for other in node.all_input_nodes if other not in allowed}
     return tuple(
-        (locations[node.name][output].value, place.value)
-        for output, operand in pairs
-        if (place := locations[operand.name][0]).value is not None
+        (writes[output], place.value)
+        for output, taken in pairs
+        if (place := locations[taken.name][0]).value is not None
         and place.offset == 0
         and place.value not in parts
     )

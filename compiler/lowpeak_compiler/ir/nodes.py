@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -44,6 +45,12 @@ def call_args(node: fx.Node) -> tuple[Any, ...]:
     return node.args
 
 
+def function_of(node: fx.Node) -> Callable[..., Any]:
+    """What the node calls."""
+    assert callable(node.target), f"{node.format_node()} calls nothing"
+    return node.target
+
+
 def shape_of(node: fx.Node) -> tuple[int, ...]:
     return tuple(node.meta["val"].shape)
 
@@ -77,8 +84,7 @@ def infer(graph: TrainGraph, node: fx.Node) -> Any:
                 lambda t: t if getattr(t, "fake_mode", None) is mode else torch.empty(t.shape, dtype=t.dtype),
                 (args, kwargs),
             )
-            assert callable(node.target)
-            graph.inferred[key] = dense(node.target(*args, **kwargs))
+            graph.inferred[key] = dense(function_of(node)(*args, **kwargs))
     return graph.inferred[key]
 
 

@@ -21,7 +21,7 @@ def _no(unwanted: Callable[[fx.Node], bool]) -> Callable[[TrainGraph], str | Non
 
     def violation(graph: TrainGraph) -> str | None:
         found = next(filter(unwanted, graph.operations()), None)
-        return found and f"{found.name} is {operator_name(found)}"
+        return None if found is None else f"{found.name} is {operator_name(found)}"
 
     return violation
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from operator import getitem
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
-from lowpeak_compiler.ir.nodes import infer
+from lowpeak_compiler.ir.nodes import argument, infer, operand
 from lowpeak_compiler.passes.apply.backward_reads import named_call, redirect_backward
 from lowpeak_compiler.passes.properties import JOINT, LOWERED, OFFLOADED, ORDERED, RECOMPUTED
 from lowpeak_compiler.passes.stage import Pass
@@ -63,7 +63,7 @@ class Offload(Pass):
 def offload_file_bytes(graph: TrainGraph) -> int:
     """Size of the file that holds what the graph stores."""
     ends = [
-        node.args[1] + bytes_of(node.args[0])
+        int(argument(node, "offset")) + bytes_of(operand(node))
         for node in graph.operations()
         if node.target is lowpeak.store.default
     ]
@@ -72,7 +72,7 @@ def offload_file_bytes(graph: TrainGraph) -> int:
 
 def bytes_of(node: fx.Node) -> int:
     """Whole pages that the node's value takes in the file."""
-    value = node.meta["val"]
+    value: Tensor = node.meta["val"]
     return -(-value.numel() * value.element_size() // PAGE_BYTES) * PAGE_BYTES
 
 

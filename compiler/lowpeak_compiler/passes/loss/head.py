@@ -11,7 +11,7 @@ import torch
 from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph, operator_name
-from lowpeak_compiler.ir.nodes import depends_on_adapter, operands
+from lowpeak_compiler.ir.nodes import call_args, depends_on_adapter, operand, operands
 
 aten = torch.ops.aten
 SHAPE_ONLY = (aten.view.default, aten.reshape.default, aten.flatten.using_ints, aten.unsqueeze.default)
@@ -58,7 +58,7 @@ def head_or_problem(graph: TrainGraph) -> Head | str:
         return f"its logits come from {operator_name(linear)}, not from an output matrix"
     if given["self"].meta["val"].dim() != 2:
         return f"its logits are {list(given['self'].meta['val'].shape)}, not [tokens, vocabulary]"
-    hidden, weight, *bias = linear.args
+    hidden, weight, *bias = call_args(linear)
     head = Head(
         linear, hidden, weight, bias[0] if bias else None, given["target"], loss, given["ignore_index"]
     )
@@ -69,5 +69,5 @@ def head_or_problem(graph: TrainGraph) -> Head | str:
 
 def through_shapes(node: fx.Node) -> fx.Node:
     while node.target in SHAPE_ONLY:
-        node = node.args[0]
+        node = operand(node)
     return node

@@ -21,7 +21,7 @@ from torch import fx
 
 from lowpeak_artifact.ops.record import attach
 from lowpeak_compiler.ir.graph import TrainGraph
-from lowpeak_compiler.ir.nodes import shape_of
+from lowpeak_compiler.ir.nodes import call_args, shape_of
 from lowpeak_compiler.passes.properties import (
     FUSED_MATMUL,
     FUSED_QUANTIZED,
@@ -63,7 +63,7 @@ class _Lowering:
     def __init__(self, graph: TrainGraph, node: fx.Node, options: LowerLoss) -> None:
         self.new = Rewriter(graph, node)
         self.node = node
-        self.hidden, self.weight, self.bias, self.labels, self.ignore_index = node.args
+        self.hidden, self.weight, self.bias, self.labels, self.ignore_index = call_args(node)
         self.options = options
         self.vocabulary = shape_of(self.weight)[0]
 
@@ -91,7 +91,7 @@ class _Lowering:
         results = (call(aten.view.default, loss, []), gradient)
         for user in list(self.node.users):
             assert user.target is getitem
-            user.replace_all_uses_with(results[user.args[1]])
+            user.replace_all_uses_with(results[call_args(user)[1]])
             user.graph.erase_node(user)
         self.node.graph.erase_node(self.node)
 

@@ -17,16 +17,16 @@ import torch
 from torch import Tensor, fx
 
 from lowpeak_artifact.ops.record import attach
-from lowpeak_artifact.quantized import LOW_FIRST_MASK
+from lowpeak_artifact.quantized import LOW_FIRST_MASK, Packing
 from lowpeak_compiler.ir.graph import Constant, Quantized, TrainGraph
-from lowpeak_compiler.ir.nodes import shape_of
+from lowpeak_compiler.ir.nodes import call_args, operand, shape_of
 from lowpeak_compiler.passes.properties import LOWERED, NORMAL
 from lowpeak_compiler.passes.rewrite import Rewriter
 from lowpeak_compiler.passes.stage import Pass
 
 aten = torch.ops.aten
 lowpeak = torch.ops.lowpeak
-PACKING = "low_first"
+PACKING: Packing = "low_first"
 
 
 @attach("lowering", lowpeak.dequantize.default, lowpeak.dequantize_rows.default)
@@ -48,7 +48,7 @@ class BlockedDequantization(Pass):
             if node.target is lowpeak.dequantize.default:
                 _Restated(graph, node).replace_with_rows(None)
             elif node.target is lowpeak.dequantize_rows.default:
-                rows = _range_of(graph, node.args[4])
+                rows = _range_of(graph, operand(node, 4))
                 if rows is None:
                     _Restated(graph, node).replace_with_gathered()
                 else:
@@ -74,7 +74,7 @@ class _Restated:
     def __init__(self, graph: TrainGraph, node: fx.Node) -> None:
         self.new = Rewriter(graph, node)
         self.node = node
-        self.data, self.scale, self.zero_point, self.bits = node.args[:4]
+        self.data, self.scale, self.zero_point, self.bits = call_args(node)[:4]
         self.groups = shape_of(self.scale)[1]
 
     def replace_with_rows(self, rows: tuple[int, int] | None) -> None:

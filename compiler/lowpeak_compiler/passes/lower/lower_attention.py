@@ -21,7 +21,7 @@ from torch import fx
 from lowpeak_artifact.ops.attention import CAUSAL_MASK_VALUE
 from lowpeak_artifact.ops.record import attach
 from lowpeak_compiler.ir.graph import TrainGraph
-from lowpeak_compiler.ir.nodes import operands, shape_of
+from lowpeak_compiler.ir.nodes import call_args, operand, operands, shape_of
 from lowpeak_compiler.passes.properties import (
     FUSED_MATMUL,
     LOWERED,
@@ -74,9 +74,8 @@ class _Lowering:
         self.new = Rewriter(graph, node)
         self.masks = masks
         self.node = node
-        backward = node.target is lowpeak.causal_attention_backward.default
-        self.query, self.key, self.value = node.args[1:4] if backward else node.args[:3]
         given = operands(node)
+        self.query, self.key, self.value = (given[name] for name in ("query", "key", "value"))
         self.scale = given["scale"]
         assert given["heads_axis"] == 1, "only made for targets with a kernel for it"
         self.batch, self.heads, self.tokens, self.dim = shape_of(self.query)
@@ -97,7 +96,7 @@ class _Lowering:
 
     def backward(self) -> None:
         call = self.new.call
-        grad_out = self.node.args[0]
+        grad_out = operand(self.node)
         grad_queries: list[fx.Node] = []
         grad_keys: list[tuple[int, fx.Node]] = []
         grad_values: list[tuple[int, fx.Node]] = []
@@ -167,9 +166,10 @@ class _Lowering:
     def _replace(self, results: list[fx.Node]) -> None:
         for user in list(self.node.users):
             assert user.target is getitem
-            if user.args[1] >= len(results):
+            output = call_args(user)[1]
+            if output >= len(results):
                 assert not user.users, "the logsumexp of lowered attention has a user"
             else:
-                user.replace_all_uses_with(results[user.args[1]])
+                user.replace_all_uses_with(results[output])
             user.graph.erase_node(user)
         self.node.graph.erase_node(self.node)

@@ -16,7 +16,7 @@ import torch
 from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
-from lowpeak_compiler.ir.nodes import dtype_of, operands, shape_of
+from lowpeak_compiler.ir.nodes import call_args, dtype_of, function_of, operand, operands, shape_of
 from lowpeak_compiler.passes.rewrite import Rewriter, Rule
 
 aten = torch.ops.aten
@@ -48,7 +48,8 @@ def drop_neutral(graph: TrainGraph, node: fx.Node) -> bool:
 
 def drop_ones(graph: TrainGraph, node: fx.Node) -> bool:
     """x * full(1)  ->  x: the gradient of the loss by itself"""
-    for one, other in (node.args, node.args[::-1]):
+    left, right = call_args(node)
+    for one, other in ((left, right), (right, left)):
         same = isinstance(other, fx.Node) and (shape_of(other), dtype_of(other)) == (
             shape_of(node),
             dtype_of(node),
@@ -84,7 +85,7 @@ def to_scalar(graph: TrainGraph, node: fx.Node) -> bool:
 
 def unroll_power(graph: TrainGraph, node: fx.Node) -> bool:
     """x ** 2  ->  x * x;  x ** 3  ->  x * x * x"""
-    source, exponent = node.args
+    source, exponent = call_args(node)
     if exponent not in (2, 3) or dtype_of(source) != dtype_of(node):
         return False
     new = Rewriter(graph, node)
@@ -94,11 +95,11 @@ def unroll_power(graph: TrainGraph, node: fx.Node) -> bool:
 
 def sink_expand(graph: TrainGraph, node: fx.Node) -> bool:
     """f(expand(x))  ->  expand(f(x)) for a unary f, so that a binary user can broadcast instead"""
-    source = node.args[0]
+    source = operand(node)
     if not _is_expand(source):
         return False
     new = Rewriter(graph, node)
-    inner = new.call(node.target, source.args[0], *node.args[1:], **node.kwargs)
+    inner = new.call(function_of(node), operand(source), *node.args[1:], **node.kwargs)
     return new.replace_with(new.call(expand, inner, list(shape_of(node))))
 
 
@@ -107,11 +108,11 @@ def broadcast_expand(graph: TrainGraph, node: fx.Node) -> bool:
 
     A tensor without dimensions does not count in type promotion, an expanded one does.
     """
-    for position, argument in enumerate(node.args):
+    for position, argument in enumerate(call_args(node)):
         if not _is_expand(argument):
             continue
-        inner = argument.args[0]
-        others = [a for i, a in enumerate(node.args) if isinstance(a, fx.Node) and i != position]
+        inner = operand(argument)
+        others = [a for i, a in enumerate(call_args(node)) if isinstance(a, fx.Node) and i != position]
         if torch.broadcast_shapes(shape_of(inner), *map(shape_of, others)) != shape_of(node):
             continue
         if shape_of(inner) or all(dtype_of(other) == dtype_of(inner) for other in others):
@@ -125,13 +126,13 @@ def _is_expand(value: object) -> bool:
 
 
 def _is_one(value: object) -> bool:
-    return isinstance(value, fx.Node) and value.target is aten.full.default and value.args[1] == 1
+    return isinstance(value, fx.Node) and value.target is aten.full.default and bool(value.args[1] == 1)
 
 
 def _number(value: object) -> object:
     """The Python number after a full without dimensions, of its type; else the value itself."""
     if isinstance(value, fx.Node) and value.target is aten.full.default and shape_of(value) == ():
-        number = value.args[1]
+        number = call_args(value)[1]
         return float(number) if dtype_of(value).is_floating_point else int(number)
     return value
 

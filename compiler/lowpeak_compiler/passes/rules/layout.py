@@ -17,7 +17,7 @@ import torch
 from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
-from lowpeak_compiler.ir.nodes import operands, shape_of
+from lowpeak_compiler.ir.nodes import call_args, operand, operands, shape_of
 from lowpeak_compiler.passes.rewrite import Rewriter, Rule
 
 aten = torch.ops.aten
@@ -29,13 +29,13 @@ PIECES = (aten.split.Tensor, aten.split_with_sizes.default, aten.unbind.int)
 def order_of(node: fx.Node) -> list[int]:
     """Of a permute: axes of its operand, none negative."""
     rank = len(shape_of(node))
-    return [axis % rank for axis in node.args[1]]
+    return [axis % rank for axis in call_args(node)[1]]
 
 
 def to_view(graph: TrainGraph, node: fx.Node) -> bool:
     """unsqueeze / squeeze / reshape / _unsafe_view ... (x)  ->  view(x, shape)"""
     new = Rewriter(graph, node)
-    return new.replace_with(new.call(view, node.args[0], list(shape_of(node))))
+    return new.replace_with(new.call(view, operand(node), list(shape_of(node))))
 
 
 def to_permute(graph: TrainGraph, node: fx.Node) -> bool:
@@ -50,18 +50,18 @@ def to_permute(graph: TrainGraph, node: fx.Node) -> bool:
 
 def fold_view(graph: TrainGraph, node: fx.Node) -> bool:
     """view(view(x))  ->  view(x);  view(x) of the same shape  ->  x"""
-    source = node.args[0]
+    source = operand(node)
     if shape_of(source) == shape_of(node):
         return Rewriter(graph, node).replace_with(source)
     if source.target is view:
         new = Rewriter(graph, node)
-        return new.replace_with(new.call(view, source.args[0], list(shape_of(node))))
+        return new.replace_with(new.call(view, operand(source), list(shape_of(node))))
     return False
 
 
 def fold_permute(graph: TrainGraph, node: fx.Node) -> bool:
     """permute(permute(x))  ->  permute(x);  a permute that moves only axes of size 1  ->  view(x)"""
-    source, order = node.args[0], order_of(node)
+    source, order = operand(node), order_of(node)
     if source.target is not permute and not _keeps_order(source, order):
         return False
     return _permute(Rewriter(graph, node), source, order)
@@ -71,7 +71,7 @@ def _permute(new: Rewriter, source: fx.Node, order: list[int]) -> bool:
     """In one step, because a rule that sees the outer of two permutes takes it for the whole transpose."""
     if source.target is permute:
         inner = order_of(source)
-        source, order = source.args[0], [inner[axis] for axis in order]
+        source, order = operand(source), [inner[axis] for axis in order]
     if _keeps_order(source, order):
         return new.replace_with(new.call(view, source, list(shape_of(new.node))))
     return new.replace_with(new.call(permute, source, order))
@@ -84,7 +84,7 @@ def _keeps_order(source: fx.Node, order: list[int]) -> bool:
 
 def piece_to_slice(graph: TrainGraph, node: fx.Node) -> bool:
     """getitem(split(x, sizes), i)  ->  slice(x);  getitem(unbind(x), i)  ->  select(x, i)"""
-    pieces, index = node.args
+    pieces, index = call_args(node)
     if pieces.target not in PIECES:
         return False
     given = operands(pieces)
@@ -99,7 +99,7 @@ def piece_to_slice(graph: TrainGraph, node: fx.Node) -> bool:
 
 def mm_to_linear(graph: TrainGraph, node: fx.Node) -> bool:
     """mm(x, permute(w))  ->  linear(x, w)"""
-    left, right = node.args
+    left, right = call_args(node)
     if not _is_transpose(right):
         return False
     new = Rewriter(graph, node)
@@ -108,7 +108,7 @@ def mm_to_linear(graph: TrainGraph, node: fx.Node) -> bool:
 
 def addmm_to_linear(graph: TrainGraph, node: fx.Node) -> bool:
     """addmm(bias, x, permute(w))  ->  linear(x, w, bias);  addmm(bias, x, w)  ->  mm(x, w) + bias"""
-    bias, left, right = node.args
+    bias, left, right = call_args(node)
     if any(factor != 1 for factor in node.kwargs.values()):
         return False
     new = Rewriter(graph, node)
@@ -119,7 +119,7 @@ def addmm_to_linear(graph: TrainGraph, node: fx.Node) -> bool:
 
 def transpose_the_smaller(graph: TrainGraph, node: fx.Node) -> bool:
     """mm(permute(a), b)  ->  permute(mm(permute(b), a)), when b and the result are smaller than a"""
-    left, right = node.args
+    left, right = call_args(node)
     if not _is_transpose(left):
         return False
     source = left.args[0]

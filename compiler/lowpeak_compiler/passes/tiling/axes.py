@@ -9,7 +9,7 @@ import torch
 from torch import fx
 
 from lowpeak_compiler.ir.graph import Batch, TrainGraph, forward_nodes
-from lowpeak_compiler.ir.nodes import shape_of
+from lowpeak_compiler.ir.nodes import call_args, shape_of
 from lowpeak_compiler.passes.tiling.rules import lookup, refusal, rule_of
 from lowpeak_compiler.passes.tiling.split import CannotTile, Split
 
@@ -33,7 +33,7 @@ class TokenAxes:
 
     def is_carried(self, node: fx.Node) -> bool:
         """Whether the value is carried from tile to tile, so that a whole of it exists."""
-        source, output = node.args if node.target is getitem else (node, 0)
+        source, output = call_args(node) if node.target is getitem else (node, 0)
         return source in self.splits and output in self.splits[source].carried
 
 
@@ -74,7 +74,7 @@ def follow_tokens(graph: TrainGraph) -> TokenAxes:
 
 def _split_of(node: fx.Node, known: dict[fx.Node, int], found: TokenAxes) -> Split | None:
     if node.target is getitem:
-        source, output = node.args
+        source, output = call_args(node)
         return Split((found.splits[source].axes[output],), {}) if source in found.splits else None
     if not any(operand in known for operand in node.all_input_nodes):
         return None

@@ -24,7 +24,7 @@ from torch import fx
 
 from lowpeak_artifact.ops.record import OPERATORS
 from lowpeak_compiler.ir.graph import operator_name, place_of, tensors_of
-from lowpeak_compiler.ir.nodes import argument, operands, shape_of
+from lowpeak_compiler.ir.nodes import argument, function_of, operands, shape_of
 from lowpeak_compiler.passes.tiling.split import Call, CannotTile, Piece, Split
 
 aten = torch.ops.aten
@@ -89,7 +89,7 @@ def view(node: fx.Node, axes: Axes) -> Split:
     axis = found[0]
 
     def call(node: fx.Node, piece: Piece) -> Call:
-        return node.target, (piece.args[0], [*shape[:axis], piece.rows, *shape[axis + 1 :]])
+        return function_of(node), (piece.args[0], [*shape[:axis], piece.rows, *shape[axis + 1 :]])
 
     return Split((axis,), {x: axes[x]}, call)
 
@@ -132,7 +132,7 @@ def matmul(node: fx.Node, axes: Axes) -> Split:
 
 def _added_product(node: fx.Node, piece: Piece) -> Call:
     if piece.previous is None:
-        return node.target, piece.args
+        return function_of(node), piece.args
     return lowpeak.matmul_add.default, (piece.previous, *piece.args[-5:])
 
 
@@ -152,7 +152,7 @@ def reduction(node: fx.Node, axes: Axes) -> Split:
 
 def _added_sum(node: fx.Node, piece: Piece) -> Call:
     if piece.previous is None:
-        return node.target, piece.args
+        return function_of(node), piece.args
     return aten.add.Tensor, (piece.previous, piece.call(node.target, *piece.args))
 
 
@@ -171,7 +171,7 @@ def attention(node: fx.Node, axes: Axes) -> Split:
     _require_axes(node, axes, {given[name]: tokens for name in ("query", "key", "value")})
 
     def call(node: fx.Node, piece: Piece) -> Call:
-        return node.target, (*piece.args[:4], given["heads_axis"], piece.start)
+        return function_of(node), (*piece.args[:4], given["heads_axis"], piece.start)
 
     return Split((tokens, 2), {given["query"]: tokens}, call)
 
@@ -186,7 +186,7 @@ def attention_backward(node: fx.Node, axes: Axes) -> Split:
     def call(node: fx.Node, piece: Piece) -> Call:
         args = (*piece.args[:7], given["heads_axis"], piece.start)
         if piece.previous is None:
-            return node.target, args
+            return function_of(node), args
         grads = [piece.call(getitem, piece.previous, output) for output in (1, 2)]
         return lowpeak.causal_attention_backward_add.default, (*grads, *args)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import fx
 
+from lowpeak_compiler.ir.nodes import function_of
+
 
 class CannotTile(Exception):
     """The graph has no token axis, or an operation does not preserve it as one axis; the text says which."""
@@ -32,7 +34,7 @@ Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 def same_call(node: fx.Node, piece: Piece) -> Call:
     """The operation itself."""
-    return node.target, piece.args
+    return function_of(node), piece.args
 
 
 @dataclass(frozen=True)

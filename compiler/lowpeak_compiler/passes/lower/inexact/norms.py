@@ -19,7 +19,7 @@ import torch
 from torch import fx
 
 from lowpeak_compiler.ir.graph import TrainGraph
-from lowpeak_compiler.ir.nodes import operands, shape_of
+from lowpeak_compiler.ir.nodes import call_args, operands, shape_of
 from lowpeak_compiler.passes.lower.inexact.replaces import replaces
 from lowpeak_compiler.passes.rewrite import Rewriter
 
@@ -88,7 +88,8 @@ def _variance(new: Rewriter) -> tuple[fx.Node, fx.Node]:
     if given["keepdim"]:
         return results
     left = [size for axis, size in enumerate(shape) if axis not in axes]
-    return tuple(new.call(aten.view.default, value, left) for value in results)
+    variance, mean = (new.call(aten.view.default, value, left) for value in results)
+    return variance, mean
 
 
 def _centred(new: Rewriter, source: fx.Node, axes: Sequence[int]) -> tuple[fx.Node, fx.Node]:
@@ -125,7 +126,7 @@ def _affine(new: Rewriter, value: fx.Node, weight: fx.Node | None, bias: fx.Node
 def _replace_outputs(new: Rewriter, results: Sequence[fx.Node]) -> bool:
     for user in list(new.node.users):
         assert user.target is getitem
-        user.replace_all_uses_with(results[user.args[1]])
+        user.replace_all_uses_with(results[call_args(user)[1]])
         new.graph.graph.erase_node(user)
     new.graph.graph.erase_node(new.node)
     return True
