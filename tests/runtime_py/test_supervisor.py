@@ -52,7 +52,8 @@ def program(code: str, environment: Mapping[str, str] | None = None) -> Command:
 def test_steps_are_reported_as_they_end(job: Job) -> None:
     """Peaks are the largest so far; anonymous memory and what is held, beyond the baseline."""
     reports: list[StepReport] = []
-    code = "ready(900_000_000, 800_000_000)\nstep(0, 905_000_000, 803_000_000)\nstep(1, 902_000_000, 801_000_000)"
+    steps = "step(0, 905_000_000, 803_000_000); step(1, 902_000_000, 801_000_000)"
+    code = f"ready(900_000_000, 800_000_000); {steps}"
     done = supervise(job, Path(job.work), program(code), reports.append)
     assert done.steps == reports and [each.step for each in reports] == [0, 1]
     assert (reports[1].loss, reports[1].seconds, reports[1].tokens_per_second) == (1.5, 0.5, 20.0)
