@@ -8,7 +8,7 @@ import json
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -59,6 +59,29 @@ def write_safetensors(
     """`load(name)` is called once a tensor. Tensors are laid out by the size of their elements, largest
     first, so that each is aligned. OSError (disk full) is the caller's.
     """
+    header, entries = _layout(tensors, metadata or {})
+    file.write(header)
+    for entry in entries:
+        file.write(_loaded(entry, load))
+    return entries
+
+
+def write_in_order(file: BinaryIO, tensors: Iterable[Declared], load: Callable[[str], Tensor]) -> list[Entry]:
+    """The same bytes in an empty file, but `load` is called in the order of `tensors`: what is made together,
+    as the parts of a quantized matrix are, need not be made twice.
+    """
+    declared = list(tensors)
+    header, entries = _layout(declared, {})
+    file.write(header)
+    places = {entry.name: entry for entry in entries}
+    for name, _, _ in declared:
+        file.seek(places[name].offset)
+        file.write(_loaded(places[name], load))
+    return entries
+
+
+def _layout(tensors: Iterable[Declared], metadata: Mapping[str, str]) -> tuple[bytes, list[Entry]]:
+    """The header, and where each tensor lies after it, in the order of the file."""
     declared = sorted(tensors, key=lambda each: -each[2].itemsize)
     records: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
@@ -68,18 +91,19 @@ def write_safetensors(
         end = places[1]
     header = json.dumps(records, separators=(",", ":")).encode()
     header += b" " * (-(len(header) + 8) % HEADER_ALIGNMENT)
-    file.write(struct.pack("<Q", len(header)) + header)
     offset = 8 + len(header)
     entries = []
     for name, shape, dtype in declared:
-        tensor = load(name)
-        assert tuple(tensor.shape) == shape and tensor.dtype == dtype, (
-            f"{name}: {tensor.shape} {tensor.dtype}"
-        )
-        file.write(bytes_of(tensor))
         entries.append(Entry(name, shape, dtype, offset))
         offset += entries[-1].nbytes
-    return entries
+    return struct.pack("<Q", len(header)) + header, entries
+
+
+def _loaded(entry: Entry, load: Callable[[str], Tensor]) -> memoryview:
+    tensor = load(entry.name)
+    found = tuple(tensor.shape), tensor.dtype
+    assert found == (entry.shape, entry.dtype), f"{entry.name}: {found}"
+    return bytes_of(tensor)
 
 
 def bytes_of(tensor: Tensor) -> memoryview:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from torch import Tensor, fx
 
 from lowpeak_artifact.layout import SAFETENSORS_WEIGHTS
-from lowpeak_artifact.safetensors_file import Declared, Entry, write_safetensors
+from lowpeak_artifact.safetensors_file import Declared, Entry, write_in_order
 from lowpeak_compiler.budget.targets import Target
 from lowpeak_export.emitter import Emission, Emitter
 
@@ -29,7 +29,7 @@ class SimulatorEmitter:
     def write_weights(
         self, file: BinaryIO, tensors: Iterable[Declared], load: Callable[[str], Tensor]
     ) -> list[Entry]:
-        return write_safetensors(file, tensors, load)
+        return write_in_order(file, tensors, load)
 
     def write_program(self, emission: Emission) -> None:
         return

@@ -119,7 +119,7 @@ def test_earlier_adapter_survives_a_failed_write(
         return rename(self, target)
 
     # As where the system cannot exchange two folders at once.
-    monkeypatch.setattr(bundle, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(bundle, "exchange", lambda one, other: False)
     monkeypatch.setattr(Path, "rename", fail_once)
     with pytest.raises(EnvironmentProblem, match="No space left"):
         save_peft_adapter(

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 
 from lowpeak_artifact.kind import Kind
-from lowpeak_compiler.plan.liveness import live_bytes, live_ranges, memory_problem
+from lowpeak_compiler.plan.liveness import live_bytes, live_ranges, memory_problem, peak_by_kind
 from lowpeak_compiler.plan.place.memory import solve
 from lowpeak_compiler.plan.place.validate import check
 from lowpeak_compiler.plan.program import Program
@@ -27,6 +27,25 @@ def test_live_ranges_of_a_chain():
     assert live.upper == (1, 2, 3, 3)
     assert live.buffer == (0, 1, 2, 3)
     assert live_bytes(program(SIZES, CHAIN, "c", 3)) == [16, 16, 16]
+
+
+def test_a_value_that_nobody_reads_has_memory_while_it_is_made():
+    unread = program({"x": 8, "a": 8, "b": 8}, [("f", "x", "a"), ("g", "x", "b")], "b", 2)
+    live = live_ranges(unread)
+    assert (live.lower[1], live.upper[1]) == (0, 1)
+    assert live_bytes(unread) == [16, 16]
+    problem, index = memory_problem(unread, 1)
+    assert [buffer.id for buffer in problem.buffers] == ["x", "a", "b"] and index == (0, 1, 2)
+
+
+def test_what_is_live_at_the_peak_by_kind():
+    """Neither what dies before it, nor what is born after; rounded up, and what is taken over once."""
+    chain = with_kind(program({"x": 2, "a": 4, "b": 8, "c": 1}, CHAIN, "c", 3), "x", Kind.BATCH)
+    assert live_bytes(chain) == [6, 12, 9]
+    assert peak_by_kind(chain) == {Kind.ACTIVATION: 12}
+    assert peak_by_kind(chain, 16) == {Kind.BATCH: 16, Kind.ACTIVATION: 16}
+    taken_over = program(SIZES, CHAIN, "c", 3, in_place=True)
+    assert peak_by_kind(taken_over) == {Kind.BATCH: 8}
 
 
 def test_a_value_takes_over_an_operand_that_dies():

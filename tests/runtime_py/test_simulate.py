@@ -13,10 +13,8 @@ from torch import Tensor, nn
 
 from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError, DataError, ModelError
-from lowpeak_artifact.scheduled import GraphInput, NodeRef, Operation, ScheduledGraph, TensorPlace
 from lowpeak_compiler.budget.planned import PlannedStep
 from lowpeak_compiler.plan.liveness import live_bytes
-from lowpeak_runtime.simulate.execute import execute
 from lowpeak_runtime.simulate.report import SimulationReport, sparkline
 from lowpeak_runtime.simulate.simulate import simulate
 from tests.tiny import (
@@ -189,54 +187,3 @@ def test_the_report_has_stable_names(folder: Path) -> None:
     assert "activation" in text and all(len(line) < 110 for line in text.splitlines())
     assert "\nreference the artifact's own weights (pass --model to compare with the model itself)" in text
     assert sparkline([0, 1, 4, 8], 4, 8) == " ▁▄█" and sparkline([1, 8, 0, 0], 2, 8) == "█ "
-
-
-def _place(offset: int | None, *shape: int, dtype: torch.dtype = torch.float32) -> TensorPlace:
-    return TensorPlace(shape, dtype, offset, "activation")
-
-
-def _offloading(offset: int) -> ScheduledGraph:
-    """x is stored, its bytes are taken by another value, and it is loaded back elsewhere."""
-    token, dtype = _place(0, 0, dtype=torch.uint8), torch.float32
-    operations = [
-        Operation("double", "aten.mul.Scalar", (NodeRef("x"), 2), {}, (_place(16, 4),), False, 0.0),
-        Operation("token", "lowpeak.store.default", (NodeRef("double"), 3), {}, (token,), False, 0.0),
-        Operation("other", "aten.neg.default", (NodeRef("x"),), {}, (_place(16, 4),), False, 0.0),
-        Operation(
-            "again",
-            "lowpeak.load.default",
-            (NodeRef("token"), offset, [4], dtype),
-            {},
-            (_place(32, 4),),
-            False,
-            0.0,
-        ),
-        Operation(
-            "both", "aten.mul.Tensor", (NodeRef("again"), NodeRef("other")), {}, (_place(0, 4),), False, 0.0
-        ),
-        Operation("loss", "aten.sum.default", (NodeRef("both"),), {}, (_place(16),), False, 0.0),
-    ]
-    inputs = (GraphInput("x", "batch", "x", _place(0, 4)),)
-    return ScheduledGraph(inputs, tuple(operations), ("loss",), (), 48)
-
-
-def test_offloaded_values_come_back_from_a_file() -> None:
-    batch = {"x": torch.tensor([1.0, 2.0, 3.0, 4.0])}
-    run = execute(_offloading(3), batch, {}, batch.__getitem__, {})
-    assert run.loss == -2.0 * (1 + 4 + 9 + 16)
-    assert run.touched_bytes == 48
-    with pytest.raises(ArtifactError, match="at 2 of the offload file, where 0 were"):
-        execute(_offloading(2), batch, {}, batch.__getitem__, {})
-
-
-def test_operations_that_cannot_run_are_named() -> None:
-    graph = _offloading(3)
-    wrong = dataclasses.replace(graph.operations[0], args=(NodeRef("x"), "2"))
-    broken = dataclasses.replace(graph, operations=(wrong, *graph.operations[1:]))
-    batch = {"x": torch.zeros(4)}
-    with pytest.raises(ArtifactError, match=r"aten\.mul\.Scalar at double cannot be run"):
-        execute(broken, batch, {}, batch.__getitem__, {})
-    wrong = dataclasses.replace(graph.operations[0], tensors=(_place(16, 2),))
-    broken = dataclasses.replace(graph, operations=(wrong, *graph.operations[1:]))
-    with pytest.raises(ArtifactError, match="the graph says"):
-        execute(broken, batch, {}, batch.__getitem__, {})

@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from lowpeak_artifact.errors import UnsupportedOperator
 from lowpeak_artifact.layout import CONSTANTS, SAFETENSORS_WEIGHTS
 from lowpeak_artifact.onnx_layout import CHECKPOINT, EVAL_MODEL, OPTIMIZER_MODEL, TRAINING_MODEL
-from lowpeak_artifact.safetensors_file import Declared, Entry, write_safetensors
+from lowpeak_artifact.safetensors_file import Declared, Entry, write_in_order
 from lowpeak_export.emitter import Emission
 from lowpeak_export.onnx.runtime import PACKAGE, SESSION_OPTIONS, require_runtime, session_options
 
@@ -32,7 +32,7 @@ class OnnxEmitter:
     def write_weights(
         self, file: BinaryIO, tensors: Iterable[Declared], load: Callable[[str], Tensor]
     ) -> list[Entry]:
-        return write_safetensors(file, tensors, load)
+        return write_in_order(file, tensors, load)
 
     def write_program(self, emission: Emission) -> None:
         import onnx
