@@ -20,7 +20,7 @@ from lowpeak_artifact.artifact import Artifact
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
 from lowpeak_artifact.quantized import QuantFormat, QuantizedTensor
 from lowpeak_artifact.safetensors_file import Declared, Entry, write_in_order
-from lowpeak_compiler.config import CompileOptions
+from lowpeak_compiler.config import Budget, TargetOptions, TrainingOptions
 from lowpeak_compiler.frontend.intake import take_in
 from lowpeak_compiler.frontend.model.weights import WeightSource
 from lowpeak_compiler.ir.graph import Frozen, Quantized
@@ -81,7 +81,7 @@ def compiled(seq_len: int) -> Compiled:
     lora = LoraConfig(r=4, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
     model = tiny_model(num_hidden_layers=1)
     intake = take_in(model, seq_len=seq_len, batch_size=1, lora=lora, example_batch=None, seed=0)
-    return compile_step(intake, CompileOptions(budget_mb=20, seq_len=seq_len))
+    return compile_step(intake, TrainingOptions(seq_len), TargetOptions(), Budget(20))
 
 
 @pytest.fixture(scope="module")
