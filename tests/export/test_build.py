@@ -90,7 +90,7 @@ def parts() -> list[Part]:
     for seq_len in LENGTHS:
         step = compiled(seq_len)
         sample = {
-            each.name: torch.zeros(each.shape, dtype=getattr(torch, each.dtype)) for each in step.inputs
+            each.name: torch.zeros(each.shape, dtype=getattr(torch, each.dtype)) for each in step.step.inputs
         }
         made.append(Part(step, sample))
     return made
