@@ -125,6 +125,14 @@ def test_the_order_of_lowering_and_fusing_matters():
     assert fitting == [names]
 
 
+@pytest.mark.parametrize("key", TARGETS, ids="-".join)
+def test_operators_are_checked_after_every_pass_that_brings_some(key: tuple[str, str]):
+    *lowering, check = training_pipeline(TRAINING, TARGETS[key]).variant
+    assert lowering and check.name == "check_operators"
+    for stage in lowering:
+        assert properties.LOWERED not in stage.after({properties.LOWERED}), stage.name
+
+
 def test_a_list_is_cut_after_a_name():
     whole = training_pipeline(TRAINING, LOWPEAK)
     for number, name in enumerate(whole.names, 1):
