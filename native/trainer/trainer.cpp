@@ -68,7 +68,9 @@ class Run {
   }
 
  private:
-  Progress progress() const { return {manifest_.id, step_, job_.seed, job_.fingerprint, job_.data, position_}; }
+  Progress progress() const {
+    return {manifest_.id, step_, job_.seed, fingerprint_of(job_.options), job_.options, job_.data, position_};
+  }
 
   void restore() {
     const std::int64_t found = restore_checkpoint(*job_.checkpoint, progress(), programs_.current().parameters(),
