@@ -25,7 +25,7 @@ struct Summary {
 struct Batch {
   std::size_t bucket;
   std::vector<std::int64_t> input_ids, targets, rows;  // rows: empty if the artifact has none
-  std::int64_t end;  // the position in the order of all epochs after its last example
+  std::int64_t end;                                    // the position in the order of all epochs after its last example
 };
 
 class BatchStream {

@@ -149,9 +149,9 @@ void add_chat(const Json& record, Record& made) {
 
 Json parsed(const std::string& line) {
   if (const std::size_t place = tokenizer::malformed_at(line); place != std::string::npos) {
-    constexpr char hex[] = "0123456789abcdef";
+    constexpr char kHex[] = "0123456789abcdef";
     const auto byte = static_cast<unsigned char>(line[place]);
-    throw data_error("is not UTF-8: byte " + std::to_string(place + 1) + " is 0x" + hex[byte >> 4] + hex[byte & 15]);
+    throw data_error("is not UTF-8: byte " + std::to_string(place + 1) + " is 0x" + kHex[byte >> 4] + kHex[byte & 15]);
   }
   try {
     return trainer::parse_json(tokenizer::stripped(line), trainer::Fields::repeated);

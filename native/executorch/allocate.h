@@ -25,10 +25,10 @@ inline int allocate(int file, std::int64_t bytes) {
   if (failure != EOPNOTSUPP && failure != ENOSYS && failure != EINVAL) return failure;
   // Not every C library writes them in its place.
   static constexpr std::int64_t kPiece = 1 << 16;
-  static const char zeros[kPiece] = {};
+  static const char kZeros[kPiece] = {};
   for (std::int64_t done = 0; done < bytes;) {
     const auto part = static_cast<std::size_t>(std::min(kPiece, bytes - done));
-    const ssize_t written = ::pwrite(file, zeros, part, static_cast<off_t>(done));
+    const ssize_t written = ::pwrite(file, kZeros, part, static_cast<off_t>(done));
     if (written < 0 && errno != EINTR) return errno;
     if (written > 0) done += written;
   }

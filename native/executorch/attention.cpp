@@ -11,8 +11,8 @@ namespace lowpeak {
 
 namespace {
 
-HeadsLayout layout_of_queries(const Call& call) { return {call['h'], call['t'], call['d'], call[heads_axis_letter]}; }
-HeadsLayout layout_of_keys(const Call& call) { return {call['k'], call['s'], call['d'], call[heads_axis_letter]}; }
+HeadsLayout layout_of_queries(const Call& call) { return {call['h'], call['t'], call['d'], call[kHeadsAxisLetter]}; }
+HeadsLayout layout_of_keys(const Call& call) { return {call['k'], call['s'], call['d'], call[kHeadsAxisLetter]}; }
 
 // Of the tile of queries that begins with token o.
 AttentionShape shape_of(const Call& call, size_t scale) {
@@ -24,7 +24,7 @@ bool attends(const Call& call) {
   return call['o'] >= 0 && call['o'] <= call['s'] - call['t'] && call['h'] % call['k'] == 0;
 }
 
-constexpr Argument forward_arguments[] = {
+constexpr Argument kForwardArguments[] = {
     floats("query", "b(ht)d"),
     floats("key", "b(ks)d"),
     floats("value", "b(ks)d"),
@@ -77,7 +77,7 @@ void clear_behind(Call& call, size_t gradient) {
   }
 }
 
-constexpr Argument backward_arguments[] = {
+constexpr Argument kBackwardArguments[] = {
     floats("grad", "b(ht)d"),
     floats("query", "b(ht)d"),
     floats("key", "b(ks)d"),
@@ -100,7 +100,7 @@ void backward_alone(Call& call) {
   backward(call, 0, 0, pool, memory);
 }
 
-constexpr Argument backward_add_arguments[] = {
+constexpr Argument kBackwardAddArguments[] = {
     floats("key_so_far", "b(ks)d"),
     floats("value_so_far", "b(ks)d"),
     floats("grad", "b(ht)d"),
@@ -127,10 +127,10 @@ void backward_add(Call& call) {
 
 }  // namespace
 
-constexpr Operator causal_attention_operator("lowpeak::causal_attention.out", forward_arguments, attends, forward);
-constexpr Operator causal_attention_backward_operator("lowpeak::causal_attention_backward.out", backward_arguments,
-                                                      attends, backward_alone);
-constexpr Operator causal_attention_backward_add_operator("lowpeak::causal_attention_backward_add.out",
-                                                          backward_add_arguments, attends, backward_add);
+constexpr Operator kCausalAttentionOperator("lowpeak::causal_attention.out", kForwardArguments, attends, forward);
+constexpr Operator kCausalAttentionBackwardOperator("lowpeak::causal_attention_backward.out", kBackwardArguments,
+                                                    attends, backward_alone);
+constexpr Operator kCausalAttentionBackwardAddOperator("lowpeak::causal_attention_backward_add.out",
+                                                       kBackwardAddArguments, attends, backward_add);
 
 }  // namespace lowpeak

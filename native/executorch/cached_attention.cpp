@@ -12,7 +12,7 @@ namespace {
 
 void append(const Call& call, size_t rows, size_t cache, int64_t start) {
   const int64_t heads = call['k'], tokens = call['t'], dim = call['d'];
-  const auto from = HeadsLayout(heads, tokens, dim, call[heads_axis_letter]).of(call.floats(rows), 0);
+  const auto from = HeadsLayout(heads, tokens, dim, call[kHeadsAxisLetter]).of(call.floats(rows), 0);
   const auto to = HeadsLayout(heads, call['l'], dim, 1).of(call.written(cache), 0);
   for (int64_t head = 0; head < heads; ++head) {
     for (int64_t token = 0; token < tokens; ++token) {
@@ -21,7 +21,7 @@ void append(const Call& call, size_t rows, size_t cache, int64_t start) {
   }
 }
 
-constexpr Argument arguments[] = {
+constexpr Argument kArguments[] = {
     floats("query", "1(ht)d"),
     floats("key", "1(kt)d"),
     floats("value", "1(kt)d"),
@@ -56,7 +56,7 @@ void run(Call& call) {
   if (!memory) return;
   append(call, 1, 3, start);
   append(call, 2, 4, start);
-  const HeadsLayout queries(heads, tokens, dim, call[heads_axis_letter]), cache(call['k'], longest, dim, 1);
+  const HeadsLayout queries(heads, tokens, dim, call[kHeadsAxisLetter]), cache(call['k'], longest, dim, 1);
   cached_attention({shape, queries.of(call.floats(0), 0), cache.of(call.floats(3), 0), cache.of(call.floats(4), 0),
                     queries.of(call.written(8), 0)},
                    pool, memory);
@@ -64,6 +64,6 @@ void run(Call& call) {
 
 }  // namespace
 
-constexpr Operator cached_attention_operator("lowpeak::cached_attention.out", arguments, fits, run);
+constexpr Operator kCachedAttentionOperator("lowpeak::cached_attention.out", kArguments, fits, run);
 
 }  // namespace lowpeak

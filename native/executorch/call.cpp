@@ -16,7 +16,7 @@ bool are_rows(const int64_t* ids, int64_t count, int64_t rows) {
 }
 
 bool is_matrix(const Call& call) {
-  return call['c'] == call['p'] * 8 / call[bits_letter] && call['c'] % (2 * call['g']) == 0;
+  return call['c'] == call['p'] * 8 / call[kBitsLetter] && call['c'] % (2 * call['g']) == 0;
 }
 
 QuantizedMatrix quantized(const Call& call, size_t index) {
@@ -27,7 +27,7 @@ QuantizedMatrix quantized(const Call& call, size_t index) {
           call['r'],
           call['c'],
           call['c'] / call['g'],
-          static_cast<int>(call[bits_letter]),
+          static_cast<int>(call[kBitsLetter]),
           scale.scalar_type() == ScalarType::Half};
 }
 

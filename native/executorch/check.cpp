@@ -12,7 +12,7 @@ namespace lowpeak {
 namespace {
 
 // More than a process can have, and few enough that their bytes can be counted.
-constexpr double most_elements = 1e13;
+constexpr double kMostElements = 1e13;
 
 using Sizes = executorch::aten::ArrayRef<executorch::aten::SizesType>;
 
@@ -38,7 +38,7 @@ const char* memory_fault(const Tensor& tensor, Place& place) {
   for (size_t axis = sizes.size(); axis-- > 0;) {
     if (order.data() != nullptr && order[axis] != axis) return "has its axes in another order";
     if (strides.data() != nullptr && sizes[axis] > 1 && strides[axis] != count) return "has gaps between its elements";
-    if (sizes[axis] < 0 || static_cast<double>(count) * sizes[axis] > most_elements) return "is larger than memory";
+    if (sizes[axis] < 0 || static_cast<double>(count) * sizes[axis] > kMostElements) return "is larger than memory";
     count *= sizes[axis];
   }
   if (tensor.numel() != count) return "has another number of elements than its axes say";
@@ -125,7 +125,7 @@ class Check {
       case Elements::int64: return type == ScalarType::Long;
       case Elements::uint8: return type == ScalarType::Byte;
       case Elements::scale: return type == ScalarType::Half || type == ScalarType::Float;
-      case Elements::quantized: return type == (numbers_[bits_letter] == 4 ? ScalarType::Byte : ScalarType::Char);
+      case Elements::quantized: return type == (numbers_[kBitsLetter] == 4 ? ScalarType::Byte : ScalarType::Char);
       case Elements::same:
         if (same_ == ScalarType::Undefined) same_ = type;
         return type == same_;
@@ -147,7 +147,7 @@ class Check {
         axis += others;
       } else if (*sign == '(') {
         // "(ht)"
-        const bool turned = numbers_[heads_axis_letter] == 2;
+        const bool turned = numbers_[kHeadsAxisLetter] == 2;
         if (!holds(sign[1], sizes[axis + turned]) || !holds(sign[2], sizes[axis + !turned])) return false;
         axis += 2;
         sign += 3;
@@ -205,7 +205,7 @@ class Check {
   const Operator& called_;
   Span<EValue*> values_;
   Numbers numbers_;
-  Place places_[most_arguments];  // set by passes()
+  Place places_[kMostArguments];  // set by passes()
   ScalarType same_ = ScalarType::Undefined;
   Sizes others_;
   bool others_known_ = false;

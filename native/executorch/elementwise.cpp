@@ -11,7 +11,7 @@ namespace {
 Rows<const float> read(const Call& call, size_t index) { return {call.floats(index), call['c']}; }
 Rows<float> write(const Call& call, size_t index) { return {call.written(index), call['c']}; }
 
-constexpr Argument rms_norm_arguments[] = {
+constexpr Argument kRmsNormArguments[] = {
     floats("x", "*c"),         floats("weight", "c"), number("epsilon"), out(floats("out", "*c"), {0}),
     out(floats("root", "*1")),
 };
@@ -25,7 +25,7 @@ void rms_norm(Call& call) {
                    pool);
 }
 
-constexpr Argument rms_norm_backward_arguments[] = {
+constexpr Argument kRmsNormBackwardArguments[] = {
     floats("grad", "*c"),
     floats("x", "*c"),
     floats("weight", "c"),
@@ -47,7 +47,7 @@ void rms_norm_back(Call& call) {
                     pool);
 }
 
-constexpr Argument swiglu_arguments[] = {
+constexpr Argument kSwigluArguments[] = {
     floats("gate", "*c"),
     floats("up", "*c"),
     out(floats("out", "*c"), {0, 1}),
@@ -58,7 +58,7 @@ void swiglu(Call& call) {
   swiglu_forward({rows_of(call.tensor(0)), call['c'], read(call, 0), read(call, 1), write(call, 2)}, pool);
 }
 
-constexpr Argument swiglu_backward_arguments[] = {
+constexpr Argument kSwigluBackwardArguments[] = {
     floats("grad", "*c"),
     floats("gate", "*c"),
     floats("up", "*c"),
@@ -75,11 +75,11 @@ void swiglu_back(Call& call) {
 
 }  // namespace
 
-constexpr Operator rms_norm_operator("lowpeak::rms_norm.out", rms_norm_arguments, is_not_negative, rms_norm);
-constexpr Operator rms_norm_backward_operator("lowpeak::rms_norm_backward.out", rms_norm_backward_arguments, nullptr,
-                                              rms_norm_back);
-constexpr Operator swiglu_operator("lowpeak::swiglu.out", swiglu_arguments, nullptr, swiglu);
-constexpr Operator swiglu_backward_operator("lowpeak::swiglu_backward.out", swiglu_backward_arguments, nullptr,
-                                            swiglu_back);
+constexpr Operator kRmsNormOperator("lowpeak::rms_norm.out", kRmsNormArguments, is_not_negative, rms_norm);
+constexpr Operator kRmsNormBackwardOperator("lowpeak::rms_norm_backward.out", kRmsNormBackwardArguments, nullptr,
+                                            rms_norm_back);
+constexpr Operator kSwigluOperator("lowpeak::swiglu.out", kSwigluArguments, nullptr, swiglu);
+constexpr Operator kSwigluBackwardOperator("lowpeak::swiglu_backward.out", kSwigluBackwardArguments, nullptr,
+                                           swiglu_back);
 
 }  // namespace lowpeak

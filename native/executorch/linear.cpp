@@ -4,7 +4,7 @@
 
 #include "executorch/call.h"
 #include "executorch/kernels.h"
-#include "executorch/pages.h"
+#include "executorch/session.h"
 #include "kernels/loss/cross_entropy.h"
 
 namespace lowpeak {
@@ -12,11 +12,11 @@ namespace lowpeak {
 namespace {
 
 // The last two axes of a tensor are matrices, the axes before count them. a is [i, j], b [k, l], the product [m, n].
-constexpr Argument matmul_arguments[] = {
+constexpr Argument kMatmulArguments[] = {
     floats("a", "*ij"),       floats("b", "*kl"), flag("transpose_a", 'u'),
     flag("transpose_b", 'v'), number("alpha"),    out(floats("out", "*mn")),
 };
-constexpr Argument matmul_add_arguments[] = {
+constexpr Argument kMatmulAddArguments[] = {
     floats("addend", "*mn"),        floats("a", "*ij"),       floats("b", "*kl"),
     flag("transpose_a", 'u'),       flag("transpose_b", 'v'), number("alpha"),
     out(floats("out", "*mn"), {0}),
@@ -47,7 +47,7 @@ void multiply(Call& call, size_t first, Write write) {
 void matmul_alone(Call& call) { multiply(call, 0, Write::replace); }
 void matmul_add(Call& call) { multiply(call, 1, Write::accumulate); }
 
-constexpr Argument linear_arguments[] = {
+constexpr Argument kLinearArguments[] = {
     floats("x", "*c"), data(), scale(), zero_point(), bits(), or_none(floats("bias", "r")), out(floats("out", "*r")),
 };
 
@@ -59,10 +59,10 @@ void quantized_linear(Call& call) {
                  Write::replace, pool, memory);
 }
 
-constexpr Argument input_gradient_arguments[] = {
+constexpr Argument kInputGradientArguments[] = {
     floats("grad", "*r"), data(), scale(), zero_point(), bits(), out(floats("out", "*c")),
 };
-constexpr Argument input_gradient_add_arguments[] = {
+constexpr Argument kInputGradientAddArguments[] = {
     floats("addend", "*c"), floats("grad", "*r"), data(), scale(), zero_point(), bits(), out(floats("out", "*c"), {0}),
 };
 
@@ -80,7 +80,7 @@ void input_gradient(Call& call, size_t first, Write write) {
 void input_gradient_alone(Call& call) { input_gradient(call, 0, Write::replace); }
 void input_gradient_add(Call& call) { input_gradient(call, 1, Write::accumulate); }
 
-constexpr Argument rows_arguments[] = {
+constexpr Argument kRowsArguments[] = {
     data(), scale(), zero_point(), bits(), ids("ids", "*"), out(floats("out", "*c")),
 };
 
@@ -88,13 +88,18 @@ bool are_rows_of_matrix(const Call& call) {
   return is_matrix(call) && are_rows(call.ids(4), call.tensor(4).numel(), call['r']);
 }
 
+// What is told of the rows of a matrix that a kernel has used.
+Used read_on() {
+  return [&pages = Session::current().pages()](const QuantizedMatrix& rows) { pages.read_on(rows); };
+}
+
 void dequantize_rows(Call& call) {
   Pool pool;
   gather_rows(quantized(call, 0), call.ids(4), call.tensor(4).numel(), call.written(5), call['c'], pool, best_isa(),
-              read_on);
+              read_on());
 }
 
-constexpr Argument loss_arguments[] = {
+constexpr Argument kLossArguments[] = {
     floats("hidden", "tc"),
     data(),
     scale(),
@@ -120,23 +125,22 @@ void cross_entropy(Call& call) {
   void* memory = call.scratch(linear_cross_entropy_scratch_bytes(pool.workers()));
   if (!memory) return;
   linear_cross_entropy(matrix_of(call.tensor(0)), quantized(call, 1), call.floats_if_given(5), call.ids(6), call['i'],
-                       call.written(8), written_matrix(call.tensor(9)), pool, memory, best_isa(), read_on);
+                       call.written(8), written_matrix(call.tensor(9)), pool, memory, best_isa(), read_on());
 }
 
 }  // namespace
 
-constexpr Operator matmul_operator("lowpeak::matmul.out", matmul_arguments, is_product, matmul_alone);
-constexpr Operator matmul_add_operator("lowpeak::matmul_add.out", matmul_add_arguments, is_product, matmul_add);
-constexpr Operator quantized_linear_operator("lowpeak::quantized_linear.out", linear_arguments, is_matrix,
-                                             quantized_linear);
-constexpr Operator quantized_linear_input_gradient_operator("lowpeak::quantized_linear_input_gradient.out",
-                                                            input_gradient_arguments, is_matrix, input_gradient_alone);
-constexpr Operator quantized_linear_input_gradient_add_operator("lowpeak::quantized_linear_input_gradient_add.out",
-                                                                input_gradient_add_arguments, is_matrix,
-                                                                input_gradient_add);
-constexpr Operator dequantize_rows_operator("lowpeak::dequantize_rows.out", rows_arguments, are_rows_of_matrix,
-                                            dequantize_rows);
-constexpr Operator quantized_linear_cross_entropy_operator("lowpeak::quantized_linear_cross_entropy.out",
-                                                           loss_arguments, are_labels_of_matrix, cross_entropy);
+constexpr Operator kMatmulOperator("lowpeak::matmul.out", kMatmulArguments, is_product, matmul_alone);
+constexpr Operator kMatmulAddOperator("lowpeak::matmul_add.out", kMatmulAddArguments, is_product, matmul_add);
+constexpr Operator kQuantizedLinearOperator("lowpeak::quantized_linear.out", kLinearArguments, is_matrix,
+                                            quantized_linear);
+constexpr Operator kQuantizedLinearInputGradientOperator("lowpeak::quantized_linear_input_gradient.out",
+                                                         kInputGradientArguments, is_matrix, input_gradient_alone);
+constexpr Operator kQuantizedLinearInputGradientAddOperator("lowpeak::quantized_linear_input_gradient_add.out",
+                                                            kInputGradientAddArguments, is_matrix, input_gradient_add);
+constexpr Operator kDequantizeRowsOperator("lowpeak::dequantize_rows.out", kRowsArguments, are_rows_of_matrix,
+                                           dequantize_rows);
+constexpr Operator kQuantizedLinearCrossEntropyOperator("lowpeak::quantized_linear_cross_entropy.out", kLossArguments,
+                                                        are_labels_of_matrix, cross_entropy);
 
 }  // namespace lowpeak

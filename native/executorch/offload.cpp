@@ -1,23 +1,26 @@
 // lowpeak::store, load and loaded.
 #include <cstring>
 
+#include <executorch/runtime/platform/log.h>
+
 #include "executorch/call.h"
 #include "executorch/kernels.h"
-#include "executorch/offload_file.h"
+#include "executorch/session.h"
 
 namespace lowpeak {
 namespace {
 
-// The call fails if there is no file, or it does not do what is asked: it then says why (offload_file.h).
+// The call fails if there is no file, or it does not do what is asked: it then says why.
 template <typename Request>
 bool with_file(Call& call, const Request& request) {
-  OffloadFile* file = offload_file();
+  OffloadFile* file = Session::current().offload_file();
+  if (file == nullptr) ET_LOG(Error, "the session has no offload file");
   const bool done = file != nullptr && request(*file);
   if (!done) call.fail(Error::InvalidArgument);
   return done;
 }
 
-constexpr Argument store_arguments[] = {
+constexpr Argument kStoreArguments[] = {
     tensor("value", Elements::any, "?"),
     integer("offset", 'o'),
     out(tensor("token", Elements::uint8, "0")),
@@ -28,7 +31,7 @@ void store(Call& call) {
   with_file(call, [&](OffloadFile& file) { return file.store(value.const_data_ptr(), value.nbytes(), call['o']); });
 }
 
-constexpr Argument load_arguments[] = {
+constexpr Argument kLoadArguments[] = {
     tensor("token", Elements::uint8, "0"),  integer("offset", 'o'), integers("shape"), integer("dtype", 't'),
     out(tensor("out", Elements::any, "?")),
 };
@@ -42,7 +45,7 @@ void load(Call& call) {
   with_file(call, [&](OffloadFile& file) { return file.load(out.mutable_data_ptr(), out.nbytes(), call['o']); });
 }
 
-constexpr Argument loaded_arguments[] = {
+constexpr Argument kLoadedArguments[] = {
     tensor("value", Elements::same, "*"),
     out(tensor("out", Elements::same, "*"), {0}),
 };
@@ -57,8 +60,8 @@ void loaded(Call& call) {
 
 }  // namespace
 
-constexpr Operator store_operator("lowpeak::store.out", store_arguments, nullptr, store);
-constexpr Operator load_operator("lowpeak::load.out", load_arguments, is_as_asked, load);
-constexpr Operator loaded_operator("lowpeak::loaded.out", loaded_arguments, nullptr, loaded);
+constexpr Operator kStoreOperator("lowpeak::store.out", kStoreArguments, nullptr, store);
+constexpr Operator kLoadOperator("lowpeak::load.out", kLoadArguments, is_as_asked, load);
+constexpr Operator kLoadedOperator("lowpeak::loaded.out", kLoadedArguments, nullptr, loaded);
 
 }  // namespace lowpeak

@@ -11,18 +11,17 @@
 #include <system_error>
 
 #include "executorch/allocate.h"
-#include "executorch/exports.h"
 
 namespace lowpeak {
 namespace {
 
 // Of the plan, not of the machine: places in the file are multiples of it.
-constexpr std::size_t page_bytes = 4096;
+constexpr std::size_t kPageBytes = 4096;
 
 template <typename Integer>
 constexpr Integer whole_pages(Integer bytes) {
-  constexpr auto page = static_cast<Integer>(page_bytes);
-  return (bytes + page - 1) / page * page;
+  constexpr auto kPage = static_cast<Integer>(kPageBytes);
+  return (bytes + kPage - 1) / kPage * kPage;
 }
 
 int unnamed_file(const std::string& folder, std::int64_t bytes) {
@@ -39,7 +38,7 @@ int unnamed_file(const std::string& folder, std::int64_t bytes) {
 
 void* aligned_memory(std::size_t bytes) {
   void* memory = nullptr;
-  return ::posix_memalign(&memory, page_bytes, bytes) == 0 ? memory : nullptr;
+  return ::posix_memalign(&memory, kPageBytes, bytes) == 0 ? memory : nullptr;
 }
 
 // Whether transfers of whole pages pass the page cache by from now on.
@@ -59,9 +58,9 @@ OffloadFile::OffloadFile(const std::string& folder, std::int64_t bytes)
       size_(whole_pages(bytes)),
       file_(unnamed_file(folder, size_)),
       direct_(past_the_page_cache(file_, true)),
-      buffer_(static_cast<char*>(aligned_memory(piece_bytes * pieces)), &std::free) {
+      buffer_(static_cast<char*>(aligned_memory(kPieceBytes * kPieces)), &std::free) {
   if (!buffer_) throw std::bad_alloc();
-  for (std::size_t i = 0; i < pieces; ++i) free_.push_back(buffer_.get() + i * piece_bytes);
+  for (std::size_t i = 0; i < kPieces; ++i) free_.push_back(buffer_.get() + i * kPieceBytes);
   thread_ = std::thread([this] { serve(); });
 }
 
@@ -76,7 +75,7 @@ OffloadFile::~OffloadFile() {
 }
 
 bool OffloadFile::inside(std::size_t bytes, std::int64_t offset) {
-  const bool at_page = offset % static_cast<std::int64_t>(page_bytes) == 0;
+  const bool at_page = offset % static_cast<std::int64_t>(kPageBytes) == 0;
   if (offset >= 0 && at_page && static_cast<std::int64_t>(bytes) <= size_ - offset) return true;
   const std::lock_guard<std::mutex> lock(mutex_);
   failure_ = std::to_string(bytes) + " bytes at " + std::to_string(offset) + " are not " +
@@ -88,7 +87,7 @@ bool OffloadFile::store(const void* value, std::size_t bytes, std::int64_t offse
   if (!inside(bytes, offset)) return false;
   const char* from = static_cast<const char*>(value);
   for (std::size_t done = 0; done < bytes;) {
-    const std::size_t part = std::min(piece_bytes, bytes - done);
+    const std::size_t part = std::min(kPieceBytes, bytes - done);
     char* piece = nullptr;
     {
       std::unique_lock<std::mutex> lock(mutex_);
@@ -171,8 +170,8 @@ void OffloadFile::serve(const Request& request, char* piece) {
     transfer(true, piece, whole_pages(request.bytes), request.offset);
     return;
   }
-  for (std::size_t done = 0; done < request.bytes; done += piece_bytes) {
-    const std::size_t part = std::min(piece_bytes, request.bytes - done);
+  for (std::size_t done = 0; done < request.bytes; done += kPieceBytes) {
+    const std::size_t part = std::min(kPieceBytes, request.bytes - done);
     transfer(false, piece, whole_pages(part), request.offset + static_cast<std::int64_t>(done));
     std::memcpy(request.memory + done, piece, part);
   }
@@ -208,31 +207,4 @@ void OffloadFile::settle(bool written, std::int64_t offset, std::size_t bytes) {
   ::posix_fadvise(file_, offset, static_cast<off_t>(bytes), POSIX_FADV_DONTNEED);
 }
 
-namespace {
-std::unique_ptr<OffloadFile> opened;
-std::string said;
-}  // namespace
-
-OffloadFile* offload_file() { return opened.get(); }
-
 }  // namespace lowpeak
-
-const char* lowpeak_offload_open(const char* folder, std::int64_t bytes) {
-  try {
-    lowpeak::opened.reset();
-    lowpeak::opened = std::make_unique<lowpeak::OffloadFile>(folder, bytes);
-    return nullptr;
-  } catch (const std::system_error& error) {
-    lowpeak::said = std::strerror(error.code().value());
-  } catch (const std::exception& error) {
-    lowpeak::said = error.what();
-  }
-  return lowpeak::said.c_str();
-}
-
-void lowpeak_offload_close() { lowpeak::opened.reset(); }
-
-const char* lowpeak_offload_failure() {
-  lowpeak::said = lowpeak::opened ? lowpeak::opened->failure() : "";
-  return lowpeak::said.c_str();
-}

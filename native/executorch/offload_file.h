@@ -25,8 +25,8 @@ namespace lowpeak {
 
 class OffloadFile {
  public:
-  static constexpr std::size_t piece_bytes = std::size_t{1} << 20;
-  static constexpr std::size_t pieces = 2;
+  static constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+  static constexpr std::size_t kPieces = 2;
 
   // A file without a name in the folder, of `bytes` bytes that are there from now on, rounded up to whole pages: a
   // disk that has no room for them says so here. Throws std::system_error.
@@ -73,8 +73,5 @@ class OffloadFile {
   bool ending_ = false;
   std::thread thread_;
 };
-
-// The file of this process's programs; null until it is opened.
-OffloadFile* offload_file();
 
 }  // namespace lowpeak

@@ -38,10 +38,10 @@ enum class Elements : uint8_t {
 };
 
 // As many as in_place_of has bits.
-constexpr size_t most_arguments = 32;
+constexpr size_t kMostArguments = 32;
 
-constexpr char heads_axis_letter = 'x';
-constexpr char bits_letter = 'q';
+constexpr char kHeadsAxisLetter = 'x';
+constexpr char kBitsLetter = 'q';
 
 struct Argument {
   const char* name;
@@ -76,7 +76,7 @@ constexpr Argument one_of(const char* name, char letter, int64_t first, int64_t 
   argument.choices[1] = second;
   return argument;
 }
-constexpr Argument heads_axis() { return one_of("heads_axis", heads_axis_letter, 1, 2); }
+constexpr Argument heads_axis() { return one_of("heads_axis", kHeadsAxisLetter, 1, 2); }
 
 constexpr Argument integers(const char* name) { return {name, Kind::integers}; }
 constexpr Argument flag(const char* name, char letter = 0) {
@@ -107,7 +107,7 @@ constexpr Argument out(Argument argument, std::initializer_list<int> in_place_of
 constexpr Argument data() { return tensor("data", Elements::quantized, "rp"); }
 constexpr Argument scale() { return tensor("scale", Elements::scale, "rg"); }
 constexpr Argument zero_point() { return or_none(floats("zero_point", "rg")); }
-constexpr Argument bits() { return one_of("bits", bits_letter, 4, 8); }
+constexpr Argument bits() { return one_of("bits", kBitsLetter, 4, 8); }
 
 struct Operator {
   const char* name;
@@ -121,7 +121,7 @@ struct Operator {
   constexpr Operator(const char* name, const Argument (&arguments)[size], bool (*fits)(const Call&), void (*run)(Call&),
                      bool any_number = false)
       : name(name), arguments(arguments), count(size), fits(fits), run(run), any_number(any_number) {
-    static_assert(size <= most_arguments, "");
+    static_assert(size <= kMostArguments);
   }
 };
 

@@ -18,7 +18,7 @@ int64_t threads() {
 
 }  // namespace
 
-Pool::Pool() : workers_(static_cast<int>(std::clamp<int64_t>(threads(), 1, max_workers))) {}
+Pool::Pool() : workers_(static_cast<int>(std::clamp<int64_t>(threads(), 1, kMaxWorkers))) {}
 
 void Pool::run(int64_t count, const std::function<void(int64_t, int64_t, int)>& task) {
   if (count <= 1) {
@@ -38,9 +38,9 @@ void Pool::run(int64_t count, const std::function<void(int64_t, int64_t, int)>& 
 namespace {
 
 #ifdef LOWPEAK_SANITIZE
-constexpr bool exact = true;  // so that a step out of it is one out of the buffer
+constexpr bool kExact = true;  // so that a step out of it is one out of the buffer
 #else
-constexpr bool exact = false;
+constexpr bool kExact = false;
 #endif
 
 struct Buffer {
@@ -53,7 +53,7 @@ struct Buffer {
 
 void* scratch(int64_t bytes) {
   thread_local Buffer buffer;
-  if (exact ? buffer.bytes != bytes : buffer.bytes < bytes) {
+  if (kExact ? buffer.bytes != bytes : buffer.bytes < bytes) {
     std::free(buffer.data);
     buffer.data = std::malloc(static_cast<size_t>(bytes));
     buffer.bytes = buffer.data ? bytes : 0;

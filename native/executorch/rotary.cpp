@@ -9,7 +9,7 @@ namespace lowpeak {
 
 namespace {
 
-constexpr Argument arguments[] = {
+constexpr Argument kArguments[] = {
     floats("x", "b(ht)d"), floats("cos", "1td"), floats("sin", "1td"),
     flag("inverse", 'i'),  heads_axis(),         out(floats("out", "b(ht)d"), {0}),
 };
@@ -18,7 +18,7 @@ bool has_halves(const Call& call) { return call['d'] % 2 == 0; }
 
 void run(Call& call) {
   const int64_t heads = call['h'], tokens = call['t'], dim = call['d'];
-  const HeadsLayout layout(heads, tokens, dim, call[heads_axis_letter]);
+  const HeadsLayout layout(heads, tokens, dim, call[kHeadsAxisLetter]);
   Pool pool;
   for (int64_t i = 0; i < call['b']; ++i) {
     const Rotary rotary = {heads,
@@ -38,6 +38,6 @@ void run(Call& call) {
 
 }  // namespace
 
-constexpr Operator rotary_operator("lowpeak::rotary.out", arguments, has_halves, run);
+constexpr Operator kRotaryOperator("lowpeak::rotary.out", kArguments, has_halves, run);
 
 }  // namespace lowpeak

@@ -3,13 +3,13 @@
 
 #include "executorch/call.h"
 #include "executorch/kernels.h"
-#include "executorch/pages.h"
+#include "executorch/session.h"
 
 namespace lowpeak {
 
 namespace {
 
-constexpr Argument select_arguments[] = {
+constexpr Argument kSelectArguments[] = {
     tensor("source", Elements::same, "r*"),
     ids("ids", "i"),
     out(tensor("out", Elements::same, "i*")),
@@ -22,15 +22,16 @@ void select_rows(Call& call) {
   const int64_t* chosen = call.ids(1);
   const char* from = static_cast<const char*>(source.const_data_ptr());
   char* to = static_cast<char*>(out.mutable_data_ptr());
+  const Pages& pages = Session::current().pages();
   const size_t row_bytes = source.nbytes() / static_cast<size_t>(call['r']);
   for (int64_t i = 0; i < call['i']; ++i) {
     const char* row = from + static_cast<size_t>(chosen[i]) * row_bytes;
     std::memcpy(to + static_cast<size_t>(i) * row_bytes, row, row_bytes);
-    give_back(row, row_bytes);
+    pages.give_back(row, row_bytes);
   }
 }
 
-constexpr Argument write_arguments[] = {
+constexpr Argument kWriteArguments[] = {
     or_none(tensor("whole", Elements::same, "*")),
     tensor("tile", Elements::same, "?"),
     integer("axis", 'a'),
@@ -65,7 +66,7 @@ void write_rows(Call& call) {
 
 }  // namespace
 
-constexpr Operator select_rows_operator("lowpeak::select_rows.out", select_arguments, are_rows_of_source, select_rows);
-constexpr Operator write_rows_operator("lowpeak::write_rows.out", write_arguments, is_part, write_rows);
+constexpr Operator kSelectRowsOperator("lowpeak::select_rows.out", kSelectArguments, are_rows_of_source, select_rows);
+constexpr Operator kWriteRowsOperator("lowpeak::write_rows.out", kWriteArguments, is_part, write_rows);
 
 }  // namespace lowpeak

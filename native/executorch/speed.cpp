@@ -12,20 +12,20 @@ namespace lowpeak {
 namespace {
 
 // Tokens, and the width of SmolLM2-135M's MLP: some milliseconds a product.
-constexpr std::int64_t rows = 128, inputs = 576, outputs = 1536, group = 32;
+constexpr std::int64_t kRows = 128, kInputs = 576, kOutputs = 1536, kGroup = 32;
 
 double products_per_second(double seconds) {
-  const std::unique_ptr<float[]> x(new float[rows * inputs]()), y(new float[rows * outputs]);
-  const std::unique_ptr<float[]> scale(new float[outputs * inputs / group]());
-  const std::unique_ptr<std::uint8_t[]> data(new std::uint8_t[outputs * inputs / 2]());
-  const QuantizedMatrix weight{data.get(), scale.get(), nullptr, outputs, inputs, group, 4, false};
+  const std::unique_ptr<float[]> x(new float[kRows * kInputs]()), y(new float[kRows * kOutputs]);
+  const std::unique_ptr<float[]> scale(new float[kOutputs * kInputs / kGroup]());
+  const std::unique_ptr<std::uint8_t[]> data(new std::uint8_t[kOutputs * kInputs / 2]());
+  const QuantizedMatrix weight{data.get(), scale.get(), nullptr, kOutputs, kInputs, kGroup, 4, false};
   Pool pool;
   void* memory = scratch(matmul_scratch_bytes(pool.workers()));
   if (!memory) return 0;
   using Clock = std::chrono::steady_clock;
   const auto product = [&] {
-    linear_forward({x.get(), rows, inputs, inputs}, weight, nullptr, {y.get(), rows, outputs, outputs}, Write::replace,
-                   pool, memory);
+    linear_forward({x.get(), kRows, kInputs, kInputs}, weight, nullptr, {y.get(), kRows, kOutputs, kOutputs},
+                   Write::replace, pool, memory);
   };
   product();  // starts the threads and fills the caches
   const Clock::time_point started = Clock::now();

@@ -8,7 +8,7 @@ namespace lowpeak {
 
 // Of a pool's threads, those that our kernels use. More would mostly be on small processors, and each has its own part
 // of the scratch memory.
-constexpr int max_workers = 4;
+constexpr int kMaxWorkers = 4;
 
 }  // namespace lowpeak
 

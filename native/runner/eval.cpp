@@ -12,6 +12,7 @@
 #include "trainer/operators.h"
 #include "trainer/programs.h"
 #include "trainer/room.h"
+#include "trainer/runtime.h"
 #include "trainer/threads.h"
 
 namespace lowpeak::runner {
@@ -59,10 +60,11 @@ End eval(const Arguments& arguments, const StopRequest& stop, const Emit& emit) 
   const Manifest manifest = read_manifest(job.artifact, job.expect);
   check_bundle(job.artifact, manifest, arguments.options.verify);
   Batches batches(job.run(), manifest.buckets);
-  Programs programs(job.artifact, manifest, batches.first_bucket(), job.work);
+  const KernelSession session;
+  Programs programs(job.artifact, manifest, batches.first_bucket(), job.work, session);
   // Closed before the arena goes that it reads into.
   std::optional<OffloadFile> offload_file;
-  if (manifest.offload_bytes() > 0) offload_file.emplace(job.work, manifest.offload_bytes());
+  if (manifest.offload_bytes() > 0) offload_file.emplace(session, job.work, manifest.offload_bytes());
   if (job.checkpoint) {
     restore_adapter(
         *job.checkpoint, manifest.id, programs.current().parameters(), [&] { programs.current().release(); },

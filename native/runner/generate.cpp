@@ -10,6 +10,7 @@
 #include "trainer/decoder.h"
 #include "trainer/job.h"
 #include "trainer/memory.h"
+#include "trainer/runtime.h"
 #include "trainer/sampler.h"
 #include "trainer/threads.h"
 

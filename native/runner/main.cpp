@@ -25,8 +25,8 @@
 #include "runner/verbs.h"
 #include "trainer/bus_error.h"
 #include "trainer/error.h"
-#include "trainer/methods.h"
 #include "trainer/operators.h"
+#include "trainer/runtime.h"
 #include "trainer/signals.h"
 
 namespace {

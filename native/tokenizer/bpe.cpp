@@ -34,7 +34,7 @@ void refuse_text(const trainer::JsonReader& model, const char* name) {
 }  // namespace
 
 const std::string& byte_character(unsigned char byte) {
-  static const auto all = [] {
+  static const auto kAll = [] {
     std::vector<std::string> made(256);
     char32_t other = 0x100;
     for (unsigned value = 0; value < 256; ++value) {
@@ -43,7 +43,7 @@ const std::string& byte_character(unsigned char byte) {
     }
     return made;
   }();
-  return all[byte];
+  return kAll[byte];
 }
 
 Bpe::Bpe(const trainer::JsonReader& model, Vocabulary vocabulary, Merges merges)

@@ -115,15 +115,15 @@ Chat Chat::from_artifact(const std::string& folder, const std::string& advice) {
 }
 
 Chat::Trim Chat::trim_named(const std::string& name) {
-  if (name == "nothing") return Trim::kNothing;
-  if (name == "newlines") return Trim::kNewlines;
-  if (name == "blanks") return Trim::kBlanks;
+  if (name == "nothing") return Trim::nothing;
+  if (name == "newlines") return Trim::newlines;
+  if (name == "blanks") return Trim::blanks;
   throw trainer::artifact_error(std::string(kFile) + ": words lose " + name + ", which is not known");
 }
 
 std::string Chat::words_of(const Message& message, const Glue& before, const Glue& behind) {
   const auto drops = [](Trim trim) {
-    return [trim](char32_t c) { return trim == Trim::kBlanks ? is_blank(c) : trim == Trim::kNewlines && c == '\n'; };
+    return [trim](char32_t c) { return trim == Trim::blanks ? is_blank(c) : trim == Trim::newlines && c == '\n'; };
   };
   return std::string(without_trailing(without_leading(message.content, drops(before.behind)), drops(behind.before)));
 }

@@ -53,14 +53,14 @@ class Chat {
 
  private:
   // What words lose at an end.
-  enum class Trim { kNothing, kNewlines, kBlanks };
+  enum class Trim { nothing, newlines, blanks };
 
   struct Glue {
     std::string text;
     std::optional<std::size_t> begins;  // where the answer after it begins
     std::optional<std::size_t> ends;    // where the answer before it ends
     bool ended = false;
-    Trim before = Trim::kNothing, behind = Trim::kNothing;  // of the words at each side
+    Trim before = Trim::nothing, behind = Trim::nothing;  // of the words at each side
   };
   struct Table {
     std::size_t from_start = 0, from_end = 0;

@@ -13,7 +13,7 @@ constexpr std::int64_t kMostStripped = 16;
 
 // The bytes that a string of GPT-2's alphabet stands for; as it is, if it has another character.
 std::string from_alphabet(std::string_view token) {
-  static const auto known = [] {
+  static const auto kKnown = [] {
     std::unordered_map<char32_t, char> made;
     for (unsigned byte = 0; byte < 256; ++byte) {
       const std::string& character = byte_character(static_cast<unsigned char>(byte));
@@ -23,8 +23,8 @@ std::string from_alphabet(std::string_view token) {
   }();
   std::string made;
   for (std::size_t i = 0; i < token.size(); i += length_at(token.data() + i)) {
-    const auto found = known.find(character_at(token.data() + i));
-    if (found == known.end()) return std::string(token);
+    const auto found = kKnown.find(character_at(token.data() + i));
+    if (found == kKnown.end()) return std::string(token);
     made.push_back(found->second);
   }
   return made;

@@ -9,14 +9,14 @@ namespace {
 constexpr char kOfBytes[] = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 // What becomes of the matches, by the names of `tokenizers`.
-enum class Behavior { kIsolated, kRemoved, kWithPrevious, kWithNext, kContiguous };
+enum class Behavior { isolated, removed, with_previous, with_next, contiguous };
 
 Behavior behavior_named(const std::string& name) {
-  if (name == "Isolated") return Behavior::kIsolated;
-  if (name == "Removed") return Behavior::kRemoved;
-  if (name == "MergedWithPrevious") return Behavior::kWithPrevious;
-  if (name == "MergedWithNext") return Behavior::kWithNext;
-  if (name == "Contiguous") return Behavior::kContiguous;
+  if (name == "Isolated") return Behavior::isolated;
+  if (name == "Removed") return Behavior::removed;
+  if (name == "MergedWithPrevious") return Behavior::with_previous;
+  if (name == "MergedWithNext") return Behavior::with_next;
+  if (name == "Contiguous") return Behavior::contiguous;
   throw unsupported("the split behavior " + name);
 }
 
@@ -40,17 +40,17 @@ void split_at(const Piece& piece, const std::vector<Match>& matches, Behavior be
   const auto give = [&](std::size_t start, std::size_t end) {
     if (start < end) out.push_back({piece.text, piece.start + start, piece.start + end});
   };
-  if (behavior == Behavior::kIsolated || behavior == Behavior::kRemoved) {
+  if (behavior == Behavior::isolated || behavior == Behavior::removed) {
     for (const Part& part : parts) {
-      if (behavior == Behavior::kIsolated || !part.is_match) give(part.start, part.end);
+      if (behavior == Behavior::isolated || !part.is_match) give(part.start, part.end);
     }
     return;
   }
   for (std::size_t i = 0; i < parts.size();) {
     std::size_t last = i;
-    if (behavior == Behavior::kContiguous) {
+    if (behavior == Behavior::contiguous) {
       while (last + 1 < parts.size() && parts[last + 1].is_match == parts[i].is_match) ++last;
-    } else if (behavior == Behavior::kWithPrevious) {
+    } else if (behavior == Behavior::with_previous) {
       if (!parts[i].is_match && i + 1 < parts.size() && parts[i + 1].is_match) ++last;
     } else if (parts[i].is_match && i + 1 < parts.size() && !parts[i + 1].is_match) {
       ++last;
@@ -83,7 +83,7 @@ PreTokenizer::PreTokenizer(const trainer::JsonReader& json) {
       });
     } else if (type == "Digits") {
       require_known(each, type, {"type", "individual_digits"});
-      const Behavior behavior = each.at("individual_digits").boolean() ? Behavior::kIsolated : Behavior::kContiguous;
+      const Behavior behavior = each.at("individual_digits").boolean() ? Behavior::isolated : Behavior::contiguous;
       steps_.emplace_back([behavior](const Piece& piece, std::vector<Piece>& out) {
         split_at(piece, numbers_in(piece.characters()), behavior, false, out);
       });
@@ -103,7 +103,7 @@ PreTokenizer::PreTokenizer(const trainer::JsonReader& json) {
       }
       if (!each.has("use_regex") || each.at("use_regex").boolean()) {
         steps_.emplace_back([regex = Regex(kOfBytes)](const Piece& piece, std::vector<Piece>& out) {
-          split_at(piece, regex.matches(piece.characters()), Behavior::kIsolated, false, out);
+          split_at(piece, regex.matches(piece.characters()), Behavior::isolated, false, out);
         });
       }
     } else if (type == "Metaspace") {
@@ -128,7 +128,7 @@ PreTokenizer::PreTokenizer(const trainer::JsonReader& json) {
             if (first && text->characters().compare(0, mark.size(), mark) != 0) text->prepend(mark);
             const Piece whole{text, 0, text->characters().size()};
             if (splits) {
-              split_at(whole, places(text->characters(), mark), Behavior::kWithNext, false, out);
+              split_at(whole, places(text->characters(), mark), Behavior::with_next, false, out);
             } else {
               out.push_back(whole);
             }

@@ -31,7 +31,7 @@ const Decomposition* decomposition_of(char32_t character) {
 
 // Those that are put together, by what they are made of.
 const std::vector<const Decomposition*>& compositions() {
-  static const auto sorted = [] {
+  static const auto kSorted = [] {
     std::vector<const Decomposition*> made;
     for (const Decomposition& each : kDecompositions) {
       if (each.together) made.push_back(&each);
@@ -41,7 +41,7 @@ const std::vector<const Decomposition*>& compositions() {
     });
     return made;
   }();
-  return sorted;
+  return kSorted;
 }
 
 bool is_second(char32_t character) {
@@ -100,12 +100,12 @@ Categories categories_named(std::string_view name) {
 }
 
 Category category_of(char32_t character) {
-  static const auto ascii = [] {
+  static const auto kAscii = [] {
     std::vector<Category> made;
     for (char32_t c = 0; c < 0x80; ++c) made.push_back(static_cast<Category>(value_of(kCategories, 5, c)));
     return made;
   }();
-  return character < 0x80 ? ascii[character] : static_cast<Category>(value_of(kCategories, 5, character));
+  return character < 0x80 ? kAscii[character] : static_cast<Category>(value_of(kCategories, 5, character));
 }
 
 bool is_space(char32_t c) {
@@ -116,16 +116,16 @@ bool is_space(char32_t c) {
 bool is_blank(char32_t character) { return is_space(character) || (character >= 0x1C && character <= 0x1F); }
 
 bool is_numeric(char32_t character) {
-  static const Categories numbers = categories_named("N");
-  return (numbers >> static_cast<int>(category_of(character)) & 1) != 0 ||
+  static const Categories kNumbers = categories_named("N");
+  return (kNumbers >> static_cast<int>(category_of(character)) & 1) != 0 ||
          std::binary_search(std::begin(kNumericElsewhere), std::end(kNumericElsewhere), character);
 }
 
 bool is_word(char32_t c) {
-  static const Categories letters = categories_named("L") | categories_named("M") | categories_named("Nd") |
-                                    categories_named("Nl") | categories_named("Pc");
+  static const Categories kLetters = categories_named("L") | categories_named("M") | categories_named("Nd") |
+                                     categories_named("Nl") | categories_named("Pc");
   // Letters in circles, and the joiners, belong to words whatever their category.
-  return (letters >> static_cast<int>(category_of(c)) & 1) != 0 || (c >= 0x24B6 && c <= 0x24E9) ||
+  return (kLetters >> static_cast<int>(category_of(c)) & 1) != 0 || (c >= 0x24B6 && c <= 0x24E9) ||
          (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189) ||
          c == 0x200C || c == 0x200D;
 }

@@ -23,10 +23,26 @@ std::vector<Named> names(const std::vector<TensorView>& adapter, const std::vect
   return made;
 }
 
-void require_same(const std::string& path, const char* name, const std::string& before, const std::string& now) {
+void require_same(const std::string& path, const std::string& name, const std::string& before, const std::string& now) {
   if (before == now) return;
   throw artifact_error(path + " is a checkpoint of a run with " + name + " " + before + ", now it is " + now +
-                       ": a resumed run keeps them; use the same, or train into a new folder");
+                       ": a resumed run keeps it; use the same, or train into a new folder");
+}
+
+void require_same_options(const std::string& path, const Progress& found, const Progress& wanted) {
+  if (found.fingerprint == wanted.fingerprint) return;
+  std::set<std::string> names;
+  for (const OptionFields& fields : {found.options, wanted.options}) {
+    for (const auto& field : fields) names.insert(field.first);
+  }
+  const auto value = [](const OptionFields& fields, const std::string& name) {
+    const auto field = fields.find(name);
+    return field == fields.end() ? "none" : field->second;
+  };
+  for (const std::string& name : names) {
+    require_same(path, name, value(found.options, name), value(wanted.options, name));
+  }
+  require_same(path, "options of the fingerprint", found.fingerprint, wanted.fingerprint);
 }
 
 void require_artifact(const std::string& path, const Progress& found, const std::string& wanted,
@@ -39,7 +55,7 @@ void require_artifact(const std::string& path, const Progress& found, const std:
 void require_same_run(const std::string& path, const Progress& found, const Progress& wanted) {
   require_artifact(path, found, wanted.artifact, "resume with that artifact, or train into a new folder");
   require_same(path, "seed", std::to_string(found.seed), std::to_string(wanted.seed));
-  require_same(path, "options", found.options, wanted.options);
+  require_same_options(path, found, wanted);
   if (found.data != wanted.data) {
     throw artifact_error(path + " is a checkpoint of a run on other data (sha256 " + found.data.substr(0, 12) +
                          ", now it is " + wanted.data.substr(0, 12) +

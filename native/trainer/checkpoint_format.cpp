@@ -14,7 +14,9 @@
 namespace lowpeak::trainer {
 namespace {
 
-constexpr char kFormat[] = "lowpeak-checkpoint-3";
+constexpr char kFormat[] = "lowpeak-checkpoint-4";
+// Has no fingerprint: its options are a text of JSON. Such a run goes on.
+constexpr char kOptionsAsText[] = "lowpeak-checkpoint-3";
 constexpr char kChecksum[] = "checksum";
 constexpr char kStart[] = "{\"__metadata__\":{\"checksum\":\"";
 constexpr std::size_t kLengthBytes = 8, kPlace = kLengthBytes + sizeof kStart - 1, kDigits = 64;
@@ -24,8 +26,13 @@ constexpr std::size_t kPieceBytes = 1 << 16;
 constexpr std::int64_t kMost = std::int64_t{1} << 53;
 
 std::string to_json(const Progress& progress) {
+  std::string options;
+  for (const auto& [name, value] : progress.options) {
+    options += (options.empty() ? "" : ", ") + python_json_string(name) + ": " + python_json_string(value);
+  }
   return "{\"artifact\": " + python_json_string(progress.artifact) + ", \"step\": " + std::to_string(progress.step) +
-         ", \"seed\": " + std::to_string(progress.seed) + ", \"options\": " + python_json_string(progress.options) +
+         ", \"seed\": " + std::to_string(progress.seed) +
+         ", \"fingerprint\": " + python_json_string(progress.fingerprint) + ", \"options\": {" + options + "}" +
          ", \"data\": " + python_json_string(progress.data) + ", \"position\": " + std::to_string(progress.position) +
          "}";
 }
@@ -124,17 +131,33 @@ std::int64_t count(const JsonReader& progress, const std::string& name) {
   throw Damaged("its " + name + " is " + std::to_string(value) + ", which no run can have");
 }
 
+OptionFields options_of(const JsonReader& options, const std::string& format) {
+  OptionFields fields;
+  if (format == kOptionsAsText) {
+    const Json raw = parse_json(options.text());
+    return option_fields(JsonReader(raw, "ValueError", "progress", "options"));
+  }
+  for (const auto& [name, value] : options.fields()) fields[name] = value.text();
+  return fields;
+}
+
 Progress progress_of(const std::string& path, const Header& header) {
   try {
     const JsonReader reader(header.json, "ValueError", "header", "header");
     const JsonReader metadata = reader.at("__metadata__");
-    if (metadata.at("format").text() != kFormat) {
-      throw artifact_error(path + " is no checkpoint of this version of lowpeak");
+    const std::string format = metadata.at("format").text();
+    if (format != kFormat && format != kOptionsAsText) {
+      throw artifact_error(path + " is no checkpoint of this version of lowpeak, its format is " + python_repr(format) +
+                           ": end its run with the version that began it, or train into a new folder");
     }
     const Json raw = parse_json(metadata.at("progress").text());
     const JsonReader progress(raw, "ValueError", "progress", "progress");
-    return {progress.at("artifact").text(), count(progress, "step"),    progress.at("seed").integer(),
-            progress.at("options").text(),  progress.at("data").text(), count(progress, "position")};
+    const OptionFields options = options_of(progress.at("options"), format);
+    const std::string fingerprint =
+        format == kOptionsAsText ? fingerprint_of(options) : progress.at("fingerprint").text();
+    return {
+        progress.at("artifact").text(), count(progress, "step"),    progress.at("seed").integer(), fingerprint, options,
+        progress.at("data").text(),     count(progress, "position")};
   } catch (const Damaged&) {
     throw;
   } catch (const Error& error) {

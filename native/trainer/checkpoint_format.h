@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "trainer/fingerprint.h"
 #include "trainer/safetensors.h"
 #include "trainer/sha256.h"
 
@@ -18,9 +19,14 @@ struct Progress {
   std::string artifact;  // Manifest::id
   std::int64_t step;     // updates made
   std::int64_t seed;
-  std::string options;    // Job::fingerprint
-  std::string data;       // SHA-256 of what is trained on
-  std::int64_t position;  // where the last step ended in the order of the data
+  std::string fingerprint;  // of the options
+  OptionFields options;     // to name what differs
+  std::string data;         // SHA-256 of what is trained on
+  std::int64_t position;    // where the last step ended in the order of the data
+
+  bool same_run(const Progress& other) const {
+    return artifact == other.artifact && seed == other.seed && fingerprint == other.fingerprint && data == other.data;
+  }
 };
 
 // What is wrong with a file, in a few words.

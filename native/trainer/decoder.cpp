@@ -32,7 +32,7 @@ Decoder::Decoder(const std::string& artifact, const Manifest& manifest, const st
       methods_(artifact + "/" + kProgram, artifact + "/" + manifest.weights_file, manifest,
                {{"token", inputs_of(1), 1 + manifest.parameters.size(), record_.arena_bytes, record_.state_bytes},
                 {"prompt", inputs_of(record_.prompt_tokens), 1, record_.arena_bytes, record_.state_bytes}},
-               Methods::State::memory, work) {
+               Methods::State::memory, work, session_) {
   std::vector<TensorRecord> parameters = manifest.parameters;
   std::sort(parameters.begin(), parameters.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   logits_ = methods_.output(kToken, 0, {"the logits", {1, 1, record_.vocabulary}, "float32"}).data;

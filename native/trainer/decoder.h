@@ -35,6 +35,7 @@ class Decoder {
   bool run(std::size_t method, const std::int64_t* tokens, std::int64_t count, const Interrupted& interrupted);
 
   const GenerateRecord record_;
+  const KernelSession session_;
   Methods methods_;
   std::vector<TensorView> adapter_;
   const float* logits_ = nullptr;

@@ -89,8 +89,8 @@ void Mapping::expect_requests() const {
 
 void read_ahead(const void* data, std::size_t size) {
   if (size == 0) return;
-  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto from = reinterpret_cast<std::uintptr_t>(data), begin = from / page * page;
+  static const auto kPage = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto from = reinterpret_cast<std::uintptr_t>(data), begin = from / kPage * kPage;
   // It is advice: what comes of it changes no result.
   ::madvise(reinterpret_cast<void*>(begin), from - begin + size, MADV_WILLNEED);
 }

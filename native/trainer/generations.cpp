@@ -27,11 +27,6 @@ Progress header_of(const std::string& path) {
   }
 }
 
-bool same_run(const Progress& one, const Progress& other) {
-  return one.artifact == other.artifact && one.seed == other.seed && one.options == other.options &&
-         one.data == other.data;
-}
-
 using Damages = std::map<std::string, std::string>;  // what is wrong with files
 
 std::optional<std::string> damage_of(const std::string& path) {
@@ -88,7 +83,7 @@ std::optional<Checkpoint> newest_of(const std::string& path, const Tell& tell) {
       damage[each] = error.what();
     }
   }
-  if (found.size() == 2 && same_run(found[0].progress, found[1].progress) &&
+  if (found.size() == 2 && found[0].progress.same_run(found[1].progress) &&
       found[0].progress.step < found[1].progress.step) {
     std::swap(found[0], found[1]);
   }

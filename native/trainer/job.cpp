@@ -3,27 +3,6 @@
 #include "trainer/files.h"
 
 namespace lowpeak::trainer {
-namespace {
-
-// As json.dumps(..., sort_keys=True) of the options, with the run's length only when the schedule has an end.
-std::string fingerprint_of(const JsonReader& job) {
-  const JsonReader options = job.at("optimizer");
-  const auto betas = options.at("betas").items();
-  std::string text = "{\"accumulate\": " + job.at("accumulate").python_literal();
-  text += ", \"algorithm\": " + python_json_string(options.at("algorithm").text());
-  text += ", \"betas\": [" + betas.at(0).python_literal() + ", " + betas.at(1).python_literal() + "]";
-  for (const char* name : {"clip_norm", "epsilon", "learning_rate", "momentum"}) {
-    text += std::string(", \"") + name + "\": " + options.at(name).python_literal();
-  }
-  const std::string schedule = options.at("schedule").text();
-  text += ", \"schedule\": " + python_json_string(schedule);
-  if (schedule != "constant") text += ", \"total_steps\": " + job.at("total_steps").python_literal();
-  text += ", \"warmup_steps\": " + options.at("warmup_steps").python_literal();
-  return text + ", \"weight_decay\": " + options.at("weight_decay").python_literal() + "}";
-}
-
-}  // namespace
-
 Job Job::from_json(const std::string& text) {
   const Json raw = parse_job(text);
   const JsonReader job(raw, "ValueError", "the job", "job");
@@ -40,9 +19,9 @@ Job Job::from_json(const std::string& text) {
            OptimizerOptions::from_json(job.at("optimizer")),
            job.at("checkpoint").optional_text(),
            at_least(job, "checkpoint_every", 1),
-           "",
+           {},
            expected_by(job)};
-  made.fingerprint = fingerprint_of(job);
+  made.options = option_fields(made.optimizer, made.accumulate, made.total_steps);
   return made;
 }
 

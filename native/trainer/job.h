@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "trainer/fingerprint.h"
 #include "trainer/json.h"
 #include "trainer/optimizer_options.h"
 
@@ -22,7 +23,7 @@ struct Job {
   OptimizerOptions optimizer;
   std::optional<std::string> checkpoint;  // continued from if `first_step` is not 0; none: nothing is kept
   std::int64_t checkpoint_every;          // steps
-  std::string fingerprint;                // all that an update depends on, as Python's Job has it
+  OptionFields options;                   // what an update depends on; for the checkpoint
   std::optional<std::string> expect;      // the sha256 of the artifact's manifest.json; none: any
 
   // Throws an Error of kind ValueError for what is no job.

@@ -126,11 +126,6 @@ std::optional<std::int64_t> JsonReader::optional_integer() const {
 
 std::optional<double> JsonReader::optional_number() const { return is_null() ? std::nullopt : std::optional(number()); }
 
-std::string JsonReader::python_literal() const {
-  if (is_null()) return "null";
-  return value_.is_number_float() ? python_float(number()) : std::to_string(integer());
-}
-
 std::string python_float(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
@@ -162,8 +157,8 @@ std::string python_repr(const std::string& text) {
     else if (c == '\r')
       made += "\\r";
     else if (static_cast<unsigned char>(c) < 0x20) {
-      constexpr char hex[] = "0123456789abcdef";
-      made += std::string("\\x") + hex[c >> 4] + hex[c & 15];
+      constexpr char kHex[] = "0123456789abcdef";
+      made += std::string("\\x") + kHex[c >> 4] + kHex[c & 15];
     } else {
       if (c == '\\' || c == quote) made += '\\';
       made += c;

@@ -62,9 +62,6 @@ class JsonReader {
   std::optional<std::int64_t> optional_integer() const;
   std::optional<double> optional_number() const;
 
-  // The number as it would be written again by Python, an int without a point.
-  std::string python_literal() const;
-
  private:
   [[noreturn]] void fail(const char* expected) const;
   JsonReader child(const Json& value, const std::string& where) const;

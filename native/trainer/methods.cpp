@@ -1,21 +1,15 @@
 #include "trainer/methods.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <mutex>
 #include <optional>
 
 #include <executorch/extension/data_loader/buffer_data_loader.h>
 #include <executorch/extension/flat_tensor/flat_tensor_data_map.h>
 #include <executorch/extension/memory_allocator/malloc_memory_allocator.h>
 #include <executorch/runtime/executor/program.h>
-#include <executorch/runtime/platform/platform.h>
-#include <executorch/runtime/platform/runtime.h>
 
 #include "trainer/files.h"
 #include "trainer/json.h"
-#include "trainer/operators.h"
 #include "trainer/scratch_file.h"
 #include "trainer/weights_check.h"
 
@@ -33,44 +27,19 @@ using executorch::extension::MallocMemoryAllocator;
 // The buffers of a method: the arena, and what lies outside of it if anything does.
 constexpr std::size_t kState = 1;
 
-std::mutex log_mutex;
-std::string last_log;
-
-void keep_log(et_timestamp_t, et_pal_log_level_t level, const char* file, const char*, size_t line, const char* message,
-              size_t length) {
-  if (level != kError && level != kFatal) return;
-  const std::lock_guard<std::mutex> lock(log_mutex);
-  last_log = "[" + std::string(file) + ":" + std::to_string(line) + "] " + std::string(message, length);
-  // The process ends with it.
-  if (level == kFatal) std::fprintf(stderr, "%s\n", last_log.c_str());
-}
-
-std::function<void(const Error&)> handle_fatal;
-
-void end_process() {
-  if (handle_fatal) {
-    const std::lock_guard<std::mutex> lock(log_mutex);
-    handle_fatal(artifact_error("ExecuTorch cannot go on with the artifact's program: " + last_log +
-                                "; copy or compile it again"));
-  }
-  std::abort();
-}
-
-void require(et::Error error, const std::string& doing) {
+void require(et::Error error, const std::string& doing, const RuntimeLog& log) {
   if (error == et::Error::Ok) return;
   if (error == et::Error::OperatorMissing) {
     throw environment_problem("ExecuTorch " + doing +
                               ": it calls kernels that are not loaded; give the library that "
                               "has them, lowpeak's or your own, with --ops-library");
   }
-  const std::lock_guard<std::mutex> lock(log_mutex);
-  throw artifact_error("ExecuTorch " + doing + ": " + et::to_string(error) +
-                       (last_log.empty() ? "" : " (" + last_log + ")"));
+  throw artifact_error("ExecuTorch " + doing + ": " + et::to_string(error) + log.said());
 }
 
 template <typename T>
-T taken(et::Result<T> result, const std::string& doing) {
-  require(result.error(), doing);
+T taken(et::Result<T> result, const std::string& doing, const RuntimeLog& log) {
+  require(result.error(), doing, log);
   return std::move(result.get());
 }
 
@@ -122,12 +91,12 @@ et::Error from_the_start(et::Method& method) { return method.reset_execution(); 
 }  // namespace
 
 struct Methods::One {
-  One(const std::string& doing, const et::Program& program, const std::string& name,
+  One(const std::string& doing, const RuntimeLog& log, const et::Program& program, const std::string& name,
       const std::vector<Mapping>& buffers, const std::vector<std::size_t>& sizes, const FlatTensorDataMap& weights)
       : spans(spans_of(buffers, sizes)),
         planned({spans.data(), spans.size()}),
         memory(&method_allocator, &planned, &temporary_allocator),
-        method(taken(program.load_method(name.c_str(), &memory, nullptr, &weights), doing)) {}
+        method(taken(program.load_method(name.c_str(), &memory, nullptr, &weights), doing, log)) {}
 
   static std::vector<et::Span<std::uint8_t>> spans_of(const std::vector<Mapping>& buffers,
                                                       const std::vector<std::size_t>& sizes) {
@@ -146,8 +115,10 @@ struct Methods::One {
 
 struct Methods::Loaded {
   Loaded(const std::string& program_path, const std::string& weights_path, const Manifest& manifest,
-         const std::vector<MethodRecord>& records, State state, const std::string& work)
+         const std::vector<MethodRecord>& records, State state, const std::string& work, const RuntimeLog& log,
+         const KernelSession& session)
       : doing("cannot load " + program_path),
+        log(log),
         program_mapping(checked(mapped(program_path, doing),
                                 [&](const Mapping& file) {
                                   check_program(program_path, file, records, manifest.parameters, manifest.weights);
@@ -156,26 +127,26 @@ struct Methods::Loaded {
         weights_mapping(checked(mapped(weights_path, doing),
                                 [&](const Mapping& file) { check_weights(weights_path, file, manifest.weights); })),
         weights_file(weights_mapping.data(), weights_mapping.size()),
-        weights(taken(FlatTensorDataMap::load(&weights_file), doing)),
-        program(taken(et::Program::load(&program_file, et::Program::Verification::InternalConsistency), doing)) {
+        weights(taken(FlatTensorDataMap::load(&weights_file), doing, log)),
+        program(taken(et::Program::load(&program_file, et::Program::Verification::InternalConsistency), doing, log)) {
     std::vector<std::vector<std::size_t>> sizes;
     for (const MethodRecord& each : records) sizes.push_back(buffer_sizes(each.name));
     make_buffers(sizes, state, work);
     for (std::size_t i = 0; i < records.size(); ++i) {
-      methods.push_back(std::make_unique<One>(doing, program, records[i].name, buffers, sizes[i], weights));
+      methods.push_back(std::make_unique<One>(doing, log, program, records[i].name, buffers, sizes[i], weights));
       for (const TensorRecord& input : records[i].inputs) methods.back()->inputs.emplace_back(input);
     }
     // Its first values are copied; what of the table is asked for again comes back.
     program_mapping.release();
-    paged_weights.emplace(weights_mapping);
-    if (buffers.size() > kState && state == State::file) paged_state.emplace(buffers[kState]);
+    paged_weights.emplace(session, weights_mapping);
+    if (buffers.size() > kState && state == State::file) paged_state.emplace(session, buffers[kState]);
   }
 
   std::vector<std::size_t> buffer_sizes(const std::string& name) {
-    const et::MethodMeta meta = taken(program.method_meta(name.c_str()), doing);
+    const et::MethodMeta meta = taken(program.method_meta(name.c_str()), doing, log);
     std::vector<std::size_t> sizes;
     for (std::size_t i = 0; i < meta.num_memory_planned_buffers(); ++i) {
-      sizes.push_back(static_cast<std::size_t>(taken(meta.memory_planned_buffer_size(i), doing)));
+      sizes.push_back(static_cast<std::size_t>(taken(meta.memory_planned_buffer_size(i), doing, log)));
     }
     return sizes;
   }
@@ -208,6 +179,7 @@ struct Methods::Loaded {
   }
 
   std::string doing;
+  const RuntimeLog& log;
   Mapping program_mapping;
   BufferDataLoader program_file;
   Mapping weights_mapping;
@@ -221,9 +193,11 @@ struct Methods::Loaded {
 };
 
 Methods::Methods(const std::string& program_path, const std::string& weights_path, const Manifest& manifest,
-                 std::vector<MethodRecord> records, State state, const std::string& work)
-    : program_path_(program_path),
-      loaded_(std::make_unique<Loaded>(program_path, weights_path, manifest, records, state, work)) {
+                 const std::vector<MethodRecord>& records, State state, const std::string& work,
+                 const KernelSession& session)
+    : program_path_(program_path), session_(session) {
+  const RuntimeLog::Listening listening(log_);
+  loaded_ = std::make_unique<Loaded>(program_path, weights_path, manifest, records, state, work, log_, session);
   release();
 }
 
@@ -246,24 +220,26 @@ TensorView Methods::output(std::size_t method, std::size_t index, const TensorRe
 }
 
 bool Methods::run(std::size_t method, const std::vector<const void*>& inputs, const Interrupted& interrupted) {
+  const RuntimeLog::Listening listening(log_);
+  const InSession in_session(session_);
   One& one = *loaded_->methods[method];
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     Input& input = one.inputs[i];
     // The runtime only reads it.
     TensorImpl tensor(input.type, static_cast<ssize_t>(input.sizes.size()), input.sizes.data(),
                       const_cast<void*>(inputs[i]), input.order.data(), input.strides.data());
-    require(one.method.set_input(et::EValue(Tensor(&tensor)), i), "failed in the step");
+    require(one.method.set_input(et::EValue(Tensor(&tensor)), i), "failed in the step", log_);
   }
   et::Error error = et::Error::Ok;
   while ((error = instruction(one.method)) == et::Error::Ok) {
     if (interrupted()) return false;
   }
   if (error != et::Error::EndOfMethod) {
-    const std::string failure = offload_failure();
+    const std::string failure = session_.offload_failure();
     if (!failure.empty()) throw environment_problem("values could not be offloaded: " + failure);
-    require(error, "failed in the step");
+    require(error, "failed in the step", log_);
   }
-  require(from_the_start(one.method), "failed in the step");
+  require(from_the_start(one.method), "failed in the step", log_);
   return true;
 }
 
@@ -274,12 +250,5 @@ void Methods::release() const {
 void Methods::read_weights_ahead() const {
   read_ahead(loaded_->weights_mapping.data(), loaded_->weights_mapping.size());
 }
-
-void start_runtime() {
-  et::register_pal(et::PalImpl::create(nullptr, end_process, nullptr, nullptr, keep_log, nullptr, nullptr, __FILE__));
-  et::runtime_init();
-}
-
-void on_fatal(std::function<void(const Error&)> handle) { handle_fatal = std::move(handle); }
 
 }  // namespace lowpeak::trainer

@@ -8,9 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "trainer/error.h"
 #include "trainer/manifest.h"
+#include "trainer/operators.h"
 #include "trainer/program_check.h"
+#include "trainer/runtime.h"
 #include "trainer/tensor_view.h"
 
 namespace lowpeak::trainer {
@@ -24,10 +25,10 @@ class Methods {
   enum class State { file, memory };
 
   // Weights are mapped, not locked: the system takes their pages back when it needs room. Files are made in the
-  // folder `work`. Throws ArtifactError when a file is not as the manifest and `records` have it or the runtime
-  // refuses it, EnvironmentProblem when there is no room.
+  // folder `work`. Methods run in the session, which outlives them. Throws ArtifactError when a file is not as the
+  // manifest and `records` have it or the runtime refuses it, EnvironmentProblem when there is no room.
   Methods(const std::string& program_path, const std::string& weights_path, const Manifest& manifest,
-          std::vector<MethodRecord> records, State state, const std::string& work);
+          const std::vector<MethodRecord>& records, State state, const std::string& work, const KernelSession& session);
   ~Methods();
 
   // Where the method puts its output: float32 of the record's shape. Throws ArtifactError for another.
@@ -50,13 +51,9 @@ class Methods {
   struct Loaded;
   struct One;
   std::string program_path_;
+  const KernelSession& session_;
+  RuntimeLog log_;
   std::unique_ptr<Loaded> loaded_;
 };
-
-// Starts the runtime, its log kept away from the terminal: the part of an error that explains it is in the Error.
-void start_runtime();
-
-// What is done when the runtime cannot go on: a kernel was called with what it never expects. The process must end.
-void on_fatal(std::function<void(const Error&)> handle);
 
 }  // namespace lowpeak::trainer

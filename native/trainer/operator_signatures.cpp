@@ -20,13 +20,13 @@ constexpr std::string_view kNamespaces[] = {"aten",    "dim_order_ops", "et",   
 }  // namespace
 
 const char* signature_of(const std::string& operator_name) {
-  static const auto all = [] {
+  static const auto kAll = [] {
     std::unordered_map<std::string, const char*> made;
     for (const Signature& each : kSignatures) made.emplace(each.name, each.letters);
     return made;
   }();
-  const auto found = all.find(operator_name);
-  return found == all.end() ? nullptr : found->second;
+  const auto found = kAll.find(operator_name);
+  return found == kAll.end() ? nullptr : found->second;
 }
 
 bool is_known_namespace(std::string_view operator_name) {

@@ -19,10 +19,11 @@ MethodRecord record_of(const Manifest& manifest, const Bucket& bucket) {
 
 }  // namespace
 
-Program::Program(const std::string& artifact, const Manifest& manifest, const Bucket& bucket, const std::string& work)
+Program::Program(const std::string& artifact, const Manifest& manifest, const Bucket& bucket, const std::string& work,
+                 const KernelSession& session)
     : bucket_(bucket),
       methods_(artifact + "/" + bucket.file(kFile), artifact + "/" + manifest.weights_file, manifest,
-               {record_of(manifest, bucket)}, Methods::State::file, work) {
+               {record_of(manifest, bucket)}, Methods::State::file, work, session) {
   const std::size_t count = manifest.parameters.size();
   loss_ = methods_.output(0, 0, {"the loss", {}, "float32"}).data;
   for (std::size_t i = 0; i < count; ++i) {

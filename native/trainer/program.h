@@ -19,7 +19,8 @@ class Program {
   // room. What a program has outside of its arena, adapter and gradients, lies in a file in the folder `work`. Throws
   // ArtifactError when the files do not fit the manifest or the runtime refuses them, EnvironmentProblem when there
   // is no room.
-  Program(const std::string& artifact, const Manifest& manifest, const Bucket& bucket, const std::string& work);
+  Program(const std::string& artifact, const Manifest& manifest, const Bucket& bucket, const std::string& work,
+          const KernelSession& session);
 
   static constexpr char kFile[] = "program.pte";
 

@@ -16,8 +16,9 @@ std::size_t bytes_of(const std::vector<TensorView>& tensors) {
 
 }  // namespace
 
-Programs::Programs(const std::string& artifact, const Manifest& manifest, std::size_t first, const std::string& work)
-    : artifact_(artifact), work_(work), manifest_(manifest), bucket_(first) {
+Programs::Programs(const std::string& artifact, const Manifest& manifest, std::size_t first, const std::string& work,
+                   const KernelSession& session)
+    : artifact_(artifact), work_(work), manifest_(manifest), session_(session), bucket_(first) {
   for (const Bucket& bucket : manifest.buckets) {
     if (manifest.files.count(bucket.file(Program::kFile)) == 0) {
       throw artifact_error("the artifact " + artifact + " has no " + bucket.file(Program::kFile) +
@@ -28,7 +29,7 @@ Programs::Programs(const std::string& artifact, const Manifest& manifest, std::s
 }
 
 void Programs::load(std::size_t bucket) {
-  program_.emplace(artifact_, manifest_, manifest_.buckets[bucket], work_);
+  program_.emplace(artifact_, manifest_, manifest_.buckets[bucket], work_, session_);
   bucket_ = bucket;
 }
 

@@ -13,7 +13,8 @@ namespace lowpeak::trainer {
 class Programs {
  public:
   // Loads the first bucket's. `work`: a folder for temporary files. Throws ArtifactError.
-  Programs(const std::string& artifact, const Manifest& manifest, std::size_t first, const std::string& work);
+  Programs(const std::string& artifact, const Manifest& manifest, std::size_t first, const std::string& work,
+           const KernelSession& session);
 
   // The loaded one.
   Program& current() { return *program_; }
@@ -28,6 +29,7 @@ class Programs {
 
   const std::string artifact_, work_;
   const Manifest& manifest_;
+  const KernelSession& session_;
   std::size_t bucket_;
   std::optional<Program> program_;
   Mapping adapter_;  // between two programs, in a file

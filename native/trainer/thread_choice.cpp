@@ -11,7 +11,7 @@ namespace lowpeak::trainer {
 constexpr double kAdvantage = 1.05;
 
 ThreadChoice fastest(int processors, const std::function<double(int)>& speed) {
-  const int most = std::min(processors, max_workers), least = std::min(most, 2);
+  const int most = std::min(processors, kMaxWorkers), least = std::min(most, 2);
   if (least == most) return {most, "as many as there are"};
   ThreadChoice best{most, ""};
   std::string speeds, counts;

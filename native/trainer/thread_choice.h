@@ -11,7 +11,7 @@ struct ThreadChoice {
   std::string reason;
 };
 
-// Of 2 to max_workers threads, and no more than there are processors. `speed` measures a number of threads: what is
+// Of 2 to kMaxWorkers threads, and no more than there are processors. `speed` measures a number of threads: what is
 // done in a second, 0 if that cannot be told.
 ThreadChoice fastest(int processors, const std::function<double(int)>& speed);
 

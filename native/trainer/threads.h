@@ -9,7 +9,7 @@
 
 namespace lowpeak::trainer {
 
-constexpr int kMostThreads = max_workers;
+constexpr int kMostThreads = kMaxWorkers;
 
 struct ThreadOptions {
   std::optional<int> count;  // as asked for: 1 to kMostThreads

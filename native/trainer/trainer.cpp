@@ -16,6 +16,7 @@
 #include "trainer/optimizer.h"
 #include "trainer/programs.h"
 #include "trainer/room.h"
+#include "trainer/runtime.h"
 
 namespace lowpeak::trainer {
 namespace {
@@ -40,14 +41,14 @@ class Run {
         options_(options),
         manifest_(opened(job, options)),
         batches_(job, manifest_.buckets),
-        programs_(job.artifact, manifest_, batches_.first_bucket(), job.work),
+        programs_(job.artifact, manifest_, batches_.first_bucket(), job.work, session_),
         sum_(programs_.current().gradients(), job.accumulate, job.work),
         optimizer_(programs_.current().parameters(), job.optimizer, job.total_steps, job.work),
         guard_{manifest_.buckets[0].plan.budget_bytes, manifest_.planned_anonymous(), baseline.anonymous,
                options.pressure_file, options.pressure_limit},
         step_(job.first_step),
         position_(job.position) {
-    if (manifest_.offload_bytes() > 0) offload_file_.emplace(job.work, manifest_.offload_bytes());
+    if (manifest_.offload_bytes() > 0) offload_file_.emplace(session_, job.work, manifest_.offload_bytes());
     if (job.checkpoint && job.first_step > 0) restore();
     if (job.checkpoint) require_checkpoint_room(*job.checkpoint, programs_.current().parameters(), optimizer_.state());
   }
@@ -68,7 +69,9 @@ class Run {
   }
 
  private:
-  Progress progress() const { return {manifest_.id, step_, job_.seed, job_.fingerprint, job_.data, position_}; }
+  Progress progress() const {
+    return {manifest_.id, step_, job_.seed, fingerprint_of(job_.options), job_.options, job_.data, position_};
+  }
 
   void restore() {
     const std::int64_t found = restore_checkpoint(*job_.checkpoint, progress(), programs_.current().parameters(),
@@ -170,6 +173,7 @@ class Run {
   const TrainerOptions& options_;
   const Manifest manifest_;
   Batches batches_;
+  const KernelSession session_;
   Programs programs_;
   std::optional<OffloadFile> offload_file_;  // closed before the arena goes that it reads into
   GradientSum sum_;

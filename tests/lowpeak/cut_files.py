@@ -138,7 +138,7 @@ def read_batches(folder: Path) -> object:
 
 def read_checkpoint(folder: Path) -> object:
     path = folder / "checkpoint.safetensors"
-    progress = Progress(artifact="a", step=1, seed=0, options="{}", data="d", position=1)
+    progress = Progress(artifact="a", step=1, seed=0, fingerprint="f", options={}, data="d", position=1)
     save_checkpoint(path, progress, {"x": torch.zeros(BYTES)}, {})
     with cut_after(lowpeak_runtime.train.checkpoint_tensors, "safe_open", path):
         return load_adapter(path)

@@ -8,10 +8,8 @@
 #include <limits>
 #include <string>
 
+#include "../../native/executorch/exports.h"
 #include "kernel_calls.h"
-
-extern "C" const char* lowpeak_offload_open(const char* folder, std::int64_t bytes);
-extern "C" void lowpeak_offload_close();
 
 namespace lowpeak::test {
 namespace {
@@ -59,11 +57,15 @@ class Trial {
   Outcome run(const Values& values, Returned returned) {
     // One file for each call: after a request that it refuses it takes none.
     const bool uses_file = std::string(kernel_.name_).find("load") != std::string::npos || right_is_store();
-    if (uses_file && lowpeak_offload_open(folder_.c_str(), offload_bytes) != nullptr)
+    Session* const session = lowpeak_session_open();
+    if (uses_file && lowpeak_session_offload_open(session, folder_.c_str(), offload_bytes) != nullptr) {
       complain("the file", "is not there");
+    }
     Materialized call(values, returned);
+    Session* const before = lowpeak_session_enter(session);
     Outcome outcome{call.run(kernel_.op_), ""};
-    if (uses_file) lowpeak_offload_close();
+    lowpeak_session_enter(before);
+    lowpeak_session_close(session);
     outcome.written = call.written(values);
     return outcome;
   }

@@ -24,6 +24,7 @@ from lowpeak_runtime.train.optimizer import OptimizerOptions
 from lowpeak_runtime.train.session import BATCHES, Job
 from lowpeak_runtime.train.trainer import TrainReport, prepare, train
 from tests.native.runner import Ended, Runner, runner, use_runner
+from tests.runtime_py.test_generations import with_options_as_text
 from tests.runtime_py.trainable import several_batches, trainable_artifact, trainable_step
 from tests.tiny import TinyStep
 
@@ -111,6 +112,21 @@ def test_a_run_goes_on_from_the_one_before(
     # The damaged one has pushed out none that is whole.
     progress = {read_progress(out / name).step for name in (PREVIOUS, CHECKPOINT)}
     assert progress == {8, STEPS}
+
+
+def test_a_run_goes_on_from_one_of_an_earlier_version(
+    tiny: TinyStep, artifact: Artifact, engine: Engine, tmp_path: Path
+) -> None:
+    straight = trained(tiny, artifact, tmp_path / "straight", STEPS, engine=engine)
+    out = tmp_path / "run"
+    trained(tiny, artifact, out, 8, engine=engine)
+    text = json.dumps({**dataclasses.asdict(OPTIONS), "accumulate": 1}, sort_keys=True)
+    (out / CHECKPOINT).write_bytes(with_options_as_text((out / CHECKPOINT).read_bytes(), text))
+    with pytest.raises(ArtifactError, match=r"with learning_rate 0\.005, now it is 0\.1: a resumed run"):
+        trained(tiny, artifact, out, STEPS, engine=engine, optimizer=OptimizerOptions(learning_rate=0.1))
+    report = trained(tiny, artifact, out, STEPS, engine=engine)
+    assert (report.start_step, report.losses) == (8, straight.losses[8:])
+    assert (out / CHECKPOINT).read_bytes() == (tmp_path / "straight" / CHECKPOINT).read_bytes()
 
 
 def test_both_damaged(tiny: TinyStep, artifact: Artifact, engine: Engine, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 def checkpoint_of(artifact: Artifact, folder: Path, scale: float) -> tuple[Path, dict[str, Tensor]]:
     """Of a run whose adapter is other than the artifact's."""
     adapter = {name: scale * torch.randn(t.shape) for name, t in artifact.adapter().items()}
-    progress = Progress(artifact_id(artifact.manifest), 3, 0, "", "", 0)
+    progress = Progress(artifact_id(artifact.manifest), 3, 0, "", {}, "", 0)
     save_checkpoint(folder / "checkpoint", progress, adapter, {})
     return folder / "checkpoint", adapter
 
@@ -181,7 +181,7 @@ def test_prompts_that_make_no_sense(
 
 
 def test_a_checkpoint_of_another_artifact_is_refused(artifact: Artifact, tmp_path: Path) -> None:
-    progress = Progress("0" * 64, 3, 0, "", "", 0)
+    progress = Progress("0" * 64, 3, 0, "", {}, "", 0)
     save_checkpoint(tmp_path / "checkpoint", progress, artifact.adapter(), {})
     with pytest.raises(ArtifactError, match=r"of another artifact .*: name a checkpoint of this one"):
         generate(artifact, PROMPT, checkpoint=tmp_path / "checkpoint")

@@ -28,7 +28,7 @@ from lowpeak_runtime.train.session import Job
 from lowpeak_runtime.train.stop import STOPPED
 from tests.native.build import SANITIZE, build
 from tests.native.runner import Ended, Runner
-from tests.native.test_executorch import check
+from tests.native.test_executorch import check, opened, random_adapter
 from tests.tiny import tiny_llama
 
 STEPS = 3
@@ -101,6 +101,26 @@ def test_offloaded_values_come_back_as_they_were(artifact: Artifact) -> None:
     operators = [operation.operator for operation in artifact.graph().operations]
     assert operators.count("lowpeak.load.default") == plan.offloaded_values
     check(artifact)
+
+
+def test_sessions_of_a_process_have_files_of_their_own(artifact: Artifact, tmp_path: Path) -> None:
+    sample = artifact.sample()
+    assert sample is not None
+    inputs = artifact.manifest.largest.batch.graph_inputs(sample)
+    adapter = random_adapter(artifact)
+    first, second = opened(artifact, adapter), opened(artifact, adapter)
+    expected = first.step(inputs)
+    assert [program.step(inputs) for program in (second, first, second)] == [expected] * 3
+    # Another's file is too small for these programs, or is closed: nothing of it is theirs.
+    other = library.KernelSession()
+    other.open_offload_file(str(tmp_path), 4096)
+    assert first.step(inputs) == expected
+    with other.entered():
+        assert first.step(inputs) == expected
+    other.close()
+    del second
+    assert first.step(inputs) == expected
+    assert opened(artifact, adapter).step(inputs) == expected
 
 
 def test_the_runner_offloads_and_gives_weights_back(

@@ -32,7 +32,15 @@ from lowpeak_runtime.train.checkpoint_tensors import (
 )
 from lowpeak_runtime.train.optimizer import AdapterOptimizer, OptimizerOptions
 
-PROGRESS = Progress(artifact="a" * 64, step=3, seed=5, options="{}", data="d" * 64, position=7)
+PROGRESS = Progress(
+    artifact="a" * 64,
+    step=3,
+    seed=5,
+    fingerprint="f" * 64,
+    options={"learning_rate": "2.0", "schedule": "constant"},
+    data="d" * 64,
+    position=7,
+)
 
 
 def tensors(seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -117,7 +125,14 @@ def test_checkpoints_of_other_runs(tmp_path: Path) -> None:
     for change, message in (
         ({"artifact": "b" * 64}, "another artifact"),
         ({"seed": 6}, "seed 5, now it is 6"),
-        ({"options": '{"learning_rate": 1}'}, "options"),
+        (
+            {"fingerprint": "0" * 64, "options": {"learning_rate": "1.0", "schedule": "constant"}},
+            r"with learning_rate 2\.0, now it is 1\.0: a resumed run keeps it",
+        ),
+        (
+            {"fingerprint": "0" * 64, "options": {**PROGRESS.options, "total_steps": "9"}},
+            "with total_steps none, now it is 9",
+        ),
         ({"data": "e" * 64}, r"other data \(sha256 d{12}, now it is e{12}\): resume with that data"),
     ):
         with pytest.raises(ArtifactError, match=message):

@@ -34,7 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     artifact, run = Artifact.open(folder / "artifact"), folder / "artifact-trained"
     run.mkdir()
     for step in (50, 100):
-        progress = Progress(artifact_id(artifact.manifest), step, 0, "{}", "d", step)
+        progress = Progress(artifact_id(artifact.manifest), step, 0, "f", {}, "d", step)
         adapter = {name: torch.full_like(tensor, step) for name, tensor in artifact.adapter().items()}
         save_checkpoint(run / CHECKPOINT, progress, adapter, {})
     save_adapter(run, artifact, lambda _: None)

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from lowpeak_artifact.errors import ArtifactError
+from lowpeak_artifact.safetensors_header import Damaged
 from lowpeak_runtime.train.checkpoint import (
     CHECKPOINT,
     PREVIOUS,
@@ -25,10 +26,14 @@ from lowpeak_runtime.train.checkpoint import (
     read_progress,
     settle,
 )
-from lowpeak_runtime.train.checkpoint_format import NO_CHECKSUM, Progress
+from lowpeak_runtime.train.checkpoint_format import NO_CHECKSUM, Progress, verify
 from lowpeak_runtime.train.checkpoint_tensors import save_checkpoint
+from lowpeak_runtime.train.fingerprint import fingerprint, option_fields
+from lowpeak_runtime.train.optimizer import OptimizerOptions
 
-PROGRESS = Progress(artifact="a" * 64, step=3, seed=5, options="{}", data="d" * 64, position=7)
+PROGRESS = Progress(
+    artifact="a" * 64, step=3, seed=5, fingerprint="f" * 64, options={}, data="d" * 64, position=7
+)
 
 
 def save(out: Path, step: int) -> None:
@@ -142,6 +147,7 @@ def rewritten(whole: bytes, change: Callable[[dict[str, Any], dict[str, Any]], N
     metadata["checksum"] = NO_CHECKSUM
     metadata["progress"] = json.dumps(progress)
     text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
     made = struct.pack("<Q", len(text)) + text + whole[8 + length :]
     return made.replace(NO_CHECKSUM.encode(), hashlib.sha256(made).hexdigest().encode(), 1)
 
@@ -172,13 +178,43 @@ def test_a_progress_that_no_run_has(name: str, value: object, words: str, out: P
     assert f"{CHECKPOINT} is damaged ({words}" in told[0]
 
 
+def with_options_as_text(whole: bytes, text: str) -> bytes:
+    """The checkpoint as an earlier version wrote it."""
+
+    def older(header: dict[str, Any], progress: dict[str, Any]) -> None:
+        header["__metadata__"]["format"] = "lowpeak-checkpoint-3"
+        del progress["fingerprint"]
+        progress["options"] = text
+
+    return rewritten(whole, older)
+
+
+def test_one_with_its_options_as_a_text_has_their_fingerprint(out: Path) -> None:
+    options = OptimizerOptions(learning_rate=0.5, schedule="cosine")
+    known = {**dataclasses.asdict(options), "accumulate": 1, "total_steps": 9}
+    whole = (out / CHECKPOINT).read_bytes()
+
+    def read(text: str) -> Progress:
+        (out / CHECKPOINT).write_bytes(with_options_as_text(whole, text))
+        return verify(out / CHECKPOINT)
+
+    found = read(json.dumps(known, sort_keys=True))
+    assert found.options == option_fields(known) and found.fingerprint == fingerprint(found.options)
+    for text in ("{}", "no JSON", '"sgd"'):
+        with pytest.raises(Damaged, match="its progress cannot be read"):
+            read(text)
+
+
 def test_other_versions_are_no_damage(out: Path) -> None:
     def newer(header: dict[str, Any], progress: dict[str, Any]) -> None:
-        header["__metadata__"]["format"] = "lowpeak-checkpoint-4"
+        header["__metadata__"]["format"] = "lowpeak-checkpoint-5"
 
     path = out / CHECKPOINT
     path.write_bytes(rewritten(path.read_bytes(), newer))
-    with pytest.raises(ArtifactError, match="is no checkpoint of this version of lowpeak"):
+    with pytest.raises(
+        ArtifactError,
+        match="its format is 'lowpeak-checkpoint-5': end its run",
+    ):
         newest_whole(out)
     text = b'{"__metadata__":{"format":"lowpeak-checkpoint-2","progress":"{}"}}'
     path.write_bytes(struct.pack("<Q", len(text)) + text)

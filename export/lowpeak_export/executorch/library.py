@@ -9,6 +9,9 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -69,27 +72,53 @@ def load_ops() -> ctypes.CDLL:
         ) from error
 
 
-def open_offload_file(folder: str, nbytes: int) -> None:
-    """Makes the file in `folder` that programs with our kernels store values in, `nbytes` large.
+class KernelSession:
+    """What our kernels keep for the programs of one session: the file that they store values in.
 
-    Raises EnvironmentProblem when the disk has no room for it.
+    Programs that are executed within `entered` belong to it; sessions of a process know nothing of each
+    other. `close()` ends it, and so does the end of this object.
     """
-    opener = load_ops().lowpeak_offload_open
-    opener.argtypes, opener.restype = (ctypes.c_char_p, ctypes.c_int64), ctypes.c_char_p
-    problem = opener(os.fsencode(folder), nbytes)
-    if problem is not None:
-        raise EnvironmentProblem(
-            f"the offload file of {nbytes} bytes cannot be kept in {folder}: {problem.decode()}; free "
-            f"{nbytes} bytes or give another folder",
-            bytes=nbytes,
-        )
 
+    def __init__(self) -> None:
+        """Raises EnvironmentProblem as `load_ops`."""
+        self._ops = load_ops()
+        for name, arguments, result in (
+            ("open", (), ctypes.c_void_p),
+            ("close", (ctypes.c_void_p,), None),
+            ("enter", (ctypes.c_void_p,), ctypes.c_void_p),
+            ("offload_open", (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64), ctypes.c_char_p),
+            ("offload_failure", (ctypes.c_void_p,), ctypes.c_char_p),
+        ):
+            function = getattr(self._ops, f"lowpeak_session_{name}")
+            function.argtypes, function.restype = arguments, result
+        self._handle = self._ops.lowpeak_session_open()
+        self.close = weakref.finalize(self, self._ops.lowpeak_session_close, self._handle)
 
-def offload_failure() -> str:
-    """What went wrong when values were stored or loaded; empty if nothing."""
-    failure = load_ops().lowpeak_offload_failure
-    failure.restype = ctypes.c_char_p
-    return str(failure().decode())
+    def open_offload_file(self, folder: str, nbytes: int) -> None:
+        """Makes the file in `folder` that the session's programs store values in, `nbytes` large.
+
+        Raises EnvironmentProblem when the disk has no room for it.
+        """
+        problem = self._ops.lowpeak_session_offload_open(self._handle, os.fsencode(folder), nbytes)
+        if problem is not None:
+            raise EnvironmentProblem(
+                f"the offload file of {nbytes} bytes cannot be kept in {folder}: {problem.decode()}; free "
+                f"{nbytes} bytes or give another folder",
+                bytes=nbytes,
+            )
+
+    def offload_failure(self) -> str:
+        """What went wrong when values were stored or loaded; empty if nothing."""
+        return str(self._ops.lowpeak_session_offload_failure(self._handle).decode())
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Programs that this thread executes meanwhile are the session's."""
+        before = self._ops.lowpeak_session_enter(self._handle)
+        try:
+            yield
+        finally:
+            self._ops.lowpeak_session_enter(before)
 
 
 def _find(variable: str, installed: str, built: str) -> Path | None:

@@ -8,27 +8,27 @@
 namespace lowpeak {
 namespace {
 
-constexpr uintptr_t cache_line = 64;
+constexpr uintptr_t kCacheLine = 64;
 
 int64_t blocks_of(int64_t count, int64_t block) { return (count + block - 1) / block; }
 
 float* aligned(void* scratch) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(scratch);
-  return reinterpret_cast<float*>((address + cache_line - 1) / cache_line * cache_line);
+  return reinterpret_cast<float*>((address + kCacheLine - 1) / kCacheLine * kCacheLine);
 }
 
 // Whole cache lines: workers never write to the same one.
 int64_t padded_floats(int64_t floats) { return blocks_of(floats, 16) * 16; }
 
 int64_t bytes_of(int64_t floats) {
-  return floats * static_cast<int64_t>(sizeof(float)) + static_cast<int64_t>(cache_line);
+  return floats * static_cast<int64_t>(sizeof(float)) + static_cast<int64_t>(kCacheLine);
 }
 
 // Query heads that pass over loaded keys together. Queries and sums of them stay in half of a second level cache
 // of 512 KB.
 int64_t heads_together(const AttentionShape& shape) {
-  constexpr int64_t cached_floats = 64 * 1024;
-  return std::clamp<int64_t>(cached_floats / (2 * query_block * shape.dim), 1, shape.heads / shape.key_heads);
+  constexpr int64_t kCachedFloats = 64 * 1024;
+  return std::clamp<int64_t>(kCachedFloats / (2 * kQueryBlock * shape.dim), 1, shape.heads / shape.key_heads);
 }
 
 // 0, n - 1, 1, n - 2, ...: later queries see more keys, so that any run of these costs about its length.
@@ -39,13 +39,13 @@ int64_t folded(int64_t i, int64_t count) { return i % 2 == 0 ? i / 2 : count - 1
 // One when the key heads alone divide evenly among the workers. Otherwise as many as it takes to even them out.
 int64_t backward_parts(const AttentionShape& shape, int workers) {
   if (shape.key_heads % workers == 0) return 1;
-  constexpr int64_t shares = 8;
-  return std::min(blocks_of(shape.end - shape.begin, query_block), blocks_of(shares * workers, shape.key_heads));
+  constexpr int64_t kShares = 8;
+  return std::min(blocks_of(shape.end - shape.begin, kQueryBlock), blocks_of(kShares * workers, shape.key_heads));
 }
 
 int64_t part_begin(int64_t begin, int64_t end, int64_t part, int64_t parts) {
-  const int64_t blocks = blocks_of(end - begin, query_block);
-  return std::min(end, begin + blocks * part / parts * query_block);
+  const int64_t blocks = blocks_of(end - begin, kQueryBlock);
+  return std::min(end, begin + blocks * part / parts * kQueryBlock);
 }
 
 void fill_zero(const Heads<float>& target, int64_t head, int64_t begin, int64_t end, int64_t dim) {
@@ -57,13 +57,13 @@ void fill_zero(const Heads<float>& target, int64_t head, int64_t begin, int64_t 
 const AttentionKernels& attention_kernels(Isa isa) {
   switch (isa) {
 #if defined(LOWPEAK_HAVE_X86)
-    case Isa::avx2: return avx2_attention_kernels;
-    case Isa::avx512: return avx512_attention_kernels;
+    case Isa::avx2: return kAvx2AttentionKernels;
+    case Isa::avx512: return kAvx512AttentionKernels;
 #endif
 #if defined(LOWPEAK_HAVE_NEON)
-    case Isa::neon: return neon_attention_kernels;
+    case Isa::neon: return kNeonAttentionKernels;
 #endif
-    default: return generic_attention_kernels;
+    default: return kGenericAttentionKernels;
   }
 }
 
@@ -75,15 +75,15 @@ void attention_forward(const AttentionForward& arguments, Parallel& parallel, vo
   const AttentionKernels& kernels = attention_kernels(isa);
   const AttentionShape& shape = arguments.shape;
   const int64_t together = heads_together(shape), group = shape.heads / shape.key_heads;
-  const int64_t parts = blocks_of(group, together), blocks = blocks_of(shape.end - shape.begin, query_block);
+  const int64_t parts = blocks_of(group, together), blocks = blocks_of(shape.end - shape.begin, kQueryBlock);
   const int64_t worker_floats = padded_floats(kernels.forward_scratch(shape.dim, together));
   float* memory = aligned(scratch);
   parallel.run(shape.key_heads * parts * blocks, [&](int64_t begin, int64_t end, int worker) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t key_head = i / blocks / parts, first = i / blocks % parts * together;
-      const int64_t query = shape.begin + folded(i % blocks, blocks) * query_block;
+      const int64_t query = shape.begin + folded(i % blocks, blocks) * kQueryBlock;
       const ForwardBlock block = {key_head * group + first, std::min(together, group - first), query,
-                                  std::min(shape.end, query + query_block)};
+                                  std::min(shape.end, query + kQueryBlock)};
       kernels.forward(arguments, block, memory + worker * worker_floats);
     }
   });

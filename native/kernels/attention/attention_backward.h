@@ -26,17 +26,17 @@ struct BackwardScratch {
   // Of the query block.
   float* query;        // panels [queries, padded dim]
   float* grad;         // panels [queries, padded dim]
-  float* probability;  // [query_block, keys]
-  float* grad_score;   // [query_block, keys]
+  float* probability;  // [kQueryBlock, keys]
+  float* grad_score;   // [kQueryBlock, keys]
 };
 
 inline int64_t backward_scratch(int64_t dim) {
-  return padded_to_panel(dim) * (5 * backward_keys(dim) + 2 * query_block) + 2 * query_block * backward_keys(dim);
+  return padded_to_panel(dim) * (5 * backward_keys(dim) + 2 * kQueryBlock) + 2 * kQueryBlock * backward_keys(dim);
 }
 
 inline BackwardScratch divide_backward_scratch(float* scratch, int64_t dim) {
   const int64_t key_floats = backward_keys(dim) * padded_to_panel(dim);
-  const int64_t query_floats = query_block * padded_to_panel(dim);
+  const int64_t query_floats = kQueryBlock * padded_to_panel(dim);
   const auto take = [&](int64_t floats) {
     float* taken = scratch;
     scratch += floats;
@@ -50,15 +50,15 @@ inline BackwardScratch divide_backward_scratch(float* scratch, int64_t dim) {
   result.grad_value = take(key_floats);
   result.query = take(query_floats);
   result.grad = take(query_floats);
-  result.probability = take(query_block * backward_keys(dim));
-  result.grad_score = take(query_block * backward_keys(dim));
+  result.probability = take(kQueryBlock * backward_keys(dim));
+  result.grad_score = take(kQueryBlock * backward_keys(dim));
   return result;
 }
 
 inline float dot(const float* a, const float* b, int64_t count) {
   Vec sum = set(0.0f);
   int64_t i = 0;
-  for (; i + simd_width <= count; i += simd_width) sum = fma(load(a + i), load(b + i), sum);
+  for (; i + kSimdWidth <= count; i += kSimdWidth) sum = fma(load(a + i), load(b + i), sum);
   if (i < count) sum = fma(load_first(a + i, count - i), load_first(b + i, count - i), sum);
   return reduce_add(sum);
 }
@@ -74,7 +74,7 @@ inline void add_rows(const float* source, int64_t source_stride, int64_t rows, i
                      int64_t target_stride) {
   for (int64_t row = 0; row < rows; ++row, source += source_stride, target += target_stride) {
     int64_t col = 0;
-    for (; col + simd_width <= cols; col += simd_width) store(target + col, load(target + col) + load(source + col));
+    for (; col + kSimdWidth <= cols; col += kSimdWidth) store(target + col, load(target + col) + load(source + col));
     for (; col < cols; ++col) target[col] += source[col];
   }
 }
@@ -88,7 +88,7 @@ inline void differentiate_softmax(float* scores, float* grads, int64_t stride, i
   for (int64_t query = 0; query < queries; ++query, scores += stride, grads += stride) {
     const Vec minus = set(-logsumexp[query]), shift = set(-delta[query] * scale);
     const int64_t seen = std::min(keys, query + offset + 1);
-    for (int64_t key = 0; key < keys; key += simd_width) {
+    for (int64_t key = 0; key < keys; key += kSimdWidth) {
       if (key >= seen) {
         store(scores + key, none);
         store(grads + key, none);
@@ -96,7 +96,7 @@ inline void differentiate_softmax(float* scores, float* grads, int64_t stride, i
       }
       Vec probability = exp_below_88(fma(load(scores + key), factor, minus));
       Vec grad = probability * fma(load(grads + key), factor, shift);
-      if (key + simd_width > seen) {
+      if (key + kSimdWidth > seen) {
         const Mask visible = lane_index() < set(static_cast<float>(seen - key));
         probability = select(visible, probability, none);
         grad = select(visible, grad, none);
@@ -119,9 +119,9 @@ inline void backward_pair(const AttentionBackward& arguments, const BackwardScra
   const auto by_dim = [&](int64_t first, int64_t rows, int64_t key) {
     return Span{0, key < first + rows + offset ? padded : 0};
   };
-  product<false>(queries, keys, padded, Panels{scratch.query, queries * panel_cols}, scratch.key_transposed,
+  product<false>(queries, keys, padded, Panels{scratch.query, queries * kPanelCols}, scratch.key_transposed,
                  scratch.probability, stride, by_dim);
-  product<false>(queries, keys, padded, Panels{scratch.grad, queries * panel_cols}, scratch.value_transposed,
+  product<false>(queries, keys, padded, Panels{scratch.grad, queries * kPanelCols}, scratch.value_transposed,
                  scratch.grad_score, stride, by_dim);
   differentiate_softmax(scratch.probability, scratch.grad_score, stride, queries, keys, offset, shape.scale,
                         arguments.logsumexp + head * arguments.logsumexp_head_stride + row, delta + row);
@@ -153,8 +153,8 @@ inline void backward_block(const AttentionBackward& arguments, const BackwardBlo
     pack(key, arguments.key.token_stride, keys, dim, scratch.key);
     std::fill_n(scratch.grad_key, keys * padded, 0.0f);
     std::fill_n(scratch.grad_value, keys * padded, 0.0f);
-    for (int64_t query = block.query_begin; query < block.query_end; query += query_block) {
-      const int64_t queries = std::min(query_block, block.query_end - query);
+    for (int64_t query = block.query_begin; query < block.query_end; query += kQueryBlock) {
+      const int64_t queries = std::min(kQueryBlock, block.query_end - query);
       if (query + queries <= first) continue;
       for (int64_t head = block.key_head * group; head < (block.key_head + 1) * group; ++head) {
         backward_pair(arguments, scratch, head, query, queries, first, keys, delta + head * (shape.end - shape.begin));

@@ -6,10 +6,10 @@
 
 namespace lowpeak {
 
-// Queries of a block. The blocks of scores (query_block x query_block floats) stay in the first level cache.
-constexpr int64_t query_block = 64;
+// Queries of a block. The blocks of scores (kQueryBlock x kQueryBlock floats) stay in the first level cache.
+constexpr int64_t kQueryBlock = 64;
 
-// Queries [query_begin, query_end) (at most query_block, counted in tokens) of `heads` heads from `head` on; all
+// Queries [query_begin, query_end) (at most kQueryBlock, counted in tokens) of `heads` heads from `head` on; all
 // of them read the same key head.
 struct ForwardBlock {
   int64_t head, heads;
@@ -36,10 +36,10 @@ struct AttentionKernels {
   void (*one_query)(const CachedAttention& arguments, int64_t head, float* scratch);
 };
 
-extern const AttentionKernels generic_attention_kernels;
-extern const AttentionKernels avx2_attention_kernels;
-extern const AttentionKernels avx512_attention_kernels;
-extern const AttentionKernels neon_attention_kernels;
+extern const AttentionKernels kGenericAttentionKernels;
+extern const AttentionKernels kAvx2AttentionKernels;
+extern const AttentionKernels kAvx512AttentionKernels;
+extern const AttentionKernels kNeonAttentionKernels;
 
 // The kernels of `isa`, for which has_isa() must hold.
 const AttentionKernels& attention_kernels(Isa isa);

@@ -5,7 +5,7 @@
 
 namespace lowpeak {
 
-const AttentionKernels generic_attention_kernels = {forward_scratch, backward_scratch, forward_block,
-                                                    backward_delta,  backward_block,   one_query};
+const AttentionKernels kGenericAttentionKernels = {forward_scratch, backward_scratch, forward_block,
+                                                   backward_delta,  backward_block,   one_query};
 
 }  // namespace lowpeak

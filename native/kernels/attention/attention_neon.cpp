@@ -4,7 +4,7 @@
 
 namespace lowpeak {
 
-const AttentionKernels neon_attention_kernels = {forward_scratch, backward_scratch, forward_block,
-                                                 backward_delta,  backward_block,   one_query};
+const AttentionKernels kNeonAttentionKernels = {forward_scratch, backward_scratch, forward_block,
+                                                backward_delta,  backward_block,   one_query};
 
 }  // namespace lowpeak

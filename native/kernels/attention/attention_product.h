@@ -1,4 +1,4 @@
-// Products of the small matrices of attention: C (+)= A B, B packed in panels of panel_cols columns.
+// Products of the small matrices of attention: C (+)= A B, B packed in panels of kPanelCols columns.
 //
 // A is read in place, element by element: it may be a transposed block of scores. A panel holds its rows one
 // after the other, so that the inner loop reads B as one stream.
@@ -9,22 +9,22 @@
 namespace lowpeak {
 inline namespace LOWPEAK_ISA {
 
-// A tile of C is register_rows x panel_cols: as many vectors as the registers can hold beside a row of B.
+// A tile of C is kRegisterRows x kPanelCols: as many vectors as the registers can hold beside a row of B.
 #if defined(LOWPEAK_AVX512)
-constexpr int register_rows = 12, panel_vectors = 2;
+constexpr int kRegisterRows = 12, kPanelVectors = 2;
 #elif defined(LOWPEAK_AVX2)
-constexpr int register_rows = 6, panel_vectors = 2;
+constexpr int kRegisterRows = 6, kPanelVectors = 2;
 #elif defined(LOWPEAK_NEON)
-constexpr int register_rows = 6, panel_vectors = 4;
+constexpr int kRegisterRows = 6, kPanelVectors = 4;
 #else
-constexpr int register_rows = 4, panel_vectors = 2;
+constexpr int kRegisterRows = 4, kPanelVectors = 2;
 #endif
-constexpr int panel_cols = panel_vectors * simd_width;
+constexpr int kPanelCols = kPanelVectors * kSimdWidth;
 
-constexpr int64_t padded_to_panel(int64_t cols) { return (cols + panel_cols - 1) / panel_cols * panel_cols; }
+constexpr int64_t padded_to_panel(int64_t cols) { return (cols + kPanelCols - 1) / kPanelCols * kPanelCols; }
 
 // Element (row, k) of A is data[row * row_stride + k * step] if Strided. Panels are what pack() makes, all rows of
-// A: data[k / panel_cols * panel_stride + row * panel_cols + k % panel_cols].
+// A: data[k / kPanelCols * panel_stride + row * kPanelCols + k % kPanelCols].
 struct Strided {
   const float* data;
   int64_t row_stride, step;
@@ -41,53 +41,53 @@ struct Span {
 
 template <int tile_rows>
 struct Tile {
-  Vec sum[tile_rows][panel_vectors];
+  Vec sum[tile_rows][kPanelVectors];
 
   LOWPEAK_INLINE void clear() {
     for (int r = 0; r < tile_rows; ++r)
-      for (int v = 0; v < panel_vectors; ++v) sum[r][v] = set(0.0f);
+      for (int v = 0; v < kPanelVectors; ++v) sum[r][v] = set(0.0f);
   }
 
   LOWPEAK_INLINE void multiply(const float* a, int64_t row_stride, int64_t step, const float* b, int64_t depth) {
-    for (int64_t k = 0; k < depth; ++k, a += step, b += panel_cols) {
-      Vec right[panel_vectors];
-      for (int v = 0; v < panel_vectors; ++v) right[v] = load(b + v * simd_width);
+    for (int64_t k = 0; k < depth; ++k, a += step, b += kPanelCols) {
+      Vec right[kPanelVectors];
+      for (int v = 0; v < kPanelVectors; ++v) right[v] = load(b + v * kSimdWidth);
       for (int r = 0; r < tile_rows; ++r) {
         const Vec left = set(a[r * row_stride]);
-        for (int v = 0; v < panel_vectors; ++v) sum[r][v] = fma(left, right[v], sum[r][v]);
+        for (int v = 0; v < kPanelVectors; ++v) sum[r][v] = fma(left, right[v], sum[r][v]);
       }
     }
   }
 
   LOWPEAK_INLINE void accumulate(const Strided& a, int64_t row, const float* b, Span span) {
-    multiply(a.data + row * a.row_stride + span.begin * a.step, a.row_stride, a.step, b + span.begin * panel_cols,
+    multiply(a.data + row * a.row_stride + span.begin * a.step, a.row_stride, a.step, b + span.begin * kPanelCols,
              span.end - span.begin);
   }
 
   LOWPEAK_INLINE void accumulate(const Panels& a, int64_t row, const float* b, Span span) {
-    const float* left = a.data + row * panel_cols;
-    for (int64_t k = span.begin; k < span.end; k += panel_cols, left += a.panel_stride) {
-      multiply(left, panel_cols, 1, b + k * panel_cols, panel_cols);
+    const float* left = a.data + row * kPanelCols;
+    for (int64_t k = span.begin; k < span.end; k += kPanelCols, left += a.panel_stride) {
+      multiply(left, kPanelCols, 1, b + k * kPanelCols, kPanelCols);
     }
   }
 
   template <bool add>
   LOWPEAK_INLINE void write(float* c, int64_t c_stride) const {
     for (int r = 0; r < tile_rows; ++r)
-      for (int v = 0; v < panel_vectors; ++v) {
-        float* target = c + r * c_stride + v * simd_width;
+      for (int v = 0; v < kPanelVectors; ++v) {
+        float* target = c + r * c_stride + v * kSimdWidth;
         store(target, add ? load(target) + sum[r][v] : sum[r][v]);
       }
   }
 
   template <bool add>
   void write_first(float* c, int64_t c_stride, int64_t cols) const {
-    float rows[tile_rows * panel_cols];
-    write<false>(rows, panel_cols);
+    float rows[tile_rows * kPanelCols];
+    write<false>(rows, kPanelCols);
     for (int r = 0; r < tile_rows; ++r)
       for (int64_t col = 0; col < cols; ++col) {
         float& target = c[r * c_stride + col];
-        target = rows[r * panel_cols + col] + (add ? target : 0.0f);
+        target = rows[r * kPanelCols + col] + (add ? target : 0.0f);
       }
   }
 };
@@ -98,7 +98,7 @@ LOWPEAK_INLINE void compute_tile(const Left& a, int64_t row, const float* b, Spa
   Tile<tile_rows> tile;
   tile.clear();
   tile.accumulate(a, row, b, span);
-  if (cols >= panel_cols) {
+  if (cols >= kPanelCols) {
     tile.template write<add>(c, c_stride);
   } else {
     tile.template write_first<add>(c, c_stride, cols);
@@ -123,40 +123,40 @@ LOWPEAK_INLINE void compute_last_tile(int64_t rows, const Left& a, int64_t row, 
 template <bool add, class Left, class SpanOf>
 inline void product(int64_t rows, int64_t cols, int64_t depth, const Left& a, const float* b, float* c,
                     int64_t c_stride, const SpanOf& span_of) {
-  for (int64_t col = 0; col < cols; col += panel_cols, b += depth * panel_cols) {
+  for (int64_t col = 0; col < cols; col += kPanelCols, b += depth * kPanelCols) {
     int64_t row = 0;
-    for (; row + register_rows <= rows; row += register_rows) {
-      const Span span = span_of(row, register_rows, col);
+    for (; row + kRegisterRows <= rows; row += kRegisterRows) {
+      const Span span = span_of(row, kRegisterRows, col);
       if (span.begin >= span.end) continue;
-      compute_tile<register_rows, add>(a, row, b, span, c + row * c_stride + col, c_stride, cols - col);
+      compute_tile<kRegisterRows, add>(a, row, b, span, c + row * c_stride + col, c_stride, cols - col);
     }
     if (row == rows) continue;
     const Span span = span_of(row, rows - row, col);
     if (span.begin >= span.end) continue;
-    compute_last_tile<register_rows, add>(rows - row, a, row, b, span, c + row * c_stride + col, c_stride, cols - col);
+    compute_last_tile<kRegisterRows, add>(rows - row, a, row, b, span, c + row * c_stride + col, c_stride, cols - col);
   }
 }
 
 // rows x cols in place -> panels of `depth` = rows rows; columns from cols to the panel's end are 0.
 inline void pack(const float* source, int64_t row_stride, int64_t rows, int64_t cols, float* panels) {
   for (int64_t row = 0; row < rows; ++row, source += row_stride) {
-    float* target = panels + row * panel_cols;
+    float* target = panels + row * kPanelCols;
     int64_t col = 0;
-    for (; col + panel_cols <= cols; col += panel_cols, target += rows * panel_cols)
-      for (int v = 0; v < panel_vectors; ++v) store(target + v * simd_width, load(source + col + v * simd_width));
+    for (; col + kPanelCols <= cols; col += kPanelCols, target += rows * kPanelCols)
+      for (int v = 0; v < kPanelVectors; ++v) store(target + v * kSimdWidth, load(source + col + v * kSimdWidth));
     if (col == cols) continue;
-    for (int64_t i = 0; i < panel_cols; ++i) target[i] = col + i < cols ? source[col + i] : 0.0f;
+    for (int64_t i = 0; i < kPanelCols; ++i) target[i] = col + i < cols ? source[col + i] : 0.0f;
   }
 }
 
 // The transpose of rows x cols in place -> panels of `depth` >= cols rows; whatever the source does not have is 0.
 inline void pack_transposed(const float* source, int64_t row_stride, int64_t rows, int64_t cols, int64_t depth,
                             float* panels) {
-  for (int64_t first = 0; first < rows; first += panel_cols, panels += depth * panel_cols) {
-    for (int64_t i = 0; i < panel_cols; ++i) {
+  for (int64_t first = 0; first < rows; first += kPanelCols, panels += depth * kPanelCols) {
+    for (int64_t i = 0; i < kPanelCols; ++i) {
       const bool inside = first + i < rows;
       const float* row = source + (inside ? first + i : 0) * row_stride;
-      for (int64_t col = 0; col < depth; ++col) panels[col * panel_cols + i] = inside && col < cols ? row[col] : 0.0f;
+      for (int64_t col = 0; col < depth; ++col) panels[col * kPanelCols + i] = inside && col < cols ? row[col] : 0.0f;
     }
   }
 }

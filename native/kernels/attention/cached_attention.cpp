@@ -8,7 +8,7 @@ namespace lowpeak {
 namespace {
 
 // Products of a query and a key that one thread is done with before another has begun.
-constexpr int64_t products_alone = 512;
+constexpr int64_t kProductsAlone = 512;
 
 bool is_one_query(const AttentionShape& shape) { return shape.end - shape.begin == 1; }
 
@@ -34,7 +34,7 @@ void cached_attention(const CachedAttention& arguments, Parallel& parallel, void
   const auto heads = [&](int64_t begin, int64_t end, int worker) {
     for (int64_t head = begin; head < end; ++head) kernels.one_query(arguments, head, memory + worker * shape.end);
   };
-  if (shape.heads * shape.end <= products_alone) {
+  if (shape.heads * shape.end <= kProductsAlone) {
     heads(0, shape.heads, 0);
   } else {
     parallel.run(shape.heads, heads);

@@ -11,16 +11,16 @@
 namespace lowpeak {
 inline namespace LOWPEAK_ISA {
 
-constexpr int summed_vectors = 8;
+constexpr int kSummedVectors = 8;
 
 inline float product_with_key(const float* query, const float* key, int64_t dim) {
   Vec sum[2] = {set(0.0f), set(0.0f)};
   int64_t i = 0;
-  for (; i + 2 * simd_width <= dim; i += 2 * simd_width) {
+  for (; i + 2 * kSimdWidth <= dim; i += 2 * kSimdWidth) {
     sum[0] = fma(load(query + i), load(key + i), sum[0]);
-    sum[1] = fma(load(query + i + simd_width), load(key + i + simd_width), sum[1]);
+    sum[1] = fma(load(query + i + kSimdWidth), load(key + i + kSimdWidth), sum[1]);
   }
-  for (; i + simd_width <= dim; i += simd_width) sum[0] = fma(load(query + i), load(key + i), sum[0]);
+  for (; i + kSimdWidth <= dim; i += kSimdWidth) sum[0] = fma(load(query + i), load(key + i), sum[0]);
   if (i < dim) sum[1] = fma(load_first(query + i, dim - i), load_first(key + i, dim - i), sum[1]);
   return reduce_add(sum[0] + sum[1]);
 }
@@ -30,7 +30,7 @@ inline float exponentials(float* scores, int64_t count, float highest) {
   Vec sum = set(0.0f);
   const Vec most = set(highest);
   int64_t i = 0;
-  for (; i + simd_width <= count; i += simd_width) {
+  for (; i + kSimdWidth <= count; i += kSimdWidth) {
     const Vec power = exp_below_88(load(scores + i) - most);
     store(scores + i, power);
     sum = sum + power;
@@ -56,15 +56,15 @@ inline void one_query(const CachedAttention& arguments, int64_t head, float* sco
   const Vec share = set(1.0f / exponentials(scores, shape.end, highest));
   float* out = arguments.out.row(head, 0);
   int64_t col = 0;
-  for (; col + summed_vectors * simd_width <= dim; col += summed_vectors * simd_width) {
-    Vec sum[summed_vectors];
-    for (int i = 0; i < summed_vectors; ++i) sum[i] = set(0.0f);
+  for (; col + kSummedVectors * kSimdWidth <= dim; col += kSummedVectors * kSimdWidth) {
+    Vec sum[kSummedVectors];
+    for (int i = 0; i < kSummedVectors; ++i) sum[i] = set(0.0f);
     for (int64_t key = 0; key < shape.end; ++key) {
       const Vec weight = set(scores[key]);
       const float* value = arguments.value.row(key_head, key) + col;
-      for (int i = 0; i < summed_vectors; ++i) sum[i] = fma(weight, load(value + i * simd_width), sum[i]);
+      for (int i = 0; i < kSummedVectors; ++i) sum[i] = fma(weight, load(value + i * kSimdWidth), sum[i]);
     }
-    for (int i = 0; i < summed_vectors; ++i) store(out + col + i * simd_width, sum[i] * share);
+    for (int i = 0; i < kSummedVectors; ++i) store(out + col + i * kSimdWidth, sum[i] * share);
   }
   each_vector(dim - col, [&](int64_t i, auto lanes) {
     Vec sum = set(0.0f);

@@ -13,13 +13,13 @@ void over_tokens(const Arguments& arguments, void (*rows)(const Arguments&, int6
 const ElementwiseKernels& elementwise_kernels(Isa isa) {
   switch (isa) {
 #if defined(LOWPEAK_HAVE_X86)
-    case Isa::avx2: return avx2_elementwise_kernels;
-    case Isa::avx512: return avx512_elementwise_kernels;
+    case Isa::avx2: return kAvx2ElementwiseKernels;
+    case Isa::avx512: return kAvx512ElementwiseKernels;
 #endif
 #if defined(LOWPEAK_HAVE_NEON)
-    case Isa::neon: return neon_elementwise_kernels;
+    case Isa::neon: return kNeonElementwiseKernels;
 #endif
-    default: return generic_elementwise_kernels;
+    default: return kGenericElementwiseKernels;
   }
 }
 

@@ -3,6 +3,6 @@
 
 namespace lowpeak {
 
-const ElementwiseKernels avx2_elementwise_kernels = elementwise_table;
+const ElementwiseKernels kAvx2ElementwiseKernels = kElementwiseTable;
 
 }  // namespace lowpeak

@@ -3,6 +3,6 @@
 
 namespace lowpeak {
 
-const ElementwiseKernels avx512_elementwise_kernels = elementwise_table;
+const ElementwiseKernels kAvx512ElementwiseKernels = kElementwiseTable;
 
 }  // namespace lowpeak

@@ -3,6 +3,6 @@
 
 namespace lowpeak {
 
-const ElementwiseKernels generic_elementwise_kernels = elementwise_table;
+const ElementwiseKernels kGenericElementwiseKernels = kElementwiseTable;
 
 }  // namespace lowpeak

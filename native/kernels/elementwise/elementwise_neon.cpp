@@ -2,6 +2,6 @@
 
 namespace lowpeak {
 
-const ElementwiseKernels neon_elementwise_kernels = elementwise_table;
+const ElementwiseKernels kNeonElementwiseKernels = kElementwiseTable;
 
 }  // namespace lowpeak

@@ -18,10 +18,10 @@ struct ElementwiseKernels {
   void (*exp)(const float* in, float* out, int64_t count);
 };
 
-extern const ElementwiseKernels generic_elementwise_kernels;
-extern const ElementwiseKernels avx2_elementwise_kernels;
-extern const ElementwiseKernels avx512_elementwise_kernels;
-extern const ElementwiseKernels neon_elementwise_kernels;
+extern const ElementwiseKernels kGenericElementwiseKernels;
+extern const ElementwiseKernels kAvx2ElementwiseKernels;
+extern const ElementwiseKernels kAvx512ElementwiseKernels;
+extern const ElementwiseKernels kNeonElementwiseKernels;
 
 // The kernels of `isa`, for which has_isa() must hold.
 const ElementwiseKernels& elementwise_kernels(Isa isa);

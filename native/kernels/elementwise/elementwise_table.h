@@ -13,7 +13,7 @@ inline void exp_row(const float* in, float* out, int64_t count) {
   each_vector(count, [&](int64_t i, auto lanes) { lanes.store(out + i, exp(lanes.load(in + i))); });
 }
 
-constexpr ElementwiseKernels elementwise_table = {rms_norm_forward_rows,
+constexpr ElementwiseKernels kElementwiseTable = {rms_norm_forward_rows,
                                                   rms_norm_backward_rows,
                                                   rotary_rows<false>,
                                                   rotary_rows<true>,

@@ -40,12 +40,12 @@ using Avx2Tile = RegisterTile<6, 2>;
 
 }  // namespace
 
-extern const LinearKernels avx2_linear_kernels = {Avx2Tile::rows,
-                                                  Avx2Tile::cols,
-                                                  block_rows_512k,
-                                                  pack_left<Avx2Tile::rows>,
-                                                  Avx2Tile::multiply,
-                                                  Decoder<Avx2Lanes>::decode_transposed,
-                                                  Decoder<Avx2Lanes>::decode};
+extern const LinearKernels kAvx2LinearKernels = {Avx2Tile::kRows,
+                                                 Avx2Tile::kCols,
+                                                 kBlockRows512k,
+                                                 pack_left<Avx2Tile::kRows>,
+                                                 Avx2Tile::multiply,
+                                                 Decoder<Avx2Lanes>::decode_transposed,
+                                                 Decoder<Avx2Lanes>::decode};
 
 }  // namespace lowpeak

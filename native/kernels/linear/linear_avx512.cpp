@@ -33,12 +33,12 @@ using Avx512Tile = RegisterTile<12, 2>;
 
 }  // namespace
 
-extern const LinearKernels avx512_linear_kernels = {Avx512Tile::rows,
-                                                    Avx512Tile::cols,
-                                                    block_rows_1m,
-                                                    pack_left<Avx512Tile::rows>,
-                                                    Avx512Tile::multiply,
-                                                    Decoder<Avx512Lanes>::decode_transposed,
-                                                    Decoder<Avx512Lanes>::decode};
+extern const LinearKernels kAvx512LinearKernels = {Avx512Tile::kRows,
+                                                   Avx512Tile::kCols,
+                                                   kBlockRows1m,
+                                                   pack_left<Avx512Tile::kRows>,
+                                                   Avx512Tile::multiply,
+                                                   Decoder<Avx512Lanes>::decode_transposed,
+                                                   Decoder<Avx512Lanes>::decode};
 
 }  // namespace lowpeak

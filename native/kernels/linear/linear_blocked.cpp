@@ -8,16 +8,16 @@ namespace {
 
 // A block of the left factor (1 KB a row) and a panel of the right one (128 KB) share a core's L2 cache; the tiles
 // of the panel that a register tile reads (16 KB each) stay in L1 while the rows of the block pass by.
-constexpr int64_t block_depth = 256;
-constexpr int64_t panel_cols = 128;
+constexpr int64_t kBlockDepth = 256;
+constexpr int64_t kPanelCols = 128;
 
-constexpr int64_t cache_line = 64;
-constexpr int64_t worker_floats = block_depth * (most_block_rows + panel_cols);
+constexpr int64_t kCacheLine = 64;
+constexpr int64_t kWorkerFloats = kBlockDepth * (kMostBlockRows + kPanelCols);
 
 // Blocks begin at multiples of this, so that they cut few groups of quantized weights.
-constexpr int64_t depth_step = 32;
+constexpr int64_t kDepthStep = 32;
 
-static_assert(panel_cols % tile_cols == 0 && block_depth % depth_step == 0, "");
+static_assert(kPanelCols % kTileCols == 0 && kBlockDepth % kDepthStep == 0, "");
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -28,7 +28,7 @@ int64_t even_block(int64_t count, int64_t limit, int64_t step) {
 }
 
 // Reading the left factor in place costs less than packing it, if few tiles read it.
-bool packs_left(const BlockedProduct& p, int64_t cols) { return p.a_depth_stride != 1 || cols > 2 * tile_cols; }
+bool packs_left(const BlockedProduct& p, int64_t cols) { return p.a_depth_stride != 1 || cols > 2 * kTileCols; }
 
 // Threads share out c as a grid of cells, so that no sum is split.
 struct Grid {
@@ -38,10 +38,10 @@ struct Grid {
 // Work of one cell in multiply-adds of a vector. More cells in a row of the grid pack the same rows of `a`,
 // more in a column decode the same columns of `b`; edges count as whole tiles.
 double cell_cost(const BlockedProduct& p, const LinearKernels& kernels, Grid grid) {
-  constexpr double pack_a = 2.0, pack_b = 1.0;
+  constexpr double kPackA = 2.0, kPackB = 1.0;
   const double rows = static_cast<double>(grid.cell_rows), cols = static_cast<double>(grid.cell_cols);
   const double blocks = static_cast<double>(ceil_div(grid.cell_rows, kernels.block_rows));
-  return rows * cols / 8 + (packs_left(p, grid.cell_cols) ? pack_a * rows : 0) + pack_b * cols * blocks;
+  return rows * cols / 8 + (packs_left(p, grid.cell_cols) ? kPackA * rows : 0) + kPackB * cols * blocks;
 }
 
 Grid choose_grid(const BlockedProduct& p, const LinearKernels& kernels, int workers) {
@@ -72,7 +72,7 @@ void multiply_cell(const BlockedProduct& p, const LinearKernels& kernels, int64_
                    int64_t col_end, float* packed_a, float* panel) {
   const bool pack = packs_left(p, col_end - col);
   const int64_t rows_step = even_block(row_end - row, kernels.block_rows, kernels.register_rows);
-  const int64_t depth_block = even_block(p.depth, block_depth, depth_step);
+  const int64_t depth_block = even_block(p.depth, kBlockDepth, kDepthStep);
   for (int64_t i0 = row; i0 < row_end; i0 += rows_step) {
     const int64_t rows = std::min(rows_step, row_end - i0);
     int64_t k0 = 0;
@@ -80,15 +80,15 @@ void multiply_cell(const BlockedProduct& p, const LinearKernels& kernels, int64_
       const int64_t depth = std::min(depth_block, p.depth - k0);
       const float* a = p.a + i0 * p.a_row_stride + k0 * p.a_depth_stride;
       if (pack) kernels.pack_left(a, p.a_row_stride, p.a_depth_stride, rows, depth, packed_a);
-      for (int64_t j0 = col; j0 < col_end; j0 += panel_cols) {
-        const int64_t cols = std::min(panel_cols, col_end - j0);
+      for (int64_t j0 = col; j0 < col_end; j0 += kPanelCols) {
+        const int64_t cols = std::min(kPanelCols, col_end - j0);
         p.b->pack(k0, depth, j0, cols, panel);
         if (p.bias && k0 == 0) add_bias(p, i0, rows, j0, cols);
         TileProduct tile;
         tile.a_row_stride = pack ? 1 : p.a_row_stride;
         tile.a_depth_stride = pack ? kernels.register_rows : p.a_depth_stride;
         tile.depth = depth;
-        tile.b_tile_stride = depth * tile_cols;
+        tile.b_tile_stride = depth * kTileCols;
         tile.c_stride = p.c_stride;
         tile.alpha = p.alpha;
         tile.accumulate = k0 > 0 || p.bias || p.write == Write::accumulate;
@@ -111,7 +111,7 @@ void multiply_cell(const BlockedProduct& p, const LinearKernels& kernels, int64_
 }  // namespace
 
 int64_t matmul_scratch_bytes(int workers) {
-  return workers * worker_floats * static_cast<int64_t>(sizeof(float)) + cache_line;
+  return workers * kWorkerFloats * static_cast<int64_t>(sizeof(float)) + kCacheLine;
 }
 
 void multiply_blocked(const BlockedProduct& product, const LinearKernels& kernels, Parallel& parallel, void* scratch) {
@@ -120,10 +120,10 @@ void multiply_blocked(const BlockedProduct& product, const LinearKernels& kernel
   const int64_t across = ceil_div(product.cols, grid.cell_cols);
   const int64_t cells = across * ceil_div(product.rows, grid.cell_rows);
   float* aligned =
-      reinterpret_cast<float*>(round_up(static_cast<int64_t>(reinterpret_cast<uintptr_t>(scratch)), cache_line));
+      reinterpret_cast<float*>(round_up(static_cast<int64_t>(reinterpret_cast<uintptr_t>(scratch)), kCacheLine));
   parallel.run(cells, [&](int64_t begin, int64_t end, int worker) {
-    float* packed_a = aligned + worker * worker_floats;
-    float* panel = packed_a + block_depth * most_block_rows;
+    float* packed_a = aligned + worker * kWorkerFloats;
+    float* panel = packed_a + kBlockDepth * kMostBlockRows;
     for (int64_t cell = begin; cell < end; ++cell) {
       const int64_t row = cell / across * grid.cell_rows, col = cell % across * grid.cell_cols;
       multiply_cell(product, kernels, row, std::min(row + grid.cell_rows, product.rows), col,

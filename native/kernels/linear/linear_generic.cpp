@@ -91,15 +91,15 @@ struct GenericLanes {
 };
 
 // A quarter of the tile's columns at a time: 6 x 4 sums fit into 16 registers of 4 floats.
-constexpr int part_cols = 4;
-constexpr int register_rows = 6;
+constexpr int kPartCols = 4;
+constexpr int kRegisterRows = 6;
 
 template <int Rows>
 void multiply_rows(const TileProduct& p) {
-  float sum[Rows][tile_cols];
+  float sum[Rows][kTileCols];
   LOWPEAK_UNROLL
-  for (int part = 0; part < tile_cols; part += part_cols) {
-    float partial[Rows][part_cols] = {};
+  for (int part = 0; part < kTileCols; part += kPartCols) {
+    float partial[Rows][kPartCols] = {};
     const float* a = p.a;
     const float* b = p.b + part;
     for (int64_t k = 0; k < p.depth; ++k) {
@@ -107,15 +107,15 @@ void multiply_rows(const TileProduct& p) {
       for (int i = 0; i < Rows; ++i) {
         const float value = a[i * p.a_row_stride];
         LOWPEAK_UNROLL
-        for (int j = 0; j < part_cols; ++j) partial[i][j] += value * b[j];
+        for (int j = 0; j < kPartCols; ++j) partial[i][j] += value * b[j];
       }
       a += p.a_depth_stride;
-      b += tile_cols;
+      b += kTileCols;
     }
     LOWPEAK_UNROLL
     for (int i = 0; i < Rows; ++i) {
       LOWPEAK_UNROLL
-      for (int j = 0; j < part_cols; ++j) sum[i][part + j] = partial[i][j];
+      for (int j = 0; j < kPartCols; ++j) sum[i][part + j] = partial[i][j];
     }
   }
   LOWPEAK_UNROLL
@@ -132,30 +132,30 @@ void multiply_tile(const TileProduct& p) {
     case 3: return multiply_rows<3>(p);
     case 4: return multiply_rows<4>(p);
     case 5: return multiply_rows<5>(p);
-    default: return multiply_rows<register_rows>(p);
+    default: return multiply_rows<kRegisterRows>(p);
   }
 }
 
 }  // namespace
 
-extern const LinearKernels generic_linear_kernels = {register_rows,
-                                                     tile_cols,
-                                                     block_rows_512k,
-                                                     pack_left<register_rows>,
-                                                     multiply_tile,
-                                                     Decoder<GenericLanes>::decode_transposed,
-                                                     Decoder<GenericLanes>::decode};
+extern const LinearKernels kGenericLinearKernels = {kRegisterRows,
+                                                    kTileCols,
+                                                    kBlockRows512k,
+                                                    pack_left<kRegisterRows>,
+                                                    multiply_tile,
+                                                    Decoder<GenericLanes>::decode_transposed,
+                                                    Decoder<GenericLanes>::decode};
 
 const LinearKernels& linear_kernels(Isa isa) {
 #if defined(LOWPEAK_HAVE_X86)
-  if (isa == Isa::avx512) return avx512_linear_kernels;
-  if (isa == Isa::avx2) return avx2_linear_kernels;
+  if (isa == Isa::avx512) return kAvx512LinearKernels;
+  if (isa == Isa::avx2) return kAvx2LinearKernels;
 #endif
 #if defined(LOWPEAK_HAVE_NEON)
-  if (isa == Isa::neon) return neon_linear_kernels;
+  if (isa == Isa::neon) return kNeonLinearKernels;
 #endif
   (void)isa;
-  return generic_linear_kernels;
+  return kGenericLinearKernels;
 }
 
 }  // namespace lowpeak

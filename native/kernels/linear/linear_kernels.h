@@ -9,12 +9,12 @@
 namespace lowpeak {
 
 // Columns of one tile of a panel.
-constexpr int tile_cols = 16;
+constexpr int kTileCols = 16;
 
 // Rows of the left factor that share a second level cache with a panel: where that cache has 512 KB, and where it
 // has 1 MB. Both are multiples of the rows of every register tile.
-constexpr int block_rows_512k = 192, block_rows_1m = 264;
-constexpr int most_block_rows = block_rows_1m;
+constexpr int kBlockRows512k = 192, kBlockRows1m = 264;
+constexpr int kMostBlockRows = kBlockRows1m;
 
 // Before a loop over an array that has to live in registers. GCC keeps such an array in memory as well,
 // unless the loop is gone before it looks.
@@ -31,7 +31,7 @@ struct TileProduct {
   const float* a;          // element (i, k) at a[i * a_row_stride + k * a_depth_stride]
   int64_t a_row_stride;    // 1 when a is a packed tile,
   int64_t a_depth_stride;  // and then the register tile's rows
-  const float* b;          // tiles of a panel: element (k, j) of the first at b[k * tile_cols + j]
+  const float* b;          // tiles of a panel: element (k, j) of the first at b[k * kTileCols + j]
   int64_t b_tile_stride;   // from one to the next
   int64_t depth;
   float* c;
@@ -42,7 +42,7 @@ struct TileProduct {
   bool accumulate;
 };
 
-// A panel holds tiles of tile_cols columns one after the other, each [depth, tile_cols]; what lies beyond the
+// A panel holds tiles of kTileCols columns one after the other, each [depth, kTileCols]; what lies beyond the
 // matrix is zero.
 struct LinearKernels {
   // The register tile, as large as the registers allow. Its columns are whole tiles of a panel.
@@ -61,14 +61,14 @@ struct LinearKernels {
   void (*decode_transposed)(const QuantizedMatrix& weight, int64_t row, int64_t rows, int64_t col, int64_t cols,
                             float* panel);
 
-  // Panel of weight[row .. row + rows, col .. col + cols]: depth is `rows`. `col` is a multiple of tile_cols.
+  // Panel of weight[row .. row + rows, col .. col + cols]: depth is `rows`. `col` is a multiple of kTileCols.
   void (*decode)(const QuantizedMatrix& weight, int64_t row, int64_t rows, int64_t col, int64_t cols, float* panel);
 };
 
-extern const LinearKernels generic_linear_kernels;
-extern const LinearKernels avx2_linear_kernels;
-extern const LinearKernels avx512_linear_kernels;
-extern const LinearKernels neon_linear_kernels;
+extern const LinearKernels kGenericLinearKernels;
+extern const LinearKernels kAvx2LinearKernels;
+extern const LinearKernels kAvx512LinearKernels;
+extern const LinearKernels kNeonLinearKernels;
 
 // The kernels of `isa`, for which has_isa() must hold.
 const LinearKernels& linear_kernels(Isa isa);

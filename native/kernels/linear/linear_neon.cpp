@@ -84,25 +84,25 @@ struct NeonLanes {
 };
 
 // 24 of 32 registers are sums.
-constexpr int register_rows = 6;
-constexpr int parts = tile_cols / 4;
+constexpr int kRegisterRows = 6;
+constexpr int kParts = kTileCols / 4;
 
 // sum[row] += b * one lane of the vector, which has to be a constant.
 #define LOWPEAK_ADD_ROW(row, vector, lane)                                        \
   LOWPEAK_UNROLL                                                                  \
-  for (int part = 0; part < parts; ++part) {                                      \
+  for (int part = 0; part < kParts; ++part) {                                     \
     sum[row][part] = vfmaq_laneq_f32(sum[row][part], b_part[part], vector, lane); \
   }
 
 template <int Rows, bool Packed>
-void sum_products(const TileProduct& p, float32x4_t (&sum)[Rows][parts]) {
+void sum_products(const TileProduct& p, float32x4_t (&sum)[Rows][kParts]) {
   const float* a = p.a;
   const float* b = p.b;
   for (int64_t k = 0; k < p.depth; ++k) {
-    float32x4_t b_part[parts];
+    float32x4_t b_part[kParts];
     LOWPEAK_UNROLL
-    for (int part = 0; part < parts; ++part) b_part[part] = vld1q_f32(b + 4 * part);
-    if constexpr (Packed && Rows == register_rows) {
+    for (int part = 0; part < kParts; ++part) b_part[part] = vld1q_f32(b + 4 * part);
+    if constexpr (Packed && Rows == kRegisterRows) {
       const float32x4_t a0 = vld1q_f32(a);
       const float32x4_t a4 = vcombine_f32(vld1_f32(a + 4), vdup_n_f32(0));
       LOWPEAK_ADD_ROW(0, a0, 0)
@@ -118,8 +118,8 @@ void sum_products(const TileProduct& p, float32x4_t (&sum)[Rows][parts]) {
         LOWPEAK_ADD_ROW(i, value, 0)
       }
     }
-    a += Packed ? register_rows : p.a_depth_stride;
-    b += tile_cols;
+    a += Packed ? kRegisterRows : p.a_depth_stride;
+    b += kTileCols;
   }
 }
 
@@ -129,13 +129,13 @@ template <int Rows>
 void multiply_rows(const TileProduct& p) {
   LOWPEAK_UNROLL
   for (int i = 0; i < Rows; ++i) __builtin_prefetch(p.c + i * p.c_stride, 1);
-  float32x4_t sum[Rows][parts];
+  float32x4_t sum[Rows][kParts];
   LOWPEAK_UNROLL
   for (int i = 0; i < Rows; ++i) {
     LOWPEAK_UNROLL
-    for (int part = 0; part < parts; ++part) sum[i][part] = vdupq_n_f32(0);
+    for (int part = 0; part < kParts; ++part) sum[i][part] = vdupq_n_f32(0);
   }
-  if (p.a_row_stride == 1 && p.a_depth_stride == register_rows) {
+  if (p.a_row_stride == 1 && p.a_depth_stride == kRegisterRows) {
     sum_products<Rows, true>(p, sum);
   } else {
     sum_products<Rows, false>(p, sum);
@@ -143,19 +143,19 @@ void multiply_rows(const TileProduct& p) {
   LOWPEAK_UNROLL
   for (int i = 0; i < Rows; ++i) {
     float* out = p.c + i * p.c_stride;
-    float edge[tile_cols] = {};
+    float edge[kTileCols] = {};
     float* target = out;
-    if (p.cols < tile_cols) {
+    if (p.cols < kTileCols) {
       target = edge;
       if (p.accumulate) std::memcpy(edge, out, sizeof(float) * static_cast<size_t>(p.cols));
     }
     LOWPEAK_UNROLL
-    for (int part = 0; part < parts; ++part) {
+    for (int part = 0; part < kParts; ++part) {
       float* at = target + 4 * part;
       vst1q_f32(at,
                 p.accumulate ? vfmaq_n_f32(vld1q_f32(at), sum[i][part], p.alpha) : vmulq_n_f32(sum[i][part], p.alpha));
     }
-    if (p.cols < tile_cols) std::memcpy(out, edge, sizeof(float) * static_cast<size_t>(p.cols));
+    if (p.cols < kTileCols) std::memcpy(out, edge, sizeof(float) * static_cast<size_t>(p.cols));
   }
 }
 
@@ -166,18 +166,18 @@ void multiply_tile(const TileProduct& p) {
     case 3: return multiply_rows<3>(p);
     case 4: return multiply_rows<4>(p);
     case 5: return multiply_rows<5>(p);
-    default: return multiply_rows<register_rows>(p);
+    default: return multiply_rows<kRegisterRows>(p);
   }
 }
 
 }  // namespace
 
-extern const LinearKernels neon_linear_kernels = {register_rows,
-                                                  tile_cols,
-                                                  block_rows_512k,
-                                                  pack_left<register_rows>,
-                                                  multiply_tile,
-                                                  Decoder<NeonLanes>::decode_transposed,
-                                                  Decoder<NeonLanes>::decode};
+extern const LinearKernels kNeonLinearKernels = {kRegisterRows,
+                                                 kTileCols,
+                                                 kBlockRows512k,
+                                                 pack_left<kRegisterRows>,
+                                                 multiply_tile,
+                                                 Decoder<NeonLanes>::decode_transposed,
+                                                 Decoder<NeonLanes>::decode};
 
 }  // namespace lowpeak

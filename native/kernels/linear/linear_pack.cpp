@@ -9,13 +9,13 @@ namespace lowpeak {
 namespace {
 
 // Rows of the source that are read side by side: their lines fit into L1 even if all fall into one set.
-constexpr int64_t rows_at_once = 8;
+constexpr int64_t kRowsAtOnce = 8;
 
 // Tiles of Width neighbours, from a source whose neighbours lie side by side.
 template <int Width>
 void pack_contiguous(const float* source, int64_t depth_stride, int64_t count, int64_t depth, float* packed) {
-  for (int64_t k0 = 0; k0 < depth; k0 += rows_at_once) {
-    const int64_t k_end = std::min(depth, k0 + rows_at_once);
+  for (int64_t k0 = 0; k0 < depth; k0 += kRowsAtOnce) {
+    const int64_t k_end = std::min(depth, k0 + kRowsAtOnce);
     for (int64_t first = 0; first < count; first += Width) {
       float* out = packed + first * depth + k0 * Width;
       const float* in = source + first + k0 * depth_stride;
@@ -69,7 +69,7 @@ template void pack_left<6>(const float*, int64_t, int64_t, int64_t, int64_t, flo
 template void pack_left<12>(const float*, int64_t, int64_t, int64_t, int64_t, float*);
 
 void pack_right(const float* b, int64_t depth_stride, int64_t col_stride, int64_t depth, int64_t cols, float* panel) {
-  pack<tile_cols>(b, col_stride, depth_stride, cols, depth, panel);
+  pack<kTileCols>(b, col_stride, depth_stride, cols, depth, panel);
 }
 
 }  // namespace lowpeak

@@ -25,10 +25,10 @@ struct RowKernels {
                          float* c);
 };
 
-extern const RowKernels generic_row_kernels;
-extern const RowKernels avx2_row_kernels;
-extern const RowKernels avx512_row_kernels;  // for has_vnni()
-extern const RowKernels neon_row_kernels;
+extern const RowKernels kGenericRowKernels;
+extern const RowKernels kAvx2RowKernels;
+extern const RowKernels kAvx512RowKernels;  // for has_vnni()
+extern const RowKernels kNeonRowKernels;
 
 // Whether one row can be multiplied in this way, with matmul_scratch_bytes of scratch.
 bool is_row_product(ConstMatrix x, const QuantizedMatrix& weight, const RowKernels& kernels);

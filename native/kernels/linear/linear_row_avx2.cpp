@@ -3,6 +3,6 @@
 
 namespace lowpeak {
 
-const RowKernels avx2_row_kernels = row_table;
+const RowKernels kAvx2RowKernels = kRowTable;
 
 }  // namespace lowpeak

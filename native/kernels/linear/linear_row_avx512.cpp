@@ -3,6 +3,6 @@
 
 namespace lowpeak {
 
-const RowKernels avx512_row_kernels = row_table;
+const RowKernels kAvx512RowKernels = kRowTable;
 
 }  // namespace lowpeak

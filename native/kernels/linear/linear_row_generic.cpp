@@ -3,6 +3,6 @@
 
 namespace lowpeak {
 
-const RowKernels generic_row_kernels = row_table;
+const RowKernels kGenericRowKernels = kRowTable;
 
 }  // namespace lowpeak

@@ -23,11 +23,11 @@
 namespace lowpeak {
 inline namespace LOWPEAK_ISA {
 
-constexpr float greatest_integer = 127 * 65536.0f;
-constexpr int64_t vector_bytes = 64;
-constexpr int four_times_128 = static_cast<int>(0x80808080u);
-constexpr int64_t block_bytes(int bits) { return bits == 4 ? 6 * vector_bytes : 4 * vector_bytes; }
-constexpr int64_t block_columns(int bits) { return 8 * vector_bytes / bits; }
+constexpr float kGreatestInteger = 127 * 65536.0f;
+constexpr int64_t kVectorBytes = 64;
+constexpr int kFourTimes128 = static_cast<int>(0x80808080u);
+constexpr int64_t block_bytes(int bits) { return bits == 4 ? 6 * kVectorBytes : 4 * kVectorBytes; }
+constexpr int64_t block_columns(int bits) { return 8 * kVectorBytes / bits; }
 
 inline int64_t row_blocks(int64_t cols, int bits) { return (cols + block_columns(bits) - 1) / block_columns(bits); }
 
@@ -35,7 +35,7 @@ inline int64_t digit_floats(int64_t cols, int bits) {
   return row_blocks(cols, bits) * block_bytes(bits) / static_cast<int64_t>(sizeof(float));
 }
 
-inline int64_t prepared_floats(int64_t cols, int bits) { return digit_floats(cols, bits) + 2 * (cols / 32 + padding); }
+inline int64_t prepared_floats(int64_t cols, int bits) { return digit_floats(cols, bits) + 2 * (cols / 32 + kPadding); }
 
 inline void store_16(uint8_t* p, __m128i bytes) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes); }
 
@@ -49,15 +49,15 @@ inline void store_digits(__m512i low, __m512i high, int bits, int64_t col, uint8
     const __m512i even = _mm512_permutex2var_epi32(low, evens, high), odd = _mm512_permutex2var_epi32(low, odds, high);
     uint8_t* out = block + in_block / 2;
     store_16(out, _mm512_cvtepi32_epi8(_mm512_srli_epi32(even, 16)));
-    store_16(out + vector_bytes, _mm512_cvtepi32_epi8(_mm512_srli_epi32(odd, 16)));
-    store_16(out + 2 * vector_bytes, _mm512_cvtepi32_epi8(_mm512_srli_epi32(even, 8)));
-    store_16(out + 3 * vector_bytes, _mm512_cvtepi32_epi8(_mm512_srli_epi32(odd, 8)));
-    store_16(out + 4 * vector_bytes, _mm512_cvtepi32_epi8(even));
-    store_16(out + 5 * vector_bytes, _mm512_cvtepi32_epi8(odd));
+    store_16(out + kVectorBytes, _mm512_cvtepi32_epi8(_mm512_srli_epi32(odd, 16)));
+    store_16(out + 2 * kVectorBytes, _mm512_cvtepi32_epi8(_mm512_srli_epi32(even, 8)));
+    store_16(out + 3 * kVectorBytes, _mm512_cvtepi32_epi8(_mm512_srli_epi32(odd, 8)));
+    store_16(out + 4 * kVectorBytes, _mm512_cvtepi32_epi8(even));
+    store_16(out + 5 * kVectorBytes, _mm512_cvtepi32_epi8(odd));
     return;
   }
-  uint8_t* out = block + vector_bytes + in_block;
-  for (int digit = 2; digit >= 0; --digit, out += vector_bytes) {
+  uint8_t* out = block + kVectorBytes + in_block;
+  for (int digit = 2; digit >= 0; --digit, out += kVectorBytes) {
     const unsigned down = 8 * static_cast<unsigned>(digit);
     store_16(out, _mm512_cvtepi32_epi8(_mm512_srli_epi32(low, down)));
     store_16(out + 16, _mm512_cvtepi32_epi8(_mm512_srli_epi32(high, down)));
@@ -70,33 +70,33 @@ inline void prepare_row(const float* x, const QuantizedMatrix& weight, float* pr
   const int64_t groups = weight.groups(), blocks = row_blocks(weight.cols, weight.bits);
   uint8_t* digits = reinterpret_cast<uint8_t*>(prepared);
   float* x_scales = prepared + digit_floats(weight.cols, weight.bits);
-  float* sums = x_scales + groups + padding;
+  float* sums = x_scales + groups + kPadding;
   if (blocks > 0) std::fill_n(digits + (blocks - 1) * block_bytes(weight.bits), block_bytes(weight.bits), uint8_t{0});
   for (int64_t group = 0; group < groups; ++group) {
     const int64_t first = group * weight.group_size, end = first + weight.group_size;
     Vec sum = set(0.0f), greatest = set(1e-30f);
-    for (int64_t col = first; col < end; col += simd_width) {
+    for (int64_t col = first; col < end; col += kSimdWidth) {
       const Vec values = load(x + col);
       sum = sum + values;
       greatest = max(greatest, {_mm512_abs_ps(values.value)});
     }
     sums[group] = reduce_add(sum);
     // What is not finite stays so.
-    x_scales[group] = _mm512_reduce_max_ps(greatest.value) * (1.0f / greatest_integer) + 0.0f * sums[group];
+    x_scales[group] = _mm512_reduce_max_ps(greatest.value) * (1.0f / kGreatestInteger) + 0.0f * sums[group];
     const Vec factor = set(1.0f / x_scales[group]);
-    for (int64_t col = first; col < end; col += 2 * simd_width) {
+    for (int64_t col = first; col < end; col += 2 * kSimdWidth) {
       const __m512i low = _mm512_cvtps_epi32((load(x + col) * factor).value);
-      const __m512i high = _mm512_cvtps_epi32((load(x + col + simd_width) * factor).value);
+      const __m512i high = _mm512_cvtps_epi32((load(x + col + kSimdWidth) * factor).value);
       store_digits(low, high, weight.bits, col, digits);
     }
   }
-  std::fill_n(x_scales + groups, padding, 0.0f);
-  std::fill_n(sums + groups, padding, 0.0f);
+  std::fill_n(x_scales + groups, kPadding, 0.0f);
+  std::fill_n(sums + groups, kPadding, 0.0f);
   if (weight.bits == 8) {
     const __m512i zero = _mm512_setzero_si512();
     for (uint8_t* block = digits; block < digits + blocks * block_bytes(8); block += block_bytes(8)) {
-      const __m512i first_digits = load_bytes(block + vector_bytes);
-      const __m512i sum = _mm512_dpbusd_epi32(zero, _mm512_set1_epi32(four_times_128), first_digits);
+      const __m512i first_digits = load_bytes(block + kVectorBytes);
+      const __m512i sum = _mm512_dpbusd_epi32(zero, _mm512_set1_epi32(kFourTimes128), first_digits);
       _mm512_storeu_si512(block, _mm512_sub_epi32(zero, sum));
     }
   }
@@ -108,7 +108,7 @@ LOWPEAK_INLINE void add_block(const Words (&words)[rows], const uint8_t* x, cons
                               Vec (&total)[rows]) {
   __m512i digits[6];
   LOWPEAK_UNROLL
-  for (int i = 0; i < block_bytes(bits) / vector_bytes; ++i) digits[i] = load_bytes(x + i * vector_bytes);
+  for (int i = 0; i < block_bytes(bits) / kVectorBytes; ++i) digits[i] = load_bytes(x + i * kVectorBytes);
   LOWPEAK_UNROLL
   for (int r = 0; r < rows; ++r) {
     Vec sum;
@@ -123,7 +123,7 @@ LOWPEAK_INLINE void add_block(const Words (&words)[rows], const uint8_t* x, cons
       all = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(all, digits[4], even), digits[5], odd);
       sum = {_mm512_cvtepi32_ps(all)};
     } else {
-      const __m512i with_128 = _mm512_xor_si512(words[r].value, _mm512_set1_epi32(four_times_128));
+      const __m512i with_128 = _mm512_xor_si512(words[r].value, _mm512_set1_epi32(kFourTimes128));
       const __m512i high = _mm512_dpbusd_epi32(digits[0], with_128, digits[1]);
       __m512i low = _mm512_dpbusd_epi32(_mm512_setzero_si512(), digits[2], words[r].value);
       low = _mm512_dpbusd_epi32(_mm512_slli_epi32(low, 8), digits[3], words[r].value);
@@ -136,36 +136,36 @@ LOWPEAK_INLINE void add_block(const Words (&words)[rows], const uint8_t* x, cons
 // x . the rows from `row` on.
 template <int bits, int shared, int rows>
 inline void sums_of_rows(const float* prepared, const QuantizedMatrix& weight, int64_t row, float* result) {
-  constexpr int64_t groups_a_block = shared >= simd_width ? 1 : simd_width / shared;
-  constexpr int64_t blocks_a_group = shared >= simd_width ? shared / simd_width : 1;
-  constexpr int64_t blocks_at_a_time = scales_at_a_time / groups_a_block * blocks_a_group;
+  constexpr int64_t kGroupsABlock = shared >= kSimdWidth ? 1 : kSimdWidth / shared;
+  constexpr int64_t kBlocksAGroup = shared >= kSimdWidth ? shared / kSimdWidth : 1;
+  constexpr int64_t kBlocksAtATime = kScalesAtATime / kGroupsABlock * kBlocksAGroup;
   const int64_t groups = weight.groups(), blocks = row_blocks(weight.cols, bits), row_bytes = weight.row_bytes();
-  const int64_t whole = row_bytes / vector_bytes, rest = row_bytes % vector_bytes / 4;
+  const int64_t whole = row_bytes / kVectorBytes, rest = row_bytes % kVectorBytes / 4;
   const uint8_t* digits = reinterpret_cast<const uint8_t*>(prepared);
   const float* x_scales = prepared + digit_floats(weight.cols, bits);
-  const float* sums = x_scales + groups + padding;
+  const float* sums = x_scales + groups + kPadding;
   Vec total[rows], offset[rows];
   LOWPEAK_UNROLL
   for (int r = 0; r < rows; ++r) total[r] = offset[r] = set(0.0f);
   RowScales scales[rows];
-  for (int64_t first = 0; first < blocks; first += blocks_at_a_time) {
-    const int64_t group = first / blocks_a_group * groups_a_block;
-    const int64_t count = std::min(groups - group, scales_at_a_time);
+  for (int64_t first = 0; first < blocks; first += kBlocksAtATime) {
+    const int64_t group = first / kBlocksAGroup * kGroupsABlock;
+    const int64_t count = std::min(groups - group, kScalesAtATime);
     LOWPEAK_UNROLL
     for (int r = 0; r < rows; ++r) {
       offset[r] = offset[r] + take_scales(weight, (row + r) * groups + group, count, bits == 4 ? 8.0f : 0.0f,
                                           sums + group, x_scales + group, scales[r]);
     }
-    const int64_t end = std::min(blocks, first + blocks_at_a_time);
+    const int64_t end = std::min(blocks, first + kBlocksAtATime);
     for (int64_t block = first; block < end; ++block) {
-      const uint8_t* bytes = weight.data + row * row_bytes + block * vector_bytes;
+      const uint8_t* bytes = weight.data + row * row_bytes + block * kVectorBytes;
       Words words[rows];
       LOWPEAK_UNROLL
       for (int r = 0; r < rows; ++r, bytes += row_bytes) {
         prefetch_ahead(bytes);
         words[r] = block < whole ? load_words(bytes) : load_first_words(bytes, rest);
       }
-      const int64_t of = (block - first) / blocks_a_group * groups_a_block;
+      const int64_t of = (block - first) / kBlocksAGroup * kGroupsABlock;
       add_block<bits, shared>(words, digits + block * block_bytes(bits), scales, of, total);
     }
   }

@@ -2,6 +2,6 @@
 
 namespace lowpeak {
 
-const RowKernels neon_row_kernels = row_table;
+const RowKernels kNeonRowKernels = kRowTable;
 
 }  // namespace lowpeak

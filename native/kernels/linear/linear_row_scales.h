@@ -10,20 +10,20 @@
 namespace lowpeak {
 inline namespace LOWPEAK_ISA {
 
-constexpr int rows_at_a_time = 4;  // which share what is read of x
-constexpr int64_t scales_at_a_time = 64;
-constexpr int64_t padding = 16;  // a whole vector, and the groups of a whole block
+constexpr int kRowsAtATime = 4;  // which share what is read of x
+constexpr int64_t kScalesAtATime = 64;
+constexpr int64_t kPadding = 16;  // a whole vector, and the groups of a whole block
 
 // Processors read ahead within a page only, and not this far.
-constexpr uintptr_t bytes_ahead = 4096;
+constexpr uintptr_t kBytesAhead = 4096;
 
 LOWPEAK_INLINE void prefetch_ahead(const void* p) {
-  prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(p) + bytes_ahead));
+  prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(p) + kBytesAhead));
 }
 
 // Of one row.
 struct RowScales {
-  float values[scales_at_a_time + padding];
+  float values[kScalesAtATime + kPadding];
 };
 
 #if defined(LOWPEAK_AVX512)
@@ -66,7 +66,7 @@ inline Vec load_halves(const uint16_t* p) {
 }
 #endif
 inline Vec load_first_halves(const uint16_t* p, int64_t count) {
-  uint16_t halves[simd_width] = {};
+  uint16_t halves[kSimdWidth] = {};
   for (int64_t i = 0; i < count; ++i) halves[i] = p[i];
   return load_halves(halves);
 }
@@ -75,10 +75,10 @@ inline Vec load_first_halves(const uint16_t* p, int64_t count) {
 inline Vec load_scales(const QuantizedMatrix& weight, int64_t first, int64_t count) {
   if (weight.scale_is_half) {
     const uint16_t* halves = static_cast<const uint16_t*>(weight.scale) + first;
-    return count >= simd_width ? load_halves(halves) : load_first_halves(halves, count);
+    return count >= kSimdWidth ? load_halves(halves) : load_first_halves(halves, count);
   }
   const float* floats = static_cast<const float*>(weight.scale) + first;
-  return count >= simd_width ? load(floats) : load_first(floats, count);
+  return count >= kSimdWidth ? load(floats) : load_first(floats, count);
 }
 
 // Of the groups first .. first + count of the matrix: writes their scales times `factors`, if these are given, with
@@ -88,18 +88,18 @@ LOWPEAK_INLINE Vec take_scales(const QuantizedMatrix& weight, int64_t first, int
                                const float* sums, const float* factors, RowScales& scales) {
   const float* points = weight.zero_point ? weight.zero_point + first : nullptr;
   Vec total = set(0.0f);
-  for (int64_t i = 0; i < count; i += simd_width) {
+  for (int64_t i = 0; i < count; i += kSimdWidth) {
     const int64_t left = count - i;
     const Vec scale = load_scales(weight, first + i, left);
     store(scales.values + i, factors ? scale * load(factors + i) : scale);
     if (points) {
-      const Vec point = left >= simd_width ? load(points + i) : load_first(points + i, left);
+      const Vec point = left >= kSimdWidth ? load(points + i) : load_first(points + i, left);
       total = fma((point + set(least)) * scale, load(sums + i), total);
     } else if (least != 0) {
       total = fma(set(least) * scale, load(sums + i), total);
     }
   }
-  store(scales.values + (count + simd_width - 1) / simd_width * simd_width, set(0.0f));
+  store(scales.values + (count + kSimdWidth - 1) / kSimdWidth * kSimdWidth, set(0.0f));
   return total;
 }
 

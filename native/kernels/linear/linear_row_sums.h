@@ -18,14 +18,14 @@
 namespace lowpeak {
 inline namespace LOWPEAK_ISA {
 
-constexpr int64_t block_cols = nibbles_a_word * simd_width;
+constexpr int64_t kBlockCols = kNibblesAWord * kSimdWidth;
 
-inline int64_t row_blocks(int64_t cols) { return (cols + block_cols - 1) / block_cols; }
+inline int64_t row_blocks(int64_t cols) { return (cols + kBlockCols - 1) / kBlockCols; }
 
 // Of x, before the sums of its groups, of which there is one for 32 columns at most.
-inline int64_t ordered_floats(int64_t cols, int bits) { return bits == 4 ? row_blocks(cols) * block_cols : cols; }
+inline int64_t ordered_floats(int64_t cols, int bits) { return bits == 4 ? row_blocks(cols) * kBlockCols : cols; }
 
-inline int64_t prepared_floats(int64_t cols, int bits) { return ordered_floats(cols, bits) + cols / 32 + padding; }
+inline int64_t prepared_floats(int64_t cols, int bits) { return ordered_floats(cols, bits) + cols / 32 + kPadding; }
 
 inline void prepare_row(const float* x, const QuantizedMatrix& weight, float* prepared) {
   float* sums = prepared + ordered_floats(weight.cols, weight.bits);
@@ -34,17 +34,17 @@ inline void prepare_row(const float* x, const QuantizedMatrix& weight, float* pr
     for (int64_t i = 0; i < weight.group_size; ++i) sum += x[i];
     sums[group] = sum;
   }
-  std::fill_n(sums + weight.groups(), padding, 0.0f);
+  std::fill_n(sums + weight.groups(), kPadding, 0.0f);
   x -= weight.cols;
   if (weight.bits == 8) {
     std::copy_n(x, weight.cols, prepared);
     return;
   }
   for (int64_t block = 0; block < row_blocks(weight.cols); ++block) {
-    for (int j = 0; j < nibbles_a_word; ++j) {
-      for (int lane = 0; lane < simd_width; ++lane) {
+    for (int j = 0; j < kNibblesAWord; ++j) {
+      for (int lane = 0; lane < kSimdWidth; ++lane) {
         // The even column of a byte is its high nibble.
-        const int64_t col = block * block_cols + lane * nibbles_a_word + (j ^ 1);
+        const int64_t col = block * kBlockCols + lane * kNibblesAWord + (j ^ 1);
         *prepared++ = col < weight.cols ? x[col] * (1.0f / nibble_factor(j)) : 0.0f;
       }
     }
@@ -54,7 +54,7 @@ inline void prepare_row(const float* x, const QuantizedMatrix& weight, float* pr
 // sum[r] += nibbles j of words[r] . x
 template <int j, int rows>
 LOWPEAK_INLINE void add_nibbles(const Words (&words)[rows], const float* x, Vec (&sum)[rows]) {
-  const Vec factor = load(x + j * simd_width);
+  const Vec factor = load(x + j * kSimdWidth);
   LOWPEAK_UNROLL
   for (int r = 0; r < rows; ++r) {
     const Vec values = nibble<j>(words[r]);
@@ -81,43 +81,43 @@ LOWPEAK_INLINE void add_block(const Words (&words)[rows], const float* x, const 
 // x . the rows from `row` on; `shared`: lanes of one group.
 template <int shared, int rows>
 inline void sums_of_nibbles(const float* prepared, const QuantizedMatrix& weight, int64_t row, float* result) {
-  constexpr int64_t groups_a_block = shared >= simd_width ? 1 : simd_width / shared;
-  constexpr int64_t blocks_a_group = shared >= simd_width ? shared / simd_width : 1;
-  constexpr int64_t blocks_at_a_time = scales_at_a_time / groups_a_block * blocks_a_group;
+  constexpr int64_t kGroupsABlock = shared >= kSimdWidth ? 1 : kSimdWidth / shared;
+  constexpr int64_t kBlocksAGroup = shared >= kSimdWidth ? shared / kSimdWidth : 1;
+  constexpr int64_t kBlocksAtATime = kScalesAtATime / kGroupsABlock * kBlocksAGroup;
   const int64_t groups = weight.groups(), blocks = row_blocks(weight.cols), row_bytes = weight.row_bytes();
-  const int64_t whole = weight.cols / block_cols, rest = weight.cols % block_cols / nibbles_a_word;
+  const int64_t whole = weight.cols / kBlockCols, rest = weight.cols % kBlockCols / kNibblesAWord;
   const uint8_t* data = weight.data + row * row_bytes;
   const float* sums = prepared + ordered_floats(weight.cols, 4);
   Vec total[rows], offset[rows];
   LOWPEAK_UNROLL
   for (int r = 0; r < rows; ++r) total[r] = offset[r] = set(0.0f);
   RowScales scales[rows];
-  for (int64_t first = 0; first < blocks; first += blocks_at_a_time) {
-    const int64_t group = first / blocks_a_group * groups_a_block;
-    const int64_t count = std::min(groups - group, scales_at_a_time);
+  for (int64_t first = 0; first < blocks; first += kBlocksAtATime) {
+    const int64_t group = first / kBlocksAGroup * kGroupsABlock;
+    const int64_t count = std::min(groups - group, kScalesAtATime);
     LOWPEAK_UNROLL
     for (int r = 0; r < rows; ++r) {
       offset[r] =
           offset[r] + take_scales(weight, (row + r) * groups + group, count, 8.0f, sums + group, nullptr, scales[r]);
     }
-    const int64_t last = std::min(whole, first + blocks_at_a_time);
-    const float* x = prepared + first * block_cols;
+    const int64_t last = std::min(whole, first + kBlocksAtATime);
+    const float* x = prepared + first * kBlockCols;
     int64_t block = first;
     Words words[rows];
-    for (; block < last; ++block, x += block_cols) {
-      const uint8_t* bytes = data + block * (block_cols / 2);
+    for (; block < last; ++block, x += kBlockCols) {
+      const uint8_t* bytes = data + block * (kBlockCols / 2);
       LOWPEAK_UNROLL
       for (int r = 0; r < rows; ++r) {
         prefetch_ahead(bytes + r * row_bytes);
         words[r] = load_words(bytes + r * row_bytes);
       }
-      add_block<shared>(words, x, scales, (block - first) / blocks_a_group * groups_a_block, total);
+      add_block<shared>(words, x, scales, (block - first) / kBlocksAGroup * kGroupsABlock, total);
     }
-    if (block == whole && rest > 0 && block < first + blocks_at_a_time) {
-      const uint8_t* bytes = data + block * (block_cols / 2);
+    if (block == whole && rest > 0 && block < first + kBlocksAtATime) {
+      const uint8_t* bytes = data + block * (kBlockCols / 2);
       LOWPEAK_UNROLL
       for (int r = 0; r < rows; ++r) words[r] = load_first_words(bytes + r * row_bytes, rest);
-      add_block<shared>(words, x, scales, (block - first) / blocks_a_group * groups_a_block, total);
+      add_block<shared>(words, x, scales, (block - first) / kBlocksAGroup * kGroupsABlock, total);
     }
   }
   LOWPEAK_UNROLL
@@ -133,8 +133,8 @@ inline void sums_of_bytes(const float* prepared, const QuantizedMatrix& weight, 
   LOWPEAK_UNROLL
   for (int r = 0; r < rows; ++r) total[r] = offset[r] = set(0.0f);
   RowScales scales[rows];
-  for (int64_t first = 0; first < groups; first += scales_at_a_time) {
-    const int64_t count = std::min(groups - first, scales_at_a_time);
+  for (int64_t first = 0; first < groups; first += kScalesAtATime) {
+    const int64_t count = std::min(groups - first, kScalesAtATime);
     LOWPEAK_UNROLL
     for (int r = 0; r < rows; ++r) {
       offset[r] =
@@ -147,13 +147,13 @@ inline void sums_of_bytes(const float* prepared, const QuantizedMatrix& weight, 
       LOWPEAK_UNROLL
       for (int r = 0; r < rows; ++r) sum[r] = set(0.0f);
       // 32, 64 or 128 columns.
-      for (int64_t col = 0; col < size; col += 2 * simd_width, x += 2 * simd_width, bytes += 2 * simd_width) {
-        const Vec factor[2] = {load(x), load(x + simd_width)};
+      for (int64_t col = 0; col < size; col += 2 * kSimdWidth, x += 2 * kSimdWidth, bytes += 2 * kSimdWidth) {
+        const Vec factor[2] = {load(x), load(x + kSimdWidth)};
         LOWPEAK_UNROLL
         for (int r = 0; r < rows; ++r) {
           prefetch_ahead(bytes + r * row_bytes);
           sum[r] = fma(signed_bytes(bytes + r * row_bytes), factor[0], sum[r]);
-          sum[r] = fma(signed_bytes(bytes + r * row_bytes + simd_width), factor[1], sum[r]);
+          sum[r] = fma(signed_bytes(bytes + r * row_bytes + kSimdWidth), factor[1], sum[r]);
         }
       }
       LOWPEAK_UNROLL
@@ -168,9 +168,9 @@ template <int rows>
 inline void sums_of_rows(const float* prepared, const QuantizedMatrix& weight, int64_t row, float* result) {
   if (weight.bits == 8) return sums_of_bytes<rows>(prepared, weight, row, result);
   switch (weight.group_size) {
-    case 32: return sums_of_nibbles<32 / nibbles_a_word, rows>(prepared, weight, row, result);
-    case 64: return sums_of_nibbles<64 / nibbles_a_word, rows>(prepared, weight, row, result);
-    default: return sums_of_nibbles<128 / nibbles_a_word, rows>(prepared, weight, row, result);
+    case 32: return sums_of_nibbles<32 / kNibblesAWord, rows>(prepared, weight, row, result);
+    case 64: return sums_of_nibbles<64 / kNibblesAWord, rows>(prepared, weight, row, result);
+    default: return sums_of_nibbles<128 / kNibblesAWord, rows>(prepared, weight, row, result);
   }
 }
 

@@ -14,12 +14,12 @@ inline namespace LOWPEAK_ISA {
 inline void multiply_rows(const float* prepared, const QuantizedMatrix& weight, const float* bias, int64_t begin,
                           int64_t end, bool accumulate, float* y) {
   for (int64_t row = begin; row < end;) {
-    float sums[rows_at_a_time];
-    const int64_t count = row + rows_at_a_time <= end ? rows_at_a_time : 1;
+    float sums[kRowsAtATime];
+    const int64_t count = row + kRowsAtATime <= end ? kRowsAtATime : 1;
     if (count == 1) {
       sums_of_rows<1>(prepared, weight, row, sums);
     } else {
-      sums_of_rows<rows_at_a_time>(prepared, weight, row, sums);
+      sums_of_rows<kRowsAtATime>(prepared, weight, row, sums);
     }
     for (int64_t i = 0; i < count; ++i, ++row) {
       const float sum = sums[i] + (bias ? bias[row] : 0.0f);
@@ -31,11 +31,11 @@ inline void multiply_rows(const float* prepared, const QuantizedMatrix& weight, 
 inline float dot(const float* a, const float* b, int64_t count) {
   Vec sum[2] = {set(0.0f), set(0.0f)};
   int64_t i = 0;
-  for (; i + 2 * simd_width <= count; i += 2 * simd_width) {
+  for (; i + 2 * kSimdWidth <= count; i += 2 * kSimdWidth) {
     sum[0] = fma(load(a + i), load(b + i), sum[0]);
-    sum[1] = fma(load(a + i + simd_width), load(b + i + simd_width), sum[1]);
+    sum[1] = fma(load(a + i + kSimdWidth), load(b + i + kSimdWidth), sum[1]);
   }
-  for (; i + simd_width <= count; i += simd_width) sum[0] = fma(load(a + i), load(b + i), sum[0]);
+  for (; i + kSimdWidth <= count; i += kSimdWidth) sum[0] = fma(load(a + i), load(b + i), sum[0]);
   if (i < count) sum[1] = fma(load_first(a + i, count - i), load_first(b + i, count - i), sum[1]);
   return reduce_add(sum[0] + sum[1]);
 }
@@ -48,7 +48,7 @@ inline void multiply_dense_rows(const float* a, ConstMatrix b, float alpha, int6
   }
 }
 
-constexpr RowKernels row_table = {prepared_floats, prepare_row, multiply_rows, multiply_dense_rows};
+constexpr RowKernels kRowTable = {prepared_floats, prepare_row, multiply_rows, multiply_dense_rows};
 
 }  // namespace LOWPEAK_ISA
 }  // namespace lowpeak

@@ -9,9 +9,9 @@ inline namespace LOWPEAK_ISA {
 
 template <int Rows, int Vectors>
 struct RegisterTile {
-  static constexpr int rows = Rows;
-  static constexpr int cols = Vectors * simd_width;
-  static_assert(cols % tile_cols == 0, "whole tiles of a panel");
+  static constexpr int kRows = Rows;
+  static constexpr int kCols = Vectors * kSimdWidth;
+  static_assert(kCols % kTileCols == 0, "whole tiles of a panel");
 
   static void multiply(const TileProduct& p) { with_vectors<Vectors>(p); }
 
@@ -20,7 +20,7 @@ struct RegisterTile {
   template <int UsedVectors>
   static void with_vectors(const TileProduct& p) {
     if constexpr (UsedVectors > 1) {
-      if (p.cols <= (UsedVectors - 1) * simd_width) return with_vectors<UsedVectors - 1>(p);
+      if (p.cols <= (UsedVectors - 1) * kSimdWidth) return with_vectors<UsedVectors - 1>(p);
     }
     with_rows<Rows, UsedVectors>(p);
   }
@@ -56,8 +56,8 @@ struct RegisterTile {
       Vec right[UsedVectors];
       LOWPEAK_UNROLL
       for (int v = 0; v < UsedVectors; ++v) {
-        const int col = v * simd_width;
-        right[v] = load(b + col / tile_cols * p.b_tile_stride + col % tile_cols);
+        const int col = v * kSimdWidth;
+        right[v] = load(b + col / kTileCols * p.b_tile_stride + col % kTileCols);
       }
       LOWPEAK_UNROLL
       for (int i = 0; i < UsedRows; ++i) {
@@ -66,7 +66,7 @@ struct RegisterTile {
         for (int v = 0; v < UsedVectors; ++v) sums[i][v] = fma(left, right[v], sums[i][v]);
       }
       a += depth_stride;
-      b += tile_cols;
+      b += kTileCols;
     }
     const Vec alpha = set(p.alpha);
     float* c = p.c;
@@ -74,9 +74,9 @@ struct RegisterTile {
     for (int i = 0; i < UsedRows; ++i, c += p.c_stride) {
       LOWPEAK_UNROLL
       for (int v = 0; v < UsedVectors; ++v) {
-        float* out = c + v * simd_width;
-        const int left = p.cols - v * simd_width;
-        if (left >= simd_width) {
+        float* out = c + v * kSimdWidth;
+        const int left = p.cols - v * kSimdWidth;
+        if (left >= kSimdWidth) {
           store(out, p.accumulate ? fma(alpha, sums[i][v], load(out)) : alpha * sums[i][v]);
         } else {
           store_first(out, p.accumulate ? fma(alpha, sums[i][v], load_first(out, left)) : alpha * sums[i][v], left);

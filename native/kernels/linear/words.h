@@ -1,6 +1,6 @@
 // A vector of 32-bit words of quantized weights, a lane of floats for each: see simd.h.
 //
-// load_first_words: only the first `count` < simd_width words are read, the others are 0.
+// load_first_words: only the first `count` < kSimdWidth words are read, the others are 0.
 // Nibble j of a word is bits 4 j to 4 j + 3. It is not shifted down before it becomes a float: what multiplies it
 // is smaller by the same power of 2, which is exact.
 #pragma once
@@ -10,7 +10,7 @@
 namespace lowpeak {
 inline namespace LOWPEAK_ISA {
 
-constexpr int nibbles_a_word = 8;
+constexpr int kNibblesAWord = 8;
 
 // By what nibble j of a word has been multiplied in `nibble`.
 constexpr float nibble_factor(int j) { return j == 7 ? 1.0f : static_cast<float>(1 << (4 * j)); }
@@ -79,11 +79,11 @@ inline Vec signed_bytes(const uint8_t* p) {
 #else
 
 struct Words {
-  uint32_t value[simd_width];
+  uint32_t value[kSimdWidth];
 };
 inline Words load_words(const uint8_t* p) {
   Words words;
-  for (int i = 0; i < simd_width; ++i, p += 4) {
+  for (int i = 0; i < kSimdWidth; ++i, p += 4) {
     words.value[i] =
         p[0] | static_cast<uint32_t>(p[1]) << 8 | static_cast<uint32_t>(p[2]) << 16 | static_cast<uint32_t>(p[3]) << 24;
   }
@@ -102,14 +102,14 @@ inline Vec signed_bytes(const uint8_t* p) {
 #endif
 
 inline Words load_first_words(const uint8_t* p, int64_t count) {
-  uint8_t bytes[4 * simd_width] = {};
+  uint8_t bytes[4 * kSimdWidth] = {};
   std::memcpy(bytes, p, static_cast<size_t>(4 * count));
   return load_words(bytes);
 }
 
 template <int shared>
 inline Vec spread(const float* p) {
-  static_assert(shared >= simd_width, "a vector is in one group");
+  static_assert(shared >= kSimdWidth, "a vector is in one group");
   return set(*p);
 }
 

@@ -13,11 +13,11 @@ namespace {
 
 // The block of logits takes 2 MB. More tokens at once would save nothing: the products decode weights once a
 // block of rows that is smaller.
-constexpr int64_t block_tokens = 512;
-constexpr int64_t block_vocabulary = 1024;
+constexpr int64_t kBlockTokens = 512;
+constexpr int64_t kBlockVocabulary = 1024;
 
-constexpr int64_t cache_line = 64;
-constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr int64_t kCacheLine = 64;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Of the words so far except the label: the greatest logit, and the sum of e^(logit - greatest).
 struct RowState {
@@ -27,24 +27,24 @@ struct RowState {
 };
 
 // Sums and maxima in lanes, which compilers turn into vectors; the order is the same everywhere.
-constexpr int lanes = 8;
+constexpr int kLanes = 8;
 
 float greatest_of(const float* values, int64_t count) {
-  float greatest[lanes];
-  for (float& lane : greatest) lane = -infinity;
+  float greatest[kLanes];
+  for (float& lane : greatest) lane = -kInfinity;
   int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    for (int j = 0; j < lanes; ++j) greatest[j] = values[i + j] > greatest[j] ? values[i + j] : greatest[j];
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int j = 0; j < kLanes; ++j) greatest[j] = values[i + j] > greatest[j] ? values[i + j] : greatest[j];
   }
   for (; i < count; ++i) greatest[0] = std::max(greatest[0], values[i]);
-  return *std::max_element(greatest, greatest + lanes);
+  return *std::max_element(greatest, greatest + kLanes);
 }
 
 float sum_of(const float* values, int64_t count) {
-  float sums[lanes] = {};
+  float sums[kLanes] = {};
   int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    for (int j = 0; j < lanes; ++j) sums[j] += values[i + j];
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int j = 0; j < kLanes; ++j) sums[j] += values[i + j];
   }
   for (; i < count; ++i) sums[0] += values[i];
   float sum = 0;
@@ -79,10 +79,10 @@ void update_row(const Problem& p, int64_t label, int64_t first, int64_t count, f
                 float* gradient) {
   if (label >= first && label < first + count) {
     state.label_logit = logits[label - first];
-    logits[label - first] = -infinity;
+    logits[label - first] = -kInfinity;
   }
   const float greatest = std::max(state.greatest, greatest_of(logits, count));
-  if (greatest == -infinity) {  // no word but the label
+  if (greatest == -kInfinity) {  // no word but the label
     std::fill(logits, logits + count, 0.0f);
     return;
   }
@@ -107,9 +107,9 @@ double finish_row(const Problem& p, int64_t label, const RowState& state, float*
   const double factor = state.sum == 0 ? 0 : probability_of_others / state.sum;
   scale_row(gradient, p.head.cols, static_cast<float>(factor * p.share));
   const float weight = static_cast<float>(probability_of_others * p.share);
-  for (int64_t col = 0; col < p.head.cols; col += tile_cols) {
-    float piece[tile_cols];
-    const int64_t cols = std::min<int64_t>(tile_cols, p.head.cols - col);
+  for (int64_t col = 0; col < p.head.cols; col += kTileCols) {
+    float piece[kTileCols];
+    const int64_t cols = std::min<int64_t>(kTileCols, p.head.cols - col);
     linear_kernels(p.isa).decode(p.head, label, 1, col, cols, piece);
     for (int64_t j = 0; j < cols; ++j) gradient[col + j] -= weight * piece[j];
   }
@@ -119,9 +119,9 @@ double finish_row(const Problem& p, int64_t label, const RowState& state, float*
 
 // Loss and gradient of up to block_tokens rows.
 double token_block(const Problem& p, ConstMatrix hidden, const int64_t* labels, Matrix gradient) {
-  std::fill(p.rows, p.rows + hidden.rows, RowState{0, -infinity, 0});
-  for (int64_t first = 0; first < p.head.rows; first += block_vocabulary) {
-    const int64_t count = std::min(block_vocabulary, p.head.rows - first);
+  std::fill(p.rows, p.rows + hidden.rows, RowState{0, -kInfinity, 0});
+  for (int64_t first = 0; first < p.head.rows; first += kBlockVocabulary) {
+    const int64_t count = std::min(kBlockVocabulary, p.head.rows - first);
     const QuantizedMatrix words = slice_rows(p.head, first, count);
     const Matrix logits = {p.logits, hidden.rows, count, count};
     linear_forward(hidden, words, p.bias ? p.bias + first : nullptr, logits, Write::replace, p.parallel,
@@ -156,19 +156,19 @@ double token_block(const Problem& p, ConstMatrix hidden, const int64_t* labels, 
 }  // namespace
 
 int64_t linear_cross_entropy_scratch_bytes(int workers) {
-  return cache_line + block_tokens * block_vocabulary * static_cast<int64_t>(sizeof(float)) +
-         block_tokens * static_cast<int64_t>(sizeof(RowState)) + matmul_scratch_bytes(workers);
+  return kCacheLine + kBlockTokens * kBlockVocabulary * static_cast<int64_t>(sizeof(float)) +
+         kBlockTokens * static_cast<int64_t>(sizeof(RowState)) + matmul_scratch_bytes(workers);
 }
 
 void linear_cross_entropy(ConstMatrix hidden, const QuantizedMatrix& head, const float* bias, const int64_t* labels,
                           int64_t ignore_index, float* loss, Matrix hidden_gradient, Parallel& parallel, void* scratch,
                           Isa isa, const Used& used) {
-  const uintptr_t start = (reinterpret_cast<uintptr_t>(scratch) + cache_line - 1) / cache_line * cache_line;
+  const uintptr_t start = (reinterpret_cast<uintptr_t>(scratch) + kCacheLine - 1) / kCacheLine * kCacheLine;
   float* logits = reinterpret_cast<float*>(start);
-  RowState* rows = reinterpret_cast<RowState*>(logits + block_tokens * block_vocabulary);
+  RowState* rows = reinterpret_cast<RowState*>(logits + kBlockTokens * kBlockVocabulary);
   const int64_t counted = hidden.rows - std::count(labels, labels + hidden.rows, ignore_index);
   const float share = counted == 0 ? 0.0f : 1.0f / static_cast<float>(counted);
-  const Problem problem = {head, bias, ignore_index, share, parallel, isa, used, rows + block_tokens, logits, rows};
+  const Problem problem = {head, bias, ignore_index, share, parallel, isa, used, rows + kBlockTokens, logits, rows};
   double sum = 0;
   for (int64_t row = 0; row < hidden.rows;) {
     float* gradient = hidden_gradient.data + row * hidden_gradient.stride;
@@ -177,7 +177,7 @@ void linear_cross_entropy(ConstMatrix hidden, const QuantizedMatrix& head, const
       ++row;
       continue;
     }
-    const int64_t count = std::min(block_tokens, hidden.rows - row);
+    const int64_t count = std::min(kBlockTokens, hidden.rows - row);
     sum += token_block(problem, {hidden.data + row * hidden.stride, count, hidden.cols, hidden.stride}, labels + row,
                        {gradient, count, head.cols, hidden_gradient.stride});
     row += count;

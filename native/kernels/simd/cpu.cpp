@@ -49,21 +49,21 @@ uint64_t enabled_register_states() {
 bool saves_registers(uint64_t states) { return (enabled_register_states() & states) == states; }
 
 bool detect_avx2() {
-  constexpr uint32_t fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29;
-  constexpr uint32_t wanted = fma | osxsave | avx | f16c;
-  if ((cpuid(1).ecx & wanted) != wanted) return false;
-  constexpr uint32_t avx2 = 1u << 5;
-  return saves_registers(0x6) && (cpuid(7).ebx & avx2) != 0;
+  constexpr uint32_t kFma = 1u << 12, kOsxsave = 1u << 27, kAvx = 1u << 28, kF16c = 1u << 29;
+  constexpr uint32_t kWanted = kFma | kOsxsave | kAvx | kF16c;
+  if ((cpuid(1).ecx & kWanted) != kWanted) return false;
+  constexpr uint32_t kAvx2 = 1u << 5;
+  return saves_registers(0x6) && (cpuid(7).ebx & kAvx2) != 0;
 }
 
 bool detect_avx512() {
-  constexpr uint32_t foundation = 1u << 16, doublewords = 1u << 17, wanted = foundation | doublewords;
-  return detect_avx2() && saves_registers(0xe6) && (cpuid(7).ebx & wanted) == wanted;
+  constexpr uint32_t kFoundation = 1u << 16, kDoublewords = 1u << 17, kWanted = kFoundation | kDoublewords;
+  return detect_avx2() && saves_registers(0xe6) && (cpuid(7).ebx & kWanted) == kWanted;
 }
 
 bool detect_vnni() {
-  constexpr uint32_t vnni = 1u << 11;
-  return detect_avx512() && (cpuid(7).ecx & vnni) != 0;
+  constexpr uint32_t kVnni = 1u << 11;
+  return detect_avx512() && (cpuid(7).ecx & kVnni) != 0;
 }
 
 #else
@@ -80,12 +80,12 @@ bool has_isa(Isa isa) {
   switch (isa) {
     case Isa::generic: return true;
     case Isa::avx2: {
-      static const bool found = detect_avx2();
-      return found;
+      static const bool kFound = detect_avx2();
+      return kFound;
     }
     case Isa::avx512: {
-      static const bool found = detect_avx512();
-      return found;
+      static const bool kFound = detect_avx512();
+      return kFound;
     }
     case Isa::neon:
 #if defined(LOWPEAK_HAVE_NEON)
@@ -98,8 +98,8 @@ bool has_isa(Isa isa) {
 }
 
 bool has_vnni() {
-  static const bool found = detect_vnni();
-  return found;
+  static const bool kFound = detect_vnni();
+  return kFound;
 }
 
 Isa best_isa() {

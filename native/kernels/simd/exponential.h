@@ -9,13 +9,13 @@ namespace lowpeak {
 inline namespace LOWPEAK_ISA {
 
 // Below it e^x is no normal float.
-constexpr float lowest_exponent = -87.336544f;
+constexpr float kLowestExponent = -87.336544f;
 
 // e^x for x < 88 or NaN, relative error about 1e-7. Results below the smallest normal float are 0.
 //
 // x = n ln 2 + r, |r| <= ln 2 / 2; the polynomial in r is that of Cephes' expf.
 LOWPEAK_INLINE Vec exp_below_88(Vec x) {
-  const Vec bounded = max(set(lowest_exponent), x);
+  const Vec bounded = max(set(kLowestExponent), x);
   const Vec n = round(bounded * set(1.44269504088896341f));
   Vec r = fma(n, set(-0.693359375f), bounded);
   r = fma(n, set(2.12194440e-4f), r);
@@ -26,7 +26,7 @@ LOWPEAK_INLINE Vec exp_below_88(Vec x) {
   p = fma(p, r, set(1.6666665459e-1f));
   p = fma(p, r, set(5.0000001201e-1f));
   p = fma(p, r * r, r + set(1.0f));
-  return select(x < set(lowest_exponent), set(0.0f), add_exponent(p, n));
+  return select(x < set(kLowestExponent), set(0.0f), add_exponent(p, n));
 }
 
 // e^x for every x; infinity where it is no float.

@@ -22,7 +22,7 @@ struct FirstLanes {
 template <class Body>
 LOWPEAK_INLINE void each_vector(int64_t width, const Body& body) {
   int64_t i = 0;
-  for (; i + simd_width <= width; i += simd_width) body(i, AllLanes{});
+  for (; i + kSimdWidth <= width; i += kSimdWidth) body(i, AllLanes{});
   if (i < width) body(i, FirstLanes{width - i});
 }
 

@@ -39,7 +39,7 @@
 namespace lowpeak {
 inline namespace LOWPEAK_ISA {
 
-// load_first, store_first: only the first `count` < simd_width lanes touch memory, the others load 0.
+// load_first, store_first: only the first `count` < kSimdWidth lanes touch memory, the others load 0.
 // max(a, b), min(a, b): b if a lane of it is NaN.
 // add_exponent(a, n): a * 2^n for a normal a, an integral n and a normal result; NaN stays NaN.
 
@@ -57,7 +57,7 @@ LOWPEAK_INLINE void prefetch(const void* p) {
 
 #if defined(LOWPEAK_AVX512)
 
-constexpr int simd_width = 16;
+constexpr int kSimdWidth = 16;
 
 struct Vec {
   __m512 value;
@@ -93,7 +93,7 @@ inline float reduce_add(Vec a) { return _mm512_reduce_add_ps(a.value); }
 
 #elif defined(LOWPEAK_AVX2)
 
-constexpr int simd_width = 8;
+constexpr int kSimdWidth = 8;
 
 struct Vec {
   __m256 value;
@@ -135,7 +135,7 @@ inline float reduce_add(Vec a) {
 
 #else
 
-constexpr int simd_width = 4;
+constexpr int kSimdWidth = 4;
 
 #if defined(LOWPEAK_NEON)
 
@@ -169,16 +169,16 @@ inline float reduce_add(Vec a) { return vaddvq_f32(a.value); }
 #else
 
 struct Vec {
-  float value[simd_width];
+  float value[kSimdWidth];
 };
 struct Mask {
-  bool value[simd_width];
+  bool value[kSimdWidth];
 };
 
 template <class Function>
 inline Vec each_lane(Function function) {
   Vec result;
-  for (int i = 0; i < simd_width; ++i) result.value[i] = function(i);
+  for (int i = 0; i < kSimdWidth; ++i) result.value[i] = function(i);
   return result;
 }
 
@@ -208,7 +208,7 @@ inline Vec min(Vec a, Vec b) {
 }
 inline Mask operator<(Vec a, Vec b) {
   Mask result;
-  for (int i = 0; i < simd_width; ++i) result.value[i] = a.value[i] < b.value[i];
+  for (int i = 0; i < kSimdWidth; ++i) result.value[i] = a.value[i] < b.value[i];
   return result;
 }
 inline Vec select(Mask m, Vec yes, Vec no) {
@@ -234,17 +234,17 @@ inline float reduce_add(Vec a) { return (a.value[0] + a.value[2]) + (a.value[1] 
 #endif
 
 inline Vec load_first(const float* p, int64_t count) {
-  float lanes[simd_width] = {};
+  float lanes[kSimdWidth] = {};
   for (int64_t i = 0; i < count; ++i) lanes[i] = p[i];
   return load(lanes);
 }
 inline void store_first(float* p, Vec a, int64_t count) {
-  float lanes[simd_width];
+  float lanes[kSimdWidth];
   store(lanes, a);
   for (int64_t i = 0; i < count; ++i) p[i] = lanes[i];
 }
 inline Vec lane_index() {
-  const float lanes[simd_width] = {0, 1, 2, 3};
+  const float lanes[kSimdWidth] = {0, 1, 2, 3};
   return load(lanes);
 }
 

@@ -156,15 +156,23 @@ def require_same_run(path: Path, stored: Progress, wanted: Progress) -> None:
             f"{path} is a checkpoint of another artifact (manifest {stored.artifact[:12]}, this one is "
             f"{wanted.artifact[:12]}): resume with that artifact, or train into a new folder"
         )
-    for name in ("seed", "options"):
-        before, now = getattr(stored, name), getattr(wanted, name)
-        if before != now:
-            raise ArtifactError(
-                f"{path} is a checkpoint of a run with {name} {before}, now it is {now}: a resumed run keeps "
-                "them; use the same, or train into a new folder"
-            )
+    if stored.seed != wanted.seed:
+        raise _changed(path, "seed", str(stored.seed), str(wanted.seed))
+    if stored.fingerprint != wanted.fingerprint:
+        for name in sorted(stored.options.keys() | wanted.options.keys()):
+            before, now = stored.options.get(name, "none"), wanted.options.get(name, "none")
+            if before != now:
+                raise _changed(path, name, before, now)
+        raise _changed(path, "options of the fingerprint", stored.fingerprint, wanted.fingerprint)
     if stored.data != wanted.data:
         raise ArtifactError(
             f"{path} is a checkpoint of a run on other data (sha256 {stored.data[:12]}, now it is "
             f"{wanted.data[:12]}): resume with that data, or train into a new folder"
         )
+
+
+def _changed(path: Path, name: str, before: str, now: str) -> ArtifactError:
+    return ArtifactError(
+        f"{path} is a checkpoint of a run with {name} {before}, now it is {now}: a resumed run keeps "
+        "it; use the same, or train into a new folder"
+    )

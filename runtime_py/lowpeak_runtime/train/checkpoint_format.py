@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -21,8 +22,11 @@ from lowpeak_artifact.json_file import without_duplicates
 from lowpeak_artifact.regular_file import open_regular
 from lowpeak_artifact.safetensors_header import LENGTH_BYTES, Damaged, Header
 from lowpeak_artifact.safetensors_header import read_header as header_of
+from lowpeak_runtime.train.fingerprint import fingerprint, option_fields
 
-FORMAT = "lowpeak-checkpoint-3"
+FORMAT = "lowpeak-checkpoint-4"
+OPTIONS_AS_TEXT = "lowpeak-checkpoint-3"
+"""Has no fingerprint: its options are the text that json.dumps made of them. Such a run goes on."""
 CHECKSUM = "checksum"
 NO_CHECKSUM = "0" * 64
 
@@ -31,7 +35,7 @@ _PLACE = LENGTH_BYTES + len(_START)
 _END = _PLACE + len(NO_CHECKSUM)
 _OTHER_FORMATS = (b'"format":"lowpeak-checkpoint-1"', b'"format":"lowpeak-checkpoint-2"')
 _PIECE_BYTES = 1 << 18
-_MOST = 2**53
+MOST = 2**53
 """Steps and places in the data: beyond it no JSON reader has every whole number."""
 
 
@@ -48,8 +52,11 @@ class Progress:
     seed: int
     """Of the data's order."""
 
-    options: str
-    """Fingerprint of the optimizer's options and all else that later steps depend on."""
+    fingerprint: str
+    """Of the options (fingerprint.py)."""
+
+    options: Mapping[str, str]
+    """Fields of the options that later steps depend on, to name what differs."""
 
     data: str
     """SHA-256 of what is trained on."""
@@ -58,7 +65,8 @@ class Progress:
     """Where the last step ended in the order of the data."""
 
     def same_run(self, other: Progress) -> bool:
-        return dataclasses.replace(self, step=other.step, position=other.position) == other
+        mine, theirs = ((each.artifact, each.seed, each.fingerprint, each.data) for each in (self, other))
+        return mine == theirs
 
 
 def metadata_of(progress: Progress) -> dict[str, str]:
@@ -133,16 +141,26 @@ def _header(path: Path, file: FileIO) -> Header:
 
 
 def _progress(path: Path, header: Header) -> Progress:
-    if header.metadata.get("format") != FORMAT:
-        raise ArtifactError(f"{path} is no checkpoint of this version of lowpeak")
+    written_as = header.metadata.get("format", "")
+    if written_as not in (FORMAT, OPTIONS_AS_TEXT):
+        raise ArtifactError(
+            f"{path} is no checkpoint of this version of lowpeak, its format is {written_as!r}: end its run "
+            "with the version that began it, or train into a new folder"
+        )
     try:
         fields = json.loads(header.metadata["progress"], object_pairs_hook=without_duplicates)
+        if written_as == OPTIONS_AS_TEXT:
+            stated = option_fields(json.loads(fields["options"], object_pairs_hook=without_duplicates))
+            fields = {**fields, "options": stated, "fingerprint": fingerprint(stated)}
         progress = Progress(**fields)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise Damaged(f"its progress cannot be read: {error}") from error
-    for name in ("artifact", "options", "data"):
+    for name in ("artifact", "fingerprint", "data"):
         if not isinstance(getattr(progress, name), str):
             raise Damaged(f"its {name} is no text")
+    options: object = progress.options
+    if not isinstance(options, dict) or not all(isinstance(value, str) for value in options.values()):
+        raise Damaged("its options are no texts by name")
     for name in ("step", "position"):
         if not _is_count(getattr(progress, name)):
             raise Damaged(f"its {name} is {getattr(progress, name)!r}, which no run can have")
@@ -152,4 +170,4 @@ def _progress(path: Path, header: Header) -> Progress:
 
 
 def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value < _MOST
+    return type(value) is int and 0 <= value < MOST

@@ -11,8 +11,9 @@ import os
 import re
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from types import ModuleType
 
@@ -22,7 +23,7 @@ from torch import Tensor
 from lowpeak_artifact.errors import ArtifactError, EnvironmentProblem
 from lowpeak_artifact.executorch_layout import PROGRAM
 from lowpeak_artifact.manifest import Manifest, TensorRecord
-from lowpeak_export.executorch.library import LOWPEAK, load_ops, offload_failure, open_offload_file
+from lowpeak_export.executorch.library import LOWPEAK, KernelSession, load_ops
 from lowpeak_runtime.train.checkpoint import Progress
 from lowpeak_runtime.train.checkpoint_tensors import restore_checkpoint, save_checkpoint
 from lowpeak_runtime.train.optimizer import AdapterOptimizer
@@ -111,9 +112,13 @@ class ExecuTorchProgram:
         runtime = load_runtime(manifest.kernels)
         chosen = manifest.buckets[bucket]
         self._inputs = chosen.inputs
-        self._offloads = chosen.plan.offload_bytes > 0
-        if self._offloads:
-            open_offload_file(str(work or tempfile.gettempdir()), chosen.plan.offload_bytes)
+        self._kernels = KernelSession() if manifest.kernels == LOWPEAK else None
+        if self._kernels is not None:
+            # Before the memory goes that it reads into.
+            weakref.finalize(self, self._kernels.close)
+            if chosen.plan.offload_bytes > 0:
+                folder = str(work or tempfile.gettempdir())
+                self._kernels.open_offload_file(folder, chosen.plan.offload_bytes)
         data_path = None if weights_path is None else str(weights_path)
         with quiet(f"cannot load {program_path}"):
             # The method lives in the program's memory, so both stay referenced.
@@ -138,11 +143,11 @@ class ExecuTorchProgram:
         """
         inputs = [checked(record, graph_inputs.get(record.name)) for record in self._inputs]
         try:
-            with quiet("failed in the step"):
+            with quiet("failed in the step"), self._kernels.entered() if self._kernels else nullcontext():
                 self._method.set_inputs(inputs)
                 self._method.execute()
         except ArtifactError as error:
-            if self._offloads and (failure := offload_failure()):
+            if self._kernels and (failure := self._kernels.offload_failure()):
                 raise EnvironmentProblem(f"values could not be offloaded: {failure}") from error
             raise
         return float(self._loss)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from lowpeak_artifact.layout import MANIFEST
 from lowpeak_artifact.manifest import MOST_BYTES, Manifest
 from lowpeak_artifact.plain_file import read_plain
 from lowpeak_runtime.train.checkpoint import Progress, artifact_id
+from lowpeak_runtime.train.fingerprint import fingerprint, option_fields
 from lowpeak_runtime.train.optimizer import OptimizerOptions
 
 ONNXRUNTIME = "onnxruntime"
@@ -123,18 +124,15 @@ class Job:
 
     def progress(self, manifest: Manifest, step: int, position: int) -> Progress:
         """`position`: where the step's last batch ended in the order of the data."""
-        return Progress(artifact_id(manifest), step, self.seed, self._fingerprint(), self.data, position)
+        known = {**dataclasses.asdict(self.optimizer), "accumulate": self.accumulate}
+        fields = option_fields({**known, "total_steps": self.total_steps})
+        return Progress(
+            artifact_id(manifest), step, self.seed, fingerprint(fields), fields, self.data, position
+        )
 
     def continued(self, progress: Progress) -> Job:
         """From where that run is on."""
         return dataclasses.replace(self, first_step=progress.step, position=progress.position)
-
-    def _fingerprint(self) -> str:
-        """All that an update depends on: the length of the run only when the schedule has an end."""
-        known: dict[str, Any] = {**dataclasses.asdict(self.optimizer), "accumulate": self.accumulate}
-        if self.optimizer.schedule != "constant":
-            known["total_steps"] = self.total_steps
-        return json.dumps(known, sort_keys=True)
 
 
 class Session(Protocol):

@@ -9,10 +9,8 @@
 
 #include <executorch/runtime/platform/platform.h>
 
+#include "../../../native/executorch/exports.h"
 #include "../../native/kernel_calls.h"
-
-extern "C" const char* lowpeak_offload_open(const char* folder, std::int64_t bytes);
-extern "C" void lowpeak_offload_close();
 
 namespace lowpeak::test {
 namespace {
@@ -139,10 +137,13 @@ void run(const uint8_t* bytes, size_t size) {
           ? Returned::outs
           : static_cast<Returned>(data.ConsumeIntegralInRange(0, static_cast<int>(Returned::one_more)));
   const bool uses_file = name.find("load") != std::string::npos || name.find("store") != std::string::npos;
-  if (uses_file && lowpeak_offload_open(folder(), offload_bytes) != nullptr) std::abort();
+  Session* const session = lowpeak_session_open();
+  if (uses_file && lowpeak_session_offload_open(session, folder(), offload_bytes) != nullptr) std::abort();
   Materialized call(values, returned);
+  lowpeak_session_enter(session);
   (void)call.run(*kernel);
-  if (uses_file) lowpeak_offload_close();
+  lowpeak_session_enter(nullptr);
+  lowpeak_session_close(session);
 }
 
 }  // namespace

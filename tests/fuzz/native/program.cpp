@@ -38,7 +38,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Bucket& bucket = artifact.manifest.buckets[0];
     std::ofstream(artifact.path + "/" + bucket.file(Program::kFile), std::ios::binary)
         .write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
-    Program program(artifact.path, artifact.manifest, bucket, artifact.path);
+    const KernelSession session;
+    Program program(artifact.path, artifact.manifest, bucket, artifact.path, session);
     std::vector<const void*> inputs;
     for (const auto& each : artifact.zeros) inputs.push_back(each.data());
     program.step(inputs, [] { return false; });

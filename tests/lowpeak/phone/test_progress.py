@@ -15,7 +15,7 @@ from lowpeak_artifact.errors import ArtifactError
 from lowpeak_runtime.train.checkpoint import CHECKPOINT, PREVIOUS, Progress, read_progress
 from lowpeak_runtime.train.checkpoint_tensors import save_checkpoint
 
-PROGRESS = Progress(artifact="a", step=3, seed=5, options="{}", data="d", position=7)
+PROGRESS = Progress(artifact="a", step=3, seed=5, fingerprint="f", options={}, data="d", position=7)
 
 
 class Shell:

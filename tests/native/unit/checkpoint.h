@@ -10,7 +10,7 @@ namespace lowpeak::trainer {
 
 inline void save_checkpoint(const std::string& path, std::int64_t step) {
   const float values[] = {1.5f, static_cast<float>(step)};
-  const Progress progress{"an id", step, 7, "{\"schedule\": \"cosine\"}", "a hash", 11};
+  const Progress progress{"an id", step, 7, "a fingerprint", {{"schedule", "cosine"}}, "a hash", 11};
   WholeFile file(path);
   Checksummed writer(file.fd());
   write_safetensors([&](const void* data, std::size_t size) { writer.write(data, size); },

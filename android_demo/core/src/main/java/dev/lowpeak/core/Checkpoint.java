@@ -9,6 +9,7 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.util.Arrays;
+import java.util.List;
 
 /**
  * Where a run is, by its checkpoint: a safetensors file with a checksum of all its bytes.
@@ -16,7 +17,9 @@ import java.util.Arrays;
  * <p>The checksum is the SHA-256 of the file as it is with zeros in place of the checksum's own digits.
  */
 public final class Checkpoint {
-    private static final String FORMAT = "lowpeak-checkpoint-3";
+    /** The last one first. The one before has its options in other words, which nothing here reads. */
+    private static final List<String> FORMATS =
+            Arrays.asList("lowpeak-checkpoint-4", "lowpeak-checkpoint-3");
     private static final byte[] START =
             "{\"__metadata__\":{\"checksum\":\"".getBytes(StandardCharsets.UTF_8);
     private static final int LENGTH_BYTES = 8;
@@ -90,7 +93,7 @@ public final class Checkpoint {
             JsonObject metadata = JsonObject
                     .of(Json.parse(new String(header, StandardCharsets.UTF_8)), "the header")
                     .object("__metadata__");
-            if (!metadata.text("format").equals(FORMAT)) {
+            if (!FORMATS.contains(metadata.text("format"))) {
                 throw new IOException(file + " is a checkpoint of another version: " + metadata.text("format"));
             }
             return new Checkpoint(file, JsonObject.of(Json.parse(metadata.text("progress")), "progress"));

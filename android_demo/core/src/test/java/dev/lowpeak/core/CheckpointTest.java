@@ -40,11 +40,11 @@ public class CheckpointTest {
     /** A whole one, without tensors. */
     private static byte[] whole(long step) throws IOException {
         String rest = "\"progress\":\"{\\\"artifact\\\":\\\"a\\\",\\\"step\\\":" + step + ",\\\"seed\\\":1,"
-                + "\\\"options\\\":\\\"o\\\",\\\"data\\\":\\\"d\\\",\\\"position\\\":7}\"}}";
+                + "\\\"fingerprint\\\":\\\"f\\\",\\\"options\\\":{},\\\"data\\\":\\\"d\\\",\\\"position\\\":7}\"}}";
         String zeros = "0".repeat(64);
-        byte[] unsigned = withHeader(beginning(zeros, "lowpeak-checkpoint-3") + rest);
+        byte[] unsigned = withHeader(beginning(zeros, "lowpeak-checkpoint-4") + rest);
         String checksum = Hashes.hex(Hashes.digest().digest(unsigned));
-        return withHeader(beginning(checksum, "lowpeak-checkpoint-3") + rest);
+        return withHeader(beginning(checksum, "lowpeak-checkpoint-4") + rest);
     }
 
     @Test
@@ -55,7 +55,7 @@ public class CheckpointTest {
         assertTrue(problem(withHeader(" ".repeat(200))).contains("is damaged, or a checkpoint of another version"));
         assertTrue(problem(withHeader(beginning(zeros, "pt") + "\"progress\":\"{}\"}}"))
                 .contains("of another version: pt"));
-        assertTrue(problem(withHeader(beginning(zeros, "lowpeak-checkpoint-3") + "\"progress\":\"{}\"}}"))
+        assertTrue(problem(withHeader(beginning(zeros, "lowpeak-checkpoint-4") + "\"progress\":\"{}\"}}"))
                 .contains("is a damaged checkpoint: progress should have the field artifact"));
     }
 
