@@ -20,11 +20,11 @@ MODELS = ("smollm2-135m:512", "llama-3.2-3b:1024")
 ASK = """
 import json, sys, time
 from lowpeak_compiler.config import TargetOptions, TrainingOptions
-from lowpeak_compiler.pipeline import plan_model
+from lowpeak_compiler.pipeline import budget_search
 from lowpeak.api import open_intake
 name, tokens, kernels = sys.argv[1:]
 training = TrainingOptions(int(tokens))
-planning = plan_model(open_intake(f"config:{name}", training), training, TargetOptions(kernels=kernels))
+planning = budget_search(open_intake(f"config:{name}", training), training, TargetOptions(kernels=kernels))
 wall, processor = time.monotonic(), time.process_time()
 smallest = planning.minimum()
 answer = {

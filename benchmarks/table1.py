@@ -30,7 +30,7 @@ from benchmarks.published import PAPER
 from lowpeak.api import open_intake
 from lowpeak_compiler.budget.devices import device
 from lowpeak_compiler.budget.footprint import footprint_of
-from lowpeak_compiler.budget.search import Planning
+from lowpeak_compiler.budget.search import BudgetSearch
 from lowpeak_compiler.budget.targets import EXECUTORCH_LOWPEAK
 from lowpeak_compiler.budget.variants import Variant, tiled, variants
 from lowpeak_compiler.config import Budget, Loss, OptimizerName, TargetOptions, TrainingOptions
@@ -102,7 +102,7 @@ def within_budget(
     joint: TrainGraph, training: TrainingOptions, for_target: TargetOptions, budget: Budget, started: float
 ) -> Row:
     technique = f"+streaming, {budget.megabytes:g} MB"
-    planning = Planning(joint, training, for_target, lambda _: None)
+    planning = BudgetSearch(joint, training, for_target, lambda _: None)
     chosen = planning.plan(budget.nbytes)
     if chosen is None:
         return Row(f"{technique}: no plan", 0, 0.0, time.monotonic() - started)

@@ -15,9 +15,9 @@ from pathlib import Path
 from lowpeak.api import DEMO, open_intake
 from lowpeak_artifact.kind import Kind
 from lowpeak_compiler.budget.footprint import footprint_of
-from lowpeak_compiler.budget.search import Planning, VariantPlan
+from lowpeak_compiler.budget.search import BudgetSearch, VariantPlan
 from lowpeak_compiler.config import MEGABYTE, Budget, TargetOptions, TrainingOptions
-from lowpeak_compiler.pipeline import plan_model
+from lowpeak_compiler.pipeline import budget_search
 from lowpeak_compiler.plan.liveness import live_ranges
 from lowpeak_compiler.plan.program import Program
 
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--seq-len", type=int, default=512)
     given = parser.parse_args()
     training, budget = TrainingOptions(given.seq_len), Budget(given.budget_mb)
-    planning = plan_model(open_intake(DEMO, training), training, TargetOptions(), progress=print)
+    planning = budget_search(open_intake(DEMO, training), training, TargetOptions(), progress=print)
     widest = planning.variants[0]
     kept = bands(planning, VariantPlan(widest, widest.planner.fastest()))
     chosen = planning.plan(budget.nbytes)
@@ -62,7 +62,7 @@ def main() -> None:
     PICTURE.write_text(picture(panels, training, budget), encoding="utf-8")
 
 
-def bands(planning: Planning, found: VariantPlan) -> Bands:
+def bands(planning: BudgetSearch, found: VariantPlan) -> Bands:
     """Bytes by kind in each of COLUMNS shares of the step, at the share's largest operation."""
     program = found.plan.program
     operations = len(program.ops)

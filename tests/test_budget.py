@@ -9,10 +9,10 @@ import pytest
 
 from lowpeak_artifact.errors import BudgetTooSmall
 from lowpeak_compiler.budget.footprint import with_gaps, without_gaps
-from lowpeak_compiler.budget.search import Planning, VariantPlan
+from lowpeak_compiler.budget.search import BudgetSearch, VariantPlan
 from lowpeak_compiler.config import MEGABYTE, Budget, TargetOptions, TrainingOptions
 from lowpeak_compiler.frontend.intake import Intake, take_in
-from lowpeak_compiler.pipeline import compile_step, plan_model
+from lowpeak_compiler.pipeline import budget_search, compile_step
 from tests.tiny import tiny_llama
 
 MODELS = {
@@ -29,8 +29,8 @@ def intake(name: str) -> Intake:
     return take_in(model, seq_len=training.seq_len, batch_size=1, lora=None, example_batch=None, seed=0)
 
 
-def planning(name: str) -> Planning:
-    return plan_model(intake(name), *MODELS[name][:2])
+def planning(name: str) -> BudgetSearch:
+    return budget_search(intake(name), *MODELS[name][:2])
 
 
 def described(found: VariantPlan | None) -> tuple[object, ...] | None:
@@ -44,7 +44,7 @@ def test_a_fresh_planning_accepts_the_smallest_budget_and_refuses_one_megabyte_l
     fresh = planning(name)
     assert fresh.plan(smallest.budget - MEGABYTE) is None
     assert fresh.plan(smallest.budget) is not None
-    assert described(fresh.minimum().found) == described(smallest.found)
+    assert described(fresh.minimum().chosen) == described(smallest.chosen)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from lowpeak_compiler.budget.search import Planning
+from lowpeak_compiler.budget.search import BudgetSearch
 from lowpeak_compiler.config import TargetOptions, TrainingOptions
 from lowpeak_compiler.frontend.intake import take_in
 from lowpeak_compiler.passes.tiling.tile import Tile
-from lowpeak_compiler.pipeline import plan_model
+from lowpeak_compiler.pipeline import budget_search
 from tests.tiny import tiny_llama
 
 
-def planning(seq_len: int, kernels: str = "lowpeak", batch_size: int = 1) -> Planning:
+def planning(seq_len: int, kernels: str = "lowpeak", batch_size: int = 1) -> BudgetSearch:
     model = tiny_llama(max_position_embeddings=4096, num_hidden_layers=1)
     intake = take_in(model, seq_len=seq_len, batch_size=batch_size, lora=None, example_batch=None, seed=0)
-    return plan_model(intake, TrainingOptions(seq_len, batch_size), TargetOptions(kernels=kernels))
+    return budget_search(intake, TrainingOptions(seq_len, batch_size), TargetOptions(kernels=kernels))
 
 
 @pytest.mark.parametrize(("seq_len", "rows"), [(1501, [376, 94]), (200, [64]), (64, [])])

@@ -23,7 +23,7 @@ from lowpeak_artifact.manifest import BucketRecord, Manifest, QuantRecord, Sampl
 from lowpeak_artifact.quantize import quantize
 from lowpeak_compiler.budget.devices import device
 from lowpeak_compiler.budget.planned import PlannedStep, place
-from lowpeak_compiler.budget.planning import plan_view
+from lowpeak_compiler.budget.program_view import program_view
 from lowpeak_compiler.budget.targets import target
 from lowpeak_compiler.frontend.capture import capture
 from lowpeak_compiler.frontend.causal_lm import default_lora, loss_module, skeleton_of
@@ -135,7 +135,7 @@ def _placed(
     graph = differentiate(forward)
     Runner().run(graph, [Normalize(), DequantizePerUse(), *passes])
     runtime = target(target_name, "stock")
-    step = place(graph, plan_view(graph, runtime, device("laptop")), runtime)
+    step = place(graph, program_view(graph, runtime, device("laptop")), runtime)
     return TinyStep(step, spec, model, _values(graph, model))
 
 

@@ -21,7 +21,7 @@ from lowpeak_compiler.budget.decode_footprint import DecodeFootprint, footprint_
 from lowpeak_compiler.budget.devices import device
 from lowpeak_compiler.budget.footprint import bytes_of
 from lowpeak_compiler.budget.planned import PlannedStep, place
-from lowpeak_compiler.budget.planning import plan_view
+from lowpeak_compiler.budget.program_view import program_view
 from lowpeak_compiler.budget.targets import Target, target
 from lowpeak_compiler.budget.variants import WORKSPACES, lowering
 from lowpeak_compiler.frontend.capture import capture
@@ -114,11 +114,11 @@ def _lowered(module: nn.Module, compiled: Compiled, tokens: int, runtime: Target
 
 def _require_causal(graph: TrainGraph, compiled: Compiled) -> None:
     """Raises ModelError unless tokens meet in attention only, in the training step's causal attention."""
-    found = sum(node.target is causal_attention for node in graph.operations())
+    count = sum(node.target is causal_attention for node in graph.operations())
     known = compiled.applied.get("Attention", 0)
-    if found != known:
+    if count != known:
         raise ModelError(
-            f"{found} attentions, of which {known} are causal and nothing else: masks, biases and windows "
+            f"{count} attentions, of which {known} are causal and nothing else: masks, biases and windows "
             "of a model's own have no cache"
         )
     try:
@@ -193,8 +193,8 @@ def _bytes_a_token(graph: TrainGraph, longest: int) -> int:
 
 def _placed(graph: TrainGraph, runtime: Target, compiled: Compiled) -> PlannedStep:
     profile = device(compiled.for_target.device)
-    order = schedule(plan_view(graph, runtime, profile).program)
+    order = schedule(program_view(graph, runtime, profile).program)
     Runner().run(graph, [Reorder(tuple(op.name for op in order.ops))])
-    view = plan_view(graph, runtime, profile)
+    view = program_view(graph, runtime, profile)
     peak = max(live_bytes(view.program, runtime.alignment), default=0)
     return place(graph, view, runtime, int(peak * (1 + SLACK)))

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from lowpeak_artifact.kind import Kind
 from lowpeak_compiler.budget.devices import device
 from lowpeak_compiler.budget.footprint import footprint_of
-from lowpeak_compiler.budget.search import Planning
+from lowpeak_compiler.budget.search import BudgetSearch
 from lowpeak_compiler.budget.targets import target
 from lowpeak_compiler.budget.variants import UNBOUNDED, Variant
 from lowpeak_compiler.config import MEGABYTE, TargetOptions, TrainingOptions
@@ -88,12 +88,12 @@ def estimate(
         result.append(_of_plan(narrow, stage, technique, smallest_plan(narrow.planner)))
         del narrow
     if budgets:
-        planning = Planning(joint, stage, for_target, progress)
+        planning = BudgetSearch(joint, stage, for_target, progress)
         for budget in budgets:
             progress(f"planning for {budget / MEGABYTE:g} MB")
-            found = planning.plan(budget)
-            if found is not None:
-                result.append(_of_plan(found.variant, stage, within(budget), found.plan))
+            chosen = planning.plan(budget)
+            if chosen is not None:
+                result.append(_of_plan(chosen.variant, stage, within(budget), chosen.plan))
     return result
 
 
@@ -156,13 +156,13 @@ def _of_program(
     of: Variant, training: TrainingOptions, technique: str, program: Program, more_weights: int
 ) -> Estimate:
     kinds = peak_by_kind(program, of.target.alignment)
-    beside = footprint_of(of.graph, of.target, training.optimizer, 0, len(program.ops))
+    footprint = footprint_of(of.graph, of.target, training.optimizer, 0, len(program.ops))
     categories = {str(kind): kinds.get(kind, 0) for kind in Kind}
     categories.update(
-        weights=beside.weights + more_weights,
-        optimizer=beside.optimizer,
-        runtime=beside.runtime + beside.code,
+        weights=footprint.weights + more_weights,
+        optimizer=footprint.optimizer,
+        runtime=footprint.runtime + footprint.code,
     )
-    if beside.gradients:
-        categories[str(Kind.GRADIENT)] += beside.gradients
+    if footprint.gradients:
+        categories[str(Kind.GRADIENT)] += footprint.gradients
     return Estimate(training.seq_len, technique, categories, step_seconds(program))

@@ -15,7 +15,7 @@ from lowpeak_compiler.budget.fitting import fitting_step
 from lowpeak_compiler.budget.footprint import Footprint
 from lowpeak_compiler.budget.partial import graph_of_rest
 from lowpeak_compiler.budget.planned import PlannedStep
-from lowpeak_compiler.budget.search import Planning, Progress
+from lowpeak_compiler.budget.search import BudgetSearch, Progress
 from lowpeak_compiler.budget.targets import target
 from lowpeak_compiler.config import Budget, TargetOptions, TrainingOptions
 from lowpeak_compiler.frontend.intake import Intake
@@ -51,17 +51,17 @@ def build_joint(
     return run_joint(pipeline, intake, training, runner)
 
 
-def plan_model(
+def budget_search(
     intake: Intake,
     training: TrainingOptions,
     for_target: TargetOptions,
     *,
     progress: Progress = lambda _: None,
-) -> Planning:
+) -> BudgetSearch:
     """Everything up to the plan, for questions about budgets."""
     with told_as_model_error("the model cannot be planned"):
         joint, _ = build_joint(intake, training, for_target, Runner())
-        return Planning(joint, training, for_target, progress)
+        return BudgetSearch(joint, training, for_target, progress)
 
 
 def graph_after(
@@ -83,7 +83,7 @@ def graph_after(
     with told_as_model_error("the step cannot be compiled so far"):
         graph, _ = run_joint(cut, intake, training, runner)
         if cut.variant:
-            graph = graph_of_rest(Planning(graph, training, for_target, progress), budget, runner, cut)
+            graph = graph_of_rest(BudgetSearch(graph, training, for_target, progress), budget, runner, cut)
         return graph
 
 
@@ -108,7 +108,7 @@ def compile_step(
         joint, head = build_joint(intake, training, for_target, runner)
     progress("planning memory")
     with told_as_model_error("the step cannot be planned"):
-        planning = Planning(joint, training, for_target, progress)
+        planning = BudgetSearch(joint, training, for_target, progress)
         check(planning.variants[0].graph)
         step, plan, footprint = fitting_step(planning, budget, runner)
     batch = intake.batch_spec(training)

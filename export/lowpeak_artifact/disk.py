@@ -152,7 +152,7 @@ def temporary_folder() -> Path:
 
 def _refusal(need: Need, number: int, wanted: int, free: int) -> EnvironmentProblem:
     mount = Mount.of(need.folder)
-    beside = f", and {wanted} on that disk in all" if wanted > need.nbytes else ""
+    in_all = f", and {wanted} on that disk in all" if wanted > need.nbytes else ""
     if number in NO_ROOM:
         why = f"{free} are free there ({mount})"
         if number != errno.ENOSPC:
@@ -160,7 +160,7 @@ def _refusal(need: Need, number: int, wanted: int, free: int) -> EnvironmentProb
         elif free >= wanted:
             names = _of_nearest(need.folder, os.statvfs).f_favail
             why += ", but no more files can be made" if names == 0 else ", but it refuses them"
-        message = f"{need.nbytes} bytes are needed in {need.folder} for {need.what}{beside}; {why}. "
+        message = f"{need.nbytes} bytes are needed in {need.folder} for {need.what}{in_all}; {why}. "
         message += f"Free some, or {need.remedy}"
     else:
         remedy = remedy_of(number) if number in NOT_OF_THE_DISK else need.remedy

@@ -101,8 +101,8 @@ def _layout(tensors: Iterable[Declared], metadata: Mapping[str, str]) -> tuple[b
 
 def _loaded(entry: Entry, load: Callable[[str], Tensor]) -> memoryview:
     tensor = load(entry.name)
-    found = tuple(tensor.shape), tensor.dtype
-    assert found == (entry.shape, entry.dtype), f"{entry.name}: {found}"
+    actual = tuple(tensor.shape), tensor.dtype
+    assert actual == (entry.shape, entry.dtype), f"{entry.name}: {actual}"
     return bytes_of(tensor)
 
 

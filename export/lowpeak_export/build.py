@@ -175,9 +175,9 @@ def _write_bucket(
 
     step = part.compiled.step
     with path(CONSTANTS).open("wb") as file:
-        made = graph_records.constants_of(step)
-        declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in made.items()]
-        constants = write_safetensors(file, declared, made.__getitem__)
+        values = graph_records.constants_of(step)
+        declared = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in values.items()]
+        constants = write_safetensors(file, declared, values.__getitem__)
     optimizer = part.compiled.training.optimizer
     emitter.write_program(
         Emission(step, suffix, adapter, optimizer, weights, constants, bundle.folder, decoder)

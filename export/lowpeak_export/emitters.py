@@ -37,16 +37,16 @@ class SimulatorEmitter:
 
 def emitter(target: Target) -> Emitter:
     """Raises EnvironmentProblem when the target's packages are not installed."""
-    found: Emitter
+    chosen: Emitter
     if target.name == "executorch":
         from lowpeak_export.executorch.emitter import ExecuTorchEmitter
 
-        found = ExecuTorchEmitter(target)
+        chosen = ExecuTorchEmitter(target)
     elif target.name == "onnxruntime":
         from lowpeak_export.onnx.emitter import OnnxEmitter
 
-        found = OnnxEmitter()
+        chosen = OnnxEmitter()
     else:
-        found = SimulatorEmitter()
-    found.require_packages()
-    return found
+        chosen = SimulatorEmitter()
+    chosen.require_packages()
+    return chosen

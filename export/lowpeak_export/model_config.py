@@ -17,8 +17,8 @@ _FROM_ELSEWHERE = re.compile(r"^auto_map$|^quantization_config$|_implementation"
 
 def own_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """What transformers may make a config of. Raises ArtifactError for more layers than a model has."""
-    made: dict[str, Any] = _own(with_floats(dict(config)))
-    return made
+    config_dict: dict[str, Any] = _own(with_floats(dict(config)))
+    return config_dict
 
 
 def _own(config: Any, key: str = "") -> Any:

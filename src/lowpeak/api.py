@@ -36,7 +36,7 @@ from lowpeak_compiler.config import (
 from lowpeak_compiler.frontend.intake import Intake, Model, take_in
 from lowpeak_compiler.ir.graph import Quantized, TrainGraph
 from lowpeak_compiler.passes.runner import Observer
-from lowpeak_compiler.pipeline import Compiled, compile_step, plan_model
+from lowpeak_compiler.pipeline import Compiled, budget_search, compile_step
 from lowpeak_compiler.plan.pareto import pareto
 from lowpeak_export.build import Part, build, stored_bytes
 from lowpeak_export.bundle import require_free_name, require_room_for_artifact
@@ -240,7 +240,7 @@ def memory_time_curve(
     for_target = TargetOptions(**{n: options.pop(n) for n in ("target", "kernels", "device") if n in options})
     training = TrainingOptions(seq_len, **options)
     intake = open_intake(model, training, lora=lora, example_batch=example_batch, progress=progress)
-    planning = plan_model(intake, training, for_target, progress=progress)
+    planning = budget_search(intake, training, for_target, progress=progress)
     if budgets_mb is None:
         low = planning.minimum().budget
         high = max(low, planning.enough())

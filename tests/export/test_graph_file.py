@@ -16,7 +16,7 @@ from lowpeak_artifact.graph_file import _decode, from_json, from_records
 from lowpeak_artifact.scheduled import NodeRef, resolve_operator
 from lowpeak_compiler.budget.devices import device
 from lowpeak_compiler.budget.planned import place
-from lowpeak_compiler.budget.planning import plan_view
+from lowpeak_compiler.budget.program_view import program_view
 from lowpeak_compiler.budget.targets import target
 from lowpeak_compiler.ir.graph import Batch, Constant
 from lowpeak_export.graph_records import _encode, constants_of, to_json, to_records
@@ -175,7 +175,7 @@ def test_a_batch_tensor_that_nothing_reads_overlaps_no_other_input() -> None:
     graph = planned_step(tiny_llama(num_hidden_layers=1)).graph
     unused = graph.add_input(Batch("unused"), torch.zeros(3), "unused")
     runtime = target("executorch", "stock")
-    step = place(graph, plan_view(graph, runtime, device("laptop")), runtime)
+    step = place(graph, program_view(graph, runtime, device("laptop")), runtime)
     read = from_records(to_records(step))
     places = {each.node: each.tensor for each in read.inputs if each.tensor.offset is not None}
     own = places.pop(unused.name)

@@ -7,7 +7,7 @@ import torch
 from expecttest import assert_expected_inline
 
 from lowpeak_compiler.budget.devices import DeviceProfile, device
-from lowpeak_compiler.budget.planning import plan_view, rates
+from lowpeak_compiler.budget.program_view import program_view, rates
 from lowpeak_compiler.budget.targets import target
 from lowpeak_compiler.ir.graph import TrainGraph, forward_nodes
 from lowpeak_compiler.passes.apply.offload import Offload
@@ -114,7 +114,7 @@ def test_parity(what: str):
         model.forward_graph(),
         after=[Normalize(), DequantizePerUse(), LowerAttention(4), LowerLoss(8, 50)],
     )
-    view = plan_view(graph, target("simulator", "stock"), device("laptop"))
+    view = program_view(graph, target("simulator", "stock"), device("laptop"))
     forward = {node.name for node in forward_nodes(graph)}
     candidates = [
         op.name for op in view.program.ops if op.forward and op.name in forward and len(op.writes) == 1
@@ -144,7 +144,7 @@ def test_the_graph_has_the_peak_that_the_plan_says(share: float, offload: bool):
         after=[Normalize(), DequantizePerUse(), LowerAttention(6), LowerLoss(12, 64)],
     )
     runtime, profile = target("simulator", "stock"), SLOW if offload else device("laptop")
-    view = plan_view(graph, runtime, profile)
+    view = program_view(graph, runtime, profile)
     planner = Planner(view.program, rates(profile, runtime), Memory(runtime.alignment), offload=offload)
     most = planner.fastest().peak_bytes
     persistent = live_bytes(view.program, runtime.alignment)[0]
@@ -158,7 +158,7 @@ def test_the_graph_has_the_peak_that_the_plan_says(share: float, offload: bool):
             Reorder(tuple(op.name for op in plan.program.ops)),
         ],
     )
-    after = plan_view(graph, runtime, profile)
+    after = program_view(graph, runtime, profile)
     assert bool(plan.carried_out.offload) == (offload and share > 0)
     assert max(live_bytes(after.program, runtime.alignment)) == plan.peak_bytes
     assert step_seconds(after.program) == pytest.approx(plan.seconds, rel=1e-3 if offload else 1e-6)

@@ -10,7 +10,7 @@ import torch
 from expecttest import assert_expected_inline
 
 from lowpeak_compiler.budget.devices import device
-from lowpeak_compiler.budget.planning import plan_view, rates
+from lowpeak_compiler.budget.program_view import program_view, rates
 from lowpeak_compiler.budget.targets import target
 from lowpeak_compiler.ir.graph import Batch, Frozen, TrainGraph
 from lowpeak_compiler.passes.fuse.attention import Attention
@@ -143,7 +143,7 @@ def test_an_operator_without_a_rule_is_named():
 def peak(rows: int, model: LanguageModel) -> int:
     """Bytes live at the worst step, with nothing but the residual stream kept for the backward."""
     graph = Runner().run(lowered(model), [Tile(rows)])
-    view = plan_view(graph, RUNTIME, device("laptop"))
+    view = program_view(graph, RUNTIME, device("laptop"))
     kept = ("add_", "quantized_linear_cross_entropy", "dequantize_rows", "cos", "sin")
     again = {op.name for op in view.program.ops if op.forward and not op.name.startswith(kept)}
     decided = carry_out(view.program, Decisions(frozenset(again)), rates(device("laptop"), RUNTIME))
@@ -176,7 +176,7 @@ def test_keys_of_one_layer_are_there_at_a_time():
 
 def test_what_is_written_and_added_up_stays_in_its_place():
     graph = Runner().run(lowered(language_model(num_hidden_layers=2)), [Tile(4)])
-    view = plan_view(graph, RUNTIME, device("laptop"))
+    view = program_view(graph, RUNTIME, device("laptop"))
     live = live_ranges(view.program)
     carried = ("write_rows", "causal_attention_backward_add")
     for node in graph.operations():

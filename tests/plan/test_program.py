@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lowpeak_artifact.kind import Kind
 from lowpeak_compiler.budget.devices import device
-from lowpeak_compiler.budget.planning import plan_view
+from lowpeak_compiler.budget.program_view import program_view
 from lowpeak_compiler.budget.targets import EXECUTORCH, ONNXRUNTIME
 from lowpeak_compiler.config import MEGABYTE
 from lowpeak_compiler.plan.cost import Rates
@@ -143,7 +143,8 @@ def test_plans_fit_smaller_budgets_when_gradients_are_taken():
 def test_gradients_are_taken_where_the_target_has_buffers_for_them():
     tiny = planned_step(tiny_llama(num_hidden_layers=1), bits=None)
     views = {
-        target.name: plan_view(tiny.graph, target, device("laptop")) for target in (EXECUTORCH, ONNXRUNTIME)
+        target.name: program_view(tiny.graph, target, device("laptop"))
+        for target in (EXECUTORCH, ONNXRUNTIME)
     }
     assert views["executorch"].program.taken == frozenset()
     found = views["onnxruntime"]

@@ -8,8 +8,8 @@ from lowpeak_artifact.errors import BudgetTooSmall
 from lowpeak_compiler.budget.devices import DeviceProfile
 from lowpeak_compiler.budget.footprint import Footprint, footprint_of, with_gaps
 from lowpeak_compiler.budget.planned import PlannedStep, place
-from lowpeak_compiler.budget.planning import plan_view
-from lowpeak_compiler.budget.search import Planning, Smallest, VariantPlan
+from lowpeak_compiler.budget.program_view import program_view
+from lowpeak_compiler.budget.search import BudgetSearch, Smallest, VariantPlan
 from lowpeak_compiler.budget.targets import EXECUTORCH, Target
 from lowpeak_compiler.budget.variants import Variant
 from lowpeak_compiler.config import MEGABYTE, Budget
@@ -28,7 +28,9 @@ PLACEMENTS = 4
 """Plans that are tried until the offsets of one fit the budget."""
 
 
-def fitting_step(planning: Planning, budget: Budget, runner: Runner) -> tuple[PlannedStep, Plan, Footprint]:
+def fitting_step(
+    planning: BudgetSearch, budget: Budget, runner: Runner
+) -> tuple[PlannedStep, Plan, Footprint]:
     """The fastest plan carried out; if its offsets leave gaps that there is no room for, one for less, and
     the smallest at last.
     """
@@ -46,15 +48,15 @@ def fitting_step(planning: Planning, budget: Budget, runner: Runner) -> tuple[Pl
         asked -= footprint.total - budget.nbytes
     smallest = planning.minimum()
     attempt = Runner(runner.observe)
-    step, footprint = _placed(planning, smallest.found, attempt)
+    step, footprint = _placed(planning, smallest.chosen, attempt)
     if smallest.budget <= budget.nbytes and footprint.total <= budget.nbytes:
         _take_over(runner, attempt)
-        return step, smallest.found.plan, footprint
+        return step, smallest.chosen.plan, footprint
     placed = -(-footprint.total // MEGABYTE) * MEGABYTE
     raise too_small(planning, budget, replace(smallest, budget=max(smallest.budget, placed)))
 
 
-def _placed(planning: Planning, chosen: VariantPlan, runner: Runner) -> tuple[PlannedStep, Footprint]:
+def _placed(planning: BudgetSearch, chosen: VariantPlan, runner: Runner) -> tuple[PlannedStep, Footprint]:
     """A plan carried out, and what it holds resident."""
     if runner.observe:
         # How the variant was lowered, for those who look on.
@@ -77,7 +79,7 @@ def carry_out_plan(
 ) -> PlannedStep:
     """Applies the plan's decisions and order to the variant's graph, and places its values."""
     graph = runner.run(variant.graph.copy(), passes_of_plan(variant, plan, target))
-    view = plan_view(graph, target, device)
+    view = program_view(graph, target, device)
     peak = max(live_bytes(view.program, target.alignment), default=0)
     assert peak == plan.peak_bytes, f"the graph's peak is {peak}, the plan's {plan.peak_bytes}"
     step = place(graph, view, target, with_gaps(peak))
@@ -96,9 +98,9 @@ def passes_of_plan(variant: Variant, plan: Plan, target: Target) -> tuple[Pass, 
     return made(plan_passes(target), decided)
 
 
-def too_small(planning: Planning, budget: Budget, smallest: Smallest) -> BudgetTooSmall:
+def too_small(planning: BudgetSearch, budget: Budget, smallest: Smallest) -> BudgetTooSmall:
     minimum, seq_len = smallest.budget, planning.training.seq_len
-    variant, plan = smallest.found.variant, smallest.found.plan
+    variant, plan = smallest.chosen.variant, smallest.chosen.plan
     live = live_bytes(plan.program, planning.target.alignment)
     worst = live.index(max(live))
     fixed = planning.footprint(variant, 0, len(plan.program.ops)).beside_arena

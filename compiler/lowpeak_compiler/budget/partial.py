@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lowpeak_compiler.budget.fitting import carry_out_plan, passes_of_plan, too_small
-from lowpeak_compiler.budget.search import Planning
+from lowpeak_compiler.budget.search import BudgetSearch
 from lowpeak_compiler.config import Budget
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.passes.contract import Pipeline
@@ -11,12 +11,12 @@ from lowpeak_compiler.passes.runner import Runner
 from lowpeak_compiler.passes.stages import Place
 
 
-def graph_of_rest(planning: Planning, budget: Budget, runner: Runner, cut: Pipeline) -> TrainGraph:
+def graph_of_rest(planning: BudgetSearch, budget: Budget, runner: Runner, cut: Pipeline) -> TrainGraph:
     """The joint graph after those passes over variants and plans that the list still has."""
     return _of_plan(planning, budget, runner, cut) if cut.plan else _of_variant(planning, runner, cut)
 
 
-def _of_variant(planning: Planning, runner: Runner, cut: Pipeline) -> TrainGraph:
+def _of_variant(planning: BudgetSearch, runner: Runner, cut: Pipeline) -> TrainGraph:
     """Nothing is planned: the first variant whose passes have the last one of the list that is left; without
     one, the variant with the most working memory, in which the pass has nothing to do.
     """
@@ -27,7 +27,7 @@ def _of_variant(planning: Planning, runner: Runner, cut: Pipeline) -> TrainGraph
     return runner.run(variant.joint.copy(), [each for each in variant.passes if each.name in wanted])
 
 
-def _of_plan(planning: Planning, budget: Budget, runner: Runner, cut: Pipeline) -> TrainGraph:
+def _of_plan(planning: BudgetSearch, budget: Budget, runner: Runner, cut: Pipeline) -> TrainGraph:
     """Of the first plan that is tried for the budget. Raises BudgetTooSmall."""
     chosen = planning.plan(budget.nbytes)
     if chosen is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import fx
 
 from lowpeak_artifact.batch_input import BatchInput
-from lowpeak_compiler.budget.planning import PlanView
+from lowpeak_compiler.budget.program_view import ProgramView
 from lowpeak_compiler.budget.targets import Target
 from lowpeak_compiler.ir.graph import Adapter, Batch, State, TrainGraph, tensors_of
 from lowpeak_compiler.plan.liveness import live_ranges, memory_problem
@@ -27,7 +27,7 @@ class PlannedStep:
     """
 
     graph: TrainGraph
-    view: PlanView
+    view: ProgramView
     problem: MemoryProblem
     solution: MemorySolution
     buffer_of: tuple[int, ...]
@@ -64,7 +64,7 @@ class PlannedStep:
         return None if start is None else start + location.offset
 
 
-def place(graph: TrainGraph, view: PlanView, target: Target, capacity: int | None = None) -> PlannedStep:
+def place(graph: TrainGraph, view: ProgramView, target: Target, capacity: int | None = None) -> PlannedStep:
     """Solves and validates the arena for the graph in its present order;
     an arena of `capacity` bytes is good enough.
     """
@@ -73,7 +73,7 @@ def place(graph: TrainGraph, view: PlanView, target: Target, capacity: int | Non
     return PlannedStep(graph, view, problem, solve(problem, capacity=capacity), buffer_of, offsets, end)
 
 
-def _in_file(graph: TrainGraph, view: PlanView) -> tuple[dict[str | int, int], int]:
+def _in_file(graph: TrainGraph, view: ProgramView) -> tuple[dict[str | int, int], int]:
     """Adapters, gradients and state that the arena does not have, one after the other; a sum is where it
     began."""
     offsets: dict[str | int, int] = {}

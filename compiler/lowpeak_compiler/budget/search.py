@@ -41,15 +41,15 @@ class VariantPlan:
 
 @dataclass(frozen=True)
 class Smallest:
-    """`budget`: bytes, a whole number of megabytes, that `found` fits and nothing that is known fits one
+    """`budget`: bytes, a whole number of megabytes, that `chosen` fits and nothing that is known fits one
     less.
     """
 
     budget: int
-    found: VariantPlan
+    chosen: VariantPlan
 
 
-class Planning:
+class BudgetSearch:
     """Plans of one joint graph for any budget. Several threads may ask at once."""
 
     def __init__(
@@ -120,14 +120,14 @@ class Planning:
                 continue
             self.progress(f"searching the smallest budget: at most {self._needed(best) / MEGABYTE:.0f} MB")
             for plan in variant.planner.falling:
-                found = VariantPlan(variant, plan)
-                if self._needed(found) < self._needed(best):
-                    best = found
+                candidate = VariantPlan(variant, plan)
+                if self._needed(candidate) < self._needed(best):
+                    best = candidate
                     yield best
 
-    def _needed(self, found: VariantPlan) -> int:
+    def _needed(self, candidate: VariantPlan) -> int:
         """The smallest budget that the plan fits."""
-        return self._fixed(found.variant) + with_gaps(found.plan.needed_bytes)
+        return self._fixed(candidate.variant) + with_gaps(candidate.plan.needed_bytes)
 
     def _room(self, variant: Variant, budget: int) -> int:
         """What the budget leaves for the planner of the variant."""

@@ -16,7 +16,7 @@ from torch import fx
 
 from lowpeak_compiler.budget.devices import DeviceProfile
 from lowpeak_compiler.budget.footprint import planners_memory
-from lowpeak_compiler.budget.planning import PlanView, plan_view, rates
+from lowpeak_compiler.budget.program_view import ProgramView, program_view, rates
 from lowpeak_compiler.budget.targets import Target
 from lowpeak_compiler.ir.graph import TrainGraph
 from lowpeak_compiler.ir.nodes import shape_of
@@ -64,8 +64,8 @@ class Variant:
         return Runner().run(self.joint.copy(), self.passes)
 
     @cached_property
-    def view(self) -> PlanView:
-        return plan_view(self.graph, self.target, self.device)
+    def view(self) -> ProgramView:
+        return program_view(self.graph, self.target, self.device)
 
     @cached_property
     def planner(self) -> Planner:

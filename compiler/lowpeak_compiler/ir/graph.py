@@ -198,14 +198,14 @@ class TrainGraph:
 
 def forward_nodes(graph: TrainGraph) -> set[fx.Node]:
     """What the loss depends on. Placeholders are not counted; everything else belongs to the backward."""
-    found: set[fx.Node] = set()
+    nodes: set[fx.Node] = set()
     pending = [graph.results[0]]
     while pending:
         node = pending.pop()
-        if node not in found and node.op == "call_function":
-            found.add(node)
+        if node not in nodes and node.op == "call_function":
+            nodes.add(node)
             pending.extend(node.all_input_nodes)
-    return found
+    return nodes
 
 
 def tensors_of(node: fx.Node) -> tuple[Tensor, ...]:

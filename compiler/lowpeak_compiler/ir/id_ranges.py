@@ -58,8 +58,8 @@ def _uses(node: fx.Node) -> Uses:
 
 def _rows(matrix: str, index: str) -> Callable[[fx.Node], Uses]:
     def uses(node: fx.Node) -> Uses:
-        given = operands(node)
-        yield given[index], Ids(shape_of(given[matrix])[0])
+        arguments = operands(node)
+        yield arguments[index], Ids(shape_of(arguments[matrix])[0])
 
     return uses
 
@@ -71,17 +71,20 @@ def _rows(matrix: str, index: str) -> Callable[[fx.Node], Uses]:
     aten.index_fill.int_Scalar,
 )  # fmt: skip
 def _along_dim(node: fx.Node) -> Uses:
-    given = operands(node)
-    yield given["index"], Ids(shape_of(given["self"])[given["dim"]] if shape_of(given["self"]) else 1)
+    arguments = operands(node)
+    yield (
+        arguments["index"],
+        Ids(shape_of(arguments["self"])[arguments["dim"]] if shape_of(arguments["self"]) else 1),
+    )
 
 
 @attach("indexes", aten.index.Tensor, aten.index_put.default)
 def _python_index(node: fx.Node) -> Uses:
     """x[i, j]: counted from the end if negative."""
-    given = operands(node)
-    for dim, index in enumerate(given["indices"]):
+    arguments = operands(node)
+    for dim, index in enumerate(arguments["indices"]):
         if isinstance(index, fx.Node) and index.meta["val"].dtype not in (torch.bool, torch.uint8):
-            size = shape_of(given["self"])[dim]
+            size = shape_of(arguments["self"])[dim]
             yield index, Ids(size, least=-size)
 
 
@@ -92,15 +95,15 @@ def _python_index(node: fx.Node) -> Uses:
 )  # fmt: skip
 def _classes(node: fx.Node) -> Uses:
     """The classes are the second axis, or the first of a single example."""
-    given: dict[str, Any] = operands(node)
-    scores = shape_of(given["self"])
-    yield given["target"], Ids(scores[1] if len(scores) > 1 else scores[0], given["ignore_index"])
+    arguments: dict[str, Any] = operands(node)
+    scores = shape_of(arguments["self"])
+    yield arguments["target"], Ids(scores[1] if len(scores) > 1 else scores[0], arguments["ignore_index"])
 
 
 @attach("indexes", lowpeak.linear_cross_entropy.default)
 def _labels_of_head(node: fx.Node) -> Uses:
-    given = operands(node)
-    yield given["labels"], Ids(shape_of(given["weight"])[0], given["ignore_index"])
+    arguments = operands(node)
+    yield arguments["labels"], Ids(shape_of(arguments["weight"])[0], arguments["ignore_index"])
 
 
 attach("indexes", aten.embedding.default, aten.embedding_bag.padding_idx)(_rows("weight", "indices"))

@@ -32,9 +32,9 @@ IDENTITIES = (
 
 def drop_identity(graph: TrainGraph, node: fx.Node) -> bool:
     """alias(x), clone(x), x.to(same dtype) ...  ->  x"""
-    given = operands(node)
-    source = next(iter(given.values()))
-    if given.get("train") or dtype_of(source) != dtype_of(node):
+    arguments = operands(node)
+    source = next(iter(arguments.values()))
+    if arguments.get("train") or dtype_of(source) != dtype_of(node):
         return False
     return Rewriter(graph, node).replace_with(source)
 

@@ -20,8 +20,8 @@ def _no(unwanted: Callable[[fx.Node], bool]) -> Callable[[TrainGraph], str | Non
     """A violation: the first operation that is unwanted."""
 
     def violation(graph: TrainGraph) -> str | None:
-        found = next(filter(unwanted, graph.operations()), None)
-        return None if found is None else f"{found.name} is {operator_name(found)}"
+        node = next(filter(unwanted, graph.operations()), None)
+        return None if node is None else f"{node.name} is {operator_name(node)}"
 
     return violation
 

@@ -155,5 +155,5 @@ def attach(column: str, *operators: OpOverload) -> Callable[[Value], Value]:
 
 def attached(column: str) -> dict[object, Any]:
     """Operator -> what a later layer has attached to it, once the modules that do so are imported."""
-    found = {operator: getattr(record, column) for operator, record in OPERATORS.items()}
-    return {operator: value for operator, value in found.items() if value and value is not LATER}
+    values = {operator: getattr(record, column) for operator, record in OPERATORS.items()}
+    return {operator: value for operator, value in values.items() if value and value is not LATER}

@@ -45,12 +45,12 @@ class ExecuTorchEmitter:
         from lowpeak_export.executorch.program import emit
 
         program = (emission.folder / PROGRAM).with_stem(f"program{emission.suffix}")
-        given = self.target
+        of_target = self.target
         program.write_bytes(
-            emit(emission.step, emission.adapter, given.fused, given.pages, given.rows_at_a_time)
+            emit(emission.step, emission.adapter, of_target.fused, of_target.pages, of_target.rows_at_a_time)
         )
         if emission.decoder is not None:
             from lowpeak_export.executorch.generate import emit_generator
 
-            generator = emit_generator(emission.decoder, given.fused, given.rows_at_a_time)
+            generator = emit_generator(emission.decoder, of_target.fused, of_target.rows_at_a_time)
             (emission.folder / GENERATE).write_bytes(generator)

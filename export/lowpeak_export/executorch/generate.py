@@ -39,5 +39,5 @@ def emit_generator(decoder: Decoder, fused: frozenset[str], by_rows: Collection[
 
 
 def _adapter(step: PlannedStep) -> list[fx.Node]:
-    found = {role.name: node for node, role in step.graph.inputs() if isinstance(role, Adapter)}
-    return [found[name] for name in sorted(found)]
+    nodes = {role.name: node for node, role in step.graph.inputs() if isinstance(role, Adapter)}
+    return [nodes[name] for name in sorted(nodes)]

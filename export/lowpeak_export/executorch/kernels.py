@@ -65,12 +65,12 @@ def kernel_call(node: fx.Node, fused: frozenset[str]) -> KernelCall:
         call: KernelCall = record.executorch(node)
         return call
     out = out_variant(target)
-    given = operands(node)
+    named = operands(node)
     arguments = []
     for argument in out._schema.arguments:
         if argument.is_out:
             continue
-        value = given.get(argument.name, argument.default_value)
+        value = named.get(argument.name, argument.default_value)
         if node.target is torch.ops.aten.slice.Tensor and argument.name == "end" and value is not None:
             value = min(value, INT32_MAX)
         arguments.append((value, str(argument.type)))
@@ -88,7 +88,7 @@ def out_variant(target: OpOverload) -> OpOverload:
     if record and isinstance(record.executorch, str) and record.executorch != OUT_VARIANT:
         return overload_named(record.executorch)
     wanted = {a.name: str(a.type) for a in target._schema.arguments}
-    found: list[tuple[int, OpOverload]] = []
+    variants: list[tuple[int, OpOverload]] = []
     for overload in target.overloadpacket.overloads():
         candidate = getattr(target.overloadpacket, overload)
         plain = {a.name: a for a in candidate._schema.arguments if not a.is_out}
@@ -97,19 +97,19 @@ def out_variant(target: OpOverload) -> OpOverload:
         further = [a for name, a in plain.items() if name not in wanted]
         same_types = all(str(plain[name].type) == kind for name, kind in wanted.items() if name in plain)
         if same_types and all(a.has_default_value() for a in further):
-            found.append((len(further), candidate))
-    if not found:
+            variants.append((len(further), candidate))
+    if not variants:
         raise LookupError(f"{target} has no out variant")
-    return min(found, key=lambda pair: pair[0])[1]
+    return min(variants, key=lambda pair: pair[0])[1]
 
 
 def overload_named(name: str) -> OpOverload:
     """Of `aten::view_copy.out`."""
     namespace, _, rest = name.partition("::")
     operator, _, overload = rest.partition(".")
-    found = getattr(getattr(getattr(torch.ops, namespace), operator), overload)
-    assert isinstance(found, OpOverload)
-    return found
+    resolved = getattr(getattr(getattr(torch.ops, namespace), operator), overload)
+    assert isinstance(resolved, OpOverload)
+    return resolved
 
 
 @functools.cache

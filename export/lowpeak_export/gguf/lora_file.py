@@ -46,7 +46,7 @@ def tensors_of(loras: Sequence[Lora], base: Base, alpha: float) -> list[LoraTens
     gguf = import_gguf()
     (arch,) = (key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == base.architecture.name)
     names = gguf.get_tensor_name_map(arch, base.layers)
-    made = []
+    tensors = []
     for lora in loras:
         name = names.get_name(lora.module)
         if name is None:
@@ -69,8 +69,8 @@ def tensors_of(loras: Sequence[Lora], base: Base, alpha: float) -> list[LoraTens
         # A layer of another scale * rank than the file's has the difference in its B.
         factor = lora.scale * lora.rank / alpha
         b = lora.b.float() if factor == 1 else lora.b.double().mul(factor).float()
-        made.append(LoraTensor(f"{name}.weight", lora.a.float().numpy(), _rows(lora, b, base).numpy()))
-    return made
+        tensors.append(LoraTensor(f"{name}.weight", lora.a.float().numpy(), _rows(lora, b, base).numpy()))
+    return tensors
 
 
 def _rows(lora: Lora, b: Tensor, base: Base) -> Tensor:

@@ -118,8 +118,8 @@ def _require_plain(config: PeftConfig) -> None:
         "one that transposes (fan_in_fan_out)": config.fan_in_fan_out,
         f"begun by {begun}, which changes the base's weights,": begun.startswith(_OWN_WEIGHTS),
     }
-    for what, found in refused.items():
-        if found:
+    for what, present in refused.items():
+        if present:
             raise ModelError(f"the adapter is {what} and cannot be written as a GGUF LoRA: {_REMEDY}")
 
 

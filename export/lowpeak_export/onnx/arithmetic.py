@@ -31,9 +31,9 @@ def _binary(operator: str) -> Mapping:
     """`operator(self, alpha * other)` in the type of the result."""
 
     def build(nodes: Nodes, node: fx.Node) -> ir.Value:
-        given, dtype = operands(node), dtype_of(node)
-        left, right = (operand_of(nodes, given[name], dtype) for name in _names(given))
-        alpha = given.get("alpha", 1)
+        arguments, dtype = operands(node), dtype_of(node)
+        left, right = (operand_of(nodes, arguments[name], dtype) for name in _names(arguments))
+        alpha = arguments.get("alpha", 1)
         if alpha != 1:
             right = nodes.call("Mul", right, nodes.scalar(alpha, dtype))
         kind = OF_BOOLEANS.get(operator, operator) if dtype == torch.bool else operator
@@ -42,9 +42,9 @@ def _binary(operator: str) -> Mapping:
     return build
 
 
-def _names(given: dict[str, Any]) -> list[str]:
+def _names(arguments: dict[str, Any]) -> list[str]:
     """The two operands among the arguments: self and other, self and exponent."""
-    return list(given)[:2]
+    return list(arguments)[:2]
 
 
 def operand_of(nodes: Nodes, value: Any, dtype: torch.dtype) -> ir.Value:
@@ -53,11 +53,11 @@ def operand_of(nodes: Nodes, value: Any, dtype: torch.dtype) -> ir.Value:
 
 @emits(aten.rsub.Scalar)
 def _reversed_sub(nodes: Nodes, node: fx.Node) -> ir.Value:
-    given, dtype = operands(node), dtype_of(node)
-    source = nodes.cast(given["self"], dtype)
-    if given["alpha"] != 1:
-        source = nodes.call("Mul", source, nodes.scalar(given["alpha"], dtype))
-    return nodes.call("Sub", nodes.scalar(given["other"], dtype), source)
+    arguments, dtype = operands(node), dtype_of(node)
+    source = nodes.cast(arguments["self"], dtype)
+    if arguments["alpha"] != 1:
+        source = nodes.call("Mul", source, nodes.scalar(arguments["alpha"], dtype))
+    return nodes.call("Sub", nodes.scalar(arguments["other"], dtype), source)
 
 
 @emits(aten.relu.default)
@@ -81,12 +81,12 @@ def _root(exponent: float) -> Mapping:
 
 @emits(aten.clamp.default)
 def _clamp(nodes: Nodes, node: fx.Node) -> ir.Value:
-    given, dtype = operands(node), dtype_of(node)
+    arguments, dtype = operands(node), dtype_of(node)
     # Without a bound the runtime takes the largest finite number for one.
     ends = {"min": -math.inf, "max": math.inf} if dtype.is_floating_point else {}
-    limits = [ends.get(name) if given[name] is None else given[name] for name in ("min", "max")]
+    limits = [ends.get(name) if arguments[name] is None else arguments[name] for name in ("min", "max")]
     bounds = [None if limit is None else nodes.scalar(limit, dtype) for limit in limits]
-    return nodes.call("Clip", nodes.cast(given["self"], dtype), *bounds)
+    return nodes.call("Clip", nodes.cast(arguments["self"], dtype), *bounds)
 
 
 @emits(aten.threshold_backward.default)

@@ -17,8 +17,8 @@ def _fill(value: float | None) -> Mapping:
     """A tensor of one value: the operator's own, or the node's."""
 
     def build(nodes: Nodes, node: fx.Node) -> ir.Value:
-        given = operands(node)
-        filled = given.get("fill_value", given.get("s")) if value is None else value
+        arguments = operands(node)
+        filled = arguments.get("fill_value", arguments.get("s")) if value is None else value
         tensor = ir.Tensor(torch.tensor([filled], dtype=dtype_of(node)).numpy())
         return nodes.call("ConstantOfShape", nodes.ints(shape_of(node)), value=tensor)
 
@@ -27,8 +27,8 @@ def _fill(value: float | None) -> Mapping:
 
 @emits(aten.arange.default, aten.arange.start, aten.arange.start_step)
 def _arange(nodes: Nodes, node: fx.Node) -> ir.Value:
-    given, dtype = operands(node), dtype_of(node)
-    start, end, step = given.get("start", 0), given["end"], given.get("step", 1)
+    arguments, dtype = operands(node), dtype_of(node)
+    start, end, step = arguments.get("start", 0), arguments["end"], arguments.get("step", 1)
     if not dtype.is_floating_point:
         return nodes.call("Range", *(nodes.scalar(bound, dtype) for bound in (start, end, step)))
     # The runtime adds up the steps, and their rounding errors.

@@ -24,8 +24,8 @@ def _compare(operator: str, *, negated: bool = False) -> Mapping:
         if dtype == torch.bool and operator != "Equal":
             # ONNX orders no booleans.
             dtype = torch.int32
-        found = nodes.call(operator, operand_of(nodes, left, dtype), operand_of(nodes, right, dtype))
-        return nodes.call("Not", found) if negated else found
+        compared = nodes.call(operator, operand_of(nodes, left, dtype), operand_of(nodes, right, dtype))
+        return nodes.call("Not", compared) if negated else compared
 
     return build
 

@@ -97,10 +97,10 @@ class _Builder:
 
     def _gradients_by_operation(self) -> dict[str, list[tuple[str, fx.Node]]]:
         """The gradients that are there once an operation ran: its result, or a view of it."""
-        found: dict[str, list[tuple[str, fx.Node]]] = {}
+        gradients: dict[str, list[tuple[str, fx.Node]]] = {}
         for name, gradient in zip(self.graph.gradients, self.graph.results[1:], strict=True):
-            found.setdefault(self._maker(gradient).name, []).append((name, gradient))
-        return found
+            gradients.setdefault(self._maker(gradient).name, []).append((name, gradient))
+        return gradients
 
     def _maker(self, node: fx.Node) -> fx.Node:
         """The operation whose result the node is, or is a view of."""
@@ -111,12 +111,12 @@ class _Builder:
     def _accumulate(self, name: str, gradient: fx.Node, buffer: ir.Value, reset: ir.Value) -> ir.Value:
         self.nodes.begin(f"{gradient.name}.accumulate.{name}")
         value = self._maker(gradient)
-        given = self._value(value)
+        arguments = self._value(value)
         shape = gradient.meta["val"].shape
         if value.meta["val"].shape != shape:
-            given = self.nodes.call("Reshape", given, self.nodes.ints(shape))
+            arguments = self.nodes.call("Reshape", arguments, self.nodes.ints(shape))
         done = _flag(GRADIENT_DONE.format(name))
-        return self.nodes.call_microsoft("InPlaceAccumulatorV2", buffer, given, reset, outputs=[done])
+        return self.nodes.call_microsoft("InPlaceAccumulatorV2", buffer, arguments, reset, outputs=[done])
 
     def _loss(self) -> ir.Value:
         """The loss is an output of its own name and has no axes."""

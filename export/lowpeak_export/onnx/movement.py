@@ -33,10 +33,10 @@ def permute(nodes: Nodes, node: fx.Node) -> ir.Value:
 
 @emits(aten.slice.Tensor)
 def cut(nodes: Nodes, node: fx.Node) -> ir.Value:
-    given = operands(node)
-    start, end = given["start"] or 0, INT64_MAX if given["end"] is None else given["end"]
-    bounds = [nodes.ints([value]) for value in (start, end, given["dim"], given["step"])]
-    return nodes.call("Slice", nodes.value_of(given["self"]), *bounds)
+    arguments = operands(node)
+    start, end = arguments["start"] or 0, INT64_MAX if arguments["end"] is None else arguments["end"]
+    bounds = [nodes.ints([value]) for value in (start, end, arguments["dim"], arguments["step"])]
+    return nodes.call("Slice", nodes.value_of(arguments["self"]), *bounds)
 
 
 @emits(aten.select.int)
@@ -47,9 +47,9 @@ def select(nodes: Nodes, node: fx.Node) -> ir.Value:
 
 @emits(aten.cat.default)
 def cat(nodes: Nodes, node: fx.Node) -> ir.Value:
-    given = operands(node)
-    parts = [nodes.cast(part, dtype_of(node)) for part in given["tensors"] if math.prod(shape_of(part))]
-    return nodes.call("Concat", *parts, axis=given["dim"])
+    arguments = operands(node)
+    parts = [nodes.cast(part, dtype_of(node)) for part in arguments["tensors"] if math.prod(shape_of(part))]
+    return nodes.call("Concat", *parts, axis=arguments["dim"])
 
 
 @emits(aten.expand.default)
@@ -60,20 +60,20 @@ def expand(nodes: Nodes, node: fx.Node) -> ir.Value:
 @emits(aten.constant_pad_nd.default)
 def pad(nodes: Nodes, node: fx.Node) -> ir.Value:
     """torch's pads run from the last axis, pairs of before and after."""
-    given = operands(node)
-    rank, pads = len(shape_of(node)), given["pad"]
+    arguments = operands(node)
+    rank, pads = len(shape_of(node)), arguments["pad"]
     before, after = [0] * rank, [0] * rank
     for number in range(len(pads) // 2):
         before[rank - 1 - number], after[rank - 1 - number] = pads[2 * number : 2 * number + 2]
-    value = nodes.scalar(given["value"] or 0, dtype_of(node))
-    return nodes.call("Pad", nodes.value_of(given["self"]), nodes.ints([*before, *after]), value)
+    value = nodes.scalar(arguments["value"] or 0, dtype_of(node))
+    return nodes.call("Pad", nodes.value_of(arguments["self"]), nodes.ints([*before, *after]), value)
 
 
 @emits(aten.embedding.default, aten.index_select.default)
 def gather_rows(nodes: Nodes, node: fx.Node) -> ir.Value:
     """embedding(weight, ids), index_select(source, axis, ids)"""
-    given = call_args(node)
-    source, *axis, ids = given[:2] if node.target is aten.embedding.default else given
+    arguments = call_args(node)
+    source, *axis, ids = arguments[:2] if node.target is aten.embedding.default else arguments
     return nodes.call("Gather", nodes.value_of(source), nodes.value_of(ids), axis=axis[0] if axis else 0)
 
 
@@ -86,9 +86,9 @@ def gather(nodes: Nodes, node: fx.Node) -> ir.Value:
 @emits(aten.index_put.default)
 def put(nodes: Nodes, node: fx.Node) -> ir.Value:
     """index_put(source, [rows], values): whole rows of the first axis are set."""
-    given = operands(node)
-    source, values, shape = given["self"], given["values"], shape_of(given["self"])
-    indices = given["indices"]
+    arguments = operands(node)
+    source, values, shape = arguments["self"], arguments["values"], shape_of(arguments["self"])
+    indices = arguments["indices"]
     if len(indices) != 1 or not isinstance(indices[0], fx.Node) or dtype_of(indices[0]) != torch.int64:
         raise UnsupportedOperator(
             f"index_put in {place_of(node)!r} by more than one tensor of rows has no mapping to ONNX",
@@ -101,7 +101,7 @@ def put(nodes: Nodes, node: fx.Node) -> ir.Value:
         updates = nodes.call("Expand", updates, nodes.ints([*rows, *shape[1:]]))
     places = nodes.call("Reshape", nodes.value_of(indices[0]), nodes.ints([*rows, 1]))
     # ReplaceInexact has those that are added.
-    assert not given["accumulate"]
+    assert not arguments["accumulate"]
     return nodes.call("ScatterND", nodes.value_of(source), places, updates)
 
 

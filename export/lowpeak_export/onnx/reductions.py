@@ -25,11 +25,11 @@ def _reduce(operator: str) -> Mapping:
     """Over `dim`, all axes if it has none."""
 
     def build(nodes: Nodes, node: fx.Node) -> ir.Value:
-        given = operands(node)
-        axes = given.get("dim")
+        arguments = operands(node)
+        axes = arguments.get("dim")
         axes = [axes] if isinstance(axes, int) else axes
-        source = nodes.cast(given["self"], dtype_of(node))
-        keep = int(bool(given.get("keepdim")))
+        source = nodes.cast(arguments["self"], dtype_of(node))
+        keep = int(bool(arguments.get("keepdim")))
         return nodes.call(operator, source, *([nodes.ints(axes)] if axes else []), keepdims=keep)
 
     return build

@@ -40,7 +40,7 @@ def require_runtime() -> None:
     others = sorted(set(packages_distributions().get("onnxruntime", [])) - {PACKAGE})
     mend = f"pip uninstall -y {' '.join(others)} && {REINSTALL}" if others else REINSTALL
     try:
-        found = version(PACKAGE)
+        installed = version(PACKAGE)
     except PackageNotFoundError:
         if not others:
             raise EnvironmentProblem(f"{needed}, and it is not installed: {_how_to_install()}") from None
@@ -51,8 +51,8 @@ def require_runtime() -> None:
         raise EnvironmentProblem(
             f"{others[0]} is installed beside {PACKAGE} and one has overwritten files of the other: {mend}"
         )
-    if found != VERSION:
-        raise EnvironmentProblem(f"{needed}, installed is {found}: pip install '{PACKAGE}=={VERSION}'")
+    if installed != VERSION:
+        raise EnvironmentProblem(f"{needed}, installed is {installed}: pip install '{PACKAGE}=={VERSION}'")
     try:
         import onnxruntime.training.api  # noqa: F401
     except ImportError as error:

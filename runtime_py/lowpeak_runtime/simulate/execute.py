@@ -78,10 +78,10 @@ def execute(
         for each in graph.inputs:
             if each.kind == "adapter" and not torch.equal(run.read(each.node), adapter[each.name]):
                 raise ArtifactError(f"the plan is wrong: the step overwrites the adapter tensor {each.name}")
-        loss, *made = graph.results
+        loss, *rest = graph.results
         gradients = {
             name: run.taken[node] if graph.gradients_taken else run.read(node).clone()
-            for name, node in zip(graph.gradients, made, strict=True)
+            for name, node in zip(graph.gradients, rest, strict=True)
         }
         found_loss = run.read(loss).item()
     return Execution(
@@ -114,11 +114,11 @@ class _Run:
     def enter(self, node: str, place: TensorPlace, value: Tensor | None, what: str) -> None:
         """An input's value goes to the arena, or stays where it is."""
         self.places[node] = place
-        found = None if value is None else (tuple(value.shape), value.dtype)
-        if found != (place.shape, place.dtype):
+        actual = None if value is None else (tuple(value.shape), value.dtype)
+        if actual != (place.shape, place.dtype):
             raise (DataError if what.startswith("batch") else ArtifactError)(
                 f"the graph takes {what} of shape {list(place.shape)} and type {place.dtype}, it is "
-                f"{'missing' if found is None else f'{list(found[0])} and {found[1]}'}"
+                f"{'missing' if actual is None else f'{list(actual[0])} and {actual[1]}'}"
             )
         assert value is not None
         if place.offset is None:
@@ -199,11 +199,11 @@ class _Run:
                 f"{operation.operator} at {operation.node} cannot be run: {reason[0][:400]}"
             ) from error
         results = (result,) if isinstance(result, Tensor) else tuple(result)
-        found = [(tuple(each.shape), each.dtype) for each in results]
+        actual = [(tuple(each.shape), each.dtype) for each in results]
         expected = [(place.shape, place.dtype) for place in operation.tensors]
-        if found != expected:
+        if actual != expected:
             raise ArtifactError(
-                f"{operation.operator} at {operation.node} gives {found}, the graph says {expected}"
+                f"{operation.operator} at {operation.node} gives {actual}, the graph says {expected}"
             )
         return results
 
@@ -242,11 +242,11 @@ def _gradient_places(
 ) -> dict[str, list[tuple[str, TensorPlace]]]:
     """For every operation that makes gradients, their nodes (itself, or views of it) and places."""
     places = {operation.node: operation.tensors[0] for operation in graph.operations}
-    found: dict[str, list[tuple[str, TensorPlace]]] = {}
+    by_name: dict[str, list[tuple[str, TensorPlace]]] = {}
     for node in graph.results[1:]:
         ((maker, _),) = roots[node]
-        found.setdefault(maker, []).append((node, places[node]))
-    return found
+        by_name.setdefault(maker, []).append((node, places[node]))
+    return by_name
 
 
 def _last_readers(graph: ScheduledGraph, roots: Mapping[str, list[Root]]) -> dict[Root, str | None]:

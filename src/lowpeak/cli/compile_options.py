@@ -120,9 +120,9 @@ def with_compile_options(command: Callable[..., None]) -> Callable[..., None]:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=annotation))
 
     @functools.wraps(command)
-    def taken(**given: Any) -> None:
-        asked = Asked(**{name: given.pop(name) for name in fields})
-        command(asked=asked, **given)
+    def taken(**arguments: Any) -> None:
+        asked = Asked(**{name: arguments.pop(name) for name in fields})
+        command(asked=asked, **arguments)
 
     taken.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     taken.__annotations__ = {each.name: each.annotation for each in parameters}

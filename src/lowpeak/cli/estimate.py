@@ -56,10 +56,10 @@ def estimate_command(
             def progress(what: str, length: int = length) -> None:
                 say(f"{length} tokens: {what}")
 
-            found = estimate(intake, training, asked.for_target(), budgets=budgets, progress=progress)
-            estimates.extend(found)
+            estimated = estimate(intake, training, asked.for_target(), budgets=budgets, progress=progress)
+            estimates.extend(estimated)
             for budget in budgets:
-                if not any(row.technique == within(budget) for row in found):
+                if not any(row.technique == within(budget) for row in estimated):
                     note(f"no plan for {length} tokens within {budget / MEGABYTE:g} MB was found")
     by_length = [[row for row in estimates if row.seq_len == length] for length in lengths]
     tables = [estimate_table(model, asked.device, rows) for rows in by_length]
@@ -74,15 +74,15 @@ def estimate_figures(row: Estimate) -> dict[str, Any]:
 def estimate_table(model: str, device: str, estimates: list[Estimate]) -> Table:
     """Megabytes by category at the peak, and seconds: a column for each technique of one length."""
     title = f"{model}, {estimates[0].seq_len} tokens: MB at the peak of a step, seconds for {device}"
-    made = Table("", title=title, title_justify="left")
+    table = Table("", title=title, title_justify="left")
     for row in estimates:
-        made.add_column(row.technique, justify="right")
+        table.add_column(row.technique, justify="right")
     for name in estimates[0].by_category:
-        made.add_row(name, *(_megabytes(row.by_category[name]) for row in estimates))
-    made.add_section()
-    made.add_row("peak", *(_megabytes(row.peak_bytes) for row in estimates), style="bold")
-    made.add_row("seconds", *(f"{row.step_seconds:.3g}" for row in estimates))
-    return made
+        table.add_row(name, *(_megabytes(row.by_category[name]) for row in estimates))
+    table.add_section()
+    table.add_row("peak", *(_megabytes(row.peak_bytes) for row in estimates), style="bold")
+    table.add_row("seconds", *(f"{row.step_seconds:.3g}" for row in estimates))
+    return table
 
 
 def _megabytes(nbytes: int) -> str:

@@ -99,14 +99,14 @@ def list_figures(pipeline: Pipeline) -> list[dict[str, Any]]:
 
 
 def list_table(figures: list[dict[str, Any]], program: str) -> Table:
-    made = Table("", "pass", "what it does", "options", title=f"Passes of {program}", title_justify="left")
+    table = Table("", "pass", "what it does", "options", title=f"Passes of {program}", title_justify="left")
     for part, title in PARTS.items():
-        made.add_section()
-        made.add_row("", "", Text(title, style="italic"), "")
+        table.add_section()
+        table.add_row("", "", Text(title, style="italic"), "")
         for each in figures:
             if each["part"] == part:
-                made.add_row(*(Text(str(each[column])) for column in ("number", "name", "does", "options")))
-    return made
+                table.add_row(*(Text(str(each[column])) for column in ("number", "name", "does", "options")))
+    return table
 
 
 class Watch:
@@ -188,10 +188,12 @@ def run_until(
 
 def watch_tables(figures: dict[str, Any]) -> list[Table | Text]:
     """How often each pass applied; nodes that were nearly fused, one line for all of one reason."""
-    made = Table("", "pass", "applied", "nearly", title_justify="left")
+    table = Table("", "pass", "applied", "nearly", title_justify="left")
     for each in figures["passes"]:
-        made.add_row(str(each["number"]), each["name"], str(each["applied"]), str(len(each["unfused"]) or ""))
-    shown: list[Table | Text] = [made]
+        table.add_row(
+            str(each["number"]), each["name"], str(each["applied"]), str(len(each["unfused"]) or "")
+        )
+    shown: list[Table | Text] = [table]
     unfused = Table("pass", "left unfused", "why", title_justify="left")
     for each in figures["passes"]:
         groups: dict[tuple[str, str], list[dict[str, str]]] = {}
@@ -225,10 +227,10 @@ def graph_figures(graph: TrainGraph) -> dict[str, Any]:
 
 
 def graph_table(figures: dict[str, Any], title: str) -> Table:
-    made = Table("operator", "nodes", title=title, title_justify="left")
+    table = Table("operator", "nodes", title=title, title_justify="left")
     for operator, count in figures["operators"].items():
-        made.add_row(operator, str(count))
-    made.add_section()
-    made.add_row("operations", str(figures["operations"]))
-    made.add_row("inputs, results", f"{figures['inputs']}, {figures['results']}")
-    return made
+        table.add_row(operator, str(count))
+    table.add_section()
+    table.add_row("operations", str(figures["operations"]))
+    table.add_row("inputs, results", f"{figures['inputs']}, {figures['results']}")
+    return table

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map_only
 
 from lowpeak_compiler.budget.devices import device
 from lowpeak_compiler.budget.planned import place
-from lowpeak_compiler.budget.planning import plan_view
+from lowpeak_compiler.budget.program_view import program_view
 from lowpeak_compiler.budget.targets import Target
 from lowpeak_compiler.budget.variants import UNBOUNDED, lowering
 from lowpeak_compiler.ir.graph import Batch, TrainGraph
@@ -28,7 +28,7 @@ def run(cases: Sequence[Case], target: Target) -> list[tuple[Tensor, ...]]:
     for transformation in lowering(graph, target, UNBOUNDED):
         transformation.run(graph)
     check_operators(graph.operations(), target.fused)
-    view = plan_view(graph, target, device("laptop"))
+    view = program_view(graph, target, device("laptop"))
     program = emit(place(graph, view, target), {}, target.fused)
     results = iter(_run_program(program, inputs, target.kernels))
     return [tuple(next(results) for _ in range(count)) for count in counts]

@@ -48,14 +48,14 @@ class Offload(Pass):
         def load(graph: TrainGraph, node: fx.Node, _: dict[fx.Node, fx.Node]) -> fx.Node:
             value = node.meta["val"]
             arguments = (tokens[node], offsets[node.name], list(value.shape), value.dtype)
-            made = node
+            loaded = node
             for suffix, operator, operands in (
                 (LOAD_SUFFIX, lowpeak.load.default, arguments),
                 (LOADED_SUFFIX, lowpeak.loaded.default, ()),
             ):
-                made = named_call(graph, node.name + suffix, operator, operands or (made,), {})
-                made.meta["val"] = infer(graph, made)
-            return made
+                loaded = named_call(graph, node.name + suffix, operator, operands or (loaded,), {})
+                loaded.meta["val"] = infer(graph, loaded)
+            return loaded
 
         return redirect_backward(graph, self.views, lambda node: node in tokens, load)
 

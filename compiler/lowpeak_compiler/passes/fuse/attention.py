@@ -76,15 +76,15 @@ def _mask_problem(graph: TrainGraph, mask: fx.Node) -> str | None:
 
 
 def _problem(node: fx.Node, masks: Mapping[fx.Node, str | None]) -> str | None:
-    given: dict[str, Any] = operands(node)
-    mask = given["attn_mask"]
-    if given["dropout_p"]:
-        return f"dropout_p is {given['dropout_p']}"
-    if mask is None and not given["is_causal"]:
+    arguments: dict[str, Any] = operands(node)
+    mask = arguments["attn_mask"]
+    if arguments["dropout_p"]:
+        return f"dropout_p is {arguments['dropout_p']}"
+    if mask is None and not arguments["is_causal"]:
         return "it is not causal, and has no mask"
     if mask is not None and (problem := masks[mask]):
         return problem
-    query, key, value = (shape_of(given[name]) for name in ("query", "key", "value"))
+    query, key, value = (shape_of(arguments[name]) for name in ("query", "key", "value"))
     if any(len(shape) != 4 for shape in (query, key, value)):
         return f"queries are {list(query)}, not [batch, heads, tokens, dim]"
     if query[2:] != key[2:] or key != value:
@@ -95,9 +95,9 @@ def _problem(node: fx.Node, masks: Mapping[fx.Node, str | None]) -> str | None:
 
 
 def _replace(graph: TrainGraph, node: fx.Node) -> None:
-    given: dict[str, Any] = operands(node)
-    query, key, value = given["query"], given["key"], given["value"]
-    scale = given["scale"] if given["scale"] is not None else 1 / math.sqrt(shape_of(query)[-1])
+    arguments: dict[str, Any] = operands(node)
+    query, key, value = arguments["query"], arguments["key"], arguments["value"]
+    scale = arguments["scale"] if arguments["scale"] is not None else 1 / math.sqrt(shape_of(query)[-1])
     rewriter = Rewriter(graph, node)
     pair = rewriter.call(torch.ops.lowpeak.causal_attention.default, query, key, value, float(scale))
     rewriter.replace_with(rewriter.call(getitem, pair, 0))

@@ -77,14 +77,14 @@ class FuseQuantized(Pass):
     def _fuse(
         self, graph: TrainGraph, node: fx.Node, name: str, matrix: str, arguments: Callable[..., list[Any]]
     ) -> bool:
-        given: dict[str, Any] = operands(node)
+        named: dict[str, Any] = operands(node)
         new = Rewriter(graph, node)
-        parts = _stored(given[matrix])
+        parts = _stored(named[matrix])
         if parts is None and "select_rows" in self.operators:
-            parts = _stored_rows(new, given[matrix])
+            parts = _stored_rows(new, named[matrix])
         if parts is None:
             return False
-        return new.replace_with(new.call(getattr(lowpeak, name).default, *arguments(parts, **given)))
+        return new.replace_with(new.call(getattr(lowpeak, name).default, *arguments(parts, **named)))
 
 
 def _stored(weight: fx.Node) -> list[Any] | None:

@@ -70,12 +70,12 @@ def _root_problem(root: fx.Node, x: fx.Node) -> str | None:
     assert isinstance(mean, fx.Node)
     if mean.target is not aten.mean.dim:
         return f"the root is not of a mean: {operator_name(mean)}"
-    given = operands(mean)
-    square = given["self"]
+    arguments = operands(mean)
+    square = arguments["self"]
     last = len(shape_of(square)) - 1
-    if [axis % (last + 1) for axis in given["dim"]] != [last]:
-        return f"the mean is over the axes {list(given['dim'])}, not over the last"
-    if not given["keepdim"]:
+    if [axis % (last + 1) for axis in arguments["dim"]] != [last]:
+        return f"the mean is over the axes {list(arguments['dim'])}, not over the last"
+    if not arguments["keepdim"]:
         return "the mean drops its axis"
     squared = square.target is aten.pow.Tensor_Scalar and square.args == (x, 2)
     multiplied = square.target is aten.mul.Tensor and square.args == (x, x)

@@ -91,11 +91,11 @@ def _turned(node: Any) -> fx.Node | None:
     """x, if the node is cat(-x[..., half:], x[..., :half])."""
     if not _is(node, aten.cat.default):
         return None
-    given = operands(node)
+    arguments = operands(node)
     last = len(shape_of(node)) - 1
-    if len(given["tensors"]) != 2 or given["dim"] % (last + 1) != last:
+    if len(arguments["tensors"]) != 2 or arguments["dim"] % (last + 1) != last:
         return None
-    negative, low = given["tensors"]
+    negative, low = arguments["tensors"]
     if not _is(negative, aten.neg.default):
         return None
     high = negative.args[0]

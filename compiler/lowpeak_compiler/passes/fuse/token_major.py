@@ -88,5 +88,5 @@ def _turned(node: fx.Node) -> fx.Node | None:
 def _swapped(node: fx.Node | None) -> bool:
     if node is None or node.target is not aten.transpose.int or len(shape_of(node)) != 4:
         return False
-    given = operands(node)
-    return {given["dim0"] % 4, given["dim1"] % 4} == {1, 2}
+    arguments = operands(node)
+    return {arguments["dim0"] % 4, arguments["dim1"] % 4} == {1, 2}

@@ -46,21 +46,27 @@ def head_or_problem(graph: TrainGraph) -> Head | str:
     loss = through_shapes(graph.results[0])
     if loss.target is not aten.cross_entropy_loss.default:
         return f"the loss is {operator_name(loss)}, not a cross-entropy"
-    given: dict[str, Any] = operands(loss)
-    if given["weight"] is not None:
+    arguments: dict[str, Any] = operands(loss)
+    if arguments["weight"] is not None:
         return "the cross-entropy has class weights"
-    if given["reduction"] != MEAN:
+    if arguments["reduction"] != MEAN:
         return "the cross-entropy is no mean"
-    if given["label_smoothing"]:
-        return f"the cross-entropy has label smoothing {given['label_smoothing']}"
-    linear = through_shapes(given["self"])
+    if arguments["label_smoothing"]:
+        return f"the cross-entropy has label smoothing {arguments['label_smoothing']}"
+    linear = through_shapes(arguments["self"])
     if linear.target is not aten.linear.default:
         return f"its logits come from {operator_name(linear)}, not from an output matrix"
-    if given["self"].meta["val"].dim() != 2:
-        return f"its logits are {list(given['self'].meta['val'].shape)}, not [tokens, vocabulary]"
+    if arguments["self"].meta["val"].dim() != 2:
+        return f"its logits are {list(arguments['self'].meta['val'].shape)}, not [tokens, vocabulary]"
     hidden, weight, *bias = call_args(linear)
     head = Head(
-        linear, hidden, weight, bias[0] if bias else None, given["target"], loss, given["ignore_index"]
+        linear,
+        hidden,
+        weight,
+        bias[0] if bias else None,
+        arguments["target"],
+        loss,
+        arguments["ignore_index"],
     )
     constant = [head.weight] + ([head.bias] if head.bias else [])
     trained = any(depends_on_adapter(graph, node) for node in constant)

@@ -38,18 +38,18 @@ class CachedAttention(Pass):
 
     def run(self, graph: TrainGraph) -> int:
         positions = next(n for n, role in graph.inputs() if role == Batch(POSITIONS))
-        found = [node for node in graph.operations() if node.target is lowpeak.causal_attention.default]
-        for number, node in enumerate(found):
+        attentions = [node for node in graph.operations() if node.target is lowpeak.causal_attention.default]
+        for number, node in enumerate(attentions):
             self._replace(graph, node, number, positions)
-        return len(found)
+        return len(attentions)
 
     def _replace(self, graph: TrainGraph, node: fx.Node, number: int, positions: fx.Node) -> None:
-        given: dict[str, Any] = operands(node)
+        arguments: dict[str, Any] = operands(node)
         if any(user.target is not getitem or user.args[1] != 0 for user in node.users):
             raise ModelError(f"{place_of(node)!r} uses more of its attention than the result")
-        key = given["key"]
+        key = arguments["key"]
         batch, *_, dim = shape_of(key)
-        shape = (batch, shape_of(key)[given["heads_axis"]], self.longest, dim)
+        shape = (batch, shape_of(key)[arguments["heads_axis"]], self.longest, dim)
         caches = [
             graph.add_input(
                 State(f"{number}.{part}"), key.meta["val"].new_empty(shape), f"cache_{number}_{part}"
@@ -59,11 +59,11 @@ class CachedAttention(Pass):
         new = Rewriter(graph, node)
         out = new.call(
             lowpeak.cached_attention.default,
-            *(given[name] for name in ("query", "key", "value")),
+            *(arguments[name] for name in ("query", "key", "value")),
             *caches,
             positions,
-            given["scale"],
-            given["heads_axis"],
+            arguments["scale"],
+            arguments["heads_axis"],
         )
         for user in list(node.users):
             user.replace_all_uses_with(out)

@@ -74,10 +74,10 @@ class _Lowering:
         self.new = Rewriter(graph, node)
         self.masks = masks
         self.node = node
-        given = operands(node)
-        self.query, self.key, self.value = (given[name] for name in ("query", "key", "value"))
-        self.scale = given["scale"]
-        assert given["heads_axis"] == 1, "only made for targets with a kernel for it"
+        arguments = operands(node)
+        self.query, self.key, self.value = (arguments[name] for name in ("query", "key", "value"))
+        self.scale = arguments["scale"]
+        assert arguments["heads_axis"] == 1, "only made for targets with a kernel for it"
         self.batch, self.heads, self.tokens, self.dim = shape_of(self.query)
         self.key_heads = shape_of(self.key)[1]
         self.shared = self.heads // self.key_heads

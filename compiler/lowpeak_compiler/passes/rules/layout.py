@@ -87,8 +87,8 @@ def piece_to_slice(graph: TrainGraph, node: fx.Node) -> bool:
     pieces, index = call_args(node)
     if pieces.target not in PIECES:
         return False
-    given = operands(pieces)
-    source, axis = given["self"], given["dim"] % len(shape_of(given["self"]))
+    arguments = operands(pieces)
+    source, axis = arguments["self"], arguments["dim"] % len(shape_of(arguments["self"]))
     new = Rewriter(graph, node)
     if pieces.target is aten.unbind.int:
         return new.replace_with(new.call(aten.select.int, source, axis, index))

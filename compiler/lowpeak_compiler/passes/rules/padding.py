@@ -35,16 +35,16 @@ def _padded(node: object) -> tuple[int, int, int, fx.Node] | None:
     """(axis, start, end, x) of slice_scatter(zeros, x, axis, start, end) with step 1."""
     if not isinstance(node, fx.Node) or node.target is not aten.slice_scatter.default:
         return None
-    given = operands(node)
-    zeros = given["self"]
-    if zeros.target is not aten.full.default or zeros.args[1] != 0 or given["step"] != 1:
+    arguments = operands(node)
+    zeros = arguments["self"]
+    if zeros.target is not aten.full.default or zeros.args[1] != 0 or arguments["step"] != 1:
         return None
-    if dtype_of(given["src"]) != dtype_of(node):
+    if dtype_of(arguments["src"]) != dtype_of(node):
         return None
-    axis = given["dim"] % len(shape_of(node))
+    axis = arguments["dim"] % len(shape_of(node))
     size = shape_of(node)[axis]
-    start, end, _ = slice(given["start"], given["end"]).indices(size)
-    return axis, start, end, given["src"]
+    start, end, _ = slice(arguments["start"], arguments["end"]).indices(size)
+    return axis, start, end, arguments["src"]
 
 
 RULES: dict[object, tuple[Rule, ...]] = {aten.add.Tensor: (join_padded,)}

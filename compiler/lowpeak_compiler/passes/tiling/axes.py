@@ -41,13 +41,13 @@ def find_token_axes(graph: TrainGraph) -> TokenAxes:
     """Raises CannotTile if there is no token axis, an operation does not leave it as one, or a whole is
     needed whose tiles would not lie together.
     """
-    found = follow_tokens(graph)
+    axes = follow_tokens(graph)
     for node in (*graph.operations(), graph.output):
-        for operand in found.reads_whole(node):
-            axis = found.axis[operand]
+        for operand in axes.reads_whole(node):
+            axis = axes.axis[operand]
             if any(size != 1 for size in shape_of(operand)[:axis]):
                 raise refusal(operand, "is needed whole, but its rows do not lie together")
-    return found
+    return axes
 
 
 def follow_tokens(graph: TrainGraph) -> TokenAxes:
@@ -56,26 +56,26 @@ def follow_tokens(graph: TrainGraph) -> TokenAxes:
     batch, tokens = shape_of(ids)
     if batch != 1:
         raise CannotTile(f"the tokens of {batch} sequences share an axis")
-    found = TokenAxes(tokens)
+    axes = TokenAxes(tokens)
     known = {ids: 1}
     for node in graph.operations():
-        split = _split_of(node, known, found)
+        split = _split_of(node, known, axes)
         if split is None:
             continue
-        found.splits[node] = split
+        axes.splits[node] = split
         if len(split.axes) == 1 and split.axes[0] is not None:
-            known[node] = found.axis[node] = split.axes[0]
+            known[node] = axes.axis[node] = split.axes[0]
     forward = forward_nodes(graph)
-    for node, split in found.splits.items():
+    for node, split in axes.splits.items():
         if node in forward and any(split.axes[output] is not None for output in split.carried):
             raise refusal(node, "adds up gradients of tokens in the forward")
-    return found
+    return axes
 
 
-def _split_of(node: fx.Node, known: dict[fx.Node, int], found: TokenAxes) -> Split | None:
+def _split_of(node: fx.Node, known: dict[fx.Node, int], axes: TokenAxes) -> Split | None:
     if node.target is getitem:
         source, output = call_args(node)
-        return Split((found.splits[source].axes[output],), {}) if source in found.splits else None
+        return Split((axes.splits[source].axes[output],), {}) if source in axes.splits else None
     if not any(operand in known for operand in node.all_input_nodes):
         return None
     rule = rule_of(node.target)

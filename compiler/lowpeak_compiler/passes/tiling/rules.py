@@ -58,8 +58,8 @@ def rows(*names: str) -> Rule:
     """Result i is made of row i of these operands and of others without tokens; the last axis is no row."""
 
     def rule(node: fx.Node, axes: Axes) -> Split:
-        given = [argument(node, name) for name in names]
-        row_operands = [operand for operand in given if operand is not None]
+        arguments = [argument(node, name) for name in names]
+        row_operands = [operand for operand in arguments if operand is not None]
         axis = _only({axes[x] for x in row_operands if x in axes}, node)
         others = set(node.all_input_nodes) - set(row_operands)
         if axes.keys() & others or any(axis == len(shape_of(x)) - 1 for x in row_operands):
@@ -71,8 +71,8 @@ def rows(*names: str) -> Rule:
 
 def lookup(node: fx.Node, axes: Axes) -> Split:
     """Rows of a table by ids."""
-    given: dict[str, Any] = operands(node)
-    ids: Any = given.get("ids", given.get("indices"))
+    arguments: dict[str, Any] = operands(node)
+    ids: Any = arguments.get("ids", arguments.get("indices"))
     if axes.keys() & set(node.all_input_nodes) != {ids}:
         raise refusal(node, "looks up in a table of tokens")
     return Split((axes[ids],), {ids: axes[ids]})
@@ -83,10 +83,10 @@ def view(node: fx.Node, axes: Axes) -> Split:
     x: Any = node.args[0]
     shape = shape_of(node)
     before, tokens = math.prod(shape_of(x)[: axes[x]]), shape_of(x)[axes[x]]
-    found = [i for i, size in enumerate(shape) if size == tokens and math.prod(shape[:i]) == before]
-    if not found:
+    matching = [i for i, size in enumerate(shape) if size == tokens and math.prod(shape[:i]) == before]
+    if not matching:
         raise refusal(node, f"takes the tokens apart: {list(shape_of(x))} -> {list(shape)}")
-    axis = found[0]
+    axis = matching[0]
 
     def call(node: fx.Node, piece: Piece) -> Call:
         return function_of(node), (piece.args[0], [*shape[:axis], piece.rows, *shape[axis + 1 :]])
@@ -95,8 +95,8 @@ def view(node: fx.Node, axes: Axes) -> Split:
 
 
 def permute(node: fx.Node, axes: Axes) -> Split:
-    given: dict[str, Any] = operands(node)
-    x, order = given["self"], given["dims"]
+    arguments: dict[str, Any] = operands(node)
+    x, order = arguments["self"], arguments["dims"]
     rank = len(order)
     return Split(([axis % rank for axis in order].index(axes[x]),), {x: axes[x]})
 
@@ -138,12 +138,12 @@ def _added_product(node: fx.Node, piece: Piece) -> Call:
 
 def reduction(node: fx.Node, axes: Axes) -> Split:
     """Along other axes the tokens are kept; a sum over them is one over tiles."""
-    given: dict[str, Any] = operands(node)
-    x = given["self"]
+    arguments: dict[str, Any] = operands(node)
+    x = arguments["self"]
     axis, rank = axes[x], len(shape_of(x))
-    reduced = {other % rank for other in given["dim"] or range(rank)}
+    reduced = {other % rank for other in arguments["dim"] or range(rank)}
     if axis not in reduced:
-        gone = 0 if given["keepdim"] else sum(other < axis for other in reduced)
+        gone = 0 if arguments["keepdim"] else sum(other < axis for other in reduced)
         return Split((axis - gone,), {x: axis})
     if node.target is aten.sum.dim_IntList:
         return Split((None,), {x: axis}, _added_sum, carried=(0,))
@@ -157,34 +157,34 @@ def _added_sum(node: fx.Node, piece: Piece) -> Call:
 
 
 def rotary(node: fx.Node, axes: Axes) -> Split:
-    given: dict[str, Any] = operands(node)
-    tokens = 3 - given["heads_axis"]
-    needs = {given["x"]: tokens, given["cos"]: 1, given["sin"]: 1}
+    arguments: dict[str, Any] = operands(node)
+    tokens = 3 - arguments["heads_axis"]
+    needs = {arguments["x"]: tokens, arguments["cos"]: 1, arguments["sin"]: 1}
     _require_axes(node, axes, needs)
     return Split((tokens,), needs)
 
 
 def attention(node: fx.Node, axes: Axes) -> Split:
     """Queries by tiles, keys and values whole."""
-    given: dict[str, Any] = operands(node)
-    tokens = 3 - given["heads_axis"]
-    _require_axes(node, axes, {given[name]: tokens for name in ("query", "key", "value")})
+    arguments: dict[str, Any] = operands(node)
+    tokens = 3 - arguments["heads_axis"]
+    _require_axes(node, axes, {arguments[name]: tokens for name in ("query", "key", "value")})
 
     def call(node: fx.Node, piece: Piece) -> Call:
-        return function_of(node), (*piece.args[:4], given["heads_axis"], piece.start)
+        return function_of(node), (*piece.args[:4], arguments["heads_axis"], piece.start)
 
-    return Split((tokens, 2), {given["query"]: tokens}, call)
+    return Split((tokens, 2), {arguments["query"]: tokens}, call)
 
 
 def attention_backward(node: fx.Node, axes: Axes) -> Split:
     """What belongs to queries by tiles; the gradients of keys and values are carried."""
-    given: dict[str, Any] = operands(node)
-    tokens = 3 - given["heads_axis"]
-    needs = {**{given[name]: tokens for name in ("grad", "query", "out")}, given["logsumexp"]: 2}
-    _require_axes(node, axes, {**needs, given["key"]: tokens, given["value"]: tokens})
+    arguments: dict[str, Any] = operands(node)
+    tokens = 3 - arguments["heads_axis"]
+    needs = {**{arguments[name]: tokens for name in ("grad", "query", "out")}, arguments["logsumexp"]: 2}
+    _require_axes(node, axes, {**needs, arguments["key"]: tokens, arguments["value"]: tokens})
 
     def call(node: fx.Node, piece: Piece) -> Call:
-        args = (*piece.args[:7], given["heads_axis"], piece.start)
+        args = (*piece.args[:7], arguments["heads_axis"], piece.start)
         if piece.previous is None:
             return function_of(node), args
         grads = [piece.call(getitem, piece.previous, output) for output in (1, 2)]
@@ -198,10 +198,10 @@ def _require_axes(node: fx.Node, axes: Axes, expected: Mapping[fx.Node, int]) ->
         raise refusal(node, "has the tokens along an axis that is none of tokens")
 
 
-def _only(found: set[int], node: fx.Node) -> int:
-    if len(found) != 1:
+def _only(axes: set[int], node: fx.Node) -> int:
+    if len(axes) != 1:
         raise refusal(node, "has the tokens along different axes")
-    return found.pop()
+    return axes.pop()
 
 
 RULES: dict[str, Callable[..., Any]] = {

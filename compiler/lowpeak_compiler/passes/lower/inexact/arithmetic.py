@@ -51,14 +51,14 @@ def float_added_to_integers(graph: TrainGraph, node: fx.Node) -> bool:
 @replaces(aten.sum.dim_IntList)
 def integer_sum(graph: TrainGraph, node: fx.Node) -> bool:
     """A second axis, of length 1, makes the kernel take its other way."""
-    given = operands(node)
-    source, axes, shape = given["self"], given["dim"], shape_of(given["self"])
+    arguments = operands(node)
+    source, axes, shape = arguments["self"], arguments["dim"], shape_of(arguments["self"])
     if dtype_of(source) != torch.int64 or len(axes or shape) != 1:
         return False
     axis = axes[0] % len(shape) if axes else 0
     new = Rewriter(graph, node)
     source = new.call(aten.view.default, source, [*shape[: axis + 1], 1, *shape[axis + 1 :]])
-    total = new.call(aten.sum.dim_IntList, source, [axis, axis + 1], dtype=given["dtype"])
+    total = new.call(aten.sum.dim_IntList, source, [axis, axis + 1], dtype=arguments["dtype"])
     return new.replace_with(new.call(aten.view.default, total, list(shape_of(node))))
 
 
@@ -89,13 +89,15 @@ def float_floor_division(graph: TrainGraph, node: fx.Node) -> bool:
 
 @replaces(aten.addmm.default)
 def addmm_without_a_term(graph: TrainGraph, node: fx.Node) -> bool:
-    given, new = operands(node), Rewriter(graph, node)
-    if given["beta"] == 0:
-        product = new.call(aten.mm.default, given["mat1"], given["mat2"])
-        scaled = product if given["alpha"] == 1 else new.call(aten.mul.Scalar, product, given["alpha"])
+    arguments, new = operands(node), Rewriter(graph, node)
+    if arguments["beta"] == 0:
+        product = new.call(aten.mm.default, arguments["mat1"], arguments["mat2"])
+        scaled = (
+            product if arguments["alpha"] == 1 else new.call(aten.mul.Scalar, product, arguments["alpha"])
+        )
         return new.replace_with(scaled)
-    if given["alpha"] == 0:
-        added = new.call(aten.mul.Scalar, given["self"], given["beta"])
+    if arguments["alpha"] == 0:
+        added = new.call(aten.mul.Scalar, arguments["self"], arguments["beta"])
         return new.replace_with(new.call(aten.expand.default, added, list(shape_of(node))))
     return False
 
@@ -103,8 +105,8 @@ def addmm_without_a_term(graph: TrainGraph, node: fx.Node) -> bool:
 @replaces(aten.constant_pad_nd.default)
 def negative_pad(graph: TrainGraph, node: fx.Node) -> bool:
     """Pads run from the last axis, pairs of before and after."""
-    given, new = operands(node), Rewriter(graph, node)
-    source, pads, rank = given["self"], given["pad"], len(shape_of(given["self"]))
+    arguments, new = operands(node), Rewriter(graph, node)
+    source, pads, rank = arguments["self"], arguments["pad"], len(shape_of(arguments["self"]))
     if min(pads, default=0) >= 0:
         return False
     for number in range(len(pads) // 2):
@@ -114,4 +116,4 @@ def negative_pad(graph: TrainGraph, node: fx.Node) -> bool:
             end = shape_of(source)[axis] - after
             source = new.call(aten.slice.Tensor, source, axis, before, end)
     left = [max(0, pad) for pad in pads]
-    return new.replace_with(new.call(aten.constant_pad_nd.default, source, left, given["value"]))
+    return new.replace_with(new.call(aten.constant_pad_nd.default, source, left, arguments["value"]))

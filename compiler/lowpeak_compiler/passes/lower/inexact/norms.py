@@ -28,21 +28,23 @@ aten = torch.ops.aten
 
 @replaces(aten.native_layer_norm.default)
 def layer_norm(graph: TrainGraph, node: fx.Node) -> bool:
-    given, new = operands(node), Rewriter(graph, node)
-    source = given["input"]
-    axes = list(range(-len(given["normalized_shape"]), 0))
-    normal, mean, scale = _normalized(new, source, axes, given["eps"])
-    return _replace_outputs(new, (_affine(new, normal, given["weight"], given["bias"]), mean, scale))
+    arguments, new = operands(node), Rewriter(graph, node)
+    source = arguments["input"]
+    axes = list(range(-len(arguments["normalized_shape"]), 0))
+    normal, mean, scale = _normalized(new, source, axes, arguments["eps"])
+    return _replace_outputs(new, (_affine(new, normal, arguments["weight"], arguments["bias"]), mean, scale))
 
 
 @replaces(aten.native_group_norm.default)
 def group_norm(graph: TrainGraph, node: fx.Node) -> bool:
     """Groups of channels: the rows of view(x, [batch, groups, -1])."""
-    given, new = operands(node), Rewriter(graph, node)
-    shape, (batch, groups) = shape_of(given["input"]), (given["N"], given["group"])
-    rows = new.call(aten.view.default, given["input"], [batch, groups, math.prod(shape) // (batch * groups)])
-    normal, mean, scale = _normalized(new, rows, [-1], given["eps"])
-    weight, bias = (_by_channel(new, given[name], len(shape)) for name in ("weight", "bias"))
+    arguments, new = operands(node), Rewriter(graph, node)
+    shape, (batch, groups) = shape_of(arguments["input"]), (arguments["N"], arguments["group"])
+    rows = new.call(
+        aten.view.default, arguments["input"], [batch, groups, math.prod(shape) // (batch * groups)]
+    )
+    normal, mean, scale = _normalized(new, rows, [-1], arguments["eps"])
+    weight, bias = (_by_channel(new, arguments[name], len(shape)) for name in ("weight", "bias"))
     result = _affine(new, new.call(aten.view.default, normal, list(shape)), weight, bias)
     return _replace_outputs(
         new, (result, *(new.call(aten.view.default, value, [batch, groups]) for value in (mean, scale)))
@@ -52,14 +54,14 @@ def group_norm(graph: TrainGraph, node: fx.Node) -> bool:
 @replaces(aten._native_batch_norm_legit.no_stats, aten.native_batch_norm.default)
 def batch_norm(graph: TrainGraph, node: fx.Node) -> bool:
     """Without running statistics: over every axis but the channels'."""
-    given, new = operands(node), Rewriter(graph, node)
-    if given.get("running_mean") is not None or not given["training"]:
+    arguments, new = operands(node), Rewriter(graph, node)
+    if arguments.get("running_mean") is not None or not arguments["training"]:
         return False
-    source = given["input"]
+    source = arguments["input"]
     rank, channels = len(shape_of(source)), shape_of(source)[1]
     axes = [axis for axis in range(rank) if axis != 1]
-    normal, mean, scale = _normalized(new, source, axes, given["eps"])
-    weight, bias = (_by_channel(new, given[name], rank) for name in ("weight", "bias"))
+    normal, mean, scale = _normalized(new, source, axes, arguments["eps"])
+    weight, bias = (_by_channel(new, arguments[name], rank) for name in ("weight", "bias"))
     statistics = (new.call(aten.view.default, value, [channels]) for value in (mean, scale))
     return _replace_outputs(new, (_affine(new, normal, weight, bias), *statistics))
 
@@ -78,14 +80,17 @@ def var_mean(graph: TrainGraph, node: fx.Node) -> bool:
 
 def _variance(new: Rewriter) -> tuple[fx.Node, fx.Node]:
     """Of a var or var_mean: variance and mean."""
-    given = operands(new.node)
-    shape, correction = shape_of(given["self"]), given.get("correction", int(given.get("unbiased", True)))
-    axes = [axis % len(shape) for axis in given["dim"] or range(len(shape))]
-    centred, mean = _centred(new, given["self"], axes)
+    arguments = operands(new.node)
+    shape, correction = (
+        shape_of(arguments["self"]),
+        arguments.get("correction", int(arguments.get("unbiased", True))),
+    )
+    axes = [axis % len(shape) for axis in arguments["dim"] or range(len(shape))]
+    centred, mean = _centred(new, arguments["self"], axes)
     squares = new.call(aten.sum.dim_IntList, new.call(aten.mul.Tensor, centred, centred), axes, True)
     free = max(0, math.prod(shape[axis] for axis in axes) - (1 if correction is None else correction))
     results = new.call(aten.div.Scalar, squares, free), mean
-    if given["keepdim"]:
+    if arguments["keepdim"]:
         return results
     left = [size for axis, size in enumerate(shape) if axis not in axes]
     variance, mean = (new.call(aten.view.default, value, left) for value in results)

@@ -23,10 +23,10 @@ aten = torch.ops.aten
 
 @replaces(aten.index_put.default)
 def added_rows(graph: TrainGraph, node: fx.Node) -> bool:
-    given = operands(node)
-    source, values, shape = given["self"], given["values"], shape_of(given["self"])
-    indices = given["indices"]
-    if not given["accumulate"] or len(indices) != 1 or not isinstance(indices[0], fx.Node):
+    arguments = operands(node)
+    source, values, shape = arguments["self"], arguments["values"], shape_of(arguments["self"])
+    indices = arguments["indices"]
+    if not arguments["accumulate"] or len(indices) != 1 or not isinstance(indices[0], fx.Node):
         return False
     if dtype_of(indices[0]) != torch.int64:
         return False

@@ -33,7 +33,7 @@ class Location:
 
 
 @dataclass(frozen=True)
-class PlanView:
+class ProgramView:
     """`locations[node name]`: where each tensor of the node lies. `views`: nodes that need no operation.
 
     `outside`: values that lie in a mapped file, not in the arena; the program counts no bytes for them.
@@ -55,7 +55,7 @@ def rates(device: DeviceProfile, target: Target) -> Rates:
     )
 
 
-def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanView:
+def program_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> ProgramView:
     """Values and operations of the graph in its present order; views resolved where the target has them."""
     speed = rates(device, target)
     forward = {node.name for node in forward_nodes(graph)}
@@ -123,20 +123,20 @@ def plan_view(graph: TrainGraph, target: Target, device: DeviceProfile) -> PlanV
     for index in outside:
         values[index] = replace(values[index], nbytes=0, kind=Kind.GRADIENT)
     program = Program(tuple(values), tuple(ops), frozenset(results), frozenset(taken))
-    return PlanView(program, locations, frozenset(views), outside)
+    return ProgramView(program, locations, frozenset(views), outside)
 
 
 def _sums(ops: list[Op], results: list[int]) -> frozenset[int]:
     """The values and what they are summed up in: each is its last addend's sum with one more."""
     backward = {value for op in ops if not op.forward for value in op.writes}
     made_in = {written: read for op in ops for written, read in op.in_place if read in backward}
-    found: set[int] = set()
+    accumulators: set[int] = set()
     for value in results:
         pending: int | None = value
-        while pending is not None and pending not in found:
-            found.add(pending)
+        while pending is not None and pending not in accumulators:
+            accumulators.add(pending)
             pending = made_in.get(pending)
-    return frozenset(found)
+    return frozenset(accumulators)
 
 
 def _io(node: fx.Node) -> Io | None:
