@@ -17,7 +17,7 @@ constexpr int64_t kWorkerFloats = kBlockDepth * (kMostBlockRows + kPanelCols);
 // Blocks begin at multiples of this, so that they cut few groups of quantized weights.
 constexpr int64_t kDepthStep = 32;
 
-static_assert(kPanelCols % kTileCols == 0 && kBlockDepth % kDepthStep == 0, "");
+static_assert(kPanelCols % kTileCols == 0 && kBlockDepth % kDepthStep == 0);
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
