@@ -42,6 +42,22 @@ def test_units_are_all_tiles_of_an_operation():
     assert [unit.reads for unit in units.all] == [set(), {Result(0, 0)}, {Result(0, 0)}]
 
 
+def test_when_the_backward_needs_a_value():
+    """From the first of its readers to the last, or of what is made from it again."""
+    made = tiled()
+    found = {
+        made.values[each.value].name: (each.born, each.need, each.dead, each.direct)
+        for each in find_crossings(made, find_units(made))
+    }
+    assert found == {
+        "a": (0, 6, 7, False),
+        "c": (2, 6, 8, False),
+        "w": (3, 6, 8, True),
+        "b": (4, 6, 7, True),
+        "d": (5, 7, 8, True),
+    }
+
+
 def test_a_value_written_tile_by_tile_counts_once():
     baseline = tiled()
     units = find_units(baseline)

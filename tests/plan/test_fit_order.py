@@ -59,3 +59,13 @@ def test_what_is_found_fits_and_computes_the_same(run: Program, share: float):
     if fitting is not None:
         assert max(live_bytes(fitting)) <= budget
         assert expressions(fitting) == expressions(run)
+
+
+def test_a_result_that_is_kept_is_not_freed_by_its_last_reader():
+    """What reads r frees nothing, so the operation that frees y has to run before it."""
+    sizes = {"x": 1, "y": 20, "v": 1, "r": 10, "t": 1, "s": 10, "w": 10, "z": 1, "o": 1}
+    ops = [("P", "x", "rt"), ("Q", "r", "s"), ("B", "vt", "w"), ("A", "yt", "z"), ("F", "swz", "o")]
+    run = program(sizes, ops, "ro", 5)
+    assert max(live_bytes(run)) > 50
+    fitting = order_within(run, 42, 1)
+    assert fitting is not None and max(live_bytes(fitting)) <= 42

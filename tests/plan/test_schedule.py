@@ -35,3 +35,13 @@ def test_recomputation_moves_to_its_use():
 def test_an_order_that_is_as_good_is_kept():
     run = program({"x": 1, "a": 1, "b": 1}, [("f", "x", "a"), ("g", "a", "b")], "b", 2)
     assert schedule(run) is run
+
+
+def test_a_result_that_is_kept_is_not_freed_by_its_last_reader():
+    """To run that early would hold s, which is as large, beside everything else."""
+    sizes = {"x": 1, "r": 150, "a": 100, "b": 100, "c": 1, "d": 1, "s": 150, "e": 1}
+    ops = [("make r", "x", "r"), ("make a", "x", "a"), ("make b", "x", "b"), ("reduce a", "a", "c")]
+    ops += [("reduce b", "b", "d"), ("make s", "r", "s"), ("reduce s", "sd", "e")]
+    run = program(sizes, ops, "rce", 7)
+    assert max(live_bytes(run)) == 351
+    assert max(live_bytes(schedule(run))) == 303

@@ -46,3 +46,18 @@ def test_a_store_waits_for_what_the_buffer_does_not_hold():
 
 def test_reading_is_hidden_behind_what_runs_meanwhile():
     assert step_seconds(stored_and_loaded(2 * MIB, between=20.0)) == pytest.approx(1.75 + 20.0 + 0.25 + 1.0)
+
+
+def test_a_disk_that_is_idle_reads_from_when_it_is_asked():
+    """Not from when its last request was done: here there was none."""
+    values = (
+        Value("a", 8, Kind.ACTIVATION),
+        Value("coming", 8, Kind.ACTIVATION),
+        Value("back", 8, Kind.ACTIVATION),
+    )
+    ops = (
+        Op("a", (), (0,), 3.0, True),
+        Op("load", (0,), (1,), 0.5, False, io=Io.READ, disk_seconds=4.0),
+        Op("loaded", (1,), (2,), 0.25, False, io=Io.WAIT),
+    )
+    assert list(start_seconds(Program(values, ops, frozenset({2})))) == [0.0, 3.0, 3.5, 7.5]

@@ -19,6 +19,13 @@ PROBLEM = MemoryProblem(
 SOLUTION = MemorySolution((0, 64, 64), 112, 112)
 
 
+def test_one_byte_is_too_many() -> None:
+    problem = MemoryProblem((Buffer("a", 0, 1, 8, 1), Buffer("b", 0, 1, 8, 1)))
+    check(problem, MemorySolution((0, 8), 16, 16))
+    with pytest.raises(InvalidSolution, match="a and b share 1 bytes from offset 7"):
+        check(problem, MemorySolution((0, 7), 15, 16))
+
+
 def test_accepts_a_right_solution_with_touching_live_ranges_and_offsets() -> None:
     check(PROBLEM, SOLUTION)
 

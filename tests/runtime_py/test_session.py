@@ -97,6 +97,15 @@ def test_optimizer_bytes_are_those_of_its_state(artifact: Artifact, options: Opt
     assert kept == optimizer_bytes(counted, options)
 
 
+def test_a_gradient_that_is_not_finite_changes_nothing() -> None:
+    parameter, gradient = {"p": torch.tensor([1.0, 2.0])}, {"p": torch.tensor([3.0, float("inf")])}
+    optimizer = AdapterOptimizer(parameter, gradient, OptimizerOptions(clip_norm=1.0), 9)
+    with pytest.raises(DataError, match="the gradient is not finite at step 3"):
+        optimizer.update(3)
+    assert parameter["p"].tolist() == [1.0, 2.0] and gradient["p"].tolist() == [3.0, float("inf")]
+    assert all(not tensor.any() for tensor in optimizer.state.values())
+
+
 def test_learning_rate() -> None:
     options = OptimizerOptions(learning_rate=1.0, warmup_steps=2, schedule="cosine")
     rates = [options.learning_rate_at(step, 6) for step in range(6)]
