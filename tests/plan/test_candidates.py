@@ -46,8 +46,8 @@ def test_when_the_backward_needs_a_value():
     """From the first of its readers to the last, or of what is made from it again."""
     made = tiled()
     found = {
-        made.values[each.value].name: (each.born, each.need, each.dead, each.direct)
-        for each in find_crossings(made, find_units(made))
+        made.values[each.value].name: (each.defined, each.needed, each.dead, each.direct)
+        for each in find_saved_tensors(made, find_units(made))
     }
     assert found == {
         "a": (0, 6, 7, False),
