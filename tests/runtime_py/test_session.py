@@ -106,6 +106,13 @@ def test_a_gradient_that_is_not_finite_changes_nothing() -> None:
     assert all(not tensor.any() for tensor in optimizer.state.values())
 
 
+def test_an_update_that_spoils_the_adapter_is_an_error() -> None:
+    parameter, gradient = {"p": torch.tensor([1.0])}, {"p": torch.tensor([1e30])}
+    options = OptimizerOptions(algorithm="sgd", learning_rate=1e30)
+    with pytest.raises(DataError, match=r"the update makes adapter\.p infinite or NaN at step 2"):
+        AdapterOptimizer(parameter, gradient, options, 9).update(2)
+
+
 def test_learning_rate() -> None:
     options = OptimizerOptions(learning_rate=1.0, warmup_steps=2, schedule="cosine")
     rates = [options.learning_rate_at(step, 6) for step in range(6)]
