@@ -119,9 +119,9 @@ inline void backward_pair(const AttentionBackward& arguments, const BackwardScra
   const auto by_dim = [&](int64_t first, int64_t rows, int64_t key) {
     return Span{0, key < first + rows + offset ? padded : 0};
   };
-  product<false>(queries, keys, padded, Panels{scratch.query, queries * kPanelCols}, scratch.key_transposed,
+  product<false>(queries, keys, padded, Panels{scratch.query, queries * kNr}, scratch.key_transposed,
                  scratch.probability, stride, by_dim);
-  product<false>(queries, keys, padded, Panels{scratch.grad, queries * kPanelCols}, scratch.value_transposed,
+  product<false>(queries, keys, padded, Panels{scratch.grad, queries * kNr}, scratch.value_transposed,
                  scratch.grad_score, stride, by_dim);
   differentiate_softmax(scratch.probability, scratch.grad_score, stride, queries, keys, offset, shape.scale,
                         arguments.logsumexp + head * arguments.logsumexp_head_stride + row, delta + row);

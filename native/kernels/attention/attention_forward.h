@@ -129,10 +129,9 @@ inline void forward_block(const AttentionForward& arguments, const ForwardBlock&
     const Strided left{arguments.key.row(key_head, first), arguments.key.token_stride, 1};
     for (int64_t i = 0; i < block.heads; ++i) {
       const ForwardHead head = state(i);
-      product<false>(keys, queries, dim, left, head.query, scores, kQueryBlock,
-                     [&](int64_t key, int64_t, int64_t query) {
-                       return Span{0, key <= query + kPanelCols - 1 + offset ? dim : 0};
-                     });
+      product<false>(
+          keys, queries, dim, left, head.query, scores, kQueryBlock,
+          [&](int64_t key, int64_t, int64_t query) { return Span{0, key <= query + kNr - 1 + offset ? dim : 0}; });
       update_softmax(scores, keys, queries, offset, shape.scale, head.highest, head.weight, shrink);
       if (first > 0) multiply_rows(head.sum, queries, padded, shrink);
       product<true>(

@@ -83,14 +83,14 @@ void matmul(ConstMatrix a, Op op_a, ConstMatrix b, Op op_b, float alpha, Matrix 
 void gather_rows(const QuantizedMatrix& weight, const int64_t* ids, int64_t ids_count, float* out, int64_t out_stride,
                  Parallel& parallel, Isa isa, const Used& used) {
   const LinearKernels& kernels = linear_kernels(isa);
-  const int64_t whole_tiles = weight.cols / kTileCols * kTileCols;
+  const int64_t whole_tiles = weight.cols / kNr * kNr;
   parallel.run(ids_count, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       // A panel of one row is the row itself, but for what rounds the last tile up.
       float* row = out + i * out_stride;
       kernels.decode(weight, ids[i], 1, 0, whole_tiles, row);
       if (whole_tiles < weight.cols) {
-        float last[kTileCols];
+        float last[kNr];
         kernels.decode(weight, ids[i], 1, whole_tiles, weight.cols - whole_tiles, last);
         std::memcpy(row + whole_tiles, last, static_cast<size_t>(weight.cols - whole_tiles) * sizeof(float));
       }

@@ -42,7 +42,7 @@ using Avx2Tile = RegisterTile<6, 2>;
 
 extern const LinearKernels kAvx2LinearKernels = {Avx2Tile::kRows,
                                                  Avx2Tile::kCols,
-                                                 kBlockRows512k,
+                                                 kMc512k,
                                                  pack_left<Avx2Tile::kRows>,
                                                  Avx2Tile::multiply,
                                                  Decoder<Avx2Lanes>::decode_transposed,

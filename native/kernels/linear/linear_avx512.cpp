@@ -35,7 +35,7 @@ using Avx512Tile = RegisterTile<12, 2>;
 
 extern const LinearKernels kAvx512LinearKernels = {Avx512Tile::kRows,
                                                    Avx512Tile::kCols,
-                                                   kBlockRows1m,
+                                                   kMc1m,
                                                    pack_left<Avx512Tile::kRows>,
                                                    Avx512Tile::multiply,
                                                    Decoder<Avx512Lanes>::decode_transposed,

@@ -14,7 +14,7 @@ class PanelSource {
  public:
   virtual ~PanelSource() = default;
 
-  // Writes the panel (see LinearKernels) of the given piece. `col` is a multiple of kTileCols, `first` is
+  // Writes the panel (see LinearKernels) of the given piece. `col` is a multiple of kNr, `first` is
   // even.
   virtual void pack(int64_t first, int64_t depth, int64_t col, int64_t cols, float* panel) const = 0;
 };

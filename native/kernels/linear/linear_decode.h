@@ -29,23 +29,23 @@ struct Decoder {
   using Bytes = typename Lanes::Bytes;
   using Affine = typename Lanes::Affine;
 
-  static_assert(kTileCols == 16, "the decoder works on 16 bytes");
+  static_assert(kNr == 16, "the decoder works on 16 bytes");
 
   static void decode_transposed(const QuantizedMatrix& weight, int64_t row, int64_t rows, int64_t col, int64_t cols,
                                 float* panel) {
-    for (int64_t first = 0; first < rows; first += kTileCols) {
+    for (int64_t first = 0; first < rows; first += kNr) {
       const int64_t left = rows - first;
-      transposed_tile(weight, row + first, left < kTileCols ? static_cast<int>(left) : kTileCols, col, cols, panel);
-      panel += cols * kTileCols;
+      transposed_tile(weight, row + first, left < kNr ? static_cast<int>(left) : kNr, col, cols, panel);
+      panel += cols * kNr;
     }
   }
 
   static void decode(const QuantizedMatrix& weight, int64_t row, int64_t rows, int64_t col, int64_t cols,
                      float* panel) {
-    const int64_t tile_size = rows * kTileCols;
+    const int64_t tile_size = rows * kNr;
     // Divisions are slow beside what is decoded between two of them.
     const int64_t groups = weight.groups(), group_size = weight.group_size, row_bytes = weight.row_bytes();
-    const bool whole_tiles_in_groups = group_size % kTileCols == 0;
+    const bool whole_tiles_in_groups = group_size % kNr == 0;
     const int64_t first_group = col / group_size, first_end = (first_group + 1) * group_size - col;
     for (int64_t k = 0; k < rows; ++k) {
       const uint8_t* data = weight.data + (row + k) * row_bytes;
@@ -55,21 +55,21 @@ struct Decoder {
         Lanes::prefetch(ahead + (cols - 1) * weight.bits / 8);
       }
       const int64_t first_scale = (row + k) * groups + first_group;
-      float* out = panel + k * kTileCols;
+      float* out = panel + k * kNr;
       int64_t done = 0;
       if (whole_tiles_in_groups) {
         int64_t scale = first_scale, group_end = first_end;
-        while (done + kTileCols <= cols) {
+        while (done + kNr <= cols) {
           const ScaleOffset of = scale_offset(weight, scale++);
           const Affine affine = Lanes::affine_of(of.scale, of.offset);
-          for (; done < group_end && done + kTileCols <= cols; done += kTileCols, out += tile_size) {
+          for (; done < group_end && done + kNr <= cols; done += kNr, out += tile_size) {
             decode_16(weight.bits, data, col + done, affine, out);
           }
           group_end += group_size;
         }
       }
-      for (; done < cols; done += kTileCols, out += tile_size) {
-        for (int64_t j = 0; j < kTileCols; ++j) {
+      for (; done < cols; done += kNr, out += tile_size) {
+        for (int64_t j = 0; j < kNr; ++j) {
           out[j] = done + j < cols ? decode_one(weight, row + k, col + done + j) : 0.0f;
         }
       }
@@ -118,8 +118,8 @@ struct Decoder {
   // bytes turn into 8 vectors, each with one byte of every row.
   static void transposed_tile(const QuantizedMatrix& weight, int64_t row, int rows, int64_t col, int64_t cols,
                               float* out) {
-    const uint8_t* data[kTileCols];
-    for (int j = 0; j < kTileCols; ++j) {
+    const uint8_t* data[kNr];
+    for (int j = 0; j < kNr; ++j) {
       // Rows beyond the matrix repeat the last one; their scales are zero.
       data[j] = weight.data + (row + (j < rows ? j : rows - 1)) * weight.row_bytes() + col * weight.bits / 8;
     }
@@ -130,7 +130,7 @@ struct Decoder {
       const int64_t group = (col + k) / weight.group_size;
       const int64_t group_end = (group + 1) * weight.group_size - col;
       const int64_t end = group_end < cols ? group_end : cols;
-      float scales[kTileCols] = {}, offsets[kTileCols] = {};
+      float scales[kNr] = {}, offsets[kNr] = {};
       for (int j = 0; j < rows; ++j) {
         const ScaleOffset of = scale_offset(weight, (row + j) * groups + group);
         scales[j] = of.scale;
@@ -142,14 +142,14 @@ struct Decoder {
         transpose_16_by_8(data, byte, columns);
         for (int b = 0; b < 8; ++b) {
           store_column(weight.bits, columns[b], affine, out);
-          out += values_a_byte * kTileCols;
+          out += values_a_byte * kNr;
         }
       }
       for (; k < end; k += values_a_byte, ++byte) {
-        uint8_t column[kTileCols];
-        for (int j = 0; j < kTileCols; ++j) column[j] = data[j][byte];
+        uint8_t column[kNr];
+        for (int j = 0; j < kNr; ++j) column[j] = data[j][byte];
         store_column(weight.bits, Lanes::load16(column), affine, out);
-        out += values_a_byte * kTileCols;
+        out += values_a_byte * kNr;
       }
     }
   }
@@ -157,7 +157,7 @@ struct Decoder {
   static void store_column(int bits, const Bytes& column, const Affine& affine, float* out) {
     if (bits == 4) {
       Lanes::store(Lanes::high_nibbles(column), affine, out);
-      Lanes::store(Lanes::low_nibbles(column), affine, out + kTileCols);
+      Lanes::store(Lanes::low_nibbles(column), affine, out + kNr);
     } else {
       Lanes::store_signed(column, affine, out);
     }

@@ -92,13 +92,13 @@ struct GenericLanes {
 
 // A quarter of the tile's columns at a time: 6 x 4 sums fit into 16 registers of 4 floats.
 constexpr int kPartCols = 4;
-constexpr int kRegisterRows = 6;
+constexpr int kMr = 6;
 
 template <int Rows>
 void multiply_rows(const TileProduct& p) {
-  float sum[Rows][kTileCols];
+  float sum[Rows][kNr];
   LOWPEAK_UNROLL
-  for (int part = 0; part < kTileCols; part += kPartCols) {
+  for (int part = 0; part < kNr; part += kPartCols) {
     float partial[Rows][kPartCols] = {};
     const float* a = p.a;
     const float* b = p.b + part;
@@ -110,7 +110,7 @@ void multiply_rows(const TileProduct& p) {
         for (int j = 0; j < kPartCols; ++j) partial[i][j] += value * b[j];
       }
       a += p.a_depth_stride;
-      b += kTileCols;
+      b += kNr;
     }
     LOWPEAK_UNROLL
     for (int i = 0; i < Rows; ++i) {
@@ -132,16 +132,16 @@ void multiply_tile(const TileProduct& p) {
     case 3: return multiply_rows<3>(p);
     case 4: return multiply_rows<4>(p);
     case 5: return multiply_rows<5>(p);
-    default: return multiply_rows<kRegisterRows>(p);
+    default: return multiply_rows<kMr>(p);
   }
 }
 
 }  // namespace
 
-extern const LinearKernels kGenericLinearKernels = {kRegisterRows,
-                                                    kTileCols,
-                                                    kBlockRows512k,
-                                                    pack_left<kRegisterRows>,
+extern const LinearKernels kGenericLinearKernels = {kMr,
+                                                    kNr,
+                                                    kMc512k,
+                                                    pack_left<kMr>,
                                                     multiply_tile,
                                                     Decoder<GenericLanes>::decode_transposed,
                                                     Decoder<GenericLanes>::decode};

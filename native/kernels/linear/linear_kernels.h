@@ -1,4 +1,7 @@
 // What each instruction set implements for the blocked products, each in a source file with its own flags.
+//
+// The names are those of GotoBLAS (Goto and van de Geijn 2008): the microkernel computes mr x nr of the product in
+// registers; a packed block of the left factor is mc x kc, a panel of the right one kc x nc.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +11,13 @@
 
 namespace lowpeak {
 
-// Columns of one tile of a panel.
-constexpr int kTileCols = 16;
+// Columns that the panels are packed in; a microkernel computes one such tile or two.
+constexpr int kNr = 16;
 
-// Rows of the left factor that share a second level cache with a panel: where that cache has 512 KB, and where it
-// has 1 MB. Both are multiples of the rows of every register tile.
-constexpr int kBlockRows512k = 192, kBlockRows1m = 264;
-constexpr int kMostBlockRows = kBlockRows1m;
+// mc: rows of the left factor that share a second level cache with a panel, where that cache has 512 KB and where it
+// has 1 MB. Both are multiples of every mr.
+constexpr int kMc512k = 192, kMc1m = 264;
+constexpr int kMcMost = kMc1m;
 
 // Before a loop over an array that has to live in registers. GCC keeps such an array in memory as well,
 // unless the loop is gone before it looks.
@@ -31,7 +34,7 @@ struct TileProduct {
   const float* a;          // element (i, k) at a[i * a_row_stride + k * a_depth_stride]
   int64_t a_row_stride;    // 1 when a is a packed tile,
   int64_t a_depth_stride;  // and then the register tile's rows
-  const float* b;          // tiles of a panel: element (k, j) of the first at b[k * kTileCols + j]
+  const float* b;          // tiles of a panel: element (k, j) of the first at b[k * kNr + j]
   int64_t b_tile_stride;   // from one to the next
   int64_t depth;
   float* c;
@@ -42,16 +45,16 @@ struct TileProduct {
   bool accumulate;
 };
 
-// A panel holds tiles of kTileCols columns one after the other, each [depth, kTileCols]; what lies beyond the
+// A panel holds tiles of kNr columns one after the other, each [depth, kNr]; what lies beyond the
 // matrix is zero.
 struct LinearKernels {
   // The register tile, as large as the registers allow. Its columns are whole tiles of a panel.
-  int register_rows;
-  int register_cols;
+  int mr;
+  int nr;
 
-  int block_rows;  // one of the above
+  int mc;  // one of the above
 
-  // pack_left of linear_pack.h for register_rows.
+  // pack_left of linear_pack.h for mr.
   void (*pack_left)(const float* a, int64_t row_stride, int64_t depth_stride, int64_t rows, int64_t depth,
                     float* packed);
 
@@ -61,7 +64,7 @@ struct LinearKernels {
   void (*decode_transposed)(const QuantizedMatrix& weight, int64_t row, int64_t rows, int64_t col, int64_t cols,
                             float* panel);
 
-  // Panel of weight[row .. row + rows, col .. col + cols]: depth is `rows`. `col` is a multiple of kTileCols.
+  // Panel of weight[row .. row + rows, col .. col + cols]: depth is `rows`. `col` is a multiple of kNr.
   void (*decode)(const QuantizedMatrix& weight, int64_t row, int64_t rows, int64_t col, int64_t cols, float* panel);
 };
 

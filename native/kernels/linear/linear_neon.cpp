@@ -84,8 +84,8 @@ struct NeonLanes {
 };
 
 // 24 of 32 registers are sums.
-constexpr int kRegisterRows = 6;
-constexpr int kParts = kTileCols / 4;
+constexpr int kMr = 6;
+constexpr int kParts = kNr / 4;
 
 // sum[row] += b * one lane of the vector, which has to be a constant.
 #define LOWPEAK_ADD_ROW(row, vector, lane)                                        \
@@ -102,7 +102,7 @@ void sum_products(const TileProduct& p, float32x4_t (&sum)[Rows][kParts]) {
     float32x4_t b_part[kParts];
     LOWPEAK_UNROLL
     for (int part = 0; part < kParts; ++part) b_part[part] = vld1q_f32(b + 4 * part);
-    if constexpr (Packed && Rows == kRegisterRows) {
+    if constexpr (Packed && Rows == kMr) {
       const float32x4_t a0 = vld1q_f32(a);
       const float32x4_t a4 = vcombine_f32(vld1_f32(a + 4), vdup_n_f32(0));
       LOWPEAK_ADD_ROW(0, a0, 0)
@@ -118,8 +118,8 @@ void sum_products(const TileProduct& p, float32x4_t (&sum)[Rows][kParts]) {
         LOWPEAK_ADD_ROW(i, value, 0)
       }
     }
-    a += Packed ? kRegisterRows : p.a_depth_stride;
-    b += kTileCols;
+    a += Packed ? kMr : p.a_depth_stride;
+    b += kNr;
   }
 }
 
@@ -135,7 +135,7 @@ void multiply_rows(const TileProduct& p) {
     LOWPEAK_UNROLL
     for (int part = 0; part < kParts; ++part) sum[i][part] = vdupq_n_f32(0);
   }
-  if (p.a_row_stride == 1 && p.a_depth_stride == kRegisterRows) {
+  if (p.a_row_stride == 1 && p.a_depth_stride == kMr) {
     sum_products<Rows, true>(p, sum);
   } else {
     sum_products<Rows, false>(p, sum);
@@ -143,9 +143,9 @@ void multiply_rows(const TileProduct& p) {
   LOWPEAK_UNROLL
   for (int i = 0; i < Rows; ++i) {
     float* out = p.c + i * p.c_stride;
-    float edge[kTileCols] = {};
+    float edge[kNr] = {};
     float* target = out;
-    if (p.cols < kTileCols) {
+    if (p.cols < kNr) {
       target = edge;
       if (p.accumulate) std::memcpy(edge, out, sizeof(float) * static_cast<size_t>(p.cols));
     }
@@ -155,7 +155,7 @@ void multiply_rows(const TileProduct& p) {
       vst1q_f32(at,
                 p.accumulate ? vfmaq_n_f32(vld1q_f32(at), sum[i][part], p.alpha) : vmulq_n_f32(sum[i][part], p.alpha));
     }
-    if (p.cols < kTileCols) std::memcpy(out, edge, sizeof(float) * static_cast<size_t>(p.cols));
+    if (p.cols < kNr) std::memcpy(out, edge, sizeof(float) * static_cast<size_t>(p.cols));
   }
 }
 
@@ -166,16 +166,16 @@ void multiply_tile(const TileProduct& p) {
     case 3: return multiply_rows<3>(p);
     case 4: return multiply_rows<4>(p);
     case 5: return multiply_rows<5>(p);
-    default: return multiply_rows<kRegisterRows>(p);
+    default: return multiply_rows<kMr>(p);
   }
 }
 
 }  // namespace
 
-extern const LinearKernels kNeonLinearKernels = {kRegisterRows,
-                                                 kTileCols,
-                                                 kBlockRows512k,
-                                                 pack_left<kRegisterRows>,
+extern const LinearKernels kNeonLinearKernels = {kMr,
+                                                 kNr,
+                                                 kMc512k,
+                                                 pack_left<kMr>,
                                                  multiply_tile,
                                                  Decoder<NeonLanes>::decode_transposed,
                                                  Decoder<NeonLanes>::decode};

@@ -69,7 +69,7 @@ template void pack_left<6>(const float*, int64_t, int64_t, int64_t, int64_t, flo
 template void pack_left<12>(const float*, int64_t, int64_t, int64_t, int64_t, float*);
 
 void pack_right(const float* b, int64_t depth_stride, int64_t col_stride, int64_t depth, int64_t cols, float* panel) {
-  pack<kTileCols>(b, col_stride, depth_stride, cols, depth, panel);
+  pack<kNr>(b, col_stride, depth_stride, cols, depth, panel);
 }
 
 }  // namespace lowpeak

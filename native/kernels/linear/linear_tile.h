@@ -11,7 +11,7 @@ template <int Rows, int Vectors>
 struct RegisterTile {
   static constexpr int kRows = Rows;
   static constexpr int kCols = Vectors * kSimdWidth;
-  static_assert(kCols % kTileCols == 0, "whole tiles of a panel");
+  static_assert(kCols % kNr == 0, "whole tiles of a panel");
 
   static void multiply(const TileProduct& p) { with_vectors<Vectors>(p); }
 
@@ -57,7 +57,7 @@ struct RegisterTile {
       LOWPEAK_UNROLL
       for (int v = 0; v < UsedVectors; ++v) {
         const int col = v * kSimdWidth;
-        right[v] = load(b + col / kTileCols * p.b_tile_stride + col % kTileCols);
+        right[v] = load(b + col / kNr * p.b_tile_stride + col % kNr);
       }
       LOWPEAK_UNROLL
       for (int i = 0; i < UsedRows; ++i) {
@@ -66,7 +66,7 @@ struct RegisterTile {
         for (int v = 0; v < UsedVectors; ++v) sums[i][v] = fma(left, right[v], sums[i][v]);
       }
       a += depth_stride;
-      b += kTileCols;
+      b += kNr;
     }
     const Vec alpha = set(p.alpha);
     float* c = p.c;

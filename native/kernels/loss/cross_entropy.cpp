@@ -107,9 +107,9 @@ double finish_row(const Problem& p, int64_t label, const RowState& state, float*
   const double factor = state.sum == 0 ? 0 : probability_of_others / state.sum;
   scale_row(gradient, p.head.cols, static_cast<float>(factor * p.share));
   const float weight = static_cast<float>(probability_of_others * p.share);
-  for (int64_t col = 0; col < p.head.cols; col += kTileCols) {
-    float piece[kTileCols];
-    const int64_t cols = std::min<int64_t>(kTileCols, p.head.cols - col);
+  for (int64_t col = 0; col < p.head.cols; col += kNr) {
+    float piece[kNr];
+    const int64_t cols = std::min<int64_t>(kNr, p.head.cols - col);
     linear_kernels(p.isa).decode(p.head, label, 1, col, cols, piece);
     for (int64_t j = 0; j < cols; ++j) gradient[col + j] -= weight * piece[j];
   }
