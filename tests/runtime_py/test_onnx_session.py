@@ -387,9 +387,9 @@ def test_a_resumed_run_with_other_options(
     options: dict[str, Any] = {"steps": 20, "out": out}
     with pytest.raises(ArtifactError, match="holds a training run of 8 steps"):
         train(artifact, optimizer=OPTIONS, **options)
-    with pytest.raises(ArtifactError, match="a run with options"):
+    with pytest.raises(ArtifactError, match=r"a run with \w+ .*, now it is "):
         train(artifact, resume=True, **options)
-    with pytest.raises(ArtifactError, match=r'a run with options .*"accumulate": 1.*"accumulate": 2'):
+    with pytest.raises(ArtifactError, match="a run with accumulate 1, now it is 2"):
         train(artifact, optimizer=OPTIONS, accumulate=2, resume=True, **options)
     with pytest.raises(ArtifactError, match="seed 0, now it is 1"):
         train(artifact, optimizer=OPTIONS, resume=True, seed=1, **options)
@@ -632,11 +632,10 @@ def test_an_update_that_is_not_finite_replaces_no_checkpoint(artifact: Artifact,
     train(artifact, steps=2, optimizer=OPTIONS, out=tmp_path)
     path = tmp_path / trainer.CHECKPOINT
     progress = read_progress(path)
-    options = (
-        Job.of(artifact, tmp_path, steps=STEPS, optimizer=wild).progress(artifact.manifest, 0, 0).options
-    )
+    of_wild = Job.of(artifact, tmp_path, steps=STEPS, optimizer=wild).progress(artifact.manifest, 0, 0)
     state = {"onnxruntime": load_file(path)["optimizer.onnxruntime"]}
-    save_checkpoint(path, dataclasses.replace(progress, options=options), load_adapter(path), state)
+    of_wild = dataclasses.replace(of_wild, step=progress.step, position=progress.position, data=progress.data)
+    save_checkpoint(path, of_wild, load_adapter(path), state)
     before = {file: file.read_bytes() for file in tmp_path.glob("*.safetensors")}
     with pytest.raises(DataError, match=r"the update makes adapter\..*lora_.* infinite or NaN at step 2: "):
         train(artifact, steps=STEPS, optimizer=wild, out=tmp_path, resume=True, checkpoint_every=1)
