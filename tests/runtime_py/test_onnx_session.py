@@ -387,7 +387,7 @@ def test_a_resumed_run_with_other_options(
     options: dict[str, Any] = {"steps": 20, "out": out}
     with pytest.raises(ArtifactError, match="holds a training run of 8 steps"):
         train(artifact, optimizer=OPTIONS, **options)
-    with pytest.raises(ArtifactError, match=r"a run with \w+ .*, now it is "):
+    with pytest.raises(ArtifactError, match="a run with learning_rate"):
         train(artifact, resume=True, **options)
     with pytest.raises(ArtifactError, match="a run with accumulate 1, now it is 2"):
         train(artifact, optimizer=OPTIONS, accumulate=2, resume=True, **options)
