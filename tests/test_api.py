@@ -121,6 +121,7 @@ def wide(budget_mb: float, **options: Any) -> lowpeak.Artifact:
     return lowpeak.compile_for_device(tiny_llama(**WIDE), budget_mb, seq_len=WIDE_TOKENS, **options)
 
 
+@pytest.mark.thorough
 def test_smaller_budgets_recompute_more_and_stay_exact() -> None:
     with pytest.raises(lowpeak.BudgetTooSmall) as refused:
         wide(1)
@@ -143,6 +144,7 @@ def test_smaller_budgets_recompute_more_and_stay_exact() -> None:
     )
 
 
+@pytest.mark.thorough
 def test_offload_where_the_target_has_it() -> None:
     with pytest.raises(lowpeak.BudgetTooSmall) as refused:
         wide(1, target="simulator", device="flagship-phone")

@@ -20,6 +20,7 @@ MODELS = {
     "stock": (TrainingOptions(96), TargetOptions(), {"num_hidden_layers": 3}),
     "onnxruntime": (TrainingOptions(64), TargetOptions("onnxruntime"), {"num_hidden_layers": 2}),
 }
+NAMES = [pytest.param(name, marks=pytest.mark.thorough) if name == "tiled" else name for name in MODELS]
 
 
 @cache
@@ -37,7 +38,7 @@ def described(found: VariantPlan | None) -> tuple[object, ...] | None:
     return found and (found.variant.passes, found.plan.decisions, found.plan.program)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_fresh_planning_accepts_the_smallest_budget_and_refuses_one_megabyte_less(name: str):
     smallest = planning(name).minimum()
     assert smallest.budget % MEGABYTE == 0
@@ -47,7 +48,7 @@ def test_a_fresh_planning_accepts_the_smallest_budget_and_refuses_one_megabyte_l
     assert described(fresh.minimum().chosen) == described(smallest.chosen)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_plans_are_the_same_in_any_order_of_questions_and_on_any_number_of_threads(name: str):
     asked = planning(name)
     least, most = asked.minimum().budget, asked.enough()
@@ -62,7 +63,7 @@ def test_plans_are_the_same_in_any_order_of_questions_and_on_any_number_of_threa
     assert plans[0] is None and None not in plans[1:]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_smallest_budget_that_is_named_compiles_and_one_megabyte_less_is_refused(name: str):
     training, for_target, _ = MODELS[name]
 

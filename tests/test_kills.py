@@ -17,6 +17,7 @@ def run(*arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.thorough
 def test_kills_and_runs_at_once() -> None:
     lines = run("--only", "native", "simulate", "at-once", "--kills", "4", "--at-once", "3", TOLERANT)
     assert [line.partition(":")[0] for line in lines] == ["native", "simulate", "at-once"]

@@ -38,7 +38,7 @@ def test_a_wheel_takes_no_name_but_lowpeak(tmp_path: Path) -> None:
     assert "lowpeak/demo_chat.jsonl" in names
 
 
-@pytest.mark.parametrize("on_the_path", [False, True])
+@pytest.mark.parametrize("on_the_path", [pytest.param(False, marks=pytest.mark.thorough), True])
 def test_a_users_files_are_not_imported(tmp_path: Path, on_the_path: bool) -> None:
     """In a folder with such files, also with the folder before everything else on the path."""
     artifact = trainable_artifact(tmp_path / "artifact", trainable_step()).path

@@ -188,6 +188,7 @@ def test_training_folder_lies_beside_the_artifact(artifact: Path, data: Path) ->
     assert (artifact.with_name("artifact-trained") / "adapter" / "adapter_model.safetensors").exists()
 
 
+@pytest.mark.thorough
 def test_estimate(checkpoint: Path, capfd: pytest.CaptureFixture[str]) -> None:
     arguments = ["estimate", str(checkpoint), "--seq-len", "8,16", "--rank", "4"]
     assert main([*arguments, "--json"]) == 0

@@ -45,7 +45,7 @@ def native(monkeypatch: pytest.MonkeyPatch) -> None:
     use_runner(monkeypatch)
 
 
-@pytest.fixture(params=["python", "native"])
+@pytest.fixture(params=[pytest.param("python", marks=pytest.mark.thorough), "native"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     chosen: Engine = request.param
     return chosen

@@ -112,6 +112,7 @@ def test_dense_weights(tmp_path):
     check(artifact)
 
 
+@pytest.mark.thorough
 def test_the_smallest_budget(tmp_path):
     with pytest.raises(BudgetTooSmall) as refused:
         compiled(tmp_path / "artifact", budget_mb=1)
@@ -123,7 +124,13 @@ LONG = {"max_position_embeddings": 2048, "intermediate_size": 512, "hidden_size"
 
 
 @pytest.mark.parametrize("make", [tiny_llama, tiny_qwen2])
-@pytest.mark.parametrize("options", [{}, {"trainable_ratio": 0.4}], ids=["all tokens", "masked"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="all tokens"),
+        pytest.param({"trainable_ratio": 0.4}, id="masked", marks=pytest.mark.thorough),
+    ],
+)
 def test_tokens_in_tiles(make, options, tmp_path):
     """A budget that only tiles meet, with a last tile that is shorter than the others."""
     artifact = compile_for_device(

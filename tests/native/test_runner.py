@@ -169,6 +169,7 @@ def test_one_continues_what_the_other_began(
     assert report.losses == pytest.approx(straight.losses[5:], abs=1e-6)
 
 
+@pytest.mark.thorough
 def test_killed_at_50_random_moments_and_resumed(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
     steps = 3000
     (tmp_path / "straight").mkdir()
@@ -290,6 +291,7 @@ def test_metrics(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
         assert event["anonymous_bytes"] < event["rss_bytes"] <= event["peak_rss_bytes"]
 
 
+@pytest.mark.thorough
 def test_a_long_run_holds_no_more_than_a_short_one(
     tiny: TinyStep, artifact: Artifact, tmp_path: Path
 ) -> None:

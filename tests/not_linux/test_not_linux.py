@@ -38,6 +38,7 @@ def test_nothing_of_linux_is_left(environment: dict[str, str]) -> None:
     assert (done.returncode, done.stdout) == (0, "None None False False its file system True\n"), done.stderr
 
 
+@pytest.mark.thorough
 def test_compile_estimate_simulate_and_templates_work_and_training_refuses(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:

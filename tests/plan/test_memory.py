@@ -97,6 +97,7 @@ def test_training_step_without_slack_at_any_layer() -> None:
     assert solve(problem, capacity=enough).height <= enough
 
 
+@pytest.mark.thorough
 def test_time_grows_little_faster_than_the_number_of_buffers() -> None:
     def seconds(buffers: int) -> float:
         start = time.process_time()

@@ -26,10 +26,13 @@ PROVEN_PEAK = ("even chain of 6", "ResNet, 1 block", "U-Net, 1 level", "decoder 
 SHARES = (0.0, 0.3, 0.7)
 """Of the way from the planner's smallest peak to that of its fastest plan."""
 LIMIT = 60.0
+LONG = ("decoder layer", "inception.csv", "chain of 8")
 GAP = 1.02
 
 
-@pytest.mark.parametrize("name", PROVEN)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.thorough) if n in LONG else n for n in PROVEN]
+)
 def test_within_two_percent_of_the_optimum(name: str) -> None:
     program = small_networks()[name]
     planner = small_planner(program)
@@ -43,7 +46,9 @@ def test_within_two_percent_of_the_optimum(name: str) -> None:
         assert plan.seconds <= GAP * optimum.value + 1e-9
 
 
-@pytest.mark.parametrize("name", PROVEN_PEAK)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.thorough) if n in LONG else n for n in PROVEN_PEAK]
+)
 def test_the_smallest_peak_is_within_two_percent_of_the_optimum(name: str) -> None:
     program = small_networks()[name]
     least = smallest_peak(small_planner(program))

@@ -275,6 +275,7 @@ def assert_same_adapter(one: Path, other: Path) -> None:
     assert all(torch.equal(actual[name], expected[name]) for name in expected)
 
 
+@pytest.mark.thorough
 def test_a_stopped_run_goes_on_where_it_was(
     artifact: Artifact, batches: list[dict[str, Tensor]], tmp_path: Path
 ) -> None:

@@ -72,6 +72,7 @@ def test_data_of_more_bytes_than_the_disk_has(artifact: Artifact, tmp_path: Path
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.thorough
 def test_weights_cut_while_they_are_in_use(tiny: TinyStep, artifact: Artifact, tmp_path: Path) -> None:
     copy = shutil.copytree(artifact.path, tmp_path / "artifact")
 

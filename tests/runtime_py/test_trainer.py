@@ -132,6 +132,7 @@ def test_resume_is_exact_and_stops_at_the_goal(
     assert third.adapter is not None and third.adapter.is_dir()
 
 
+@pytest.mark.thorough
 def test_killed_at_random_and_resumed(tiny: TinyStep, artifact: Artifact, straight, tmp_path: Path) -> None:
     moments = random.Random(3)
     losses: dict[int, float] = {}

@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 TARGETS = ("manifest", "graph", "plan", "tensors", "artifact")
 MUTATIONS = 10
 
 
+@pytest.mark.thorough
 def test_nothing_but_our_errors_comes_out(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz.python", "--target", ",".join(TARGETS)]
     command += ["--mutations", str(MUTATIONS), "--keep", str(tmp_path)]
