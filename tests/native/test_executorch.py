@@ -81,7 +81,14 @@ def check(artifact: Artifact) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("options", [o for o in OPTIONS if o != "dense"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(name, marks=pytest.mark.thorough) if name == "int8" else name
+        for name in OPTIONS
+        if name != "dense"
+    ],
+)
 def test_loss_and_gradients_are_eager_ones(model, options, tmp_path):
     artifact = compiled(tmp_path / "artifact", model, **OPTIONS[options])
     used = {operation.operator for operation in artifact.graph().operations if not operation.view}

@@ -136,7 +136,7 @@ SLOW = DeviceProfile("slow", 10**9, 0.01, 1e9, 1e9, 1e9)
 
 
 @pytest.mark.parametrize("offload", [False, True])
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+@pytest.mark.parametrize("share", [0.0, 0.3, pytest.param(0.8, marks=pytest.mark.thorough)])
 def test_the_graph_has_the_peak_that_the_plan_says(share: float, offload: bool):
     model = language_model("qwen2", num_hidden_layers=3)
     graph = joint(
