@@ -52,8 +52,9 @@ TEST_CASE("left tiles of 6 and 12 rows") {
 }
 
 TEST_CASE("panels of the right factor") {
-  check(kNr, [](const float* b, int64_t col_stride, int64_t depth_stride, int64_t cols, int64_t depth,
-                      float* panel) { pack_right(b, depth_stride, col_stride, depth, cols, panel); });
+  check(kNr, [](const float* b, int64_t col_stride, int64_t depth_stride, int64_t cols, int64_t depth, float* panel) {
+    pack_right(b, depth_stride, col_stride, depth, cols, panel);
+  });
 }
 
 }  // namespace lowpeak
