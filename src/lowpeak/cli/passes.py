@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lowpeak.cli.output import print_result, working
+from lowpeak_artifact.make_folder import make_folder
 from lowpeak_artifact.whole_file import writing_beside
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Watch:
             self.folder, self.records = next(self.folders), {}
         self.records[record.name] = record
         if record.name in self.names:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             path = self.folder / f"{self.numbers[record.name]:02}-{record.name}.txt"
             with writing_beside(path, lasting=False) as file:
                 file.write((graph.dump() + "\n").encode())
